@@ -1,0 +1,156 @@
+use super::{Cache, Config};
+use crate::error::Error;
+use crate::time::{Clock, Ttl};
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::marker::PhantomData;
+
+/// Keys a cache holds if nothing else is said.
+const DEFAULT_MAX_KEYS: usize = 10_000;
+/// No more shards than this.
+const MAX_SHARDS: usize = 1 << 10;
+/// No more keys than this to a shard: ids are 32 bits, and slots in limbo need some too.
+const MAX_KEYS_PER_SHARD: usize = 1 << 28;
+/// The default shard count leaves each shard at least this many keys, so that small caches are one exact LRU.
+const MIN_KEYS_PER_SHARD: usize = 64;
+
+/// Settings of a [`Cache`]; made by [`Cache::builder`].
+///
+/// ```
+/// use nori_cache::{Cache, Ttl};
+/// use std::time::Duration;
+///
+/// let cache: Cache<String, u64> = Cache::builder()
+///     .max_keys(50_000)
+///     .ttl(Duration::from_secs(300))
+///     .build()?;
+/// assert_eq!(cache.max_keys(), 50_000);
+/// # Ok::<(), nori_cache::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct CacheBuilder<K, V, S = ahash::RandomState> {
+    max_keys: usize,
+    ttl: Ttl,
+    shards: Option<usize>,
+    hasher: S,
+    clock: Clock,
+    builds: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> CacheBuilder<K, V> {
+    pub(super) fn new() -> Self {
+        Self {
+            max_keys: DEFAULT_MAX_KEYS,
+            ttl: Ttl::Never,
+            shards: None,
+            hasher: ahash::RandomState::new(),
+            clock: Clock::system(),
+            builds: PhantomData,
+        }
+    }
+}
+
+impl<K, V, S> CacheBuilder<K, V, S> {
+    /// How many keys the cache holds at most, over all shards; 10,000 by default. At least 1.
+    pub fn max_keys(mut self, max_keys: usize) -> Self {
+        self.max_keys = max_keys;
+        self
+    }
+
+    /// The time to live of entries inserted without one; [`Ttl::Never`] by default. Not zero.
+    pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.ttl = ttl.into();
+        self
+    }
+
+    /// How many shards the keys are spread over: a power of two, at most 1,024 and at most `max_keys` (rounded up to a power
+    /// of two). By default four to a core, and fewer in a small cache, so that each shard has at least 64 keys.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// The hasher for keys; [`ahash::RandomState`] by default.
+    pub fn hasher<H>(self, hasher: H) -> CacheBuilder<K, V, H> {
+        CacheBuilder {
+            max_keys: self.max_keys,
+            ttl: self.ttl,
+            shards: self.shards,
+            hasher,
+            clock: self.clock,
+            builds: PhantomData,
+        }
+    }
+
+    /// The clock for times to live; the system's by default, a [`ManualClock`](crate::ManualClock) in tests.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Builds the cache. Memory is taken as keys come.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_config`] if `max_keys`, `shards` or `ttl` has a value that is not allowed.
+    pub fn build(self) -> Result<Cache<K, V, S>, Error>
+    where
+        K: Hash + Eq,
+        S: BuildHasher,
+    {
+        if self.max_keys == 0 {
+            return Err(Error::invalid_config("max_keys", 0, "at least 1"));
+        }
+        if self.ttl == Ttl::After(std::time::Duration::ZERO) {
+            let allowed = "longer than zero, or Ttl::Never";
+            return Err(Error::invalid_config("ttl", "zero", allowed));
+        }
+        let shards = match self.shards {
+            Some(shards) => check_shards(shards, self.max_keys)?,
+            None => default_shards(self.max_keys),
+        };
+        if self.max_keys.div_ceil(shards) > MAX_KEYS_PER_SHARD {
+            let allowed = format_args!(
+                "at most {} with {shards} shards",
+                MAX_KEYS_PER_SHARD * shards
+            );
+            return Err(Error::invalid_config("max_keys", self.max_keys, allowed));
+        }
+        Ok(Cache::with(Config {
+            max_keys: self.max_keys,
+            ttl: self.ttl,
+            shards,
+            hasher: self.hasher,
+            clock: self.clock,
+        }))
+    }
+}
+
+fn check_shards(shards: usize, max_keys: usize) -> Result<usize, Error> {
+    let most = MAX_SHARDS.min(max_keys.checked_next_power_of_two().unwrap_or(MAX_SHARDS));
+    if shards.is_power_of_two() && shards <= most {
+        return Ok(shards);
+    }
+    let allowed = format_args!("a power of two from 1 to {most} for {max_keys} keys");
+    Err(Error::invalid_config("shards", shards, allowed))
+}
+
+fn default_shards(max_keys: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = (max_keys / MIN_KEYS_PER_SHARD).max(1);
+    // The largest power of two that leaves each shard its minimum.
+    let most = 1 << most.ilog2();
+    let wanted = (cores * 4).next_power_of_two().min(MAX_SHARDS);
+    // More than the cores ask for if there are very many keys.
+    let least = max_keys.div_ceil(MAX_KEYS_PER_SHARD).next_power_of_two();
+    wanted.min(most).max(least.min(MAX_SHARDS))
+}
+
+impl<K, V, S> fmt::Debug for CacheBuilder<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheBuilder")
+            .field("max_keys", &self.max_keys)
+            .field("ttl", &self.ttl)
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! [`Cache`]: the safe front over the core.
+
+mod builder;
+mod iter;
+mod read;
+mod stats;
+mod write;
+
+pub use builder::CacheBuilder;
+pub use iter::Iter;
+pub use stats::Stats;
+pub use write::Update;
+
+use crate::core::Store;
+use crate::sync::{AtomicBool, Ordering};
+use crate::time::{Clock, Ttl};
+use stats::Reads;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+/// A sharded in-process cache with a hard bound on its keys, LRU eviction and a time to live for each entry.
+///
+/// A `Cache` is a handle: clones are cheap and share the entries. All calls take `&self`, from any thread, in sync and in
+/// async code; none of them waits for I/O or for a background thread, of which there is none.
+///
+/// * **Reads take no lock.** [`get`](Self::get), [`get_with`](Self::get_with), [`get_many`](Self::get_many) and the other
+///   reads never wait for a writer, allocate nothing, and write nothing that another reader of the key must fetch.
+/// * **Writes lock one shard** for as long as it takes to link an entry; your code (`Hash`, `Eq`, `Clone`, `Drop`, closures)
+///   never runs under that lock, so it may panic or call the cache.
+/// * **At most [`max_keys`](Self::max_keys) keys**, over all shards, at any moment; and none is evicted before there are that
+///   many. The least recently used entry of a shard goes first, expired ones before live ones.
+/// * **Entries that left are dropped later**, on the thread of some write: when every read that was going on at the time has
+///   ended, and at most a few hundred writes to the shard after that. [`clear`](Self::clear), [`retain`](Self::retain) and
+///   [`purge_expired`](Self::purge_expired) drop at once what no reader is looking at.
+///
+/// ```
+/// use nori_cache::Cache;
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// struct Profile { name: String }
+///
+/// let cache: Cache<String, Arc<Profile>> = Cache::builder()
+///     .max_keys(10_000)
+///     .ttl(Duration::from_secs(300))
+///     .build()?;
+/// cache.insert("user:42".to_owned(), Arc::new(Profile { name: "Ana".to_owned() }));
+/// let hit = cache.get("user:42");
+/// assert_eq!(hit.unwrap().name, "Ana");
+/// let length = cache.get_with("user:42", |profile| profile.name.len());
+/// assert_eq!(length, Some(3));
+/// # Ok::<(), nori_cache::Error>(())
+/// ```
+pub struct Cache<K, V, S = ahash::RandomState> {
+    inner: Arc<Inner<K, V, S>>,
+}
+
+struct Inner<K, V, S> {
+    store: Store<K, V>,
+    hasher: S,
+    clock: Clock,
+    ttl: Ttl,
+    /// Whether any entry has ever had a deadline; until then no write reads the clock.
+    timed: AtomicBool,
+    reads: Reads,
+}
+
+/// What the builder has checked.
+struct Config<S> {
+    max_keys: usize,
+    ttl: Ttl,
+    shards: usize,
+    hasher: S,
+    clock: Clock,
+}
+
+impl<K: Hash + Eq, V> Cache<K, V> {
+    /// A cache of at most `max_keys` keys, whose entries live until they are removed or evicted.
+    ///
+    /// # Panics
+    /// If `max_keys` is 0, or more than the default shards can hold (2^38). [`Cache::builder`] returns an error instead.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(1_000);
+    /// cache.insert("key", 7);
+    /// assert_eq!(cache.get("key"), Some(7));
+    /// ```
+    pub fn new(max_keys: usize) -> Self {
+        match Self::builder().max_keys(max_keys).build() {
+            Ok(cache) => cache,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<K, V> Cache<K, V> {
+    /// Settings for a new cache: 10,000 keys that never expire, unless told otherwise.
+    pub fn builder() -> CacheBuilder<K, V> {
+        CacheBuilder::new()
+    }
+}
+
+impl<K, V, S> Cache<K, V, S> {
+    fn with(config: Config<S>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store: Store::new(config.max_keys, config.shards),
+                hasher: config.hasher,
+                clock: config.clock,
+                ttl: config.ttl,
+                timed: AtomicBool::new(config.ttl != Ttl::Never),
+                reads: Reads::new(),
+            }),
+        }
+    }
+
+    /// How many keys the cache holds: expired ones that no write has taken out yet included, never more than
+    /// [`max_keys`](Self::max_keys).
+    pub fn len(&self) -> usize {
+        self.inner.store.len()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many keys the cache holds at most.
+    pub fn max_keys(&self) -> usize {
+        self.inner.store.max_keys()
+    }
+
+    /// How many shards the keys are spread over.
+    pub fn shards(&self) -> usize {
+        self.inner.store.shards().len()
+    }
+
+    /// What the cache has done so far.
+    pub fn stats(&self) -> Stats {
+        let (hits, misses) = self.inner.reads.sum();
+        let mut stats = Stats {
+            hits,
+            misses,
+            ..Stats::default()
+        };
+        for shard in self.inner.store.shards() {
+            let counts = shard.counts();
+            stats.inserts += counts.inserts;
+            stats.evictions += counts.evictions;
+            stats.expirations += counts.expirations;
+        }
+        stats
+    }
+
+    /// The live entries, cloned a shard at a time, in no particular order.
+    ///
+    /// Weakly consistent: an entry that is in the cache throughout is returned once, one that comes, changes or goes
+    /// meanwhile may be or not. Does not count as a use. Holds the clones of one shard, and nothing that hinders other
+    /// threads between two calls of `next`.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("a", 1);
+    /// cache.insert("b", 2);
+    /// let mut all: Vec<_> = cache.iter().collect();
+    /// all.sort();
+    /// assert_eq!(all, [("a", 1), ("b", 2)]);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V, S>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        Iter::new(self)
+    }
+}
+
+impl<K, V, S> Inner<K, V, S> {
+    /// The time for deadlines that exist; 0 if there are none.
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // Relaxed: a thread that has not learnt yet of the first deadline takes its entry for alive, as it was just now.
+        if self.timed.load(Ordering::Relaxed) {
+            self.clock.now()
+        } else {
+            0
+        }
+    }
+
+    #[inline(always)]
+    fn hash<Q>(&self, key: &Q) -> crate::core::Hash
+    where
+        Q: Hash + ?Sized,
+        S: BuildHasher,
+    {
+        crate::core::Hash::new(self.hasher.hash_one(key))
+    }
+}
+
+impl<K, V, S> Clone for Cache<K, V, S> {
+    /// Another handle to the same cache.
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<K, V, S> fmt::Debug for Cache<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("len", &self.len())
+            .field("max_keys", &self.max_keys())
+            .field("shards", &self.shards())
+            .finish_non_exhaustive()
+    }
+}

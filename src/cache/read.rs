@@ -1,0 +1,203 @@
+//! Reads.
+
+use super::{Cache, Inner};
+use crate::core::{Entry, Fragment, Hit, NEVER, Shard, reclaim};
+use crate::time::Ttl;
+use equivalent::Equivalent;
+use smallvec::SmallVec;
+use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
+
+/// How many keys of a batch are on their way through the caches at a time.
+const BATCH: usize = 32;
+
+impl<K, V, S: BuildHasher> Cache<K, V, S> {
+    /// A clone of the value under `key`, if there is a live one. Counts as a use.
+    ///
+    /// The key may be given in any borrowed form (`&str` for `String`), or as any type that is
+    /// [`Equivalent`](equivalent::Equivalent) to it and hashes the same.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("answer".to_owned(), 42);
+    /// assert_eq!(cache.get("answer"), Some(42));
+    /// assert_eq!(cache.get("question"), None);
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.get_with(key, V::clone)
+    }
+
+    /// What `read` makes of the value under `key`, if there is a live one. Counts as a use.
+    ///
+    /// The value is read in place: no clone, and no guard that could be held across an `.await`. While `read` runs, no entry
+    /// of any cache that left it since can be dropped, so it should be short; it may call this cache.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert(1, vec![0_u8; 4096]);
+    /// assert_eq!(cache.get_with(&1, |bytes| bytes.len()), Some(4096));
+    /// ```
+    #[inline]
+    pub fn get_with<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let inner = &*self.inner;
+        let (shard, fragment) = inner.store.route(inner.hash(key));
+        let pin = reclaim::pin();
+        let hit = shard
+            .find(&pin, fragment, |other| key.equivalent(other))
+            .filter(|hit| inner.is_alive(hit.entry));
+        inner
+            .reads
+            .count(pin.index(), hit.is_some() as u64, hit.is_none() as u64);
+        let hit = hit?;
+        shard.touch(&pin, &hit);
+        Some(read(&hit.entry.value))
+    }
+
+    /// As [`get`](Self::get), but does not count as a use: neither for eviction nor in [`stats`](Self::stats).
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert(1, "one");
+    /// assert_eq!(cache.peek(&1), Some("one"));
+    /// assert_eq!(cache.stats().hits, 0);
+    /// ```
+    #[inline]
+    pub fn peek<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.look(key, |entry| entry.value.clone())
+    }
+
+    /// Whether there is a live entry under `key`. Does not count as a use.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert(1, "one");
+    /// assert!(cache.contains_key(&1) && !cache.contains_key(&2));
+    /// ```
+    #[inline]
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.look(key, |_| ()).is_some()
+    }
+
+    /// How long the entry under `key` has still to live, in whole milliseconds; `None` if there is none. Does not count as a
+    /// use.
+    ///
+    /// ```
+    /// use nori_cache::{Cache, Ttl};
+    ///
+    /// let cache = Cache::new(10);
+    /// cache.insert(1, "one");
+    /// assert_eq!(cache.ttl(&1), Some(Ttl::Never));
+    /// assert_eq!(cache.ttl(&2), None);
+    /// ```
+    pub fn ttl<Q>(&self, key: &Q) -> Option<Ttl>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        match self.look(key, |entry| entry.meta.deadline())? {
+            NEVER => Some(Ttl::Never),
+            deadline => {
+                let left = deadline.checked_sub(self.inner.clock.now())?;
+                (left > 0).then(|| Ttl::After(Duration::from_millis(left)))
+            }
+        }
+    }
+
+    /// The values under `keys`, in their order. Each key counts as a read and, if found, as a use.
+    ///
+    /// Faster for each key than [`get`](Self::get) where the cache is larger than the processor's: the memory of all keys of
+    /// a batch is fetched at once. All keys are read as of one time: the clock is asked once for some thirty keys.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("a".to_owned(), 1);
+    /// cache.insert("b".to_owned(), 2);
+    /// assert_eq!(cache.get_many(["b", "c", "a"]), [Some(2), None, Some(1)]);
+    /// ```
+    pub fn get_many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> Vec<Option<V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized + 'q,
+        V: Clone,
+    {
+        let mut keys = keys.into_iter();
+        let mut values = Vec::with_capacity(keys.size_hint().0);
+        loop {
+            let batch: SmallVec<[_; BATCH]> = keys.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                return values;
+            }
+            self.get_batch(&batch, &mut values);
+        }
+    }
+
+    fn get_batch<Q>(&self, keys: &[&Q], values: &mut Vec<Option<V>>)
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        let inner = &*self.inner;
+        let now = inner.now();
+        let route = |key: &&Q| inner.store.route(inner.hash(*key));
+        let routes: SmallVec<[(&Shard<K, V>, Fragment); BATCH]> = keys.iter().map(route).collect();
+        let pin = reclaim::pin();
+        for (shard, fragment) in &routes {
+            shard.prefetch_bucket(&pin, *fragment);
+        }
+        for (shard, fragment) in &routes {
+            shard.prefetch_entry(&pin, *fragment);
+        }
+        let hits: SmallVec<[Option<Hit<'_, K, V>>; BATCH]> = keys
+            .iter()
+            .zip(&routes)
+            .map(|(key, (shard, fragment))| {
+                let hit = shard.find(&pin, *fragment, |other| key.equivalent(other))?;
+                (hit.entry.meta.deadline() > now).then_some(hit)
+            })
+            .collect();
+        let mut found = 0;
+        for (hit, (shard, _)) in hits.iter().zip(&routes) {
+            values.push(hit.as_ref().map(|hit| {
+                found += 1;
+                shard.touch(&pin, hit);
+                hit.entry.value.clone()
+            }));
+        }
+        let missed = keys.len() as u64 - found;
+        inner.reads.count(pin.index(), found, missed);
+    }
+
+    /// Reads a live entry without using it.
+    #[inline(always)]
+    fn look<Q, R>(&self, key: &Q, read: impl FnOnce(&Entry<K, V>) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let inner = &*self.inner;
+        let (shard, fragment) = inner.store.route(inner.hash(key));
+        let pin = reclaim::pin();
+        let hit = shard.find(&pin, fragment, |other| key.equivalent(other))?;
+        inner.is_alive(hit.entry).then(|| read(hit.entry))
+    }
+}
+
+impl<K, V, S> Inner<K, V, S> {
+    /// Whether the entry's deadline is yet to come. Only entries that have one pay for the clock.
+    #[inline(always)]
+    pub(super) fn is_alive(&self, entry: &Entry<K, V>) -> bool {
+        !entry.meta.is_mortal() || !self.clock.has_reached(entry.meta.deadline())
+    }
+}

@@ -1,0 +1,254 @@
+//! Writes.
+
+use super::{Cache, Inner};
+use crate::core::reclaim::{self, Pin};
+use crate::core::{Entry, Leftovers, Meta, NEVER};
+use crate::sync::Ordering;
+use crate::time::Ttl;
+use equivalent::Equivalent;
+use std::hash::{BuildHasher, Hash};
+
+/// What [`Cache::update`] is to do with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update<V> {
+    /// Leave everything as it is.
+    Keep,
+    /// Store this value; it lives as long as the one it replaces would have, or as the cache's ttl says for a new key.
+    Set(V),
+    /// Store this value with this time to live; zero removes the key.
+    SetWithTtl(V, Ttl),
+    /// Remove the key.
+    Remove,
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
+    /// Stores a value with the cache's time to live. Replaces what was there; counts as a use.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// cache.insert("key", 2);
+    /// assert_eq!(cache.get("key"), Some(2));
+    /// ```
+    pub fn insert(&self, key: K, value: V) {
+        self.insert_with_ttl(key, value, self.inner.ttl);
+    }
+
+    /// Stores a value with a time to live of its own. Replaces what was there; counts as a use. A zero time stores nothing
+    /// and removes what was there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert_with_ttl("token", "abc", Duration::from_secs(60));
+    /// cache.insert_with_ttl("token", "abc", Duration::ZERO);
+    /// assert!(cache.is_empty());
+    /// ```
+    pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) {
+        let inner = &*self.inner;
+        let Some((now, deadline)) = inner.deadline(ttl.into()) else {
+            self.remove(&key);
+            return;
+        };
+        let hash = inner.hash(&key);
+        let pin = reclaim::pin();
+        let context = inner.store.context(reclaim::domain(), now);
+        let leftovers = inner
+            .store
+            .insert(&context, &pin, hash, (key, value, deadline));
+        settle(pin, leftovers);
+    }
+
+    /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
+    /// of the key. True if that changed the cache.
+    ///
+    /// Optimistic: no lock is held while `f` runs, and it runs again if the key has changed meanwhile. As with
+    /// [`get_with`](Self::get_with), it should be short.
+    ///
+    /// ```
+    /// use nori_cache::{Cache, Update};
+    ///
+    /// let visits = Cache::new(10);
+    /// for _ in 0..3 {
+    ///     visits.update("home", |count| Update::Set(count.map_or(1, |n| n + 1)));
+    /// }
+    /// assert_eq!(visits.get("home"), Some(3));
+    /// ```
+    pub fn update(&self, mut key: K, mut f: impl FnMut(Option<&V>) -> Update<V>) -> bool {
+        let inner = &*self.inner;
+        let hash = inner.hash(&key);
+        let (shard, fragment) = inner.store.route(hash);
+        loop {
+            let pin = reclaim::pin();
+            let (seen, hit) = shard.look(&pin, fragment, |other| *other == key);
+            let current = hit
+                .map(|hit| hit.entry)
+                .filter(|entry| inner.is_alive(entry));
+            let (value, kept, ttl) = match f(current.map(|entry| &entry.value)) {
+                Update::Keep => return false,
+                Update::Set(value) => {
+                    let kept = current.map(|entry| entry.meta.deadline());
+                    (Some(value), kept, inner.ttl)
+                }
+                Update::SetWithTtl(value, ttl) => (Some(value), None, ttl),
+                Update::Remove => (None, None, Ttl::Never),
+            };
+            let put = match (value, kept, inner.deadline(ttl)) {
+                (Some(value), Some(kept), _) => Some((value, inner.now(), kept)),
+                (Some(value), None, Some((now, deadline))) => Some((value, now, deadline)),
+                _ => None,
+            };
+            let Some((value, now, deadline)) = put else {
+                let context = inner.store.context(reclaim::domain(), inner.now());
+                if current.is_none() {
+                    return false;
+                }
+                if let Some((_, leftovers)) = inner.store.remove_seen(&context, shard, seen) {
+                    settle(pin, leftovers);
+                    return true;
+                }
+                continue;
+            };
+            let context = inner.store.context(reclaim::domain(), now);
+            let meta = Meta::new(fragment, deadline);
+            let entry = Entry { meta, key, value };
+            match inner.store.put(&context, &pin, shard, seen, entry) {
+                Ok(leftovers) => {
+                    settle(pin, leftovers);
+                    return true;
+                }
+                Err(raced) => key = raced.key,
+            }
+        }
+    }
+
+    /// Keeps only the entries for which `keep` returns true; expired ones are not shown, and go.
+    ///
+    /// `keep` runs without a lock; an entry that is replaced meanwhile stays.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// (0..10).for_each(|n| cache.insert(n, n));
+    /// cache.retain(|_, value| value % 2 == 0);
+    /// assert_eq!(cache.len(), 5);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        let inner = &*self.inner;
+        let context = inner.store.context(reclaim::domain(), inner.now());
+        inner.store.retain(&context, reclaim::pin, |entry| {
+            inner.is_alive(entry) && keep(&entry.key, &entry.value)
+        });
+    }
+}
+
+impl<K, V, S: BuildHasher> Cache<K, V, S> {
+    /// Removes a key. True if there was a live entry.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// assert!(cache.remove("key"));
+    /// assert!(!cache.remove("key"));
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.remove_with(key, |_| ()).is_some()
+    }
+
+    /// Removes a key and returns a clone of its value, if there was a live one.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// assert_eq!(cache.take("key"), Some(1));
+    /// assert_eq!(cache.take("key"), None);
+    /// ```
+    pub fn take<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.remove_with(key, V::clone)
+    }
+
+    fn remove_with<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let inner = &*self.inner;
+        let hash = inner.hash(key);
+        let pin = reclaim::pin();
+        let context = inner.store.context(reclaim::domain(), inner.now());
+        let (removed, leftovers) = inner
+            .store
+            .remove(&context, &pin, hash, |other| key.equivalent(other));
+        let read = removed.map(|entry| read(&entry.value));
+        settle(pin, leftovers);
+        read
+    }
+}
+
+impl<K, V, S> Cache<K, V, S> {
+    /// Removes every entry. Entries that come while it runs may stay.
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// cache.clear();
+    /// assert!(cache.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        let inner = &*self.inner;
+        let context = inner.store.context(reclaim::domain(), inner.now());
+        inner.store.clear(&context);
+    }
+
+    /// Removes the entries whose time to live has passed, and says how many. Writes do the same by and by.
+    ///
+    /// ```
+    /// use nori_cache::{Cache, ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let cache = Cache::builder().clock(clock.clone()).build()?;
+    /// cache.insert_with_ttl("token", 1, Duration::from_secs(60));
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!((cache.len(), cache.purge_expired(), cache.len()), (1, 1, 0));
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn purge_expired(&self) -> usize {
+        let inner = &*self.inner;
+        let context = inner.store.context(reclaim::domain(), inner.now());
+        inner.store.purge_expired(&context)
+    }
+}
+
+impl<K, V, S> Inner<K, V, S> {
+    /// The time now, if any deadline counts, and that of an entry with this ttl; `None` for a zero ttl.
+    #[inline(always)]
+    fn deadline(&self, ttl: Ttl) -> Option<(u64, u64)> {
+        let Ttl::After(after) = ttl else {
+            return Some((self.now(), NEVER));
+        };
+        if after.is_zero() {
+            return None;
+        }
+        if !self.timed.load(Ordering::Relaxed) {
+            // Relaxed: see `Inner::now`.
+            self.timed.store(true, Ordering::Relaxed);
+        }
+        let now = self.clock.now();
+        let millis = u64::try_from(after.as_millis()).unwrap_or(NEVER).max(1);
+        Some((now, now.saturating_add(millis).min(NEVER)))
+    }
+}
+
+/// Ends a write: user code may be dropped here, so the thread's pin goes first.
+#[inline(always)]
+fn settle<K, V>(pin: Pin<'_>, leftovers: Leftovers<K, V>) {
+    drop(pin);
+    leftovers.settle(reclaim::domain());
+}

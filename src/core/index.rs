@@ -1,0 +1,287 @@
+//! The hash index that readers probe without a lock.
+//!
+//! A bucket is one cache line: twelve one-byte tags, twelve entry ids, and a count of the entries that belong here or
+//! before and were pushed on to a later bucket because this one was full (as in Meta's F14). A probe compares all tags of
+//! a bucket at once, looks at the ids behind equal ones, and goes on to the next bucket only while that count is not zero.
+//! So there are no tombstones: removing clears a tag.
+//!
+//! One writer at a time (the shard's lock) changes the index, readers run beside it. An entry never moves while it is in
+//! the index, so a reader cannot miss one that was there throughout: the writer counts an overflow before it publishes the
+//! entry behind it, and takes the count back only after that entry is gone. A grown index is a new one.
+//!
+//! | field | written | read |
+//! |---|---|---|
+//! | `ids[i]` | before the tag, Release | Acquire: the entry behind the id is initialised |
+//! | `head`, `tail` | whole words, by the one writer, Release | Acquire |
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Entries to a bucket.
+pub(crate) const LANES: usize = 12;
+/// Lanes whose tags are in `Bucket::head`; the others' are in the low half of `Bucket::tail`.
+const HEAD_LANES: usize = 8;
+/// One overflow, in `Bucket::tail`.
+const OVERFLOW: u64 = 1 << 32;
+const TAIL_TAGS: u64 = OVERFLOW - 1;
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+/// The part of a key's hash that an index works with, [`Fragment::BITS`] bits: the bucket comes from its high bits, the
+/// tag from its low ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fragment(u32);
+
+impl Fragment {
+    pub(crate) const BITS: u32 = 26;
+
+    /// The low bits of `bits`.
+    #[inline(always)]
+    pub(crate) fn new(bits: u64) -> Self {
+        Self(bits as u32 & ((1 << Self::BITS) - 1))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The tag in every byte of a word. A tag is not 0, which marks a free lane, nor 1, which a free lane could falsely
+    /// match (see [`matches`]): what lies behind a free lane's id may be gone.
+    #[inline(always)]
+    fn tags(self) -> u64 {
+        u64::from((self.0 as u8).max(2)) * LOW_BITS
+    }
+}
+
+/// A place in the index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    bucket: usize,
+    lane: usize,
+}
+
+#[derive(Debug)]
+#[repr(align(64))]
+struct Bucket {
+    /// Tags of lanes 0 to 7.
+    head: AtomicU64,
+    /// Tags of lanes 8 to 11; above them the number of overflows.
+    tail: AtomicU64,
+    ids: [AtomicU32; LANES],
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Index {
+    buckets: Box<[Bucket]>,
+}
+
+impl Index {
+    /// An empty index of `buckets` buckets, at least one.
+    pub(crate) fn new(buckets: usize) -> Self {
+        Self {
+            buckets: (0..buckets.max(1)).map(|_| Bucket::new()).collect(),
+        }
+    }
+
+    pub(crate) fn buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
+    #[inline(always)]
+    fn home(&self, fragment: Fragment) -> usize {
+        ((u64::from(fragment.0) * self.buckets.len() as u64) >> Fragment::BITS) as usize
+    }
+
+    /// The buckets in which an entry may be, nearest first, each once.
+    #[inline(always)]
+    fn chain(&self, fragment: Fragment) -> impl Iterator<Item = usize> {
+        let home = self.home(fragment);
+        (home..self.buckets.len()).chain(0..home)
+    }
+
+    /// Starts to bring the bucket of a key into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, fragment: Fragment) {
+        super::prefetch::read(&raw const self.buckets[self.home(fragment)]);
+    }
+
+    /// The first id filed under `fragment`'s tag that `is_it` accepts. Takes no lock; at least one id that was in the index
+    /// throughout the call and is acceptable is found.
+    #[inline(always)]
+    pub(crate) fn find(
+        &self,
+        fragment: Fragment,
+        mut is_it: impl FnMut(u32) -> bool,
+    ) -> Option<(Place, u32)> {
+        let tags = fragment.tags();
+        let mut bucket = self.home(fragment);
+        for _ in 0..self.buckets.len() {
+            let Bucket { head, tail, ids } = &self.buckets[bucket];
+            // Acquire: pairs with the Release in `set_tag`. The overflow count is read after the tags of this bucket and
+            // before those of the next, so an entry behind it is seen if its insertion was complete before.
+            let mut found = matches(head.load(Ordering::Acquire), tags);
+            while found != 0 {
+                let lane = (found.trailing_zeros() / 8) as usize;
+                // Acquire: pairs with the Release in `insert` and `replace`; the entry behind the id is initialised. The
+                // lane may have been given to another entry since the tag was read: `is_it` compares keys.
+                let id = ids[lane].load(Ordering::Acquire);
+                if is_it(id) {
+                    return Some((Place { bucket, lane }, id));
+                }
+                found &= found - 1;
+            }
+            let tail = tail.load(Ordering::Acquire);
+            let mut found = matches(tail & TAIL_TAGS, tags) & TAIL_TAGS;
+            while found != 0 {
+                let lane = HEAD_LANES + (found.trailing_zeros() / 8) as usize;
+                // Acquire: as above.
+                let id = ids[lane].load(Ordering::Acquire);
+                if is_it(id) {
+                    return Some((Place { bucket, lane }, id));
+                }
+                found &= found - 1;
+            }
+            if tail < OVERFLOW {
+                return None;
+            }
+            bucket += 1;
+            if bucket == self.buckets.len() {
+                bucket = 0;
+            }
+        }
+        None
+    }
+
+    /// Files an id, which must not be in the index, and whose entry is initialised. For the one writer.
+    ///
+    /// # Panics
+    /// If the index is full.
+    pub(crate) fn insert(&self, fragment: Fragment, id: u32) {
+        for bucket in self.chain(fragment) {
+            let it = &self.buckets[bucket];
+            if let Some(lane) = it.free_lane() {
+                // Release: pairs with the Acquire in `find`; the entry was initialised before.
+                it.ids[lane].store(id, Ordering::Release);
+                it.set_tag(lane, fragment.tags() as u8);
+                return;
+            }
+            it.add_overflow(OVERFLOW);
+        }
+        panic!("an index of {} buckets is full", self.buckets.len());
+    }
+
+    /// Puts another id of the same fragment in an id's place. For the one writer.
+    pub(crate) fn replace(&self, place: Place, id: u32) {
+        // Release: pairs with the Acquire in `find`.
+        self.buckets[place.bucket].ids[place.lane].store(id, Ordering::Release);
+    }
+
+    /// Takes an id out. For the one writer.
+    ///
+    /// # Panics
+    /// If the id is not filed under the fragment.
+    pub(crate) fn remove(&self, fragment: Fragment, id: u32) {
+        let (place, _) = self
+            .find(fragment, |found| found == id)
+            .expect("only a filed id is removed");
+        self.buckets[place.bucket].set_tag(place.lane, 0);
+        for bucket in self.chain(fragment).take_while(|&b| b != place.bucket) {
+            self.buckets[bucket].add_overflow(OVERFLOW.wrapping_neg());
+        }
+    }
+
+    /// All ids, in no particular order. Beside a writer: every id that is in the index throughout, once.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.buckets.iter().flat_map(|bucket| {
+            (0..LANES)
+                .filter(|&lane| bucket.tag(lane) != 0)
+                // Acquire: as in `find`.
+                .map(|lane| bucket.ids[lane].load(Ordering::Acquire))
+        })
+    }
+
+    /// Checks tags, chains and overflow counts against the fragments of the entries.
+    ///
+    /// # Panics
+    /// If the structure is broken.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn validate(&self, fragment_of: impl Fn(u32) -> Fragment) {
+        let mut overflows = vec![0_u64; self.buckets.len()];
+        for (b, bucket) in self.buckets.iter().enumerate() {
+            for lane in (0..LANES).filter(|&lane| bucket.tag(lane) != 0) {
+                let id = bucket.ids[lane].load(Ordering::Relaxed);
+                let fragment = fragment_of(id);
+                assert_eq!(bucket.tag(lane), fragment.tags() as u8, "tag of {id}");
+                for passed in self.chain(fragment).take_while(|&passed| passed != b) {
+                    overflows[passed] += 1;
+                }
+            }
+        }
+        for (bucket, expected) in self.buckets.iter().zip(overflows) {
+            assert_eq!(bucket.tail.load(Ordering::Relaxed) >> 32, expected);
+        }
+    }
+}
+
+impl Bucket {
+    fn new() -> Self {
+        Self {
+            head: AtomicU64::new(0),
+            tail: AtomicU64::new(0),
+            ids: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+
+    fn free_lane(&self) -> Option<usize> {
+        // Relaxed, here and in the next two: only the one writer, us, changes these words.
+        let free = zero_bytes(self.head.load(Ordering::Relaxed));
+        if free != 0 {
+            return Some((free.trailing_zeros() / 8) as usize);
+        }
+        let free = zero_bytes(self.tail.load(Ordering::Relaxed)) & TAIL_TAGS;
+        (free != 0).then(|| HEAD_LANES + (free.trailing_zeros() / 8) as usize)
+    }
+
+    #[inline(always)]
+    fn set_tag(&self, lane: usize, tag: u8) {
+        let (word, lane) = if lane < HEAD_LANES {
+            (&self.head, lane)
+        } else {
+            (&self.tail, lane - HEAD_LANES)
+        };
+        let shift = lane * 8;
+        let cleared = word.load(Ordering::Relaxed) & !(0xff << shift);
+        // Release: pairs with the Acquire in `find`; the id was stored before.
+        word.store(cleared | u64::from(tag) << shift, Ordering::Release);
+    }
+
+    #[cold]
+    fn add_overflow(&self, by: u64) {
+        let tail = self.tail.load(Ordering::Relaxed).wrapping_add(by);
+        // Release: pairs with the Acquire in `find`.
+        self.tail.store(tail, Ordering::Release);
+    }
+
+    fn tag(&self, lane: usize) -> u8 {
+        let (word, lane) = if lane < HEAD_LANES {
+            (&self.head, lane)
+        } else {
+            (&self.tail, lane - HEAD_LANES)
+        };
+        // Acquire: as in `find`.
+        (word.load(Ordering::Acquire) >> (lane * 8)) as u8
+    }
+}
+
+/// The high bit of every byte in which `word` equals the byte repeated in `tags`. Above the lowest such byte there may be
+/// false ones, where the byte differs in its lowest bit only (Mycroft's test); a comparison of keys sorts them out.
+#[inline(always)]
+fn matches(word: u64, tags: u64) -> u64 {
+    zero_bytes(word ^ tags)
+}
+
+#[inline(always)]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS
+}

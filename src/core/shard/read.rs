@@ -1,0 +1,163 @@
+//! Reads: no lock, and no write but to the reader's own line and, once an era, to the entry's stamp.
+
+use super::{Generation, NOBODY, SHARED, Shard};
+use crate::core::entry::Entry;
+use crate::core::index::{Fragment, Place};
+use crate::core::reclaim::Pin;
+use crate::core::slab::Slot;
+use crate::sync::Ordering;
+
+/// An entry that a pinned reader has found. It stays as it is for as long as the pin, in the cache or not.
+#[derive(Debug)]
+pub(crate) struct Hit<'p, K, V> {
+    id: u32,
+    pub(crate) entry: &'p Entry<K, V>,
+    slot: &'p Slot<K, V>,
+    place: Place,
+}
+
+/// What a writer saw of a key before it took the lock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(super) fragment: Fragment,
+    pub(super) id: Option<u32>,
+    /// Where the id was filed, as long as the version stands.
+    pub(super) place: Place,
+    pub(super) version: u64,
+}
+
+impl Seen {
+    /// No version stands for ever.
+    const OUTDATED: u64 = u64::MAX;
+
+    pub(crate) fn fragment(self) -> Fragment {
+        self.fragment
+    }
+
+    /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
+    pub(crate) fn entry<K, V>(id: u32, entry: &Entry<K, V>) -> Self {
+        Self {
+            fragment: entry.meta.fragment(),
+            id: Some(id),
+            place: Place::default(),
+            version: Self::OUTDATED,
+        }
+    }
+}
+
+impl<K, V> Shard<K, V> {
+    #[inline(always)]
+    fn generation<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Generation<K, V> {
+        // Acquire: pairs with the Release in `Writer::rebuild`; the generation is filled before we see it.
+        let generation = self.front.generation.load(Ordering::Acquire);
+        // SAFETY: never null, and a replaced generation is freed only after a grace period, which the pin holds up.
+        unsafe { &*generation }
+    }
+
+    /// Finds a key: the entry of this fragment that `is_it` accepts.
+    #[inline(always)]
+    pub(crate) fn find<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        fragment: Fragment,
+        mut is_it: impl FnMut(&K) -> bool,
+    ) -> Option<Hit<'p, K, V>> {
+        let generation = self.generation(pin);
+        let mut hit = None;
+        let (place, id) = generation.index.find(fragment, |id| {
+            // SAFETY: the id is from this generation's index, and the slab lives as long as the shard.
+            let slot = unsafe { generation.directory.slot(id) };
+            // SAFETY: the id was in the index after the pin, so its slot holds the entry at least until the unpin.
+            let entry = unsafe { slot.entry() };
+            let found = is_it(&entry.key);
+            if found {
+                hit = Some((slot, entry));
+            }
+            found
+        })?;
+        hit.map(|(slot, entry)| Hit {
+            id,
+            entry,
+            slot,
+            place,
+        })
+    }
+
+    /// As [`Shard::find`], with what a writer needs to know whether that still holds once it has the lock.
+    #[inline(always)]
+    pub(crate) fn look<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        fragment: Fragment,
+        is_it: impl FnMut(&K) -> bool,
+    ) -> (Seen, Option<Hit<'p, K, V>>) {
+        // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
+        let version = self.back.version.load(Ordering::Acquire);
+        let hit = self.find(pin, fragment, is_it);
+        let seen = Seen {
+            fragment,
+            id: hit.as_ref().map(|hit| hit.id),
+            place: hit.as_ref().map_or_else(Place::default, |hit| hit.place),
+            version,
+        };
+        (seen, hit)
+    }
+
+    /// Leaves the stamp of this read in the entry.
+    #[inline(always)]
+    pub(crate) fn touch(&self, pin: &Pin<'_>, hit: &Hit<'_, K, V>) {
+        // Relaxed, both: recency orders nothing.
+        let mut era = self.front.era.load(Ordering::Relaxed);
+        let owner = self.front.owner.load(Ordering::Relaxed);
+        if owner != SHARED {
+            era = self.begin_era(pin, owner, era);
+        }
+        hit.slot.stamp.touch(era);
+    }
+
+    /// In an exact list, a read of the one thread that uses it is an era of its own; a second thread ends that.
+    fn begin_era(&self, pin: &Pin<'_>, owner: u64, era: u64) -> u64 {
+        let me = pin.index() as u64 + 1;
+        if owner != me {
+            // Relaxed: threads that race here all leave; whose store is last decides who begins eras next.
+            let now = if owner == NOBODY { me } else { SHARED };
+            self.front.owner.store(now, Ordering::Relaxed);
+            if now == SHARED {
+                return era;
+            }
+        }
+        // Relaxed: if another thread stores too, eras repeat or step back; a writer then goes on from the later one.
+        self.front.era.store(era + 1, Ordering::Relaxed);
+        era + 1
+    }
+
+    /// Starts to bring the bucket of a key into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch_bucket(&self, pin: &Pin<'_>, fragment: Fragment) {
+        self.generation(pin).index.prefetch(fragment);
+    }
+
+    /// Starts to bring the first entry that may be the key's into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch_entry(&self, pin: &Pin<'_>, fragment: Fragment) {
+        let generation = self.generation(pin);
+        generation.index.find(fragment, |id| {
+            // SAFETY: as in `find`.
+            unsafe { generation.directory.slot(id) }.prefetch();
+            true
+        });
+    }
+
+    /// Calls `each` for every entry; one that is in the shard throughout is shown once.
+    pub(crate) fn for_each<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        mut each: impl FnMut(u32, &'p Entry<K, V>),
+    ) {
+        let generation = self.generation(pin);
+        for id in generation.index.ids() {
+            // SAFETY: as in `find`.
+            each(id, unsafe { generation.directory.slot(id).entry() });
+        }
+    }
+}

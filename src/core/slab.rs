@@ -1,0 +1,183 @@
+//! Type-stable storage for a shard's entries: slots in chunks that stay where they are until the shard goes.
+//!
+//! A slot is *vacant* or holds an initialised entry; the shard knows which (an id is in the index, in a limbo batch, or
+//! free) and says so with each `unsafe` call. Readers reach slots through a [`Directory`], a copy of the chunk pointers that
+//! belongs to one generation of the index.
+
+use super::entry::Entry;
+use super::list::Stamp;
+use crate::sync::{AtomicPtr, Ordering, UnsafeCell};
+use std::mem::MaybeUninit;
+
+/// Room for one entry, and the stamp of its last use.
+#[derive(Debug)]
+pub(crate) struct Slot<K, V> {
+    pub(crate) stamp: Stamp,
+    entry: UnsafeCell<MaybeUninit<Entry<K, V>>>,
+}
+
+impl<K, V> Slot<K, V> {
+    fn vacant() -> Self {
+        Self {
+            stamp: Stamp::new(),
+            entry: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// Starts to bring the slot into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        super::prefetch::read(&raw const *self);
+    }
+
+    /// The entry.
+    ///
+    /// # Safety
+    /// The slot holds an entry, and goes on holding it for as long as the reference is used: the caller is pinned and found
+    /// the id in the index after that, or holds the shard's lock while the entry is live or in limbo.
+    #[inline(always)]
+    pub(crate) unsafe fn entry(&self) -> &Entry<K, V> {
+        // SAFETY: initialised and not written, by the contract.
+        self.entry
+            .with(|entry| unsafe { (*entry).assume_init_ref() })
+    }
+
+    /// Fills a vacant slot.
+    ///
+    /// # Safety
+    /// The slot is vacant and the caller holds the shard's lock.
+    #[inline(always)]
+    pub(crate) unsafe fn fill(&self, entry: Entry<K, V>) {
+        // SAFETY: nobody looks into a vacant slot, so this access is the only one.
+        self.entry.with_mut(|slot| unsafe {
+            (*slot).write(entry);
+        });
+    }
+
+    /// Moves the entry out and leaves the slot vacant.
+    ///
+    /// # Safety
+    /// The slot holds an entry that no reader can see any more (its grace period has passed), and the caller holds the
+    /// shard's lock.
+    #[inline(always)]
+    pub(crate) unsafe fn empty(&self) -> Entry<K, V> {
+        // SAFETY: initialised, and this access is the only one, by the contract; the caller counts the slot as vacant from
+        // here on, so the entry is not moved out twice.
+        self.entry
+            .with_mut(|slot| unsafe { (*slot).assume_init_read() })
+    }
+}
+
+/// The chunks of one shard. Guarded by its lock.
+#[derive(Debug)]
+pub(crate) struct Slab<K, V> {
+    chunks: Vec<*mut Slot<K, V>>,
+    chunk_bits: u32,
+    /// Ids below this one have been given out.
+    len: u32,
+}
+
+// SAFETY: the slab owns its slots, as a `Vec<Slot>` would; the pointers are only where it keeps them.
+unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}
+
+impl<K, V> Slab<K, V> {
+    /// An empty slab with `1 << chunk_bits` slots to a chunk.
+    pub(crate) fn new(chunk_bits: u32) -> Self {
+        Self {
+            chunks: Vec::new(),
+            chunk_bits,
+            len: 0,
+        }
+    }
+
+    /// How many ids the chunks have room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.chunks.len() << self.chunk_bits
+    }
+
+    /// An id that has never been used, if a chunk has one left.
+    #[inline(always)]
+    pub(crate) fn fresh(&mut self) -> Option<u32> {
+        let id = self.len;
+        ((id as usize) < self.capacity()).then(|| {
+            self.len += 1;
+            id
+        })
+    }
+
+    /// Adds a chunk.
+    #[cold]
+    pub(crate) fn grow(&mut self) {
+        let chunk: Box<[Slot<K, V>]> = (0..1_usize << self.chunk_bits)
+            .map(|_| Slot::vacant())
+            .collect();
+        self.chunks.push(Box::into_raw(chunk).cast());
+    }
+
+    /// The slot of an id that was given out.
+    #[inline(always)]
+    pub(crate) fn slot(&self, id: u32) -> &Slot<K, V> {
+        debug_assert!(id < self.len);
+        let chunk = self.chunks[(id >> self.chunk_bits) as usize];
+        // SAFETY: the chunk has `1 << chunk_bits` slots, so the offset is inside; it lives as long as `self`, and slots are
+        // only ever shared.
+        unsafe { &*chunk.add((id & ((1 << self.chunk_bits) - 1)) as usize) }
+    }
+}
+
+impl<K, V> Drop for Slab<K, V> {
+    /// Frees the chunks. The shard has emptied the slots that held entries.
+    fn drop(&mut self) {
+        for &chunk in &self.chunks {
+            let slots = std::ptr::slice_from_raw_parts_mut(chunk, 1 << self.chunk_bits);
+            // SAFETY: made by `Box::into_raw` of a slice of this length in `grow`, and freed only here.
+            drop(unsafe { Box::from_raw(slots) });
+        }
+    }
+}
+
+/// A reader's way from an id to its slot.
+#[derive(Debug)]
+pub(crate) struct Directory<K, V> {
+    chunks: Box<[AtomicPtr<Slot<K, V>>]>,
+    chunk_bits: u32,
+}
+
+impl<K, V> Directory<K, V> {
+    /// A directory with room for `ids` ids, that knows the slab's chunks.
+    pub(crate) fn new(slab: &Slab<K, V>, ids: usize) -> Self {
+        let len = ids
+            .div_ceil(1 << slab.chunk_bits)
+            .max(slab.chunks.len() + 1);
+        let chunk = |i: usize| slab.chunks.get(i).copied().unwrap_or(std::ptr::null_mut());
+        Self {
+            chunks: (0..len).map(|i| AtomicPtr::new(chunk(i))).collect(),
+            chunk_bits: slab.chunk_bits,
+        }
+    }
+
+    /// How many ids there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.chunks.len() << self.chunk_bits
+    }
+
+    /// Makes the slab's last chunk known, which must have room here.
+    pub(crate) fn add_last_chunk(&self, slab: &Slab<K, V>) {
+        let last = slab.chunks.len() - 1;
+        // Relaxed: a reader gets an id of this chunk from an Acquire read of the index, which is filled later.
+        self.chunks[last].store(slab.chunks[last], Ordering::Relaxed);
+    }
+
+    /// The slot of an id.
+    ///
+    /// # Safety
+    /// The id came from the index that this directory belongs to, and the slab lives for as long as the reference is used.
+    #[inline(always)]
+    pub(crate) unsafe fn slot(&self, id: u32) -> &Slot<K, V> {
+        // Relaxed: see `add_last_chunk`.
+        let chunk = self.chunks[(id >> self.chunk_bits) as usize].load(Ordering::Relaxed);
+        // SAFETY: an id is filed only after its chunk was added here, so the pointer is the chunk's, which has
+        // `1 << chunk_bits` slots and stays in place until the slab is dropped.
+        unsafe { &*chunk.add((id & ((1 << self.chunk_bits) - 1)) as usize) }
+    }
+}

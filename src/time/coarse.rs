@@ -1,0 +1,46 @@
+//! A clock that is cheaper to read than the precise one, where the platform has one.
+
+/// How far the coarse clock may be behind the precise one. Linux moves it with each timer tick: 1 to 10 ms.
+pub(super) const LAG_MILLIS: u64 = 20;
+
+#[cfg(all(target_os = "linux", not(miri)))]
+mod imp {
+    use rustix::time::{ClockId, clock_gettime};
+
+    /// Milliseconds of the monotonic clock as of its last tick; `None` where the platform has no such clock.
+    #[inline(always)]
+    pub(in super::super) fn millis() -> Option<u64> {
+        Some(to_millis(clock_gettime(ClockId::MonotonicCoarse)))
+    }
+
+    /// Milliseconds of the monotonic clock.
+    #[inline(always)]
+    pub(in super::super) fn precise_millis() -> u64 {
+        to_millis(clock_gettime(ClockId::Monotonic))
+    }
+
+    #[inline(always)]
+    fn to_millis(time: rustix::time::Timespec) -> u64 {
+        time.tv_sec as u64 * 1000 + (time.tv_nsec as u64 / 1_000_000)
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+mod imp {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    #[inline(always)]
+    pub(in super::super) fn millis() -> Option<u64> {
+        None
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn precise_millis() -> u64 {
+        ORIGIN.elapsed().as_millis() as u64
+    }
+}
+
+pub(super) use imp::{millis, precise_millis};
