@@ -294,3 +294,79 @@ impl<K, V> Store<K, V> {
         }
     }
 }
+
+#[cfg(all(test, not(nori_loom)))]
+mod tests {
+    use super::*;
+    use crate::core::entry::NEVER;
+    use crate::core::reclaim;
+    use std::collections::HashMap;
+
+    /// Random writes against a map: every organ stays whole, and what the store holds is what was last written.
+    fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
+        let store = Store::new(max_keys, shards);
+        let domain = reclaim::domain();
+        let mut last = HashMap::new();
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        for now in 1..4_000_u64 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let key = random % keys;
+            let hash = Hash::new(key & ((1 << hash_bits) - 1));
+            let pin = reclaim::pin();
+            let context = store.context(domain, now);
+            let leftovers = match random >> 60 {
+                0 => {
+                    let (removed, leftovers) = store.remove(&context, &pin, hash, |it| *it == key);
+                    assert_eq!(
+                        removed.map(|entry| entry.value),
+                        removed.and(last.remove(&key))
+                    );
+                    leftovers
+                }
+                1..=4 => {
+                    let (shard, fragment) = store.route(hash);
+                    if let Some(hit) = shard.find(&pin, fragment, |it| *it == key) {
+                        assert_eq!(Some(&hit.entry.value), last.get(&key));
+                        shard.touch(&pin, &hit);
+                    }
+                    Leftovers::none()
+                }
+                kind => {
+                    let deadline = if kind < 10 {
+                        now + random % 500 + 1
+                    } else {
+                        NEVER
+                    };
+                    last.insert(key, now);
+                    store.insert(&context, &pin, hash, (key, now, deadline))
+                }
+            };
+            drop(pin);
+            leftovers.settle(domain);
+            assert!(store.len() <= max_keys);
+            if now % 16 == 0 {
+                store.shards.iter().for_each(Shard::validate);
+            }
+        }
+        store.clear(&store.context(domain, 4_000));
+        assert_eq!(store.len(), 0);
+        store.shards.iter().for_each(Shard::validate);
+    }
+
+    #[test]
+    fn organs_agree_in_one_exact_shard() {
+        random_writes(50, 1, 100, 64 - 1);
+    }
+
+    #[test]
+    fn organs_agree_in_large_shards() {
+        random_writes(600, 4, 1_000, 64 - 1);
+    }
+
+    #[test]
+    fn organs_agree_when_all_keys_collide() {
+        random_writes(200, 2, 400, 0);
+    }
+}
