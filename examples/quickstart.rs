@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::error::Error;
+use std::fmt;
 use std::fs;
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use nori_cache::Cache;
 use rand::SeedableRng;
 use rand::distr::Distribution;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let mut args = env::args_os().skip(1);
     let traffic = match (args.next(), args.next()) {
-        (None, _) => Traffic::generate(16_000_000, 200_000, 0.99)?,
+        (None, _) => Traffic::generate(16_000_000, 100_000, 0.99)?,
         (Some(path), None) => Traffic::read(&path.to_string_lossy())?,
         (Some(_), Some(_)) => return Err("usage: quickstart [FILE_OF_KEYS]".into()),
     };
@@ -293,11 +294,14 @@ fn nanos(latencies: &Histogram<u64>, quantile: f64) -> String {
 }
 
 fn progress(what: &'static str, steps: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{msg:>12} [{bar:40}] {percent:>3} % of {human_len}, {per_sec}",
-    )
-    .expect("the template is well-formed")
-    .progress_chars("=> ");
+    let template = "{msg:>12} [{bar:40}] {percent:>3} % of {human_len}, {rate}";
+    let style = ProgressStyle::with_template(template)
+        .expect("the template is well-formed")
+        .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar that cannot be drawn is no reason to stop.
+            let _ = write!(out, "{:.1} M/s", state.per_sec() / 1e6);
+        })
+        .progress_chars("=> ");
     ProgressBar::new(steps as u64)
         .with_style(style)
         .with_message(what)

@@ -344,7 +344,7 @@ fn exactly_lru(max_keys: usize, ops: &[Op]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(200))]
 
     #[test]
     fn one_shard_is_exactly_lru((max_keys, ops) in scenario()) {

@@ -50,15 +50,17 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let (shard, fragment) = inner.store.route(inner.hash(key));
         let pin = reclaim::pin();
-        let hit = shard
-            .find(&pin, fragment, |other| key.equivalent(other))
-            .filter(|hit| inner.is_alive(hit.entry));
-        inner
-            .reads
-            .count(pin.index(), hit.is_some() as u64, hit.is_none() as u64);
-        let hit = hit?;
-        shard.touch(&pin, &hit);
-        Some(read(&hit.entry.value))
+        match shard.find(&pin, fragment, |other| key.equivalent(other)) {
+            Some(hit) if inner.is_alive(hit.entry) => {
+                inner.reads.hit(pin.index());
+                shard.touch(&pin, &hit);
+                Some(read(&hit.entry.value))
+            }
+            _ => {
+                inner.reads.miss(pin.index());
+                None
+            }
+        }
     }
 
     /// As [`get`](Self::get), but does not count as a use: neither for eviction nor in [`stats`](Self::stats).
@@ -168,7 +170,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
                 (hit.entry.meta.deadline() > now).then_some(hit)
             })
             .collect();
-        let mut found = 0;
+        let mut found = 0_usize;
         for (hit, (shard, _)) in hits.iter().zip(&routes) {
             values.push(hit.as_ref().map(|hit| {
                 found += 1;
@@ -176,8 +178,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
                 hit.entry.value.clone()
             }));
         }
-        let missed = keys.len() as u64 - found;
-        inner.reads.count(pin.index(), found, missed);
+        inner.reads.batch(pin.index(), found, keys.len() - found);
     }
 
     /// Reads a live entry without using it.

@@ -47,7 +47,7 @@ const OWN: usize = 64;
 #[derive(Debug)]
 pub(super) struct Reads {
     /// The last line is shared by the threads beyond [`OWN`].
-    lines: Box<[CachePadded<Line>]>,
+    lines: Box<[CachePadded<Line>; OWN + 1]>,
 }
 
 #[derive(Debug, Default)]
@@ -59,22 +59,39 @@ struct Line {
 impl Reads {
     pub(super) fn new() -> Self {
         Self {
-            lines: (0..=OWN).map(|_| CachePadded::default()).collect(),
+            lines: Box::new(std::array::from_fn(|_| CachePadded::default())),
         }
     }
 
-    /// Counts for the thread with this index in the reclamation domain.
+    /// Counts a hit of the thread with this index in the reclamation domain.
     #[inline(always)]
-    pub(super) fn count(&self, thread: usize, hits: u64, misses: u64) {
+    pub(super) fn hit(&self, thread: usize) {
+        self.count(thread, 1, |line| &line.hits);
+    }
+
+    /// Counts a miss.
+    #[inline(always)]
+    pub(super) fn miss(&self, thread: usize) {
+        self.count(thread, 1, |line| &line.misses);
+    }
+
+    /// Counts a batch.
+    pub(super) fn batch(&self, thread: usize, hits: usize, misses: usize) {
+        self.count(thread, hits as u64, |line| &line.hits);
+        self.count(thread, misses as u64, |line| &line.misses);
+    }
+
+    #[inline(always)]
+    fn count(&self, thread: usize, by: u64, counter: impl Fn(&Line) -> &AtomicU64) {
         if thread < OWN {
-            let line = &self.lines[thread];
-            add_own(&line.hits, hits);
-            add_own(&line.misses, misses);
+            let counter = counter(&self.lines[thread]);
+            // Relaxed, both: counters order nothing. Only this thread writes this one: the index is its own while it runs,
+            // and the next thread to get it does so after an Acquire that pairs with this one's Release in
+            // `Record::release`.
+            counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
         } else {
-            let line = &self.lines[OWN];
-            // Relaxed: counters order nothing.
-            line.hits.fetch_add(hits, Ordering::Relaxed);
-            line.misses.fetch_add(misses, Ordering::Relaxed);
+            // Relaxed: as above.
+            counter(&self.lines[OWN]).fetch_add(by, Ordering::Relaxed);
         }
     }
 
@@ -87,14 +104,5 @@ impl Reads {
                 misses + line.misses.load(Ordering::Relaxed),
             )
         })
-    }
-}
-
-/// Adds to a counter that only this thread writes: the index is its own while it runs, and the next thread to get it does so
-/// after an Acquire that pairs with this one's Release (`Record::try_lease`).
-#[inline(always)]
-fn add_own(counter: &AtomicU64, by: u64) {
-    if by != 0 {
-        counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
     }
 }

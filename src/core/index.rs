@@ -60,6 +60,15 @@ pub(crate) struct Place {
     lane: usize,
 }
 
+/// What one bucket says about a key.
+enum Probe {
+    /// It is in this lane, under this id.
+    Found(usize, u32),
+    Absent,
+    /// It may be in the next bucket.
+    Further,
+}
+
 #[derive(Debug)]
 #[repr(align(64))]
 struct Bucket {
@@ -106,51 +115,71 @@ impl Index {
         super::prefetch::read(&raw const self.buckets[self.home(fragment)]);
     }
 
-    /// The first id filed under `fragment`'s tag that `is_it` accepts. Takes no lock; at least one id that was in the index
-    /// throughout the call and is acceptable is found.
+    /// The first id filed under `fragment`'s tag that `is_it` accepts. Takes no lock. An id that is acceptable and was in the
+    /// index throughout the call is found.
     #[inline(always)]
     pub(crate) fn find(
         &self,
         fragment: Fragment,
         mut is_it: impl FnMut(u32) -> bool,
     ) -> Option<(Place, u32)> {
-        let tags = fragment.tags();
-        let mut bucket = self.home(fragment);
-        for _ in 0..self.buckets.len() {
-            let Bucket { head, tail, ids } = &self.buckets[bucket];
-            // Acquire: pairs with the Release in `set_tag`. The overflow count is read after the tags of this bucket and
-            // before those of the next, so an entry behind it is seen if its insertion was complete before.
-            let mut found = matches(head.load(Ordering::Acquire), tags);
-            while found != 0 {
-                let lane = (found.trailing_zeros() / 8) as usize;
-                // Acquire: pairs with the Release in `insert` and `replace`; the entry behind the id is initialised. The
-                // lane may have been given to another entry since the tag was read: `is_it` compares keys.
-                let id = ids[lane].load(Ordering::Acquire);
-                if is_it(id) {
-                    return Some((Place { bucket, lane }, id));
-                }
-                found &= found - 1;
-            }
-            let tail = tail.load(Ordering::Acquire);
-            let mut found = matches(tail & TAIL_TAGS, tags) & TAIL_TAGS;
-            while found != 0 {
-                let lane = HEAD_LANES + (found.trailing_zeros() / 8) as usize;
-                // Acquire: as above.
-                let id = ids[lane].load(Ordering::Acquire);
-                if is_it(id) {
-                    return Some((Place { bucket, lane }, id));
-                }
-                found &= found - 1;
-            }
-            if tail < OVERFLOW {
-                return None;
-            }
-            bucket += 1;
-            if bucket == self.buckets.len() {
-                bucket = 0;
+        let home = self.home(fragment);
+        match self.find_in(home, fragment, &mut is_it) {
+            Probe::Found(lane, id) => Some((Place { bucket: home, lane }, id)),
+            Probe::Absent => None,
+            Probe::Further => self.find_further(fragment, is_it),
+        }
+    }
+
+    #[cold]
+    fn find_further(
+        &self,
+        fragment: Fragment,
+        mut is_it: impl FnMut(u32) -> bool,
+    ) -> Option<(Place, u32)> {
+        for bucket in self.chain(fragment).skip(1) {
+            match self.find_in(bucket, fragment, &mut is_it) {
+                Probe::Found(lane, id) => return Some((Place { bucket, lane }, id)),
+                Probe::Absent => return None,
+                Probe::Further => {}
             }
         }
         None
+    }
+
+    #[inline(always)]
+    fn find_in(
+        &self,
+        bucket: usize,
+        fragment: Fragment,
+        is_it: &mut impl FnMut(u32) -> bool,
+    ) -> Probe {
+        // SAFETY: `home` scales a fragment, which is below 2^26, to below the number of buckets, and `chain` stays there.
+        let it = unsafe { self.buckets.get_unchecked(bucket) };
+        let tags = fragment.tags();
+        // Acquire, both: pair with the Release in `set_tag` and `add_overflow`. The overflow count is read before the tags of
+        // the next bucket, so an entry there is seen if its insertion was complete before the call.
+        let head = it.head.load(Ordering::Acquire);
+        let tail = it.tail.load(Ordering::Acquire);
+        // A bit for each lane with an equal tag: lane `l` at `8 l`, from the ninth on at `8 (l - 8) + 4`.
+        let mut found = matches(head, tags) >> 7 | (matches(tail, tags) & TAIL_TAGS) >> 3;
+        while found != 0 {
+            let bit = found.trailing_zeros() as usize;
+            let lane = bit / 8 + (bit & 4) * 2;
+            // Acquire: pairs with the Release in `insert` and `replace`; the entry behind the id is initialised. The lane may
+            // have been given to another entry since the tag was read: `is_it` compares keys.
+            // SAFETY: `bit` is at most 63 with bit 2 clear or at most 28 with it set, so the lane is below 12.
+            let id = unsafe { it.ids.get_unchecked(lane) }.load(Ordering::Acquire);
+            if is_it(id) {
+                return Probe::Found(lane, id);
+            }
+            found &= found - 1;
+        }
+        if tail < OVERFLOW {
+            Probe::Absent
+        } else {
+            Probe::Further
+        }
     }
 
     /// Files an id, which must not be in the index, and whose entry is initialised. For the one writer.

@@ -174,8 +174,10 @@ impl<K, V> Directory<K, V> {
     /// The id came from the index that this directory belongs to, and the slab lives for as long as the reference is used.
     #[inline(always)]
     pub(crate) unsafe fn slot(&self, id: u32) -> &Slot<K, V> {
+        // SAFETY: an id is filed only after its chunk was added here.
+        let chunk = unsafe { self.chunks.get_unchecked((id >> self.chunk_bits) as usize) };
         // Relaxed: see `add_last_chunk`.
-        let chunk = self.chunks[(id >> self.chunk_bits) as usize].load(Ordering::Relaxed);
+        let chunk = chunk.load(Ordering::Relaxed);
         // SAFETY: an id is filed only after its chunk was added here, so the pointer is the chunk's, which has
         // `1 << chunk_bits` slots and stays in place until the slab is dropped.
         unsafe { &*chunk.add((id & ((1 << self.chunk_bits) - 1)) as usize) }

@@ -221,11 +221,7 @@ impl Record {
         // Relaxed: the only other writer is a collector that marks us offline, which the epoch check below notices.
         let state = self.state.load(Ordering::Relaxed);
         if state & INSIDE != 0 {
-            return Pin {
-                record: self,
-                kind: Kind::Nested,
-                not_send: PhantomData,
-            };
+            return Pin::new(self, state);
         }
         // Relaxed: the barrier orders it.
         self.state.store(state | INSIDE, Ordering::Relaxed);
@@ -236,11 +232,7 @@ impl Record {
         if state >> 1 != epoch {
             self.announce(epoch);
         }
-        Pin {
-            record: self,
-            kind: Kind::Outer,
-            not_send: PhantomData,
-        }
+        Pin::new(self, epoch << 1)
     }
 
     #[cold]
@@ -256,22 +248,25 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Pin<'d> {
     record: &'d Record,
-    kind: Kind,
+    /// The record's state when the pin ends: outside, or, for a pin inside another, as it is; [`LONE`] to give it back.
+    after: u64,
     /// A pin belongs to its thread.
     not_send: PhantomData<*const ()>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Outer,
-    /// Inside another pin of the same thread.
-    Nested,
-    /// The record was leased for this pin alone.
-    #[cfg_attr(nori_loom, allow(dead_code))]
-    Lone,
-}
+/// The record was leased for this pin alone. No epoch gets there.
+const LONE: u64 = u64::MAX;
 
 impl<'d> Pin<'d> {
+    #[inline(always)]
+    fn new(record: &'d Record, after: u64) -> Self {
+        Self {
+            record,
+            after,
+            not_send: PhantomData,
+        }
+    }
+
     /// A small number that no other thread has while this one holds its record.
     #[inline(always)]
     pub(crate) fn index(&self) -> usize {
@@ -281,7 +276,7 @@ impl<'d> Pin<'d> {
     /// Makes the pin give its record back when it ends.
     #[cfg(not(nori_loom))]
     pub(super) fn and_release(mut self) -> Self {
-        self.kind = Kind::Lone;
+        self.after = LONE;
         self
     }
 }
@@ -289,15 +284,11 @@ impl<'d> Pin<'d> {
 impl Drop for Pin<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.kind == Kind::Nested {
-            return;
-        }
-        // Relaxed: inside, only we write it.
-        let state = self.record.state.load(Ordering::Relaxed);
-        // Release: pairs with the Acquire in `poll` and `quiesce`; our reads end here.
-        self.record.state.store(state & !INSIDE, Ordering::Release);
-        if self.kind == Kind::Lone {
+        if self.after == LONE {
             self.record.release();
+        } else {
+            // Release: pairs with the Acquire in `poll` and `quiesce`; our reads end here.
+            self.record.state.store(self.after, Ordering::Release);
         }
     }
 }

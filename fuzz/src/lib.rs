@@ -1,0 +1,46 @@
+//! Runs operations on an organ of nori-cache and on a naive model of it, and compares the two after every step.
+//!
+//! The operations come from libFuzzer (`scripts/fuzz`) or from a seeded generator (`cargo test` in this folder, which needs
+//! neither nightly nor cargo-fuzz).
+//!
+//! The organs are private to the crate, so its sources are compiled here once more, with the modules that the fuzzers look
+//! into made visible. `cfg(test)` and `cfg(fuzzing)` turn on the organs' `validate()`.
+#![cfg(any(test, fuzzing))]
+
+pub mod organs;
+
+#[allow(dead_code)]
+#[path = "../../src/cache/mod.rs"]
+mod cache;
+#[allow(dead_code)]
+#[path = "../../src/error.rs"]
+mod error;
+#[allow(dead_code)]
+#[path = "../../src/sync.rs"]
+mod sync;
+#[allow(dead_code)]
+#[path = "../../src/time/mod.rs"]
+mod time;
+
+/// As `src/core/mod.rs`, but for the visibility of its modules.
+#[allow(dead_code)]
+#[path = "../../src/core"]
+mod core {
+    pub(crate) mod budget;
+    pub(crate) mod entry;
+    pub(crate) mod index;
+    mod limbo;
+    mod links;
+    pub(crate) mod list;
+    mod prefetch;
+    pub(crate) mod reclaim;
+    pub(crate) mod shard;
+    mod slab;
+    mod store;
+    pub(crate) mod wheel;
+
+    pub(crate) use entry::{Entry, Meta, NEVER};
+    pub(crate) use index::Fragment;
+    pub(crate) use shard::{Hit, Leftovers, Shard};
+    pub(crate) use store::{Hash, Store};
+}

@@ -1,0 +1,549 @@
+//! The whole cache against a naive LRU with times to live, call by call.
+//!
+//! With one shard every answer must be the model's. With several the choice of the victim is the cache's own, and all else
+//! must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
+
+use super::Ops;
+use super::ledger::{Ledger, Value};
+use crate::cache::{Cache, Stats, Update};
+use crate::time::{ManualClock, Ttl};
+use arbitrary::Arbitrary;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+use std::time::Duration;
+
+const MOST_KEYS: usize = 64;
+/// Different keys in use: more than fit in.
+const KEYS: u8 = 96;
+/// The deadline that counts as never, in milliseconds of the cache's clock.
+const NEVER: u64 = (1 << 38) - 1;
+/// Entries that have left a shard and are not dropped yet, at most: a few small batches.
+const LIMBO: usize = 64;
+
+/// A cache, and what is called.
+#[derive(Debug, Arbitrary)]
+pub struct Input {
+    max_keys: u8,
+    shards: u8,
+    default_ttl: Life,
+    hashes: Hashes,
+    ops: Ops<Op>,
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Hashes {
+    Good,
+    Few,
+    One,
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Life {
+    Never,
+    Zero,
+    Nanos(u32),
+    Millis(u8),
+    Seconds(u64),
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Op {
+    Insert(u8),
+    InsertWithTtl(u8, Life),
+    Get(u8),
+    GetMany(u8, u8, u8),
+    Peek(u8),
+    ContainsKey(u8),
+    Ttl(u8),
+    Remove(u8),
+    Take(u8),
+    Update(u8, Change),
+    /// The closure inserts another key, or removes one, the first time it runs.
+    UpdateNested(u8, Change, u8, bool),
+    /// The closure does so, and looks at its value after that.
+    GetWithNested(u8, Nested),
+    Retain(u8, u8),
+    Clear,
+    PurgeExpired,
+    AdvanceNanos(u32),
+    AdvanceMillis(u8),
+    Advance(u64),
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Change {
+    Keep,
+    Set,
+    SetWithTtl(Life),
+    Remove,
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Nested {
+    Insert(u8),
+    Remove(u8),
+    Get(u8),
+    Clear,
+}
+
+impl Life {
+    fn ttl(self) -> Ttl {
+        match self {
+            Self::Never => Ttl::Never,
+            Self::Zero => Ttl::After(Duration::ZERO),
+            Self::Nanos(nanos) => Ttl::After(Duration::from_nanos(nanos.into())),
+            Self::Millis(millis) => Ttl::After(Duration::from_millis(millis.into())),
+            Self::Seconds(seconds) => Ttl::After(Duration::from_secs(seconds)),
+        }
+    }
+}
+
+impl Input {
+    /// Compares.
+    ///
+    /// # Panics
+    /// If the cache is wrong.
+    pub fn run(self) {
+        let max_keys = usize::from(self.max_keys) % (MOST_KEYS + 1);
+        // Half of the caches have one shard; of the others some have a number that is not allowed.
+        let shards = if self.shards < 128 {
+            1
+        } else {
+            usize::from(self.shards) % 18
+        };
+        let clock = ManualClock::new();
+        let ttl = self.default_ttl.ttl();
+        let cache = Cache::builder()
+            .max_keys(max_keys)
+            .shards(shards)
+            .ttl(ttl)
+            .hasher(Hasher::new(self.hashes))
+            .clock(clock.clone())
+            .build();
+        let allowed = max_keys > 0
+            && shards.is_power_of_two()
+            && shards <= max_keys.next_power_of_two()
+            && ttl != Ttl::After(Duration::ZERO);
+        let cache = match cache {
+            Ok(cache) => cache,
+            Err(error) => {
+                assert!(!allowed && error.is_invalid_config(), "{error}");
+                return;
+            }
+        };
+        assert!(allowed);
+        assert_eq!((cache.max_keys(), cache.shards()), (max_keys, shards));
+        let ledger = Rc::new(Ledger::default());
+        let mut subject = Subject {
+            cache,
+            clock,
+            ttl,
+            nanos: 0,
+            ledger: Rc::clone(&ledger),
+            entries: Vec::new(),
+            stats: Stats::default(),
+            ended: 0,
+        };
+        for op in self.ops.0 {
+            subject.apply(op);
+            subject.check();
+        }
+        drop(subject);
+        assert_eq!(ledger.alive(), 0, "values are lost");
+    }
+}
+
+/// A hasher without a random seed, that may be a bad one.
+#[derive(Debug, Clone)]
+struct Hasher {
+    good: ahash::RandomState,
+    mask: u64,
+}
+
+impl Hasher {
+    fn new(hashes: Hashes) -> Self {
+        Self {
+            good: ahash::RandomState::with_seeds(1, 2, 3, 4),
+            mask: match hashes {
+                Hashes::Good => u64::MAX,
+                Hashes::Few => 3,
+                Hashes::One => 0,
+            },
+        }
+    }
+}
+
+impl BuildHasher for Hasher {
+    type Hasher = Masked;
+
+    fn build_hasher(&self) -> Masked {
+        Masked(self.good.build_hasher(), self.mask)
+    }
+}
+
+struct Masked(ahash::AHasher, u64);
+
+impl std::hash::Hasher for Masked {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish() & self.1
+    }
+}
+
+type Subjects = Cache<String, Value, Hasher>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stored {
+    key: u8,
+    serial: u32,
+    deadline: u64,
+}
+
+struct Subject {
+    cache: Subjects,
+    clock: ManualClock,
+    ttl: Ttl,
+    nanos: u64,
+    ledger: Rc<Ledger>,
+    /// The model: live entries, the least recently used first.
+    entries: Vec<Stored>,
+    /// Without `expirations`: which entries are taken out when is the cache's affair.
+    stats: Stats,
+    /// How many entries have expired.
+    ended: u64,
+}
+
+fn name(key: u8) -> String {
+    format!("user:{:02}", key % KEYS)
+}
+
+impl Subject {
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Insert(key) => {
+                let value = self.ledger.value();
+                let serial = value.serial();
+                self.cache.insert(name(key), value);
+                self.insert(key, serial, self.ttl);
+            }
+            Op::InsertWithTtl(key, life) => {
+                let value = self.ledger.value();
+                let serial = value.serial();
+                self.cache.insert_with_ttl(name(key), value, life.ttl());
+                self.insert(key, serial, life.ttl());
+            }
+            Op::Get(key) => {
+                let found = self.cache.get(name(key).as_str());
+                assert_eq!(found.map(|it| it.serial()), self.get(key));
+            }
+            Op::GetMany(start, step, n) => {
+                let keys: Vec<u8> = (0..n)
+                    .map(|i| start.wrapping_add(step.wrapping_mul(i)))
+                    .collect();
+                let names: Vec<String> = keys.iter().map(|&key| name(key)).collect();
+                let found = self.cache.get_many(names.iter().map(String::as_str));
+                let found: Vec<_> = found
+                    .into_iter()
+                    .map(|it| it.map(|it| it.serial()))
+                    .collect();
+                let expected: Vec<_> = keys.iter().map(|&key| self.get(key)).collect();
+                assert_eq!(found, expected);
+            }
+            Op::Peek(key) => {
+                let found = self.cache.peek(name(key).as_str());
+                let expected = self.find(key).map(|it| it.serial);
+                assert_eq!(found.map(|it| it.serial()), expected);
+            }
+            Op::ContainsKey(key) => {
+                let found = self.cache.contains_key(name(key).as_str());
+                assert_eq!(found, self.find(key).is_some());
+            }
+            Op::Ttl(key) => {
+                let expected = self.find(key).map(|it| match it.deadline {
+                    NEVER => Ttl::Never,
+                    deadline => Ttl::After(Duration::from_millis(deadline - self.now())),
+                });
+                assert_eq!(self.cache.ttl(name(key).as_str()), expected);
+            }
+            Op::Remove(key) => {
+                let removed = self.cache.remove(name(key).as_str());
+                assert_eq!(removed, self.remove(key).is_some());
+            }
+            Op::Take(key) => {
+                let taken = self.cache.take(name(key).as_str());
+                assert_eq!(taken.map(|it| it.serial()), self.remove(key));
+            }
+            Op::Update(key, change) => self.update(key, change, None),
+            Op::UpdateNested(key, change, other, insert) => {
+                self.update(key, change, Some((other, insert)));
+            }
+            Op::GetWithNested(key, nested) => self.get_with(key, nested),
+            Op::Retain(bits, serial_bits) => {
+                let keep = |serial: u32| (serial ^ u32::from(serial_bits)) & u32::from(bits) != 0;
+                let mut shown = 0;
+                self.cache.retain(|_, value| {
+                    shown += 1;
+                    keep(value.serial())
+                });
+                assert_eq!(shown, self.entries.len());
+                self.entries.retain(|it| keep(it.serial));
+                self.assert_tidy();
+            }
+            Op::Clear => {
+                self.cache.clear();
+                self.entries.clear();
+                self.assert_tidy();
+            }
+            Op::PurgeExpired => {
+                let before = self.cache.len();
+                let purged = self.cache.purge_expired();
+                assert_eq!(before - self.cache.len(), purged);
+                self.assert_tidy();
+            }
+            Op::AdvanceNanos(by) => self.advance(Duration::from_nanos(by.into())),
+            Op::AdvanceMillis(by) => self.advance(Duration::from_millis(by.into())),
+            Op::Advance(by) => self.advance(Duration::from_nanos(by >> (by % 64))),
+        }
+    }
+
+    /// After these calls nothing is left but live entries, and what left has been dropped, as nobody is reading.
+    fn assert_tidy(&self) {
+        assert_eq!(self.cache.len(), self.entries.len());
+        assert_eq!(self.ledger.alive(), self.entries.len());
+    }
+
+    fn get_with(&mut self, key: u8, nested: Nested) {
+        let (cache, ledger) = (&self.cache, &self.ledger);
+        let mut inserted = None;
+        let found = cache.get_with(name(key).as_str(), |value| {
+            let serial = value.serial();
+            match nested {
+                Nested::Insert(other) => {
+                    let value = ledger.value();
+                    inserted = Some(value.serial());
+                    cache.insert(name(other), value);
+                }
+                Nested::Remove(other) => {
+                    cache.remove(name(other).as_str());
+                }
+                Nested::Get(other) => {
+                    cache.get(name(other).as_str());
+                }
+                Nested::Clear => cache.clear(),
+            }
+            assert_eq!(value.serial(), serial, "changed under a reader");
+            serial
+        });
+        assert_eq!(found, self.get(key));
+        if found.is_some() {
+            match nested {
+                Nested::Insert(other) => {
+                    self.insert(other, inserted.expect("the closure ran"), self.ttl);
+                }
+                Nested::Remove(other) => {
+                    self.remove(other);
+                }
+                Nested::Get(other) => {
+                    self.get(other);
+                }
+                Nested::Clear => self.entries.clear(),
+            }
+        }
+    }
+
+    fn update(&mut self, key: u8, change: Change, nested: Option<(u8, bool)>) {
+        let (cache, ledger) = (&self.cache, &self.ledger);
+        let mut first = nested;
+        let mut inserted = None;
+        let mut stored = None;
+        let mut shown = None;
+        let updated = cache.update(name(key), |value| {
+            shown = value.map(Value::serial);
+            match first.take() {
+                Some((other, true)) => {
+                    let value = ledger.value();
+                    inserted = Some(value.serial());
+                    cache.insert(name(other), value);
+                }
+                Some((other, false)) => {
+                    cache.remove(name(other).as_str());
+                }
+                None => {}
+            }
+            assert_eq!(shown, value.map(Value::serial), "changed under a reader");
+            let mut value = || {
+                let value = ledger.value();
+                stored = Some(value.serial());
+                value
+            };
+            match change {
+                Change::Keep => Update::Keep,
+                Change::Set => Update::Set(value()),
+                Change::SetWithTtl(life) => Update::SetWithTtl(value(), life.ttl()),
+                Change::Remove => Update::Remove,
+            }
+        });
+        let before = self.find(key);
+        match nested {
+            Some((other, true)) => {
+                self.insert(other, inserted.expect("the closure ran"), self.ttl);
+            }
+            Some((other, false)) => {
+                self.remove(other);
+            }
+            None => {}
+        }
+        let current = self.find(key);
+        let writes = match change {
+            Change::Keep => false,
+            Change::Set => true,
+            Change::SetWithTtl(life) => life.ttl() != Ttl::After(Duration::ZERO),
+            Change::Remove => false,
+        };
+        let removes = !writes && !matches!(change, Change::Keep);
+        if removes && before.is_none() && current.is_some() {
+            // There was nothing to remove when the closure said so: as if the update had come before the insertion.
+            assert!(!updated);
+            return;
+        }
+        let expected = if writes { current } else { before };
+        if writes || removes && current.is_some() {
+            assert_eq!(shown, current.map(|it| it.serial));
+        } else if matches!(change, Change::Keep) {
+            assert_eq!(shown, expected.map(|it| it.serial));
+        }
+        assert_eq!(updated, writes || removes && current.is_some());
+        match change {
+            Change::Set => {
+                let serial = stored.expect("the closure ran");
+                match current {
+                    Some(current) => self.put(key, serial, current.deadline),
+                    None => self.insert(key, serial, self.ttl),
+                }
+            }
+            Change::SetWithTtl(life) => {
+                self.insert(key, stored.expect("the closure ran"), life.ttl());
+            }
+            Change::Remove => {
+                self.remove(key);
+            }
+            Change::Keep => {}
+        }
+    }
+
+    /// Milliseconds of the cache's clock.
+    fn now(&self) -> u64 {
+        self.nanos / 1_000_000 + 1
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.clock.advance(by);
+        self.nanos = self.nanos.saturating_add(by.as_nanos() as u64);
+        let now = self.now();
+        let before = self.entries.len();
+        self.entries
+            .retain(|it| it.deadline == NEVER || it.deadline > now);
+        self.ended += (before - self.entries.len()) as u64;
+    }
+
+    fn find(&self, key: u8) -> Option<Stored> {
+        let is_it = |it: &&Stored| it.key == key % KEYS;
+        self.entries.iter().find(is_it).copied()
+    }
+
+    fn get(&mut self, key: u8) -> Option<u32> {
+        let Some(at) = self.entries.iter().position(|it| it.key == key % KEYS) else {
+            self.stats.misses += 1;
+            return None;
+        };
+        self.stats.hits += 1;
+        let used = self.entries.remove(at);
+        self.entries.push(used);
+        Some(used.serial)
+    }
+
+    fn remove(&mut self, key: u8) -> Option<u32> {
+        let at = self.entries.iter().position(|it| it.key == key % KEYS)?;
+        Some(self.entries.remove(at).serial)
+    }
+
+    fn insert(&mut self, key: u8, serial: u32, ttl: Ttl) {
+        let deadline = match ttl {
+            Ttl::Never => NEVER,
+            Ttl::After(Duration::ZERO) => {
+                self.remove(key);
+                return;
+            }
+            Ttl::After(after) => {
+                let millis = after.as_millis().max(1);
+                let deadline = (u128::from(self.now()) + millis).min(NEVER.into());
+                u64::try_from(deadline).expect("not more than NEVER")
+            }
+        };
+        self.put(key, serial, deadline);
+    }
+
+    fn put(&mut self, key: u8, serial: u32, deadline: u64) {
+        if self.remove(key).is_none() && self.entries.len() == self.cache.max_keys() {
+            let victim = self.victim();
+            self.entries.remove(victim);
+            self.stats.evictions += 1;
+        }
+        let key = key % KEYS;
+        self.stats.inserts += 1;
+        self.entries.push(Stored {
+            key,
+            serial,
+            deadline,
+        });
+    }
+
+    /// The entry that had to go.
+    fn victim(&self) -> usize {
+        if self.cache.shards() == 1 {
+            return 0;
+        }
+        let gone = |it: &Stored| self.cache.peek(name(it.key).as_str()).is_none();
+        let victim = self.entries.iter().position(gone);
+        victim.expect("a full cache evicts to insert")
+    }
+
+    fn check(&self) {
+        for key in 0..KEYS {
+            let found = self.cache.peek(name(key).as_str());
+            let expected = self.find(key).map(|it| it.serial);
+            assert_eq!(found.map(|it| it.serial()), expected, "key {key}");
+        }
+        let mut all: Vec<_> = self
+            .cache
+            .iter()
+            .map(|(key, value)| (key, value.serial()))
+            .collect();
+        all.sort_unstable();
+        let mut expected: Vec<_> = self
+            .entries
+            .iter()
+            .map(|it| (name(it.key), it.serial))
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(all, expected);
+        let len = self.cache.len();
+        assert!(self.entries.len() <= len && len <= self.cache.max_keys());
+        assert_eq!(self.cache.is_empty(), len == 0);
+        let stats = self.cache.stats();
+        assert!(stats.expirations <= self.ended, "more than have expired");
+        let counted = Stats {
+            expirations: 0,
+            ..stats
+        };
+        assert_eq!(counted, self.stats);
+        let waiting = self.ledger.alive() - len;
+        assert!(
+            waiting <= LIMBO * self.cache.shards(),
+            "{waiting} not dropped"
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! The hash index against a list of ids and fragments.
+
+use super::{Ops, pick, sorted};
+use crate::core::index::{Fragment, Index, LANES};
+use arbitrary::Arbitrary;
+
+const MOST_BUCKETS: usize = 6;
+const FRAGMENTS: usize = 8;
+/// Leaves so few tags that equal ones, and those that differ in one bit, meet in a bucket.
+const FEW_TAGS: u32 = !0xf8;
+
+/// An index of a few buckets, keys of a few hashes, and what happens.
+#[derive(Debug, Arbitrary)]
+pub struct Input {
+    buckets: u8,
+    fragments: [u32; FRAGMENTS],
+    ops: Ops<Op>,
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Op {
+    Insert(u8),
+    InsertMany(u8, u8),
+    Remove(u8),
+    RemoveAll(u8),
+    /// What an update does: another id of the same fragment.
+    Replace(u8),
+    /// A new index takes all that is in this one.
+    Rebuild(u8),
+}
+
+impl Input {
+    /// Compares.
+    ///
+    /// # Panics
+    /// If the index is wrong.
+    pub fn run(self) {
+        let mut subject = Subject {
+            index: Index::new(buckets(self.buckets)),
+            fragments: self
+                .fragments
+                .map(|bits| Fragment::new(u64::from(bits & FEW_TAGS))),
+            fragment_of: Vec::new(),
+            filed: Vec::new(),
+        };
+        for op in self.ops.0 {
+            subject.apply(op);
+            subject.check();
+        }
+        while !subject.filed.is_empty() {
+            subject.remove(0);
+            subject.check();
+        }
+    }
+}
+
+fn buckets(at: u8) -> usize {
+    usize::from(at) % MOST_BUCKETS + 1
+}
+
+struct Subject {
+    index: Index,
+    fragments: [Fragment; FRAGMENTS],
+    /// By id. No id is used twice.
+    fragment_of: Vec<Fragment>,
+    /// The model: ids that are in the index.
+    filed: Vec<u32>,
+}
+
+impl Subject {
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Insert(at) => self.insert(at),
+            Op::InsertMany(at, n) => (0..n % 32).for_each(|_| self.insert(at)),
+            Op::Remove(at) => self.remove(at.into()),
+            Op::RemoveAll(at) => {
+                let fragment = pick(&self.fragments, at.into()).expect("there are some");
+                while let Some(at) = self.filed.iter().position(|&id| self.of(id) == fragment) {
+                    self.remove(at);
+                }
+            }
+            Op::Replace(at) => {
+                let Some(old) = pick(&self.filed, at.into()) else {
+                    return;
+                };
+                let fragment = self.of(old);
+                let (place, _) = self
+                    .index
+                    .find(fragment, |id| id == old)
+                    .expect("filed ids are found");
+                let id = self.fresh(fragment);
+                self.index.replace(place, id);
+                self.filed.retain(|&other| other != old);
+                self.filed.push(id);
+            }
+            Op::Rebuild(at) => {
+                let next = Index::new(buckets(at));
+                if next.buckets() * LANES >= self.filed.len() {
+                    for id in self.index.ids() {
+                        next.insert(self.of(id), id);
+                    }
+                    self.index = next;
+                }
+            }
+        }
+    }
+
+    fn of(&self, id: u32) -> Fragment {
+        self.fragment_of[id as usize]
+    }
+
+    fn fresh(&mut self, fragment: Fragment) -> u32 {
+        self.fragment_of.push(fragment);
+        self.fragment_of.len() as u32 - 1
+    }
+
+    fn insert(&mut self, at: u8) {
+        if self.filed.len() < self.index.buckets() * LANES {
+            let fragment = pick(&self.fragments, at.into()).expect("there are some");
+            let id = self.fresh(fragment);
+            self.index.insert(fragment, id);
+            self.filed.push(id);
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        if let Some(id) = pick(&self.filed, at) {
+            self.index.remove(self.of(id), id);
+            self.filed.retain(|&other| other != id);
+        }
+    }
+
+    fn check(&self) {
+        self.index.validate(|id| self.of(id));
+        let filed = sorted(self.filed.iter().copied());
+        assert_eq!(sorted(self.index.ids()), filed);
+        for &fragment in &self.fragments {
+            let mut shown = Vec::new();
+            let refused = self.index.find(fragment, |id| {
+                shown.push(id);
+                false
+            });
+            assert_eq!(refused, None);
+            let shown = sorted(shown);
+            assert!(shown.is_sorted_by(|a, b| a < b), "an id is shown twice");
+            let is_filed = |id| filed.binary_search(id).is_ok();
+            assert!(shown.iter().all(is_filed), "an id that is gone is shown");
+            let mut its = filed.iter().filter(|&&id| self.of(id) == fragment);
+            assert!(
+                its.all(|id| shown.binary_search(id).is_ok()),
+                "an id is missed"
+            );
+        }
+    }
+}
