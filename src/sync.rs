@@ -37,11 +37,11 @@ mod imp {
 
 #[cfg(nori_loom)]
 mod imp {
-    pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{
+    pub(crate) use crate::atomics::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::thread;
 
     /// loom's mutex with parking_lot's interface: locking cannot fail.

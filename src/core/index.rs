@@ -61,9 +61,9 @@ pub(crate) struct Place {
 }
 
 /// What one bucket says about a key.
-enum Probe {
-    /// It is in this lane, under this id.
-    Found(usize, u32),
+enum Probe<R> {
+    /// The id in this lane was accepted.
+    Found(usize, R),
     Absent,
     /// It may be in the next bucket.
     Further,
@@ -115,31 +115,31 @@ impl Index {
         super::prefetch::read(&raw const self.buckets[self.home(fragment)]);
     }
 
-    /// The first id filed under `fragment`'s tag that `is_it` accepts. Takes no lock. An id that is acceptable and was in the
-    /// index throughout the call is found.
+    /// What `accept` makes of the first id filed under `fragment`'s tag that it accepts. Takes no lock. An id that would be
+    /// accepted and was in the index throughout the call is found.
     #[inline(always)]
-    pub(crate) fn find(
+    pub(crate) fn find<R>(
         &self,
         fragment: Fragment,
-        mut is_it: impl FnMut(u32) -> bool,
-    ) -> Option<(Place, u32)> {
-        let home = self.home(fragment);
-        match self.find_in(home, fragment, &mut is_it) {
-            Probe::Found(lane, id) => Some((Place { bucket: home, lane }, id)),
+        accept: impl Fn(u32) -> Option<R>,
+    ) -> Option<(Place, R)> {
+        let bucket = self.home(fragment);
+        match self.find_in(bucket, fragment, &accept) {
+            Probe::Found(lane, found) => Some((Place { bucket, lane }, found)),
             Probe::Absent => None,
-            Probe::Further => self.find_further(fragment, is_it),
+            Probe::Further => self.find_further(fragment, accept),
         }
     }
 
     #[cold]
-    fn find_further(
+    fn find_further<R>(
         &self,
         fragment: Fragment,
-        mut is_it: impl FnMut(u32) -> bool,
-    ) -> Option<(Place, u32)> {
+        accept: impl Fn(u32) -> Option<R>,
+    ) -> Option<(Place, R)> {
         for bucket in self.chain(fragment).skip(1) {
-            match self.find_in(bucket, fragment, &mut is_it) {
-                Probe::Found(lane, id) => return Some((Place { bucket, lane }, id)),
+            match self.find_in(bucket, fragment, &accept) {
+                Probe::Found(lane, found) => return Some((Place { bucket, lane }, found)),
                 Probe::Absent => return None,
                 Probe::Further => {}
             }
@@ -148,12 +148,12 @@ impl Index {
     }
 
     #[inline(always)]
-    fn find_in(
+    fn find_in<R>(
         &self,
         bucket: usize,
         fragment: Fragment,
-        is_it: &mut impl FnMut(u32) -> bool,
-    ) -> Probe {
+        accept: &impl Fn(u32) -> Option<R>,
+    ) -> Probe<R> {
         // SAFETY: `home` scales a fragment, which is below 2^26, to below the number of buckets, and `chain` stays there.
         let it = unsafe { self.buckets.get_unchecked(bucket) };
         let tags = fragment.tags();
@@ -167,11 +167,11 @@ impl Index {
             let bit = found.trailing_zeros() as usize;
             let lane = bit / 8 + (bit & 4) * 2;
             // Acquire: pairs with the Release in `insert` and `replace`; the entry behind the id is initialised. The lane may
-            // have been given to another entry since the tag was read: `is_it` compares keys.
+            // have been given to another entry since the tag was read: `accept` compares keys.
             // SAFETY: `bit` is at most 63 with bit 2 clear or at most 28 with it set, so the lane is below 12.
             let id = unsafe { it.ids.get_unchecked(lane) }.load(Ordering::Acquire);
-            if is_it(id) {
-                return Probe::Found(lane, id);
+            if let Some(accepted) = accept(id) {
+                return Probe::Found(lane, accepted);
             }
             found &= found - 1;
         }
@@ -212,7 +212,7 @@ impl Index {
     /// If the id is not filed under the fragment.
     pub(crate) fn remove(&self, fragment: Fragment, id: u32) {
         let (place, _) = self
-            .find(fragment, |found| found == id)
+            .find(fragment, |found| (found == id).then_some(()))
             .expect("only a filed id is removed");
         self.buckets[place.bucket].set_tag(place.lane, 0);
         for bucket in self.chain(fragment).take_while(|&b| b != place.bucket) {

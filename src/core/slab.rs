@@ -141,6 +141,8 @@ impl<K, V> Drop for Slab<K, V> {
 pub(crate) struct Directory<K, V> {
     chunks: Box<[AtomicPtr<Slot<K, V>>]>,
     chunk_bits: u32,
+    /// `(1 << chunk_bits) - 1`.
+    mask: u32,
 }
 
 impl<K, V> Directory<K, V> {
@@ -153,6 +155,7 @@ impl<K, V> Directory<K, V> {
         Self {
             chunks: (0..len).map(|i| AtomicPtr::new(chunk(i))).collect(),
             chunk_bits: slab.chunk_bits,
+            mask: (1 << slab.chunk_bits) - 1,
         }
     }
 
@@ -180,6 +183,6 @@ impl<K, V> Directory<K, V> {
         let chunk = chunk.load(Ordering::Relaxed);
         // SAFETY: an id is filed only after its chunk was added here, so the pointer is the chunk's, which has
         // `1 << chunk_bits` slots and stays in place until the slab is dropped.
-        unsafe { &*chunk.add((id & ((1 << self.chunk_bits) - 1)) as usize) }
+        unsafe { &*chunk.add((id & self.mask) as usize) }
     }
 }

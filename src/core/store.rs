@@ -147,11 +147,11 @@ impl<K, V> Store<K, V> {
         context: &Context<'_>,
         pin: &'p Pin<'_>,
         hash: Hash,
-        mut is_it: impl FnMut(&K) -> bool,
+        is_it: impl Fn(&K) -> bool,
     ) -> (Option<&'p Entry<K, V>>, Leftovers<K, V>) {
         let (shard, fragment) = self.route(hash);
         loop {
-            let (seen, hit) = shard.look(pin, fragment, &mut is_it);
+            let (seen, hit) = shard.look(pin, fragment, &is_it);
             let Some(hit) = hit else {
                 return (None, Leftovers::none());
             };

@@ -60,22 +60,17 @@ impl<K, V> Shard<K, V> {
         &'p self,
         pin: &'p Pin<'_>,
         fragment: Fragment,
-        mut is_it: impl FnMut(&K) -> bool,
+        is_it: impl Fn(&K) -> bool,
     ) -> Option<Hit<'p, K, V>> {
         let generation = self.generation(pin);
-        let mut hit = None;
-        let (place, id) = generation.index.find(fragment, |id| {
+        let (place, (id, slot, entry)) = generation.index.find(fragment, |id| {
             // SAFETY: the id is from this generation's index, and the slab lives as long as the shard.
             let slot = unsafe { generation.directory.slot(id) };
             // SAFETY: the id was in the index after the pin, so its slot holds the entry at least until the unpin.
             let entry = unsafe { slot.entry() };
-            let found = is_it(&entry.key);
-            if found {
-                hit = Some((slot, entry));
-            }
-            found
+            is_it(&entry.key).then_some((id, slot, entry))
         })?;
-        hit.map(|(slot, entry)| Hit {
+        Some(Hit {
             id,
             entry,
             slot,
@@ -89,7 +84,7 @@ impl<K, V> Shard<K, V> {
         &'p self,
         pin: &'p Pin<'_>,
         fragment: Fragment,
-        is_it: impl FnMut(&K) -> bool,
+        is_it: impl Fn(&K) -> bool,
     ) -> (Seen, Option<Hit<'p, K, V>>) {
         // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
         let version = self.back.version.load(Ordering::Acquire);
@@ -144,7 +139,7 @@ impl<K, V> Shard<K, V> {
         generation.index.find(fragment, |id| {
             // SAFETY: as in `find`.
             unsafe { generation.directory.slot(id) }.prefetch();
-            true
+            Some(())
         });
     }
 

@@ -13,6 +13,7 @@ use crate::core::slab::Slab;
 use crate::core::wheel::{Deadlines, IDLE};
 use crate::sync::{MutexGuard, Ordering};
 use smallvec::SmallVec;
+use std::cell::Cell;
 
 /// How many entries of the wheel each write takes out or moves on.
 const WORK: u32 = 4;
@@ -245,15 +246,16 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// the writer is pinned), and where nothing of that fragment is filed the key is absent.
     #[cold]
     fn locate_slow(&self, seen: Seen) -> Result<Option<(Place, u32)>, Refused> {
-        let mut others = false;
+        let others = Cell::new(false);
         let found = self.generation().index.find(seen.fragment, |id| {
-            let same = self.entry(id).meta.fragment() == seen.fragment;
-            others |= same;
-            same && Some(id) == seen.id
+            if self.entry(id).meta.fragment() == seen.fragment {
+                others.set(true);
+            }
+            (Some(id) == seen.id).then_some(id)
         });
         match (found, seen.id) {
             (Some(found), _) => Ok(Some(found)),
-            (None, None) if !others => Ok(None),
+            (None, None) if !others.get() => Ok(None),
             _ => Err(Refused::Raced),
         }
     }
