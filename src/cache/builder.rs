@@ -12,7 +12,7 @@ const MAX_SHARDS: usize = 1 << 10;
 /// No more keys than this to a shard: ids are 32 bits, and slots in limbo need some too.
 const MAX_KEYS_PER_SHARD: usize = 1 << 28;
 /// The default shard count leaves each shard at least this many keys, so that small caches are one exact LRU.
-const MIN_KEYS_PER_SHARD: usize = 64;
+const MIN_KEYS_PER_SHARD: usize = 256;
 
 /// Settings of a [`Cache`]; made by [`Cache::builder`].
 ///
@@ -64,7 +64,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
     }
 
     /// How many shards the keys are spread over: a power of two, at most 1,024 and at most `max_keys` (rounded up to a power
-    /// of two). By default four to a core, and fewer in a small cache, so that each shard has at least 64 keys.
+    /// of two). By default four to a core, and fewer in a small cache, so that each shard has at least 256 keys.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self

@@ -29,12 +29,15 @@ impl<K: Clone, V: Clone, S> Iterator for Iter<'_, K, V, S> {
                 return Some(pair);
             }
             let inner = &*self.cache.inner;
-            let shard = inner.store.shards().get(self.shard)?;
+            let shard = self.shard;
+            if shard == inner.store.shards().len() {
+                return None;
+            }
             self.shard += 1;
             let now = inner.now();
             let pin = reclaim::pin();
             let mut copied = Vec::new();
-            shard.for_each(&pin, |_, entry| {
+            inner.store.for_each(&pin, shard, |entry| {
                 if entry.meta.deadline() > now {
                     copied.push((entry.key.clone(), entry.value.clone()));
                 }

@@ -11,7 +11,7 @@ pub use iter::Iter;
 pub use stats::Stats;
 pub use write::Update;
 
-use crate::core::Store;
+use crate::core::{Route, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::{Clock, Ttl};
 use stats::Reads;
@@ -188,13 +188,14 @@ impl<K, V, S> Inner<K, V, S> {
         }
     }
 
+    /// Where a key belongs.
     #[inline(always)]
-    fn hash<Q>(&self, key: &Q) -> crate::core::Hash
+    fn route<Q>(&self, key: &Q) -> Route
     where
         Q: Hash + ?Sized,
         S: BuildHasher,
     {
-        crate::core::Hash::new(self.hasher.hash_one(key))
+        self.store.route(self.hasher.hash_one(key))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads.
 
 use super::{Cache, Inner};
-use crate::core::{Entry, Fragment, Hit, NEVER, Shard, reclaim};
+use crate::core::{Entry, Hit, NEVER, Route, reclaim};
 use crate::time::Ttl;
 use equivalent::Equivalent;
 use smallvec::SmallVec;
@@ -48,12 +48,12 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
-        let (shard, fragment) = inner.store.route(inner.hash(key));
+        let route = inner.route(key);
         let pin = reclaim::pin();
-        match shard.find(&pin, fragment, |other| key.equivalent(other)) {
+        match inner.store.find(&pin, route, |other| key.equivalent(other)) {
             Some(hit) if inner.is_alive(hit.entry) => {
                 inner.reads.hit(pin.index());
-                shard.touch(&pin, &hit);
+                inner.store.touch(&pin, route, &hit);
                 Some(read(&hit.entry.value))
             }
             _ => {
@@ -153,28 +153,24 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     {
         let inner = &*self.inner;
         let now = inner.now();
-        let route = |key: &&Q| inner.store.route(inner.hash(*key));
-        let routes: SmallVec<[(&Shard<K, V>, Fragment); BATCH]> = keys.iter().map(route).collect();
+        let routes: SmallVec<[Route; BATCH]> = keys.iter().map(|key| inner.route(*key)).collect();
         let pin = reclaim::pin();
-        for (shard, fragment) in &routes {
-            shard.prefetch_bucket(&pin, *fragment);
-        }
-        for (shard, fragment) in &routes {
-            shard.prefetch_entry(&pin, *fragment);
-        }
+        inner.store.prefetch(&pin, &routes);
         let hits: SmallVec<[Option<Hit<'_, K, V>>; BATCH]> = keys
             .iter()
             .zip(&routes)
-            .map(|(key, (shard, fragment))| {
-                let hit = shard.find(&pin, *fragment, |other| key.equivalent(other))?;
+            .map(|(key, &route)| {
+                let hit = inner
+                    .store
+                    .find(&pin, route, |other| key.equivalent(other))?;
                 (hit.entry.meta.deadline() > now).then_some(hit)
             })
             .collect();
         let mut found = 0_usize;
-        for (hit, (shard, _)) in hits.iter().zip(&routes) {
+        for (hit, &route) in hits.iter().zip(&routes) {
             values.push(hit.as_ref().map(|hit| {
                 found += 1;
-                shard.touch(&pin, hit);
+                inner.store.touch(&pin, route, hit);
                 hit.entry.value.clone()
             }));
         }
@@ -188,9 +184,11 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
-        let (shard, fragment) = inner.store.route(inner.hash(key));
+        let route = inner.route(key);
         let pin = reclaim::pin();
-        let hit = shard.find(&pin, fragment, |other| key.equivalent(other))?;
+        let hit = inner
+            .store
+            .find(&pin, route, |other| key.equivalent(other))?;
         inner.is_alive(hit.entry).then(|| read(hit.entry))
     }
 }

@@ -1,8 +1,7 @@
 //! Writes.
 
 use super::{Cache, Inner};
-use crate::core::reclaim::{self, Pin};
-use crate::core::{Entry, Leftovers, Meta, NEVER};
+use crate::core::{Entry, Leftovers, NEVER, reclaim};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -51,13 +50,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             self.remove(&key);
             return;
         };
-        let hash = inner.hash(&key);
+        let route = inner.route(&key);
         let pin = reclaim::pin();
         let context = inner.store.context(reclaim::domain(), now);
-        let leftovers = inner
+        let mut leftovers = Leftovers::none();
+        let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
+        inner
             .store
-            .insert(&context, &pin, hash, (key, value, deadline));
-        settle(pin, leftovers);
+            .insert(&context, &mut leftovers, &pin, route, &mut entry);
+        drop(pin);
+        leftovers.settle(reclaim::domain());
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
@@ -77,11 +79,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     pub fn update(&self, mut key: K, mut f: impl FnMut(Option<&V>) -> Update<V>) -> bool {
         let inner = &*self.inner;
-        let hash = inner.hash(&key);
-        let (shard, fragment) = inner.store.route(hash);
+        let route = inner.route(&key);
         loop {
             let pin = reclaim::pin();
-            let (seen, hit) = shard.look(&pin, fragment, |other| *other == key);
+            let (seen, hit) = inner.store.look(&pin, route, |other| *other == key);
             let current = hit
                 .map(|hit| hit.entry)
                 .filter(|entry| inner.is_alive(entry));
@@ -104,21 +105,28 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 if current.is_none() {
                     return false;
                 }
-                if let Some((_, leftovers)) = inner.store.remove_seen(&context, shard, seen) {
-                    settle(pin, leftovers);
+                let mut leftovers = Leftovers::none();
+                let removed = inner
+                    .store
+                    .remove_seen(&context, &mut leftovers, route, seen);
+                drop(pin);
+                leftovers.settle(reclaim::domain());
+                if removed.is_some() {
                     return true;
                 }
                 continue;
             };
             let context = inner.store.context(reclaim::domain(), now);
-            let meta = Meta::new(fragment, deadline);
-            let entry = Entry { meta, key, value };
-            match inner.store.put(&context, &pin, shard, seen, entry) {
-                Ok(leftovers) => {
-                    settle(pin, leftovers);
-                    return true;
-                }
-                Err(raced) => key = raced.key,
+            let mut leftovers = Leftovers::none();
+            let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
+            let put = inner
+                .store
+                .put(&context, &mut leftovers, &pin, route, seen, &mut entry);
+            drop(pin);
+            leftovers.settle(reclaim::domain());
+            match entry {
+                Some(refused) if !put => key = refused.key,
+                _ => return true,
             }
         }
     }
@@ -179,14 +187,17 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
-        let hash = inner.hash(key);
+        let route = inner.route(key);
         let pin = reclaim::pin();
         let context = inner.store.context(reclaim::domain(), inner.now());
-        let (removed, leftovers) = inner
+        let mut leftovers = Leftovers::none();
+        let is_it = |other: &K| key.equivalent(other);
+        let removed = inner
             .store
-            .remove(&context, &pin, hash, |other| key.equivalent(other));
+            .remove(&context, &mut leftovers, &pin, route, is_it);
         let read = removed.map(|entry| read(&entry.value));
-        settle(pin, leftovers);
+        drop(pin);
+        leftovers.settle(reclaim::domain());
         read
     }
 }
@@ -244,11 +255,4 @@ impl<K, V, S> Inner<K, V, S> {
         let millis = u64::try_from(after.as_millis()).unwrap_or(NEVER).max(1);
         Some((now, now.saturating_add(millis).min(NEVER)))
     }
-}
-
-/// Ends a write: user code may be dropped here, so the thread's pin goes first.
-#[inline(always)]
-fn settle<K, V>(pin: Pin<'_>, leftovers: Leftovers<K, V>) {
-    drop(pin);
-    leftovers.settle(reclaim::domain());
 }

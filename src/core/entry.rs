@@ -10,6 +10,15 @@ pub(crate) struct Entry<K, V> {
     pub(crate) value: V,
 }
 
+impl<K, V> Entry<K, V> {
+    /// `deadline` as in [`Meta::new`].
+    #[inline(always)]
+    pub(crate) fn new(fragment: Fragment, deadline: u64, key: K, value: V) -> Self {
+        let meta = Meta::new(fragment, deadline);
+        Self { meta, key, value }
+    }
+}
+
 /// Deadline and hash fragment in one word: `deadline << 26 | fragment`.
 ///
 /// The fragment is kept so that an index can be rebuilt, and an entry found in it, without calling a user's `Hash` or `Eq`

@@ -1,4 +1,4 @@
-//! Slots (and outgrown index generations) between 'unlinked' and 'may be used again'.
+//! Slots (and outgrown tables) between 'unlinked' and 'may be used again'.
 //!
 //! Unlinked slots gather in a batch; a full batch is sealed with a ticket and waits while the next one fills; once its grace
 //! period has passed its entries are *ready*: each later write moves one or two of them out, to be dropped when the lock is
@@ -6,11 +6,11 @@
 
 use super::reclaim::{Domain, Grace, Ticket};
 
-/// See the module. `G` is a generation of the index. Guarded by the shard's lock.
+/// See the module. `T` is a table that was replaced. Guarded by the shard's lock.
 #[derive(Debug)]
-pub(crate) struct Limbo<G> {
-    filling: Batch<G>,
-    waiting: Batch<G>,
+pub(crate) struct Limbo<T> {
+    filling: Batch<T>,
+    waiting: Batch<T>,
     ticket: Option<Ticket>,
     ready: Vec<u32>,
     batch: usize,
@@ -19,21 +19,21 @@ pub(crate) struct Limbo<G> {
 }
 
 #[derive(Debug)]
-struct Batch<G> {
+struct Batch<T> {
     slots: Vec<u32>,
-    generations: Vec<G>,
+    tables: Vec<T>,
 }
 
-impl<G> Batch<G> {
+impl<T> Batch<T> {
     fn new() -> Self {
         Self {
             slots: Vec::new(),
-            generations: Vec::new(),
+            tables: Vec::new(),
         }
     }
 }
 
-impl<G> Limbo<G> {
+impl<T> Limbo<T> {
     /// A limbo that seals batches of `batch` slots.
     pub(crate) fn new(batch: usize) -> Self {
         Self {
@@ -52,9 +52,9 @@ impl<G> Limbo<G> {
         self.filling.slots.push(id);
     }
 
-    /// Adds an index generation that has been replaced.
-    pub(crate) fn retire_generation(&mut self, generation: G) {
-        self.filling.generations.push(generation);
+    /// Adds a table that has been replaced.
+    pub(crate) fn retire_table(&mut self, table: T) {
+        self.filling.tables.push(table);
     }
 
     /// A slot whose entry nobody can see any more.
@@ -69,10 +69,10 @@ impl<G> Limbo<G> {
         self.filling.slots.len() >= self.look_at
     }
 
-    /// Moves the batches on as far as the readers allow. Returns generations to drop, and a ticket that needs
+    /// Moves the batches on as far as the readers allow. Returns tables to drop, and a ticket that needs
     /// [`Domain::quiesce`] if only idle threads hold up the batch.
     #[cold]
-    pub(crate) fn turn(&mut self, domain: &Domain) -> (Vec<G>, Option<Ticket>) {
+    pub(crate) fn turn(&mut self, domain: &Domain) -> (Vec<T>, Option<Ticket>) {
         let mut freed = Vec::new();
         if let Some(ticket) = self.ticket {
             let grace = domain.poll(ticket);
@@ -86,11 +86,11 @@ impl<G> Limbo<G> {
             } else {
                 self.ready.append(&mut self.waiting.slots);
             }
-            freed = std::mem::take(&mut self.waiting.generations);
+            freed = std::mem::take(&mut self.waiting.tables);
             self.ticket = None;
         }
         self.look_at = self.batch.max(domain.records());
-        if !self.filling.slots.is_empty() || !self.filling.generations.is_empty() {
+        if !self.filling.slots.is_empty() || !self.filling.tables.is_empty() {
             std::mem::swap(&mut self.filling, &mut self.waiting);
             self.ticket = Some(domain.seal());
         }

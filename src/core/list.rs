@@ -173,6 +173,12 @@ impl List {
         self.tail()
     }
 
+    /// The entry linked in front of another one, unless a mark is.
+    #[inline(always)]
+    pub(crate) fn before(&self, id: u32) -> Option<u32> {
+        self.links.id(self.links.prev(self.links.node(id)))
+    }
+
     /// The entries from the most to the least recently linked.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         self.links.iter(ROOT).filter_map(|node| self.links.id(node))

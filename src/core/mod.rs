@@ -10,9 +10,10 @@ pub(crate) mod reclaim;
 mod shard;
 mod slab;
 mod store;
+mod table;
 mod wheel;
 
-pub(crate) use entry::{Entry, Meta, NEVER};
-pub(crate) use index::Fragment;
-pub(crate) use shard::{Hit, Leftovers, Shard};
-pub(crate) use store::{Hash, Store};
+pub(crate) use entry::{Entry, NEVER};
+pub(crate) use shard::Leftovers;
+pub(crate) use store::{Route, Store};
+pub(crate) use table::Hit;

@@ -1,8 +1,8 @@
 //! Type-stable storage for a shard's entries: slots in chunks that stay where they are until the shard goes.
 //!
 //! A slot is *vacant* or holds an initialised entry; the shard knows which (an id is in the index, in a limbo batch, or
-//! free) and says so with each `unsafe` call. Readers reach slots through a [`Directory`], a copy of the chunk pointers that
-//! belongs to one generation of the index.
+//! free) and says so with each `unsafe` call. Readers reach slots through a [`Directory`], a copy of all shards' chunk pointers
+//! that belongs to one generation of the table.
 
 use super::entry::Entry;
 use super::list::Stamp;
@@ -90,6 +90,11 @@ impl<K, V> Slab<K, V> {
         }
     }
 
+    /// How many chunks there are.
+    pub(crate) fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// How many ids the chunks have room for.
     pub(crate) fn capacity(&self) -> usize {
         self.chunks.len() << self.chunk_bits
@@ -136,53 +141,56 @@ impl<K, V> Drop for Slab<K, V> {
     }
 }
 
-/// A reader's way from an id to its slot.
+/// A reader's way from an id of any shard to its slot: the shards' chunk pointers, so many places to a shard.
 #[derive(Debug)]
 pub(crate) struct Directory<K, V> {
     chunks: Box<[AtomicPtr<Slot<K, V>>]>,
+    /// Places to a shard.
+    places: usize,
     chunk_bits: u32,
     /// `(1 << chunk_bits) - 1`.
     mask: u32,
 }
 
 impl<K, V> Directory<K, V> {
-    /// A directory with room for `ids` ids, that knows the slab's chunks.
-    pub(crate) fn new(slab: &Slab<K, V>, ids: usize) -> Self {
-        let len = ids
-            .div_ceil(1 << slab.chunk_bits)
-            .max(slab.chunks.len() + 1);
-        let chunk = |i: usize| slab.chunks.get(i).copied().unwrap_or(std::ptr::null_mut());
+    /// A directory with `places` places for chunks to each of `shards` shards.
+    pub(crate) fn new(shards: usize, places: usize, chunk_bits: u32) -> Self {
+        let null = || AtomicPtr::new(std::ptr::null_mut());
         Self {
-            chunks: (0..len).map(|i| AtomicPtr::new(chunk(i))).collect(),
-            chunk_bits: slab.chunk_bits,
-            mask: (1 << slab.chunk_bits) - 1,
+            chunks: (0..shards * places).map(|_| null()).collect(),
+            places,
+            chunk_bits,
+            mask: (1 << chunk_bits) - 1,
         }
     }
 
-    /// How many ids there is room for.
-    pub(crate) fn capacity(&self) -> usize {
-        self.chunks.len() << self.chunk_bits
+    /// Places to a shard.
+    pub(crate) fn places(&self) -> usize {
+        self.places
     }
 
-    /// Makes the slab's last chunk known, which must have room here.
-    pub(crate) fn add_last_chunk(&self, slab: &Slab<K, V>) {
-        let last = slab.chunks.len() - 1;
-        // Relaxed: a reader gets an id of this chunk from an Acquire read of the index, which is filled later.
-        self.chunks[last].store(slab.chunks[last], Ordering::Relaxed);
+    /// Makes all chunks of a shard's slab known, for which there must be places.
+    pub(crate) fn add_chunks(&self, shard: usize, slab: &Slab<K, V>) {
+        let places = &self.chunks[shard * self.places..][..self.places];
+        for (place, &chunk) in places[..slab.chunks.len()].iter().zip(&slab.chunks) {
+            // Relaxed: a reader gets an id of this chunk from an Acquire read of the index, which is filled later.
+            place.store(chunk, Ordering::Relaxed);
+        }
     }
 
     /// The slot of an id.
     ///
     /// # Safety
-    /// The id came from the index that this directory belongs to, and the slab lives for as long as the reference is used.
+    /// The id came from the shard's range of the index that this directory belongs to, and the slab lives for as long as the
+    /// reference is used.
     #[inline(always)]
-    pub(crate) unsafe fn slot(&self, id: u32) -> &Slot<K, V> {
-        // SAFETY: an id is filed only after its chunk was added here.
-        let chunk = unsafe { self.chunks.get_unchecked((id >> self.chunk_bits) as usize) };
-        // Relaxed: see `add_last_chunk`.
+    pub(crate) unsafe fn slot(&self, shard: usize, id: u32) -> &Slot<K, V> {
+        let place = shard * self.places + (id >> self.chunk_bits) as usize;
+        // SAFETY: an id is filed only after its chunk was added here, so the place is one of the shard's.
+        let chunk = unsafe { self.chunks.get_unchecked(place) };
+        // Relaxed: see `add_chunks`.
         let chunk = chunk.load(Ordering::Relaxed);
-        // SAFETY: an id is filed only after its chunk was added here, so the pointer is the chunk's, which has
-        // `1 << chunk_bits` slots and stays in place until the slab is dropped.
+        // SAFETY: the pointer is the chunk's, which has `1 << chunk_bits` slots and stays in place until the slab is dropped.
         unsafe { &*chunk.add((id & self.mask) as usize) }
     }
 }

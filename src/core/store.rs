@@ -1,11 +1,12 @@
 //! All shards of a cache, and the budget they share.
 
 use super::budget::{Budget, Token};
-use super::entry::{Entry, Meta};
+use super::entry::Entry;
 use super::index::Fragment;
 use super::reclaim::{Domain, Pin};
-use super::shard::{Context, Leftovers, Refused, Seen, Shard};
-use crate::sync::{AtomicU64, CachePadded, Ordering, thread};
+use super::shard::{Context, Leftovers, Refused, Seen, Shard, Writer};
+use super::table::{Hit, Sizing, Table};
+use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering, thread};
 
 /// How many steps of their wheels a write that needs a token lends the other shards.
 const SWEEP_WORK: u32 = 1024;
@@ -17,36 +18,36 @@ const PATIENCE: u32 = 16;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Store<K, V> {
+    /// Never null; replaced under all shards' locks, freed after a grace period.
+    table: AtomicPtr<Table<K, V>>,
     shards: Box<[Shard<K, V>]>,
-    /// `shards.len().trailing_zeros()`.
-    shard_bits: u32,
+    /// How many low bits of a fragment do not select the shard.
+    shard_shift: u32,
+    sizing: Sizing,
     budget: Budget,
     /// No entry expired at or before this time is left, as far as is known.
     swept: CachePadded<AtomicU64>,
 }
 
-/// A key's hash, spread over all its bits.
+/// Where a key belongs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Hash(u64);
-
-impl Hash {
-    /// Makes the high bits, which choose shard and bucket, depend on all bits: a hasher may leave them zero (Knuth's
-    /// multiplicative hashing, *TAOCP* 3, 6.4).
-    #[inline(always)]
-    pub(crate) fn new(hash: u64) -> Self {
-        Self(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
+pub(crate) struct Route {
+    shard: usize,
+    pub(crate) fragment: Fragment,
 }
 
 impl<K, V> Store<K, V> {
     /// An empty store of `shards` shards, a power of two.
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
         debug_assert!(shards.is_power_of_two());
+        let sizing = Sizing::new(max_keys, shards);
         Self {
+            table: AtomicPtr::new(Box::into_raw(Box::new(Table::new(sizing, 1, 0)))),
             shards: (0..shards)
-                .map(|_| Shard::new(max_keys.div_ceil(shards)))
+                .map(|number| Shard::new(number, sizing))
                 .collect(),
-            shard_bits: shards.trailing_zeros(),
+            shard_shift: Fragment::BITS - shards.trailing_zeros(),
+            sizing,
             budget: Budget::new(max_keys),
             swept: CachePadded(AtomicU64::new(0)),
         }
@@ -64,78 +65,140 @@ impl<K, V> Store<K, V> {
         &self.shards
     }
 
-    /// The shard of a key, and what is left of its hash for the shard's index.
+    /// Where a key with this hash belongs.
     #[inline(always)]
-    pub(crate) fn route(&self, hash: Hash) -> (&Shard<K, V>, Fragment) {
-        // Two shifts, as one by 64 would overflow when there is one shard.
-        let shard = (hash.0 >> 1 >> (63 - self.shard_bits)) as usize;
-        let fragment = Fragment::new(hash.0 >> (64 - Fragment::BITS - self.shard_bits));
-        (&self.shards[shard], fragment)
+    pub(crate) fn route(&self, hash: u64) -> Route {
+        // The high bits choose shard and bucket, and a hasher may leave them zero: make them depend on all (Knuth's
+        // multiplicative hashing, *TAOCP* 3, 6.4).
+        let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let fragment = Fragment::new(spread >> (64 - Fragment::BITS));
+        Route {
+            shard: (fragment.get() >> self.shard_shift) as usize,
+            fragment,
+        }
+    }
+
+    #[inline(always)]
+    fn table<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Table<K, V> {
+        // Acquire: pairs with the Release in `Writer::publish`; the table is filled before we see it.
+        let table = self.table.load(Ordering::Acquire);
+        // SAFETY: never null, and a replaced table is freed only after a grace period, which the pin holds up.
+        unsafe { &*table }
+    }
+
+    #[inline(always)]
+    fn shard(&self, route: Route) -> &Shard<K, V> {
+        // SAFETY: a fragment shifted by `shard_shift` is below the number of shards.
+        unsafe { self.shards.get_unchecked(route.shard) }
+    }
+
+    /// Finds a key: the entry that `is_it` accepts. Takes no lock.
+    #[inline(always)]
+    pub(crate) fn find<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        Route { shard, fragment }: Route,
+        is_it: impl Fn(&K) -> bool,
+    ) -> Option<Hit<'p, K, V>> {
+        self.table(pin).find(pin, shard, fragment, is_it)
+    }
+
+    /// As [`Store::find`], for a write that is to follow.
+    #[inline(always)]
+    pub(crate) fn look<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        route: Route,
+        is_it: impl Fn(&K) -> bool,
+    ) -> (Seen, Option<Hit<'p, K, V>>) {
+        self.shard(route)
+            .look(route.fragment, || self.find(pin, route, is_it))
+    }
+
+    /// Leaves the stamp of this read in the entry.
+    #[inline(always)]
+    pub(crate) fn touch(&self, pin: &Pin<'_>, route: Route, hit: &Hit<'_, K, V>) {
+        self.shard(route).touch(pin, hit);
+    }
+
+    /// Starts to bring the memory of a batch of keys into the cache.
+    pub(crate) fn prefetch(&self, pin: &Pin<'_>, routes: &[Route]) {
+        let table = self.table(pin);
+        for route in routes {
+            table.index.prefetch(route.fragment);
+        }
+        for route in routes {
+            table.prefetch_slot(route.shard, route.fragment);
+        }
+    }
+
+    /// Calls `each` for every entry of a shard; one that is there throughout is shown once.
+    pub(crate) fn for_each<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        shard: usize,
+        mut each: impl FnMut(&'p Entry<K, V>),
+    ) {
+        self.table(pin).for_each(pin, shard, |_, entry| each(entry));
     }
 
     /// What a write at time `now` works with.
     #[inline(always)]
-    pub(crate) fn context<'c>(&'c self, domain: &'c Domain, now: u64) -> Context<'c> {
+    pub(crate) fn context<'c>(&'c self, domain: &'c Domain, now: u64) -> Context<'c, K, V> {
         Context {
             domain,
             budget: &self.budget,
+            table: &self.table,
             now,
         }
     }
 
-    /// Puts an entry under its key; `deadline` as in [`Meta::new`].
+    /// Puts `entry` under its key, and takes it.
     #[inline(always)]
     pub(crate) fn insert(
         &self,
-        context: &Context<'_>,
+        context: &Context<'_, K, V>,
+        leftovers: &mut Leftovers<K, V>,
         pin: &Pin<'_>,
-        hash: Hash,
-        (key, value, deadline): (K, V, u64),
-    ) -> Leftovers<K, V>
-    where
+        route: Route,
+        entry: &mut Option<Entry<K, V>>,
+    ) where
         K: Eq,
     {
-        let (shard, fragment) = self.route(hash);
-        let meta = Meta::new(fragment, deadline);
-        let mut entry = Entry { meta, key, value };
-        loop {
-            let (seen, _) = shard.look(pin, fragment, |key| *key == entry.key);
-            match self.put(context, pin, shard, seen, entry) {
-                Ok(leftovers) => return leftovers,
-                Err(raced) => entry = raced,
-            }
+        while let Some(Entry { key, .. }) = entry {
+            let (seen, _) = self.look(pin, route, |other| other == key);
+            // Refused if a writer was faster: then the entry is still here, and we look again.
+            let _ = self.put(context, leftovers, pin, route, seen, entry);
         }
     }
 
-    /// Puts an entry in the place of what was seen of its key; `Err` with the entry if that no longer stands.
+    /// Puts `entry` in the place of what was seen of its key, and takes it; false if that no longer stands.
     #[inline(always)]
     pub(crate) fn put<'c>(
         &'c self,
-        context: &'c Context<'c>,
+        context: &'c Context<'c, K, V>,
+        leftovers: &mut Leftovers<K, V>,
         pin: &Pin<'_>,
-        shard: &Shard<K, V>,
+        route: Route,
         seen: Seen,
-        entry: Entry<K, V>,
-    ) -> Result<Leftovers<K, V>, Entry<K, V>> {
-        let mut entry = Some(entry);
+        entry: &mut Option<Entry<K, V>>,
+    ) -> bool {
         let mut token = None;
         // Relaxed: who is late sweeps once more.
         let mut sweep = context.now > self.swept.load(Ordering::Relaxed);
         loop {
-            let mut writer = shard.lock(context);
-            let put = writer.put(pin, seen, &mut entry, &mut token, sweep);
-            let leftovers = writer.finish();
-            let Err(refused) = put else {
-                return Ok(leftovers);
-            };
-            leftovers.settle(context.domain);
-            match refused {
-                Refused::Raced => return Err(entry.expect("a refused entry is not taken")),
-                Refused::Sweep => {
+            let mut writer = self.shard(route).lock(context, leftovers);
+            let put = writer.put(pin, seen, entry, &mut token, sweep);
+            writer.finish();
+            match put {
+                Ok(()) => return true,
+                Err(Refused::Raced) => return false,
+                Err(Refused::Sweep) => {
                     sweep = false;
-                    token = self.sweep(context);
+                    token = self.sweep(context, leftovers);
                 }
-                Refused::Empty => token = Some(self.steal(context, seen)),
+                Err(Refused::Empty) => token = Some(self.steal(context, leftovers, route)),
+                Err(Refused::Full) => self.grow(context),
             }
         }
     }
@@ -144,19 +207,17 @@ impl<K, V> Store<K, V> {
     #[inline(always)]
     pub(crate) fn remove<'p>(
         &'p self,
-        context: &Context<'_>,
+        context: &Context<'_, K, V>,
+        leftovers: &mut Leftovers<K, V>,
         pin: &'p Pin<'_>,
-        hash: Hash,
+        route: Route,
         is_it: impl Fn(&K) -> bool,
-    ) -> (Option<&'p Entry<K, V>>, Leftovers<K, V>) {
-        let (shard, fragment) = self.route(hash);
+    ) -> Option<&'p Entry<K, V>> {
         loop {
-            let (seen, hit) = shard.look(pin, fragment, &is_it);
-            let Some(hit) = hit else {
-                return (None, Leftovers::none());
-            };
-            if let Some((alive, leftovers)) = self.remove_seen(context, shard, seen) {
-                return (alive.then_some(hit.entry), leftovers);
+            let (seen, hit) = self.look(pin, route, &is_it);
+            let hit = hit?;
+            if let Some(alive) = self.remove_seen(context, leftovers, route, seen) {
+                return alive.then_some(hit.entry);
             }
         }
     }
@@ -165,67 +226,68 @@ impl<K, V> Store<K, V> {
     #[inline(always)]
     pub(crate) fn remove_seen(
         &self,
-        context: &Context<'_>,
-        shard: &Shard<K, V>,
+        context: &Context<'_, K, V>,
+        leftovers: &mut Leftovers<K, V>,
+        route: Route,
         seen: Seen,
-    ) -> Option<(bool, Leftovers<K, V>)> {
-        let mut writer = shard.lock(context);
+    ) -> Option<bool> {
+        let mut writer = self.shard(route).lock(context, leftovers);
         let removed = writer.remove(seen);
-        let leftovers = writer.finish();
-        match removed {
-            Ok(alive) => Some((alive, leftovers)),
-            Err(_) => {
-                leftovers.settle(context.domain);
-                None
-            }
-        }
+        writer.finish();
+        removed.ok()
     }
 
     /// Takes out all entries that `keep` refuses; it is called without a lock.
     pub(crate) fn retain(
         &self,
-        context: &Context<'_>,
+        context: &Context<'_, K, V>,
         pin: impl Fn() -> Pin<'static>,
         mut keep: impl FnMut(&Entry<K, V>) -> bool,
     ) {
-        for shard in &self.shards {
+        for (number, shard) in self.shards.iter().enumerate() {
             let pin = pin();
             let mut doomed = Vec::new();
-            shard.for_each(&pin, |id, entry| {
+            self.table(&pin).for_each(&pin, number, |id, entry| {
                 if !keep(entry) {
                     doomed.push(Seen::entry(id, entry));
                 }
             });
             for some in doomed.chunks(COLLECT as usize) {
-                let mut writer = shard.lock(context);
+                let mut leftovers = Leftovers::none();
+                let mut writer = shard.lock(context, &mut leftovers);
                 for &seen in some {
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ = writer.remove(seen);
                 }
-                writer.finish().settle(context.domain);
+                writer.finish();
+                leftovers.settle(context.domain);
             }
         }
         self.collect(context);
     }
 
     /// Takes everything out.
-    pub(crate) fn clear(&self, context: &Context<'_>) {
+    pub(crate) fn clear(&self, context: &Context<'_, K, V>) {
         for shard in &self.shards {
-            let mut writer = shard.lock(context);
+            let mut leftovers = Leftovers::none();
+            let mut writer = shard.lock(context, &mut leftovers);
             writer.clear();
-            writer.finish().settle(context.domain);
+            writer.finish();
+            leftovers.settle(context.domain);
         }
         self.collect(context);
     }
 
     /// Takes out all entries that are expired; says how many.
-    pub(crate) fn purge_expired(&self, context: &Context<'_>) -> usize {
+    pub(crate) fn purge_expired(&self, context: &Context<'_, K, V>) -> usize {
         let mut purged = 0;
         for shard in &self.shards {
             while shard.due() <= context.now {
-                let mut writer = shard.lock(context);
+                let mut leftovers = Leftovers::none();
+                let mut writer = shard.lock(context, &mut leftovers);
                 purged += writer.expire(COLLECT);
-                writer.finish().settle(context.domain);
+                writer.finish();
+                leftovers.settle(context.domain);
             }
         }
         self.collect(context);
@@ -233,13 +295,14 @@ impl<K, V> Store<K, V> {
     }
 
     /// Drops what has left the cache, as far as readers allow.
-    fn collect(&self, context: &Context<'_>) {
+    fn collect(&self, context: &Context<'_, K, V>) {
         for shard in &self.shards {
             let mut patience = PATIENCE;
             loop {
-                let mut writer = shard.lock(context);
+                let mut leftovers = Leftovers::none();
+                let mut writer = shard.lock(context, &mut leftovers);
                 let more = writer.collect(COLLECT);
-                let leftovers = writer.finish();
+                writer.finish();
                 if leftovers.is_none() {
                     patience -= 1;
                     thread::yield_now();
@@ -254,12 +317,16 @@ impl<K, V> Store<K, V> {
 
     /// The token of an expired entry, of any shard.
     #[cold]
-    fn sweep<'c>(&self, context: &'c Context<'c>) -> Option<Token<'c>> {
+    fn sweep<'c>(
+        &self,
+        context: &'c Context<'c, K, V>,
+        leftovers: &mut Leftovers<K, V>,
+    ) -> Option<Token<'c>> {
         let mut work = SWEEP_WORK;
         for shard in self.shards.iter().filter(|it| it.due() <= context.now) {
-            let mut writer = shard.lock(context);
+            let mut writer = shard.lock(context, leftovers);
             let token = writer.expire_one(&mut work);
-            writer.finish().settle(context.domain);
+            writer.finish();
             if token.is_some() {
                 return token;
             }
@@ -273,18 +340,23 @@ impl<K, V> Store<K, V> {
 
     /// A token from wherever one can be had: for a shard that is empty when the cache is full.
     #[cold]
-    fn steal<'c>(&self, context: &'c Context<'c>, seen: Seen) -> Token<'c> {
+    fn steal<'c>(
+        &self,
+        context: &'c Context<'c, K, V>,
+        leftovers: &mut Leftovers<K, V>,
+        route: Route,
+    ) -> Token<'c> {
         loop {
             // Starting anywhere, so that it is not always the first shard that gives.
-            let start = seen.fragment().get() as usize % self.shards.len();
+            let start = route.fragment.get() as usize % self.shards.len();
             let (before, after) = self.shards.split_at(start);
             for shard in after.iter().chain(before) {
                 if let Some(token) = context.budget.take() {
                     return token;
                 }
-                let mut writer = shard.lock(context);
+                let mut writer = shard.lock(context, leftovers);
                 let token = writer.evict();
-                writer.finish().settle(context.domain);
+                writer.finish();
                 if let Some(token) = token {
                     return token;
                 }
@@ -292,6 +364,57 @@ impl<K, V> Store<K, V> {
             // Every token is in the hands of a thread that is about to publish its entry.
             thread::yield_now();
         }
+    }
+
+    /// Replaces the table by one with more room, unless another thread has just done so.
+    #[cold]
+    fn grow(&self, context: &Context<'_, K, V>) {
+        // Always in this order, and by threads that hold no lock.
+        let mut leftovers: Vec<_> = self.shards.iter().map(|_| Leftovers::none()).collect();
+        let mut writers: Vec<Writer<'_, '_, K, V>> = self
+            .shards
+            .iter()
+            .zip(&mut leftovers)
+            .map(|(shard, leftovers)| shard.lock(context, leftovers))
+            .collect();
+        let sizes = || writers.iter().map(Writer::size);
+        let table = writers[0].table();
+        if sizes().any(|(keys, chunks)| table.is_full(keys, chunks)) {
+            let keys = sizes().map(|(keys, _)| keys).max().unwrap_or(0);
+            let chunks = sizes().map(|(_, chunks)| chunks).max().unwrap_or(0);
+            let next = Box::new(Table::new(self.sizing, keys + 1, chunks));
+            for writer in &writers {
+                writer.file_all(&next);
+            }
+            writers[0].publish(next);
+            for writer in &writers {
+                writer.changed();
+            }
+        }
+        writers.into_iter().for_each(Writer::finish);
+        for leftovers in &mut leftovers {
+            leftovers.settle(context.domain);
+        }
+    }
+
+    /// Checks every organ of every shard. No other thread may write.
+    ///
+    /// # Panics
+    /// If the structure is broken.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn validate(&self, pin: &Pin<'_>) {
+        for shard in &self.shards {
+            shard.validate(self.table(pin));
+        }
+    }
+}
+
+impl<K, V> Drop for Store<K, V> {
+    fn drop(&mut self) {
+        // Relaxed: `&mut self` means that no other thread is left.
+        let table = self.table.load(Ordering::Relaxed);
+        // SAFETY: made by `Box::into_raw`; the last table was never retired, and is freed only here.
+        drop(unsafe { Box::from_raw(table) });
     }
 }
 
@@ -313,25 +436,24 @@ mod tests {
             random ^= random >> 7;
             random ^= random << 17;
             let key = random % keys;
-            let hash = Hash::new(key & ((1 << hash_bits) - 1));
+            let route = store.route(key & ((1 << hash_bits) - 1));
             let pin = reclaim::pin();
             let context = store.context(domain, now);
-            let leftovers = match random >> 60 {
+            let mut leftovers = Leftovers::none();
+            match random >> 60 {
                 0 => {
-                    let (removed, leftovers) = store.remove(&context, &pin, hash, |it| *it == key);
+                    let is_it = |it: &u64| *it == key;
+                    let removed = store.remove(&context, &mut leftovers, &pin, route, is_it);
                     assert_eq!(
                         removed.map(|entry| entry.value),
                         removed.and(last.remove(&key))
                     );
-                    leftovers
                 }
                 1..=4 => {
-                    let (shard, fragment) = store.route(hash);
-                    if let Some(hit) = shard.find(&pin, fragment, |it| *it == key) {
+                    if let Some(hit) = store.find(&pin, route, |it| *it == key) {
                         assert_eq!(Some(&hit.entry.value), last.get(&key));
-                        shard.touch(&pin, &hit);
+                        store.touch(&pin, route, &hit);
                     }
-                    Leftovers::none()
                 }
                 kind => {
                     let deadline = if kind < 10 {
@@ -340,19 +462,20 @@ mod tests {
                         NEVER
                     };
                     last.insert(key, now);
-                    store.insert(&context, &pin, hash, (key, now, deadline))
+                    let mut entry = Some(Entry::new(route.fragment, deadline, key, now));
+                    store.insert(&context, &mut leftovers, &pin, route, &mut entry);
                 }
-            };
+            }
             drop(pin);
             leftovers.settle(domain);
             assert!(store.len() <= max_keys);
             if now % 16 == 0 {
-                store.shards.iter().for_each(Shard::validate);
+                store.validate(&reclaim::pin());
             }
         }
         store.clear(&store.context(domain, 4_000));
         assert_eq!(store.len(), 0);
-        store.shards.iter().for_each(Shard::validate);
+        store.validate(&reclaim::pin());
     }
 
     #[test]

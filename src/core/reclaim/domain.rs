@@ -1,6 +1,6 @@
 //! The domain: one epoch, and a record for every thread that reads.
 
-use super::barrier;
+use super::barrier::Barrier;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Ordering, fence};
 use std::marker::PhantomData;
 
@@ -49,6 +49,8 @@ pub(crate) struct Record {
     /// Whether a thread holds this record now.
     leased: AtomicBool,
     index: usize,
+    /// Whether [`Barrier::light`] may be light; a copy, so that a pin finds it on its own line.
+    barrier: Barrier,
     next: *mut Record,
 }
 
@@ -98,6 +100,7 @@ impl Domain {
             state: AtomicU64::new(OFFLINE),
             leased: AtomicBool::new(true),
             index,
+            barrier: Barrier::get(),
             next: std::ptr::null_mut(),
         }));
         // Relaxed: the exchange below confirms it.
@@ -163,7 +166,7 @@ impl Domain {
     /// Takes the threads that lag behind the ticket and are outside offline, so that a poll need not wait for them.
     #[cold]
     pub(crate) fn quiesce(&self, ticket: Ticket) {
-        barrier::heavy();
+        Barrier::get().heavy();
         for record in self.iter() {
             // Acquire: as in `poll`.
             let state = record.state.load(Ordering::Acquire);
@@ -226,7 +229,7 @@ impl Record {
         // Relaxed: the barrier orders it.
         self.state.store(state | INSIDE, Ordering::Relaxed);
         // Pairs with the heavy barrier in `quiesce`: it sees us inside, or we see the epoch of its ticket.
-        barrier::light();
+        self.barrier.light();
         // Acquire: pairs with the Release in `seal`; what was unlinked before this epoch stays unseen.
         let epoch = domain.epoch.load(Ordering::Acquire);
         if state >> 1 != epoch {

@@ -3,33 +3,33 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Hit, Seen};
-pub(crate) use write::{Context, Leftovers, Refused};
+pub(crate) use read::Seen;
+pub(crate) use write::{Context, Leftovers, Refused, Writer};
 
 use super::entry::Entry;
-use super::index::{Index, LANES};
 use super::limbo::Limbo;
 use super::list::List;
-use super::slab::{Directory, Slab};
+use super::slab::Slab;
+use super::table::Sizing;
 use super::wheel::{IDLE, Wheel};
-use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Mutex, Ordering};
+use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
 use std::marker::PhantomData;
 use write::Retired;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shard<K, V> {
-    front: CachePadded<Front<K, V>>,
+    /// Which of the store's shards this is.
+    number: usize,
+    front: CachePadded<Front>,
     back: CachePadded<Back<K, V>>,
     /// Readers on any thread see `&K` and `&V`.
     shares: PhantomData<(K, V)>,
 }
 
-/// Read by every read; written when the index grows or an era begins.
+/// Read by every hit; written when an era begins.
 #[derive(Debug)]
-struct Front<K, V> {
-    /// Never null; replaced by a writer, freed after a grace period.
-    generation: AtomicPtr<Generation<K, V>>,
+struct Front {
     /// The era that reads stamp with.
     era: AtomicU64,
     /// In an exact list, the one thread whose reads each begin an era: [`NOBODY`] yet, `index + 1`, or [`SHARED`].
@@ -49,13 +49,6 @@ struct Back<K, V> {
     inner: Mutex<Inner<K, V>>,
 }
 
-/// An index and the way from its ids to the slots.
-#[derive(Debug)]
-struct Generation<K, V> {
-    index: Index,
-    directory: Directory<K, V>,
-}
-
 /// What the lock guards.
 #[derive(Debug)]
 struct Inner<K, V> {
@@ -66,7 +59,6 @@ struct Inner<K, V> {
     list: List,
     wheel: Wheel,
     counts: Counts,
-    sizing: Sizing,
     /// Links since the exact list's owner was last chosen.
     links: u32,
 }
@@ -79,64 +71,13 @@ pub(crate) struct Counts {
     pub(crate) expirations: u64,
 }
 
-/// What a shard that expects a number of keys starts and grows with.
-#[derive(Debug, Clone, Copy)]
-struct Sizing {
-    expected: usize,
-    batch: usize,
-}
-
-impl Sizing {
-    /// Keys to a hundred buckets that a new index has room for: 80 % of the lanes.
-    const DENSITY: usize = 960;
-
-    fn new(expected: usize) -> Self {
-        Self {
-            expected,
-            batch: (expected / 16).clamp(8, 256),
-        }
-    }
-
-    fn chunk_bits(self) -> u32 {
-        (self.expected / 8)
-            .next_power_of_two()
-            .clamp(8, 1024)
-            .trailing_zeros()
-    }
-
-    /// Buckets for an index that is to take `keys` keys soon: twice as many while it is far from what is expected, then
-    /// just that, then an eighth more each time.
-    fn buckets(self, keys: usize) -> usize {
-        let expected = self.expected + self.expected / 16 + 8;
-        let room = if keys * 2 < expected {
-            keys * 2
-        } else {
-            expected.max(keys + keys / 8)
-        };
-        (room * 100).div_ceil(Self::DENSITY)
-    }
-
-    /// How many keys an index may hold before it is replaced by a larger one: 7 of 8 lanes.
-    fn max_keys(buckets: usize) -> usize {
-        (buckets * LANES * 7 / 8).max(1)
-    }
-
-    /// Ids that a directory beside that many buckets has room for.
-    fn ids(self, buckets: usize) -> usize {
-        Self::max_keys(buckets) + 4 * self.batch
-    }
-}
-
 impl<K, V> Shard<K, V> {
-    /// An empty shard that expects about `expected` keys.
-    pub(crate) fn new(expected: usize) -> Self {
-        let sizing = Sizing::new(expected);
-        let slab = Slab::new(sizing.chunk_bits());
-        let list = List::new(expected);
-        let generation = Box::new(Generation::new(sizing, &slab, 1));
+    /// An empty shard.
+    pub(crate) fn new(number: usize, sizing: Sizing) -> Self {
+        let list = List::new(sizing.expected());
         Self {
+            number,
             front: CachePadded(Front {
-                generation: AtomicPtr::new(Box::into_raw(generation)),
                 era: AtomicU64::new(list.era()),
                 owner: AtomicU64::new(if list.is_exact() { NOBODY } else { SHARED }),
             }),
@@ -144,13 +85,12 @@ impl<K, V> Shard<K, V> {
                 version: AtomicU64::new(0),
                 due: AtomicU64::new(IDLE),
                 inner: Mutex::new(Inner {
-                    slab,
+                    slab: Slab::new(sizing.chunk_bits()),
                     free: Vec::new(),
-                    limbo: Limbo::new(sizing.batch),
+                    limbo: Limbo::new(sizing.batch()),
                     list,
                     wheel: Wheel::new(),
                     counts: Counts::default(),
-                    sizing,
                     links: 0,
                 }),
             }),
@@ -169,49 +109,32 @@ impl<K, V> Shard<K, V> {
         self.back.inner.lock().counts
     }
 
-    /// Checks every organ and that they agree.
+    /// Checks every organ and that they agree with the table. No other thread may write.
     ///
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self) {
+    pub(crate) fn validate(&self, table: &super::table::Table<K, V>) {
         let inner = self.back.inner.lock();
         inner.list.validate();
         inner.wheel.validate(&inner.slab);
-        // SAFETY: the lock is held, so the generation is not replaced.
-        let generation = unsafe { &*self.front.generation.load(Ordering::Acquire) };
-        let entry = |id| {
-            // SAFETY: called for ids in the index and the list, which are live while the lock is held.
-            unsafe { inner.slab.slot(id).entry() }
-        };
-        generation.index.validate(|id| entry(id).meta.fragment());
-        let mut filed: Vec<u32> = generation.index.ids().collect();
+        let mut filed: Vec<u32> = table.index.ids(self.number).collect();
         let mut listed: Vec<u32> = inner.list.iter().collect();
         filed.sort_unstable();
         listed.sort_unstable();
         assert_eq!(filed, listed, "index and list disagree");
         assert_eq!(listed.len(), inner.list.len());
-    }
-}
-
-impl<K, V> Generation<K, V> {
-    fn new(sizing: Sizing, slab: &Slab<K, V>, keys: usize) -> Self {
-        let buckets = sizing.buckets(keys);
-        Self {
-            index: Index::new(buckets),
-            directory: Directory::new(slab, sizing.ids(buckets)),
-        }
+        table.index.validate(self.number, |id| {
+            // SAFETY: called for ids in the index, which are live while the lock is held.
+            unsafe { inner.slab.slot(id).entry() }.meta.fragment()
+        });
     }
 }
 
 impl<K, V> Drop for Shard<K, V> {
     fn drop(&mut self) {
-        // Relaxed: `&mut self` means that no other thread is left.
-        let generation = self.front.generation.load(Ordering::Relaxed);
-        // SAFETY: made by `Box::into_raw`; the last one was never retired, and is freed only here.
-        let generation = unsafe { Box::from_raw(generation) };
         let inner = self.back.inner.lock();
-        let ids: Vec<u32> = generation.index.ids().chain(inner.limbo.slots()).collect();
+        let ids: Vec<u32> = inner.list.iter().chain(inner.limbo.slots()).collect();
         let mut rest = Rest {
             slab: &inner.slab,
             ids: ids.into_iter(),
@@ -229,7 +152,7 @@ struct Rest<'s, K, V> {
 impl<K, V> Rest<'_, K, V> {
     fn drop_all(&mut self) {
         for id in self.ids.by_ref() {
-            // SAFETY: a slot in the index or in limbo holds an entry; each id is in one of them once, and no reader is left.
+            // SAFETY: a slot in the list or in limbo holds an entry; each id is in one of them once, and no reader is left.
             let entry: Entry<K, V> = unsafe { self.slab.slot(id).empty() };
             drop(entry);
         }

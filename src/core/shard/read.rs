@@ -1,20 +1,11 @@
 //! Reads: no lock, and no write but to the reader's own line and, once an era, to the entry's stamp.
 
-use super::{Generation, NOBODY, SHARED, Shard};
+use super::{NOBODY, SHARED, Shard};
 use crate::core::entry::Entry;
 use crate::core::index::{Fragment, Place};
 use crate::core::reclaim::Pin;
-use crate::core::slab::Slot;
+use crate::core::table::Hit;
 use crate::sync::Ordering;
-
-/// An entry that a pinned reader has found. It stays as it is for as long as the pin, in the cache or not.
-#[derive(Debug)]
-pub(crate) struct Hit<'p, K, V> {
-    id: u32,
-    pub(crate) entry: &'p Entry<K, V>,
-    slot: &'p Slot<K, V>,
-    place: Place,
-}
 
 /// What a writer saw of a key before it took the lock.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +21,7 @@ impl Seen {
     /// No version stands for ever.
     const OUTDATED: u64 = u64::MAX;
 
-    pub(crate) fn fragment(self) -> Fragment {
-        self.fragment
-    }
-
-    /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
+    /// An entry that [`Table::for_each`](crate::core::table::Table::for_each) showed; the pin must still be the same.
     pub(crate) fn entry<K, V>(id: u32, entry: &Entry<K, V>) -> Self {
         Self {
             fragment: entry.meta.fragment(),
@@ -46,49 +33,17 @@ impl Seen {
 }
 
 impl<K, V> Shard<K, V> {
-    #[inline(always)]
-    fn generation<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Generation<K, V> {
-        // Acquire: pairs with the Release in `Writer::rebuild`; the generation is filled before we see it.
-        let generation = self.front.generation.load(Ordering::Acquire);
-        // SAFETY: never null, and a replaced generation is freed only after a grace period, which the pin holds up.
-        unsafe { &*generation }
-    }
-
-    /// Finds a key: the entry of this fragment that `is_it` accepts.
-    #[inline(always)]
-    pub(crate) fn find<'p>(
-        &'p self,
-        pin: &'p Pin<'_>,
-        fragment: Fragment,
-        is_it: impl Fn(&K) -> bool,
-    ) -> Option<Hit<'p, K, V>> {
-        let generation = self.generation(pin);
-        let (place, (id, slot, entry)) = generation.index.find(fragment, |id| {
-            // SAFETY: the id is from this generation's index, and the slab lives as long as the shard.
-            let slot = unsafe { generation.directory.slot(id) };
-            // SAFETY: the id was in the index after the pin, so its slot holds the entry at least until the unpin.
-            let entry = unsafe { slot.entry() };
-            is_it(&entry.key).then_some((id, slot, entry))
-        })?;
-        Some(Hit {
-            id,
-            entry,
-            slot,
-            place,
-        })
-    }
-
-    /// As [`Shard::find`], with what a writer needs to know whether that still holds once it has the lock.
+    /// As [`Table::find`](crate::core::table::Table::find), with what a writer needs to know whether that still holds once it has the lock. `find` must look
+    /// into the table that is in place when it is called.
     #[inline(always)]
     pub(crate) fn look<'p>(
-        &'p self,
-        pin: &'p Pin<'_>,
+        &self,
         fragment: Fragment,
-        is_it: impl Fn(&K) -> bool,
+        find: impl FnOnce() -> Option<Hit<'p, K, V>>,
     ) -> (Seen, Option<Hit<'p, K, V>>) {
         // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
         let version = self.back.version.load(Ordering::Acquire);
-        let hit = self.find(pin, fragment, is_it);
+        let hit = find();
         let seen = Seen {
             fragment,
             id: hit.as_ref().map(|hit| hit.id),
@@ -124,35 +79,5 @@ impl<K, V> Shard<K, V> {
         // Relaxed: if another thread stores too, eras repeat or step back; a writer then goes on from the later one.
         self.front.era.store(era + 1, Ordering::Relaxed);
         era + 1
-    }
-
-    /// Starts to bring the bucket of a key into the cache.
-    #[inline(always)]
-    pub(crate) fn prefetch_bucket(&self, pin: &Pin<'_>, fragment: Fragment) {
-        self.generation(pin).index.prefetch(fragment);
-    }
-
-    /// Starts to bring the first entry that may be the key's into the cache.
-    #[inline(always)]
-    pub(crate) fn prefetch_entry(&self, pin: &Pin<'_>, fragment: Fragment) {
-        let generation = self.generation(pin);
-        generation.index.find(fragment, |id| {
-            // SAFETY: as in `find`.
-            unsafe { generation.directory.slot(id) }.prefetch();
-            Some(())
-        });
-    }
-
-    /// Calls `each` for every entry; one that is in the shard throughout is shown once.
-    pub(crate) fn for_each<'p>(
-        &'p self,
-        pin: &'p Pin<'_>,
-        mut each: impl FnMut(u32, &'p Entry<K, V>),
-    ) {
-        let generation = self.generation(pin);
-        for id in generation.index.ids() {
-            // SAFETY: as in `find`.
-            each(id, unsafe { generation.directory.slot(id).entry() });
-        }
     }
 }

@@ -3,15 +3,16 @@
 //! No user code runs here: keys have been compared and hashed before the lock is taken ([`Seen`]), and entries that leave
 //! are moved into [`Leftovers`], which the caller settles after it has let go of the lock and its pin.
 
-use super::{Generation, Inner, NOBODY, SHARED, Seen, Shard, Sizing};
+use super::{Inner, NOBODY, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
 use crate::core::entry::Entry;
 use crate::core::index::Place;
 use crate::core::list::{Stamp, Stamps};
 use crate::core::reclaim::{Domain, Pin, Ticket};
 use crate::core::slab::Slab;
+use crate::core::table::Table;
 use crate::core::wheel::{Deadlines, IDLE};
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::{AtomicPtr, MutexGuard, Ordering};
 use smallvec::SmallVec;
 use std::cell::Cell;
 
@@ -22,9 +23,11 @@ const TERM: u32 = 64;
 
 /// What a write works with.
 #[derive(Debug)]
-pub(crate) struct Context<'c> {
+pub(crate) struct Context<'c, K, V> {
     pub(crate) domain: &'c Domain,
     pub(crate) budget: &'c Budget,
+    /// The store's table: replaced only under all shards' locks.
+    pub(crate) table: &'c AtomicPtr<Table<K, V>>,
     /// Milliseconds of the cache's clock; 0 as long as no entry has had a deadline.
     pub(crate) now: u64,
 }
@@ -38,36 +41,41 @@ pub(crate) enum Refused {
     Sweep,
     /// No token is free and this shard has no entry to evict.
     Empty,
+    /// The table has no room for one more key or chunk of this shard.
+    Full,
 }
 
-/// What a write leaves to be done without the lock: entries and index generations to drop, idle threads to ask.
+/// What a write leaves to be done without the lock: entries and tables to drop, idle threads to ask. The caller lends it, so
+/// that entries are moved there only once; what is not settled is dropped with it.
 #[derive(Debug)]
-#[must_use]
 pub(crate) struct Leftovers<K, V> {
     entries: SmallVec<[Entry<K, V>; 2]>,
-    generations: Vec<Retired<K, V>>,
+    tables: Vec<Retired<K, V>>,
     quiesce: Option<Ticket>,
 }
 
 impl<K, V> Leftovers<K, V> {
+    #[inline(always)]
     pub(crate) fn none() -> Self {
         Self {
             entries: SmallVec::new(),
-            generations: Vec::new(),
+            tables: Vec::new(),
             quiesce: None,
         }
     }
 
     pub(crate) fn is_none(&self) -> bool {
-        self.entries.is_empty() && self.generations.is_empty() && self.quiesce.is_none()
+        self.entries.is_empty() && self.tables.is_empty() && self.quiesce.is_none()
     }
 
     /// Drops what is to be dropped: user code runs here.
     #[inline(always)]
-    pub(crate) fn settle(self, domain: &Domain) {
-        if let Some(ticket) = self.quiesce {
+    pub(crate) fn settle(&mut self, domain: &Domain) {
+        if let Some(ticket) = self.quiesce.take() {
             domain.quiesce(ticket);
         }
+        self.tables.clear();
+        self.entries.clear();
     }
 }
 
@@ -75,9 +83,9 @@ impl<K, V> Leftovers<K, V> {
 #[derive(Debug)]
 pub(crate) struct Writer<'s, 'c, K, V> {
     shard: &'s Shard<K, V>,
-    context: &'c Context<'c>,
+    context: &'c Context<'c, K, V>,
     inner: MutexGuard<'s, Inner<K, V>>,
-    leftovers: Leftovers<K, V>,
+    leftovers: &'s mut Leftovers<K, V>,
     /// Slots that this write may still move from ready to free.
     quota: u32,
 }
@@ -85,12 +93,16 @@ pub(crate) struct Writer<'s, 'c, K, V> {
 impl<K, V> Shard<K, V> {
     /// Takes the lock.
     #[inline(always)]
-    pub(crate) fn lock<'s, 'c>(&'s self, context: &'c Context<'c>) -> Writer<'s, 'c, K, V> {
+    pub(crate) fn lock<'s, 'c>(
+        &'s self,
+        context: &'c Context<'c, K, V>,
+        leftovers: &'s mut Leftovers<K, V>,
+    ) -> Writer<'s, 'c, K, V> {
         Writer {
             shard: self,
             context,
             inner: self.back.inner.lock(),
-            leftovers: Leftovers::none(),
+            leftovers,
             quota: 1,
         }
     }
@@ -111,8 +123,10 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         sweep: bool,
     ) -> Result<(), Refused> {
         self.expire(WORK);
-        // First of all, as it may replace the generation, and with it every place in the index.
-        let id = self.allocate();
+        if self.table().is_full(self.inner.list.len(), 0) {
+            return Err(Refused::Full);
+        }
+        let id = self.allocate().ok_or(Refused::Full)?;
         let put = self.put_at(pin, seen, id, entry, token, sweep);
         if put.is_err() {
             self.inner.free.push(id);
@@ -133,7 +147,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         match self.locate(seen)? {
             Some((place, old)) => {
                 self.fill(id, entry);
-                self.generation().index.replace(place, id);
+                self.table().index.replace(place, id);
                 self.forget(old);
             }
             None => {
@@ -142,9 +156,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
                     None if sweep => return Err(Refused::Sweep),
                     None => self.evict().ok_or(Refused::Empty)?,
                 };
-                self.make_room();
                 self.fill(id, entry);
-                self.generation().index.insert(seen.fragment, id);
+                self.table().index.insert(seen.fragment, id);
                 token.spend();
             }
         }
@@ -168,6 +181,10 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     pub(crate) fn evict(&mut self) -> Option<Token<'c>> {
         let Inner { list, slab, .. } = &mut *self.inner;
         let id = list.victim(slab)?;
+        // The next one is the oldest again, and no longer in the processor's cache.
+        if let Some(next) = list.before(id) {
+            slab.slot(next).prefetch();
+        }
         let alive = self.is_alive(id);
         let counts = &mut self.inner.counts;
         *(if alive {
@@ -200,13 +217,35 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
         let ids: Vec<u32> = self.inner.list.iter().collect();
-        let empty = self.new_generation(1);
-        self.publish(empty);
+        self.table().index.clear(self.shard.number);
         for id in ids {
             self.forget(id);
             drop(self.context.budget.reclaim());
         }
         self.changed();
+    }
+
+    /// How many keys and how many chunks the shard has.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.inner.list.len(), self.inner.slab.chunks())
+    }
+
+    /// Files everything in a table that is about to be published.
+    pub(crate) fn file_all(&self, table: &Table<K, V>) {
+        table
+            .directory
+            .add_chunks(self.shard.number, &self.inner.slab);
+        for id in self.table().index.ids(self.shard.number) {
+            table.index.insert(self.entry(id).meta.fragment(), id);
+        }
+    }
+
+    /// Publishes a table in which every shard has filed everything. All shards must be locked.
+    pub(crate) fn publish(&mut self, table: Box<Table<K, V>>) {
+        let next = Box::into_raw(table);
+        // Release: pairs with the Acquire in `Store::table`.
+        let old = self.context.table.swap(next, Ordering::Release);
+        self.inner.limbo.retire_table(Retired(old));
     }
 
     /// Moves limbo on, and out of it up to `quota` entries whose grace period has passed. False if nothing is left there.
@@ -219,7 +258,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// Lets go of the lock.
     #[inline(always)]
-    pub(crate) fn finish(mut self) -> Leftovers<K, V> {
+    pub(crate) fn finish(mut self) {
         self.drain();
         if self.inner.limbo.is_due() {
             self.turn();
@@ -229,7 +268,6 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             // Relaxed: a hint.
             self.shard.back.due.store(due, Ordering::Relaxed);
         }
-        self.leftovers
     }
 
     /// The entry that the key has now.
@@ -247,7 +285,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     #[cold]
     fn locate_slow(&self, seen: Seen) -> Result<Option<(Place, u32)>, Refused> {
         let others = Cell::new(false);
-        let found = self.generation().index.find(seen.fragment, |id| {
+        let found = self.table().index.find(seen.fragment, |id| {
             if self.entry(id).meta.fragment() == seen.fragment {
                 others.set(true);
             }
@@ -260,12 +298,14 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         }
     }
 
+    /// The table in place.
     #[inline(always)]
-    fn generation(&self) -> &'s Generation<K, V> {
-        // Relaxed: written only under the lock that we hold.
-        let generation = self.shard.front.generation.load(Ordering::Relaxed);
-        // SAFETY: never null; only the lock's holder, us, retires it, and frees it not before the lock was released.
-        unsafe { &*generation }
+    pub(crate) fn table(&self) -> &'c Table<K, V> {
+        // Relaxed: replaced only under all locks, of which we hold one.
+        let table = self.context.table.load(Ordering::Relaxed);
+        // SAFETY: never null; whoever retires it holds our lock, and frees it only after the pin of a writer, or the locks
+        // of all, that may still use this reference.
+        unsafe { &*table }
     }
 
     /// A live entry, or one in limbo.
@@ -287,28 +327,28 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         unsafe { self.inner.slab.slot(id).fill(entry) };
     }
 
-    /// A vacant slot.
+    /// A vacant slot; `None` if the table has no place for another chunk.
     #[inline(always)]
-    fn allocate(&mut self) -> u32 {
+    fn allocate(&mut self) -> Option<u32> {
         let id = self.inner.free.pop();
         id.or_else(|| self.pop_ready())
             .or_else(|| self.inner.slab.fresh())
-            .unwrap_or_else(|| self.allocate_slow())
+            .or_else(|| self.allocate_slow())
     }
 
     #[cold]
-    fn allocate_slow(&mut self) -> u32 {
+    fn allocate_slow(&mut self) -> Option<u32> {
+        let table = self.table();
         let inner = &mut *self.inner;
+        if table.is_full(0, inner.slab.chunks()) {
+            return None;
+        }
         inner.slab.grow();
         let capacity = inner.slab.capacity();
         inner.list.reserve(capacity);
         inner.wheel.reserve(capacity);
-        if capacity > self.generation().directory.capacity() {
-            self.rebuild();
-        } else {
-            self.generation().directory.add_last_chunk(&self.inner.slab);
-        }
-        self.inner.slab.fresh().expect("the slab has just grown")
+        table.directory.add_chunks(self.shard.number, &inner.slab);
+        inner.slab.fresh()
     }
 
     /// Vacates a slot whose grace period has passed; its entry is left over.
@@ -332,8 +372,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     #[cold]
     fn turn(&mut self) {
-        let (generations, quiesce) = self.inner.limbo.turn(self.context.domain);
-        self.leftovers.generations.extend(generations);
+        let (tables, quiesce) = self.inner.limbo.turn(self.context.domain);
+        self.leftovers.tables.extend(tables);
         self.leftovers.quiesce = quiesce;
     }
 
@@ -371,7 +411,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Takes an entry out of index, list and wheel, into limbo; returns its token.
     #[inline(always)]
     fn take_out(&mut self, id: u32) -> Token<'c> {
-        self.generation()
+        self.table()
             .index
             .remove(self.entry(id).meta.fragment(), id);
         self.forget(id);
@@ -392,49 +432,20 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         self.quota += 1;
     }
 
+    /// Makes known that the index has changed.
     #[inline(always)]
-    fn changed(&self) {
+    pub(crate) fn changed(&self) {
         let version = &self.shard.back.version;
         // Relaxed load: written only under the lock. Release: pairs with the Acquire in `Shard::look`.
         version.store(version.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
-
-    /// Makes room in the index for one more key.
-    #[inline(always)]
-    fn make_room(&mut self) {
-        if self.inner.list.len() >= Sizing::max_keys(self.generation().index.buckets()) {
-            self.rebuild();
-        }
-    }
-
-    /// Replaces the generation by one that has room for more keys and knows all chunks.
-    #[cold]
-    fn rebuild(&mut self) {
-        let next = self.new_generation(self.inner.list.len() + 1);
-        for id in self.generation().index.ids() {
-            next.index.insert(self.entry(id).meta.fragment(), id);
-        }
-        self.publish(next);
-        self.changed();
-    }
-
-    fn new_generation(&self, keys: usize) -> Box<Generation<K, V>> {
-        Box::new(Generation::new(self.inner.sizing, &self.inner.slab, keys))
-    }
-
-    fn publish(&mut self, next: Box<Generation<K, V>>) {
-        let next = Box::into_raw(next);
-        // Release: pairs with the Acquire in `Shard::generation`.
-        let old = self.shard.front.generation.swap(next, Ordering::Release);
-        self.inner.limbo.retire_generation(Retired(old));
-    }
 }
 
-/// A generation that has been replaced. Readers may be inside it until the grace period is over; then it is dropped.
+/// A table that has been replaced. Readers may be inside it until the grace period is over; then it is dropped.
 #[derive(Debug)]
-pub(super) struct Retired<K, V>(*mut Generation<K, V>);
+pub(super) struct Retired<K, V>(*mut Table<K, V>);
 
-// SAFETY: it is the only owner of the generation, whose parts are all `Send`.
+// SAFETY: it is the only owner of the table, whose parts are all `Send`.
 unsafe impl<K: Send, V: Send> Send for Retired<K, V> {}
 
 impl<K, V> Drop for Retired<K, V> {

@@ -5,14 +5,18 @@
 //! a bucket at once, looks at the ids behind equal ones, and goes on to the next bucket only while that count is not zero.
 //! So there are no tombstones: removing clears a tag.
 //!
-//! One writer at a time (the shard's lock) changes the index, readers run beside it. An entry never moves while it is in
-//! the index, so a reader cannot miss one that was there throughout: the writer counts an overflow before it publishes the
-//! entry behind it, and takes the count back only after that entry is gone. A grown index is a new one.
+//! One index serves all shards, so that a read finds its bucket from the hash alone; each shard has a *range* of buckets of
+//! its own, which the fragment's highest bits select, and entries that overflow stay in it. One writer at a time (the
+//! shard's lock) changes a range, readers run beside it. An entry never moves while it is in the index, so a reader cannot
+//! miss one that was there throughout: the writer counts an overflow before it publishes the entry behind it, and takes the
+//! count back only after that entry is gone. A grown index is a new one.
 //!
 //! | field | written | read |
 //! |---|---|---|
 //! | `ids[i]` | before the tag, Release | Acquire: the entry behind the id is initialised |
 //! | `head`, `tail` | whole words, by the one writer, Release | Acquire |
+
+mod lanes;
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -22,10 +26,6 @@ pub(crate) const LANES: usize = 12;
 const HEAD_LANES: usize = 8;
 /// One overflow, in `Bucket::tail`.
 const OVERFLOW: u64 = 1 << 32;
-const TAIL_TAGS: u64 = OVERFLOW - 1;
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-
 /// The part of a key's hash that an index works with, [`Fragment::BITS`] bits: the bucket comes from its high bits, the
 /// tag from its low ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +45,10 @@ impl Fragment {
         self.0
     }
 
-    /// The tag in every byte of a word. A tag is not 0, which marks a free lane, nor 1, which a free lane could falsely
-    /// match (see [`matches`]): what lies behind a free lane's id may be gone.
+    /// The tag. Not 0, which marks a free lane.
     #[inline(always)]
-    fn tags(self) -> u64 {
-        u64::from((self.0 as u8).max(2)) * LOW_BITS
+    fn tag(self) -> u8 {
+        (self.0 as u8).max(1)
     }
 }
 
@@ -83,18 +82,26 @@ struct Bucket {
 #[derive(Debug)]
 pub(crate) struct Index {
     buckets: Box<[Bucket]>,
+    /// Buckets to a range.
+    range: usize,
+    /// How many low bits of a fragment do not select the range.
+    range_shift: u32,
 }
 
 impl Index {
-    /// An empty index of `buckets` buckets, at least one.
-    pub(crate) fn new(buckets: usize) -> Self {
+    /// An empty index of `ranges` ranges, a power of two, with `range` buckets each.
+    pub(crate) fn new(ranges: usize, range: usize) -> Self {
+        debug_assert!(ranges.is_power_of_two() && range > 0);
         Self {
-            buckets: (0..buckets.max(1)).map(|_| Bucket::new()).collect(),
+            buckets: (0..ranges * range).map(|_| Bucket::new()).collect(),
+            range,
+            range_shift: Fragment::BITS - ranges.trailing_zeros(),
         }
     }
 
-    pub(crate) fn buckets(&self) -> usize {
-        self.buckets.len()
+    /// Buckets to a range.
+    pub(crate) fn range(&self) -> usize {
+        self.range
     }
 
     #[inline(always)]
@@ -106,13 +113,14 @@ impl Index {
     #[inline(always)]
     fn chain(&self, fragment: Fragment) -> impl Iterator<Item = usize> {
         let home = self.home(fragment);
-        (home..self.buckets.len()).chain(0..home)
+        let start = (fragment.0 >> self.range_shift) as usize * self.range;
+        (home..start + self.range).chain(start..home)
     }
 
     /// Starts to bring the bucket of a key into the cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self, fragment: Fragment) {
-        super::prefetch::read(&raw const self.buckets[self.home(fragment)]);
+        crate::core::prefetch::read(&raw const self.buckets[self.home(fragment)]);
     }
 
     /// What `accept` makes of the first id filed under `fragment`'s tag that it accepts. Takes no lock. An id that would be
@@ -156,19 +164,16 @@ impl Index {
     ) -> Probe<R> {
         // SAFETY: `home` scales a fragment, which is below 2^26, to below the number of buckets, and `chain` stays there.
         let it = unsafe { self.buckets.get_unchecked(bucket) };
-        let tags = fragment.tags();
         // Acquire, both: pair with the Release in `set_tag` and `add_overflow`. The overflow count is read before the tags of
         // the next bucket, so an entry there is seen if its insertion was complete before the call.
         let head = it.head.load(Ordering::Acquire);
         let tail = it.tail.load(Ordering::Acquire);
-        // A bit for each lane with an equal tag: lane `l` at `8 l`, from the ninth on at `8 (l - 8) + 4`.
-        let mut found = matches(head, tags) >> 7 | (matches(tail, tags) & TAIL_TAGS) >> 3;
+        let mut found = lanes::equal(head, tail, fragment.tag());
         while found != 0 {
-            let bit = found.trailing_zeros() as usize;
-            let lane = bit / 8 + (bit & 4) * 2;
+            let lane = found.trailing_zeros() as usize;
             // Acquire: pairs with the Release in `insert` and `replace`; the entry behind the id is initialised. The lane may
             // have been given to another entry since the tag was read: `accept` compares keys.
-            // SAFETY: `bit` is at most 63 with bit 2 clear or at most 28 with it set, so the lane is below 12.
+            // SAFETY: `lanes::equal` sets bits below 12 only.
             let id = unsafe { it.ids.get_unchecked(lane) }.load(Ordering::Acquire);
             if let Some(accepted) = accept(id) {
                 return Probe::Found(lane, accepted);
@@ -185,19 +190,19 @@ impl Index {
     /// Files an id, which must not be in the index, and whose entry is initialised. For the one writer.
     ///
     /// # Panics
-    /// If the index is full.
+    /// If the range is full.
     pub(crate) fn insert(&self, fragment: Fragment, id: u32) {
         for bucket in self.chain(fragment) {
             let it = &self.buckets[bucket];
             if let Some(lane) = it.free_lane() {
                 // Release: pairs with the Acquire in `find`; the entry was initialised before.
                 it.ids[lane].store(id, Ordering::Release);
-                it.set_tag(lane, fragment.tags() as u8);
+                it.set_tag(lane, fragment.tag());
                 return;
             }
             it.add_overflow(OVERFLOW);
         }
-        panic!("an index of {} buckets is full", self.buckets.len());
+        panic!("a range of {} buckets is full", self.range);
     }
 
     /// Puts another id of the same fragment in an id's place. For the one writer.
@@ -220,9 +225,9 @@ impl Index {
         }
     }
 
-    /// All ids, in no particular order. Beside a writer: every id that is in the index throughout, once.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
-        self.buckets.iter().flat_map(|bucket| {
+    /// All ids of a range, in no particular order. Beside a writer: every id that is in the index throughout, once.
+    pub(crate) fn ids(&self, range: usize) -> impl Iterator<Item = u32> {
+        self.buckets_of(range).iter().flat_map(|bucket| {
             (0..LANES)
                 .filter(|&lane| bucket.tag(lane) != 0)
                 // Acquire: as in `find`.
@@ -230,24 +235,38 @@ impl Index {
         })
     }
 
-    /// Checks tags, chains and overflow counts against the fragments of the entries.
+    /// Takes all ids of a range out. For its one writer.
+    pub(crate) fn clear(&self, range: usize) {
+        for bucket in self.buckets_of(range) {
+            // Release, both: pair with the Acquire in `find`.
+            bucket.head.store(0, Ordering::Release);
+            bucket.tail.store(0, Ordering::Release);
+        }
+    }
+
+    fn buckets_of(&self, range: usize) -> &[Bucket] {
+        &self.buckets[range * self.range..][..self.range]
+    }
+
+    /// Checks tags, chains and overflow counts of a range against the fragments of its entries.
     ///
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self, fragment_of: impl Fn(u32) -> Fragment) {
-        let mut overflows = vec![0_u64; self.buckets.len()];
-        for (b, bucket) in self.buckets.iter().enumerate() {
+    pub(crate) fn validate(&self, range: usize, fragment_of: impl Fn(u32) -> Fragment) {
+        let start = range * self.range;
+        let mut overflows = vec![0_u64; self.range];
+        for (b, bucket) in self.buckets_of(range).iter().enumerate() {
             for lane in (0..LANES).filter(|&lane| bucket.tag(lane) != 0) {
                 let id = bucket.ids[lane].load(Ordering::Relaxed);
                 let fragment = fragment_of(id);
-                assert_eq!(bucket.tag(lane), fragment.tags() as u8, "tag of {id}");
-                for passed in self.chain(fragment).take_while(|&passed| passed != b) {
-                    overflows[passed] += 1;
+                assert_eq!(bucket.tag(lane), fragment.tag(), "tag of {id}");
+                for passed in self.chain(fragment).take_while(|&it| it != start + b) {
+                    overflows[passed - start] += 1;
                 }
             }
         }
-        for (bucket, expected) in self.buckets.iter().zip(overflows) {
+        for (bucket, expected) in self.buckets_of(range).iter().zip(overflows) {
             assert_eq!(bucket.tail.load(Ordering::Relaxed) >> 32, expected);
         }
     }
@@ -264,12 +283,10 @@ impl Bucket {
 
     fn free_lane(&self) -> Option<usize> {
         // Relaxed, here and in the next two: only the one writer, us, changes these words.
-        let free = zero_bytes(self.head.load(Ordering::Relaxed));
-        if free != 0 {
-            return Some((free.trailing_zeros() / 8) as usize);
-        }
-        let free = zero_bytes(self.tail.load(Ordering::Relaxed)) & TAIL_TAGS;
-        (free != 0).then(|| HEAD_LANES + (free.trailing_zeros() / 8) as usize)
+        let head = self.head.load(Ordering::Relaxed);
+        let tail = self.tail.load(Ordering::Relaxed);
+        let free = lanes::equal(head, tail, 0);
+        (free != 0).then(|| free.trailing_zeros() as usize)
     }
 
     #[inline(always)]
@@ -301,16 +318,4 @@ impl Bucket {
         // Acquire: as in `find`.
         (word.load(Ordering::Acquire) >> (lane * 8)) as u8
     }
-}
-
-/// The high bit of every byte in which `word` equals the byte repeated in `tags`. Above the lowest such byte there may be
-/// false ones, where the byte differs in its lowest bit only (Mycroft's test); a comparison of keys sorts them out.
-#[inline(always)]
-fn matches(word: u64, tags: u64) -> u64 {
-    zero_bytes(word ^ tags)
-}
-
-#[inline(always)]
-fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS
 }
