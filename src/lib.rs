@@ -1,5 +1,18 @@
-//! nori-cache
-#![cfg_attr(nori_loom, allow(dead_code))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc = include_str!("../README.md")]
+//! # The rooms
+//!
+//! A folder is a layer; a file uses only what stands above it here.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `sync` | the only file that names the standard library's (or loom's) atomics, cells and locks |
+//! | `error` | one opaque [`Error`] |
+//! | `time` | [`Clock`], [`ManualClock`], [`Ttl`] |
+//! | `core` | everything concurrent, and all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
+//! | `cache` | [`Cache`], the safe front |
+//!
+//! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
 
 #[cfg(not(nori_loom))]
 mod cache;
@@ -16,3 +29,14 @@ pub use crate::{
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };
+
+/// Longer texts.
+#[cfg(doc)]
+pub mod docs {
+    #[doc = include_str!("../docs/design.md")]
+    pub mod design {}
+    #[doc = include_str!("../docs/orderings.md")]
+    pub mod orderings {}
+    #[doc = include_str!("../docs/benchmarks.md")]
+    pub mod benchmarks {}
+}

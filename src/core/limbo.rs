@@ -55,6 +55,8 @@ impl<T> Limbo<T> {
     /// Adds a table that has been replaced.
     pub(crate) fn retire_table(&mut self, table: T) {
         self.filling.tables.push(table);
+        // A table is large: it does not wait for a full batch.
+        self.look_at = 0;
     }
 
     /// A slot whose entry nobody can see any more.
@@ -89,7 +91,12 @@ impl<T> Limbo<T> {
             freed = std::mem::take(&mut self.waiting.tables);
             self.ticket = None;
         }
-        self.look_at = self.batch.max(domain.records());
+        let tables = self.filling.tables.len();
+        self.look_at = if tables > 0 {
+            0
+        } else {
+            self.batch.max(domain.records())
+        };
         if !self.filling.slots.is_empty() || !self.filling.tables.is_empty() {
             std::mem::swap(&mut self.filling, &mut self.waiting);
             self.ticket = Some(domain.seal());

@@ -32,10 +32,10 @@ pub(crate) struct Sizing {
 }
 
 impl Sizing {
-    /// Keys to a hundred buckets that a new index has room for: 60 % of the lanes, and 80 % in large caches, where memory
+    /// Keys to a hundred buckets that a new index has room for: 60 % of the lanes, and 85 % in large caches, where memory
     /// counts more than the few keys that overflow into a second bucket.
     const DENSITY: usize = 720;
-    const DENSITY_OF_LARGE: usize = 960;
+    const DENSITY_OF_LARGE: usize = 1020;
     /// From so many keys on a cache is large.
     const LARGE: usize = 1 << 18;
 
@@ -66,13 +66,14 @@ impl Sizing {
     /// Buckets to a range that is to take `keys` keys soon: three times as many while that is far from what is expected, then
     /// just that, then an eighth more each time.
     fn range(self, keys: usize) -> usize {
-        let expected = self.expected + self.expected / 16 + 8;
+        let large = self.expected * self.shards >= Self::LARGE;
+        // Shards are not equally full: by about the square root of their keys.
+        let expected = self.expected + self.expected / if large { 32 } else { 16 } + 8;
         let room = if keys * 3 < expected {
             keys * 3
         } else {
             expected.max(keys + keys / 8)
         };
-        let large = self.expected * self.shards >= Self::LARGE;
         (room * 100).div_ceil(if large {
             Self::DENSITY_OF_LARGE
         } else {

@@ -18,6 +18,8 @@ use std::cell::Cell;
 
 /// How many entries of the wheel each write takes out or moves on.
 const WORK: u32 = 4;
+/// How many entries a write leaves over at most, but for those that go through all: one, and one for each it takes out.
+const LEFT_OVER: usize = WORK as usize + 2;
 /// After how many links an exact list that several threads use is offered to one of them again.
 const TERM: u32 = 64;
 
@@ -49,7 +51,7 @@ pub(crate) enum Refused {
 /// that entries are moved there only once; what is not settled is dropped with it.
 #[derive(Debug)]
 pub(crate) struct Leftovers<K, V> {
-    entries: SmallVec<[Entry<K, V>; 2]>,
+    entries: SmallVec<[Entry<K, V>; LEFT_OVER]>,
     tables: Vec<Retired<K, V>>,
     quiesce: Option<Ticket>,
 }
