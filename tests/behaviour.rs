@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::borrow::Borrow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
@@ -90,6 +91,42 @@ fn every_lookup_takes_a_borrowed_key() {
     let bytes: Cache<Vec<u8>, u8> = Cache::new(4);
     bytes.insert(vec![1, 2], 3);
     assert_eq!(bytes.get(&[1, 2][..]), Some(3));
+}
+
+#[test]
+fn a_newtype_is_found_by_what_it_wraps() {
+    // Hashers may have short cuts for integers and strings, which must not lead elsewhere than the long way does.
+    #[derive(PartialEq, Eq)]
+    struct Wrapped<T>(T);
+
+    impl<T: Hash> Hash for Wrapped<T> {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+
+    impl Borrow<u64> for Wrapped<u64> {
+        fn borrow(&self) -> &u64 {
+            &self.0
+        }
+    }
+
+    impl Borrow<str> for Wrapped<String> {
+        fn borrow(&self) -> &str {
+            &self.0
+        }
+    }
+
+    let numbers: Cache<Wrapped<u64>, u64> = Cache::new(1_000);
+    let words: Cache<Wrapped<String>, u64> = Cache::new(1_000);
+    for n in 0..1_000 {
+        numbers.insert(Wrapped(n), n);
+        words.insert(Wrapped(n.to_string()), n);
+    }
+    for n in 0..1_000 {
+        assert_eq!(numbers.get(&n), Some(n));
+        assert_eq!(words.get(n.to_string().as_str()), Some(n));
+    }
 }
 
 /// A key in two parts, looked up without building it.
@@ -511,6 +548,25 @@ fn stats_add_up_over_threads() {
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses), (8_000, 2_000));
     assert!((stats.hit_ratio() - 0.8).abs() < 1e-12);
+}
+
+#[test]
+fn stats_add_up_over_more_threads_than_cores() {
+    let cache = tens(0..10);
+    // All alive at once, so that no two can share what is meant for one.
+    let all_alive = std::sync::Barrier::new(100);
+    std::thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                for n in 0..20 {
+                    all_alive.wait();
+                    cache.get(&n);
+                }
+            });
+        }
+    });
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses), (1_000, 1_000));
 }
 
 // ---- building --------------------------------------------------------------------------------------------------

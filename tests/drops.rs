@@ -2,17 +2,18 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use common::{Census, Counted, PATIENCE, Rng, panics, within};
 use nori_cache::{Cache, ManualClock, Ttl, Update};
+use parking_lot::{Mutex, MutexGuard};
 
 /// How much garbage may wait for later writes, beside what is live. Generous: the point is that it is bounded.
 const LAG: usize = 4_096;
@@ -20,7 +21,7 @@ const LAG: usize = 4_096;
 /// Drops are prompt when nobody reads: the tests take turns, so that no reader of another test is in the way.
 fn quiet() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    TURN.lock()
 }
 
 fn counted(max_keys: usize) -> (Census, Cache<Counted, Counted>) {
@@ -323,6 +324,44 @@ fn values_that_hold_a_handle_go_with_clear() {
     }
     cache.clear();
     assert_eq!(census.alive(), 0);
+}
+
+#[test]
+fn destructors_of_thread_locals_may_use_the_cache() {
+    struct AtExit(Cache<u64, Counted>, Census);
+    impl Drop for AtExit {
+        fn drop(&mut self) {
+            let Self(cache, census) = self;
+            for n in 0..300 {
+                cache.insert(n, census.counted(n));
+                assert_eq!(cache.get_with(&n, |v| v.tag), Some(n));
+            }
+            assert!(cache.remove(&299));
+            cache.insert(1_000, census.counted(1_000));
+        }
+    }
+    thread_local! {
+        // One is made before the thread's first use of a cache and one after: whichever of them goes last, goes after
+        // all that the cache may keep for the thread.
+        static EARLY: RefCell<Option<AtExit>> = const { RefCell::new(None) };
+        static LATE: RefCell<Option<AtExit>> = const { RefCell::new(None) };
+    }
+    let _quiet = quiet();
+    for _ in 0..20 {
+        let census = Census::new();
+        let cache: Cache<u64, Counted> = Cache::new(100);
+        let theirs = cache.clone();
+        let user = thread::spawn(move || {
+            EARLY.set(Some(AtExit(theirs.clone(), census)));
+            assert!(!theirs.contains_key(&1_000));
+            LATE.set(Some(AtExit(theirs, census)));
+        });
+        user.join().unwrap();
+        assert_eq!(cache.get_with(&1_000, |v| v.tag), Some(1_000));
+        assert_eq!(cache.len(), 100);
+        cache.clear();
+        assert_eq!(census.alive(), 0);
+    }
 }
 
 // ---- user code that panics -------------------------------------------------------------------------------------
@@ -735,59 +774,97 @@ fn closures_may_call_the_same_cache() {
     });
 }
 
+/// A value that calls the cache it was in when it is dropped.
+struct Caller {
+    cache: Cache<u64, Caller>,
+    key: u64,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Caller {
+    /// Later calls do nothing, or each new value's drop would go on for ever.
+    const CALLS: usize = 20_000;
+
+    fn another(&self, key: u64) -> Self {
+        Self {
+            cache: self.cache.clone(),
+            key,
+            calls: self.calls.clone(),
+        }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if call >= Self::CALLS {
+            return;
+        }
+        let (cache, key) = (&self.cache, self.key);
+        let long = Duration::from_secs(60);
+        match call % 11 {
+            0 => drop(cache.get_with(&key, |v| v.key)),
+            1 => drop(cache.remove(&(key + 1))),
+            2 => cache.insert(key + 100, self.another(key + 100)),
+            3 => cache.insert_with_ttl(key, self.another(key), long),
+            4 => drop(cache.update(key, |_| Update::Set(self.another(key)))),
+            5 => drop(cache.purge_expired()),
+            6 if call % 110 == 6 => cache.retain(|k, _| k % 2 == 0),
+            7 if call % 110 == 7 => cache.clear(),
+            8 => cache.insert_with_ttl(key, self.another(key), Duration::ZERO),
+            9 => cache.insert_with_ttl(key + 1, self.another(key + 1), Duration::from_millis(1)),
+            _ => assert!(cache.len() <= cache.max_keys()),
+        }
+    }
+}
+
 #[test]
 fn a_drop_may_call_the_same_cache() {
     let _quiet = quiet();
-    static CACHE: LazyLock<Cache<u64, Caller>> =
-        LazyLock::new(|| Cache::builder().max_keys(64).shards(1).build().unwrap());
-    static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-    struct Caller(u64);
-
-    impl Drop for Caller {
-        fn drop(&mut self) {
-            // A bounded number of calls, or each new value's drop would go on for ever.
-            let call = CALLS.fetch_add(1, Ordering::Relaxed);
-            if call >= 20_000 {
-                return;
+    for (max_keys, shards) in [(1, 1), (2, 2), (4, 4), (10, 2), (64, 1), (500, 8)] {
+        within(PATIENCE, move || {
+            let clock = ManualClock::new();
+            let cache: Cache<u64, Caller> = Cache::builder()
+                .max_keys(max_keys)
+                .shards(shards)
+                .clock(clock.clone())
+                .build()
+                .unwrap();
+            let calls = Arc::new(AtomicUsize::new(0));
+            let caller = |key| Caller {
+                cache: cache.clone(),
+                key,
+                calls: calls.clone(),
+            };
+            for round in 0..50 {
+                for n in 0..2 * max_keys as u64 {
+                    cache.insert(n + round, caller(n + round));
+                    let short = Duration::from_millis(1 + n % 3);
+                    cache.insert_with_ttl(n + 1_000, caller(n + 1_000), short);
+                    if n % 2 == 0 {
+                        clock.advance(Duration::from_millis(1));
+                    }
+                }
+                match round % 5 {
+                    0 => cache.clear(),
+                    1 => cache.retain(|k, _| k % 3 == 0),
+                    2 => drop(cache.remove(&(round + 99))),
+                    3 => drop(cache.update(round, |_| Update::Remove)),
+                    _ => drop(cache.purge_expired()),
+                }
+                assert!(cache.len() <= max_keys);
             }
-            let key = self.0;
-            match call % 10 {
-                0 => drop(CACHE.get_with(&key, |v| v.0)),
-                1 => drop(CACHE.remove(&(key + 1))),
-                2 => CACHE.insert(key + 100, Self(key + 100)),
-                3 => CACHE.insert(key, Self(key)),
-                4 => drop(CACHE.update(key, |_| Update::Set(Self(key)))),
-                5 => drop(CACHE.purge_expired()),
-                6 if call % 100 == 6 => CACHE.retain(|k, _| k % 2 == 0),
-                7 if call % 100 == 7 => CACHE.clear(),
-                8 => CACHE.insert_with_ttl(key, Self(key), Duration::ZERO),
-                _ => assert!(CACHE.len() <= 64),
+            assert!(calls.fetch_add(Caller::CALLS, Ordering::Relaxed) > 0);
+            cache.clear();
+            assert!(cache.is_empty());
+            assert_eq!(Arc::strong_count(&calls), 1, "all callers are gone");
+            for n in 0..max_keys as u64 {
+                cache.insert(n, caller(n));
             }
-        }
+            assert_eq!(cache.len(), max_keys, "all of the room is left");
+            cache.clear();
+        });
     }
-
-    within(PATIENCE, || {
-        for round in 0..50 {
-            for n in 0..100 {
-                CACHE.insert(n + round, Caller(n + round));
-            }
-            match round % 5 {
-                0 => CACHE.clear(),
-                1 => CACHE.retain(|k, _| k % 3 == 0),
-                2 => drop(CACHE.remove(&(round + 99))),
-                3 => drop(CACHE.update(round, |_| Update::Remove)),
-                _ => drop(CACHE.purge_expired()),
-            }
-            assert!(CACHE.len() <= 64);
-        }
-        CALLS.store(usize::MAX / 2, Ordering::Relaxed);
-        CACHE.clear();
-        assert!(CACHE.is_empty());
-        CACHE.insert(1, Caller(1));
-        assert_eq!(CACHE.get_with(&1, |v| v.0), Some(1));
-        assert!(CALLS.load(Ordering::Relaxed) > usize::MAX / 2);
-    });
 }
 
 #[test]

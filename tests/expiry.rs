@@ -348,6 +348,29 @@ fn one_expired_entry_anywhere_saves_every_live_one() {
 }
 
 #[test]
+fn an_expired_entry_is_found_among_many_that_are_due_soon() {
+    // Thousands of deadlines far away and close together: at first they share a coarse place in any timer wheel.
+    for (shards, gap) in [(1, 1), (1, 20), (8, 1), (8, 20)] {
+        let (clock, builder) = manual();
+        let cache: Cache<u64, u64> = builder.max_keys(10_000).shards(shards).build().unwrap();
+        for n in 0..10_000 {
+            // The first to expire is the most recently used, which nobody evicts by chance.
+            let ttl = Duration::from_millis(270_000 + gap * (9_999 - n));
+            cache.insert_with_ttl(n, n, ttl);
+        }
+        clock.advance(Duration::from_millis(270_000));
+        // From now on exactly one entry has expired whenever a new one comes.
+        for n in 0..3_000 {
+            cache.insert(10_000 + n, n);
+            assert_eq!(cache.stats().evictions, 0, "{shards} shards, {n} inserted");
+            clock.advance(Duration::from_millis(gap));
+        }
+        assert!((0..6_999).all(|n| cache.contains_key(&n)));
+        assert!((10_000..13_000).all(|n| cache.contains_key(&n)));
+    }
+}
+
+#[test]
 fn a_leap_of_years_does_not_hide_what_expired() {
     let (clock, builder) = manual();
     let cache: Cache<u64, u64> = builder.max_keys(256).shards(4).build().unwrap();

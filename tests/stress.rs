@@ -17,7 +17,7 @@ struct Sealed {
     key: u64,
     serial: u64,
     seal: u64,
-    body: Arc<[u64; 4]>,
+    body: Box<[u64; 4]>,
 }
 
 impl Sealed {
@@ -26,7 +26,7 @@ impl Sealed {
             key,
             serial,
             seal: Self::seal(key, serial),
-            body: Arc::new([key, serial, key ^ serial, !key]),
+            body: Box::new([key, serial, key ^ serial, !key]),
         }
     }
 

@@ -1,9 +1,9 @@
-#![cfg_attr(fuzzing, no_main)]
+#![cfg_attr(libfuzzer, no_main)]
 
-#[cfg(fuzzing)]
+#[cfg(libfuzzer)]
 libfuzzer_sys::fuzz_target!(|input: nori_cache_fuzz::organs::cache::Input| input.run());
 
-#[cfg(not(fuzzing))]
+#[cfg(not(libfuzzer))]
 fn main() {
     eprintln!("This is a fuzz target: run it with `cargo +nightly fuzz run cache`.");
 }

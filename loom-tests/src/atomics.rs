@@ -1,18 +1,38 @@
-//! loom's atomics, with two additions: the end of an atomic's life is an access like any other, so a thread that uses it
-//! later, or at the same time, is found out; and a barrier that another thread has asked for takes effect before the next
-//! operation.
+//! loom's atomics, with what a model of reclamation needs besides.
+//!
+//! - The end of an atomic's life is an access like any other, so a thread that uses it later, or at the same time, is found
+//!   out.
+//! - A barrier that another thread has asked for takes effect before the next operation.
+//! - Other threads may run between an operation and the fence behind it. loom itself lets them run only before operations,
+//!   and takes no notice of the order of fences.
+//! - Stores can be made exchanges ([`exchange_stores`]). loom's modification order is partial: an exchange and a store of
+//!   another thread may come in either order even if the exchange read what was there before the store, where in C11
+//!   nothing can come between what an exchange reads and what it writes.
 
 use crate::barrier;
 use loom::sync::atomic as its;
+use std::cell::Cell;
 use std::ops::Deref;
 
-pub(crate) use its::{Ordering, fence};
+pub(crate) use its::Ordering;
 
 pub(crate) type AtomicBool = Traced<its::AtomicBool>;
 pub(crate) type AtomicPtr<T> = Traced<its::AtomicPtr<T>>;
 pub(crate) type AtomicU32 = Traced<its::AtomicU32>;
 pub(crate) type AtomicU64 = Traced<its::AtomicU64>;
 pub(crate) type AtomicUsize = Traced<its::AtomicUsize>;
+
+loom::lazy_static! {
+    /// What fences contend for.
+    static ref FENCES: its::AtomicUsize = its::AtomicUsize::new(0);
+}
+
+/// A fence that is a point of its own in an interleaving.
+pub(crate) fn fence(ordering: Ordering) {
+    // Relaxed: it orders nothing.
+    FENCES.fetch_add(1, Ordering::Relaxed);
+    its::fence(ordering);
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -29,7 +49,7 @@ pub(crate) trait Atomic {
 }
 
 macro_rules! atomic {
-    ($($name:ident $(<$t:ident>)? of $value:ty;)*) => {$(
+    ($($name:ident $(<$t:ident>)? of $value:ty, ended by $end:expr;)*) => {$(
         impl $(<$t>)? Atomic for its::$name $(<$t>)? {
             type Value = $value;
 
@@ -38,18 +58,19 @@ macro_rules! atomic {
             }
 
             fn end(&mut self) {
-                self.with_mut(|_| ());
+                $end(self);
             }
         }
     )*};
 }
 
 atomic! {
-    AtomicBool of bool;
-    AtomicPtr<T> of *mut T;
-    AtomicU32 of u32;
-    AtomicU64 of u64;
-    AtomicUsize of usize;
+    // SAFETY: `unsync_load` only asks that nobody stores at the same time, and loom reports who does.
+    AtomicBool of bool, ended by |it: &mut Self| unsafe { it.unsync_load() };
+    AtomicPtr<T> of *mut T, ended by |it: &mut Self| it.with_mut(|_| ());
+    AtomicU32 of u32, ended by |it: &mut Self| it.with_mut(|_| ());
+    AtomicU64 of u64, ended by |it: &mut Self| it.with_mut(|_| ());
+    AtomicUsize of usize, ended by |it: &mut Self| it.with_mut(|_| ());
 }
 
 impl<A: Atomic> Traced<A> {
@@ -58,7 +79,27 @@ impl<A: Atomic> Traced<A> {
     }
 }
 
-/// Every operation passes here.
+thread_local! {
+    static STORES_EXCHANGE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the stores to an [`AtomicU64`] are exchanges from now on: for models in which one thread relies on an exchange
+/// by another. It hides missing orderings of these stores, which other models see.
+pub(crate) fn exchange_stores(on: bool) {
+    STORES_EXCHANGE.set(on);
+}
+
+impl Traced<its::AtomicU64> {
+    pub(crate) fn store(&self, value: u64, ordering: Ordering) {
+        if STORES_EXCHANGE.get() {
+            self.swap(value, ordering);
+        } else {
+            self.deref().store(value, ordering);
+        }
+    }
+}
+
+/// Every other operation passes here.
 impl<A: Atomic> Deref for Traced<A> {
     type Target = A;
 

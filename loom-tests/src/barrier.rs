@@ -5,7 +5,8 @@
 //! happens to be, before it returns. The fence cannot be forced upon a thread from outside, so each thread looks before
 //! each operation whether one is wanted ([`checkpoint`]) and the caller waits until all have had theirs.
 
-use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::atomics::fence;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::cell::Cell;
 
 /// How the two halves are made.
@@ -54,8 +55,9 @@ pub(crate) fn choose(kind: Kind) {
 pub(crate) fn expect(members: usize) {
     assert!(members <= THREADS);
     MEMBERS.set(members);
-    // Made by the thread that starts the others, so that its making orders nothing among those.
-    let _ = REQUESTS.begun.load(Ordering::Relaxed);
+    // The statics are made by the thread that starts the others, so that their making orders nothing among those.
+    REQUESTS.begun.load(Ordering::Relaxed);
+    fence(Ordering::SeqCst);
 }
 
 /// Runs the race's thread number `index`.

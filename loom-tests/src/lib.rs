@@ -20,7 +20,7 @@ mod atomics;
 mod barrier;
 #[path = "../../src/core"]
 mod core {
-    #![allow(dead_code)]
+    #![allow(dead_code, unused_imports)]
 
     pub(crate) mod budget;
     pub(crate) mod entry;

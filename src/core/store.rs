@@ -8,8 +8,6 @@ use super::shard::{Context, Leftovers, Refused, Seen, Shard, Writer};
 use super::table::{Hit, Sizing, Table};
 use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering, thread};
 
-/// How many steps of their wheels a write that needs a token lends the other shards.
-const SWEEP_WORK: u32 = 1024;
 /// How many entries a collection drops between two releases of the lock.
 const COLLECT: u32 = 64;
 /// How often a collection looks again for readers to leave.
@@ -315,26 +313,25 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// The token of an expired entry, of any shard.
+    /// The token of an expired entry, of any shard, if there is one. The work is not bounded but shared: an entry is moved at
+    /// most once for each level of its wheel before it expires, and by whichever write comes first.
     #[cold]
     fn sweep<'c>(
         &self,
         context: &'c Context<'c, K, V>,
         leftovers: &mut Leftovers<K, V>,
     ) -> Option<Token<'c>> {
-        let mut work = SWEEP_WORK;
         for shard in self.shards.iter().filter(|it| it.due() <= context.now) {
             let mut writer = shard.lock(context, leftovers);
+            let mut work = u32::MAX;
             let token = writer.expire_one(&mut work);
             writer.finish();
             if token.is_some() {
                 return token;
             }
         }
-        if work > 0 {
-            // Relaxed: see `put`.
-            self.swept.fetch_max(context.now, Ordering::Relaxed);
-        }
+        // Relaxed: see `put`.
+        self.swept.fetch_max(context.now, Ordering::Relaxed);
         None
     }
 

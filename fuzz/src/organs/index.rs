@@ -3,15 +3,18 @@
 use super::{Ops, pick, sorted};
 use crate::core::index::{Fragment, Index, LANES};
 use arbitrary::Arbitrary;
+use std::cell::RefCell;
 
+const MOST_RANGES_LOG2: u32 = 3;
 const MOST_BUCKETS: usize = 6;
 const FRAGMENTS: usize = 8;
 /// Leaves so few tags that equal ones, and those that differ in one bit, meet in a bucket.
 const FEW_TAGS: u32 = !0xf8;
 
-/// An index of a few buckets, keys of a few hashes, and what happens.
+/// An index of a few ranges and buckets, keys of a few hashes, and what happens.
 #[derive(Debug, Arbitrary)]
 pub struct Input {
+    ranges: u8,
     buckets: u8,
     fragments: [u32; FRAGMENTS],
     ops: Ops<Op>,
@@ -27,6 +30,7 @@ enum Op {
     Replace(u8),
     /// A new index takes all that is in this one.
     Rebuild(u8),
+    ClearRange(u8),
 }
 
 impl Input {
@@ -35,8 +39,10 @@ impl Input {
     /// # Panics
     /// If the index is wrong.
     pub fn run(self) {
+        let ranges_log2 = u32::from(self.ranges) % (MOST_RANGES_LOG2 + 1);
         let mut subject = Subject {
-            index: Index::new(buckets(self.buckets)),
+            index: Index::new(1 << ranges_log2, buckets(self.buckets)),
+            ranges_log2,
             fragments: self
                 .fragments
                 .map(|bits| Fragment::new(u64::from(bits & FEW_TAGS))),
@@ -60,6 +66,7 @@ fn buckets(at: u8) -> usize {
 
 struct Subject {
     index: Index,
+    ranges_log2: u32,
     fragments: [Fragment; FRAGMENTS],
     /// By id. No id is used twice.
     fragment_of: Vec<Fragment>,
@@ -86,7 +93,7 @@ impl Subject {
                 let fragment = self.of(old);
                 let (place, _) = self
                     .index
-                    .find(fragment, |id| id == old)
+                    .find(fragment, |id| (id == old).then_some(()))
                     .expect("filed ids are found");
                 let id = self.fresh(fragment);
                 self.index.replace(place, id);
@@ -94,15 +101,38 @@ impl Subject {
                 self.filed.push(id);
             }
             Op::Rebuild(at) => {
-                let next = Index::new(buckets(at));
-                if next.buckets() * LANES >= self.filed.len() {
-                    for id in self.index.ids() {
+                let next = Index::new(1 << self.ranges_log2, buckets(at));
+                if self
+                    .ranges()
+                    .all(|range| next.range() * LANES >= self.filed_in(range))
+                {
+                    for id in self.ranges().flat_map(|range| self.index.ids(range)) {
                         next.insert(self.of(id), id);
                     }
                     self.index = next;
                 }
             }
+            Op::ClearRange(at) => {
+                let range = usize::from(at) % self.ranges().len();
+                self.index.clear(range);
+                let filed = std::mem::take(&mut self.filed);
+                let stays = |&id: &u32| self.range_of(self.of(id)) != range;
+                self.filed = filed.into_iter().filter(stays).collect();
+            }
         }
+    }
+
+    fn ranges(&self) -> std::ops::Range<usize> {
+        0..1 << self.ranges_log2
+    }
+
+    fn range_of(&self, fragment: Fragment) -> usize {
+        (fragment.get() >> (Fragment::BITS - self.ranges_log2)) as usize
+    }
+
+    fn filed_in(&self, range: usize) -> usize {
+        let is_in = |&&id: &&u32| self.range_of(self.of(id)) == range;
+        self.filed.iter().filter(is_in).count()
     }
 
     fn of(&self, id: u32) -> Fragment {
@@ -115,8 +145,8 @@ impl Subject {
     }
 
     fn insert(&mut self, at: u8) {
-        if self.filed.len() < self.index.buckets() * LANES {
-            let fragment = pick(&self.fragments, at.into()).expect("there are some");
+        let fragment = pick(&self.fragments, at.into()).expect("there are some");
+        if self.filed_in(self.range_of(fragment)) < self.index.range() * LANES {
             let id = self.fresh(fragment);
             self.index.insert(fragment, id);
             self.filed.push(id);
@@ -131,17 +161,22 @@ impl Subject {
     }
 
     fn check(&self) {
-        self.index.validate(|id| self.of(id));
         let filed = sorted(self.filed.iter().copied());
-        assert_eq!(sorted(self.index.ids()), filed);
+        let mut found = Vec::new();
+        for range in self.ranges() {
+            self.index.validate(range, |id| self.of(id));
+            let ids = self.index.ids(range);
+            found.extend(ids.inspect(|&id| assert_eq!(self.range_of(self.of(id)), range)));
+        }
+        assert_eq!(sorted(found), filed);
         for &fragment in &self.fragments {
-            let mut shown = Vec::new();
+            let shown = RefCell::new(Vec::new());
             let refused = self.index.find(fragment, |id| {
-                shown.push(id);
-                false
+                shown.borrow_mut().push(id);
+                None::<()>
             });
             assert_eq!(refused, None);
-            let shown = sorted(shown);
+            let shown = sorted(shown.into_inner());
             assert!(shown.is_sorted_by(|a, b| a < b), "an id is shown twice");
             let is_filed = |id| filed.binary_search(id).is_ok();
             assert!(shown.iter().all(is_filed), "an id that is gone is shown");

@@ -4,9 +4,7 @@ pub mod cache;
 pub mod index;
 mod ledger;
 pub mod list;
-pub mod shard;
-#[cfg(test)]
-mod tests;
+pub mod store;
 pub mod wheel;
 
 use arbitrary::{Arbitrary, Result, Unstructured};

@@ -9,7 +9,9 @@ mod reclaim;
 mod slots;
 mod stamps;
 mod versions;
+mod world;
 
+use crate::atomics;
 use crate::barrier::{self, Kind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +23,7 @@ fn check(kind: Kind, preemptions: usize, model: impl Fn() + Send + Sync + 'stati
     builder.max_branches = 50_000;
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     barrier::choose(kind);
+    atomics::exchange_stores(false);
     builder.check({
         let executions = Arc::clone(&executions);
         move || {
@@ -48,10 +51,7 @@ fn race<const N: usize>(racers: [Racer; N]) {
 }
 
 /// A thread of a race that works on what all share.
-fn racer<W: Send + Sync + 'static>(
-    world: &Arc<W>,
-    run: impl FnOnce(&W) + Send + 'static,
-) -> Racer {
+fn racer<W: Send + Sync + 'static>(world: &Arc<W>, run: impl FnOnce(&W) + Send + 'static) -> Racer {
     let world = Arc::clone(world);
     Box::new(move || run(&world))
 }

@@ -1,23 +1,36 @@
 //! Pin, retire, collect.
 //!
 //! The bug: memory is used again while a reader that found it before it was unlinked still looks at it, or may do so
-//! later. The pointer that readers follow is read and written Relaxed, so that nothing but the domain orders the two.
+//! later. The link that readers follow is read and written Relaxed, so that nothing but the domain orders the two.
 
 use super::{Kind, Witness, check, race, racer};
+use crate::atomics::exchange_stores;
 use crate::core::reclaim::domain::Record;
 use crate::core::reclaim::{Domain, Grace, Pin, Ticket};
 use crate::sync::{AtomicUsize, Ordering, UnsafeCell, thread};
 use std::sync::Arc;
 
-/// Links that lead to cells. A cell that is not linked any more is overwritten as soon as the domain says so.
+/// Links that lead to cells. A cell to which none leads any more is overwritten as soon as the domain says so.
 struct World {
     domain: Domain,
     links: [AtomicUsize; 2],
     cells: [UnsafeCell<u64>; 4],
+    /// Written by the thread that has the record of the same index.
+    counts: [UnsafeCell<u64>; 2],
+    /// Leased by a thread that has read before.
+    idle: Option<&'static Record>,
 }
+
+// SAFETY: threads share the cells only as loom allows; it reports anything else.
+unsafe impl Sync for World {}
 
 /// In a cell that has been overwritten.
 const GONE: u64 = 0;
+
+fn look(cell: &UnsafeCell<u64>) {
+    // SAFETY: what the models are to show; loom reports a race otherwise.
+    cell.with(|cell| assert_ne!(unsafe { *cell }, GONE));
+}
 
 impl World {
     fn new() -> Self {
@@ -25,53 +38,240 @@ impl World {
             domain: Domain::new(),
             links: std::array::from_fn(AtomicUsize::new),
             cells: std::array::from_fn(|_| UnsafeCell::new(1)),
+            counts: std::array::from_fn(|_| UnsafeCell::new(0)),
+            idle: None,
         }
     }
 
-    /// A world in which a thread that is idle now has announced the present epoch; and its record, which the caller leases.
-    fn with_idle_record() -> Self {
-        let world = Self::new();
+    /// A world with a reader that has announced the present epoch and is outside.
+    fn with_idle_reader() -> Self {
+        let mut world = Self::new();
         let record = world.domain.lease();
         drop(record.pin(&world.domain));
-        world.give_back(record);
+        // SAFETY: the record lives as long as the domain, and `idle` is not used once the world is dropped.
+        world.idle = Some(unsafe { &*std::ptr::from_ref(record) });
         world
     }
 
-    /// Makes a record free to be leased without taking it offline.
-    fn give_back(&self, record: &Record) {
-        record.hand_over();
+    fn idle_reader(&self) -> &Record {
+        self.idle.expect("there is an idle reader")
     }
 
-    /// Follows a link.
-    fn look(&self, _pin: &Pin<'_>, link: usize) {
-        let cell = self.links[link].load(Ordering::Relaxed);
-        // SAFETY: what the model is to show; loom reports a race otherwise.
-        self.cells[cell].with(|cell| assert_ne!(unsafe { *cell }, GONE));
+    /// The cell that a link leads to.
+    fn follow<'p>(&'p self, _pin: &'p Pin<'_>, link: usize) -> &'p UnsafeCell<u64> {
+        &self.cells[self.links[link].load(Ordering::Relaxed)]
     }
 
     fn read(&self, record: &Record, link: usize) {
-        self.look(&record.pin(&self.domain), link);
+        look(self.follow(&record.pin(&self.domain), link));
     }
 
-    /// Makes a link lead to another cell; returns the ticket for what it led to.
-    fn relink(&self, link: usize) -> Ticket {
+    /// Makes a link lead to another cell; returns the ticket for the one it led to.
+    fn unlink(&self, link: usize) -> Ticket {
         self.links[link].store(link + 2, Ordering::Relaxed);
         self.domain.seal()
     }
 
-    /// Overwrites the cell that a link led to at first, once the grace period has passed, if it does soon.
-    fn collect(&self, link: usize, ticket: Ticket, collected: &Witness) {
+    /// Overwrites the cell that a link led to at first once its grace period has passed, if it does soon.
+    fn collect(&self, link: usize, ticket: Ticket) -> bool {
         for _ in 0..3 {
             match self.domain.poll(ticket) {
                 Grace::Passed => {
-                    collected.saw();
-                    // SAFETY: as in `look`.
-                    self.cells[link].with_mut(|cell| unsafe { *cell = GONE });
-                    return;
+                    self.overwrite(link);
+                    return true;
                 }
                 Grace::Idle => self.domain.quiesce(ticket),
                 Grace::Busy => thread::yield_now(),
             }
         }
+        false
     }
+
+    fn overwrite(&self, link: usize) {
+        // SAFETY: as in `look`.
+        self.cells[link].with_mut(|cell| unsafe { *cell = GONE });
+    }
+
+    fn retire(&self, link: usize) -> bool {
+        let ticket = self.unlink(link);
+        self.collect(link, ticket)
+    }
+}
+
+/// A reader that the domain has not heard of yet, or that was marked offline.
+fn from_offline(kind: Kind) {
+    let collected = Witness::default();
+    check(kind, 3, {
+        let collected = collected.clone();
+        move || {
+            let collected = collected.clone();
+            let world = Arc::new(World::new());
+            race([
+                racer(&world, |world| {
+                    let record = world.domain.lease();
+                    world.read(record, 0);
+                    world.read(record, 0);
+                }),
+                racer(&world, move |world| {
+                    if world.retire(0) {
+                        collected.saw();
+                    }
+                }),
+            ]);
+        }
+    });
+    collected.assert();
+}
+
+/// Caught: a poll or an announcement without its fence, an announcement that does not release the reads before it.
+#[test]
+fn from_offline_membarrier() {
+    from_offline(Kind::Membarrier);
+}
+
+#[test]
+fn from_offline_symmetric() {
+    from_offline(Kind::Symmetric);
+}
+
+/// A reader that has announced the epoch which is about to end, comes back without announcing anything, is overtaken by a
+/// collector, and comes back again.
+fn keeps_its_epoch(kind: Kind) {
+    let collected = Witness::default();
+    check(kind, 3, {
+        let collected = collected.clone();
+        move || {
+            let collected = collected.clone();
+            let world = Arc::new(World::with_idle_reader());
+            race([
+                racer(&world, |world| {
+                    world.read(world.idle_reader(), 0);
+                    world.read(world.idle_reader(), 0);
+                }),
+                racer(&world, move |world| {
+                    if world.retire(0) {
+                        collected.saw();
+                    }
+                }),
+            ]);
+        }
+    });
+    collected.assert();
+}
+
+/// Caught: a quiesce without the heavy barrier or that takes a reader which is inside for idle, an unpin that does not
+/// release its reads, a poll that does not acquire them, an epoch that is drawn Relaxed.
+#[test]
+fn keeps_its_epoch_membarrier() {
+    keeps_its_epoch(Kind::Membarrier);
+}
+
+/// Caught: a pin without the light barrier.
+#[test]
+fn keeps_its_epoch_symmetric() {
+    keeps_its_epoch(Kind::Symmetric);
+}
+
+/// A pin inside another. Caught: an inner pin that ends the outer one's read.
+#[test]
+fn nested() {
+    check(Kind::Membarrier, 3, || {
+        let world = Arc::new(World::with_idle_reader());
+        race([
+            racer(&world, |world| {
+                let outer = world.idle_reader().pin(&world.domain);
+                let cell = world.follow(&outer, 0);
+                world.read(world.idle_reader(), 0);
+                look(cell);
+            }),
+            racer(&world, |world| {
+                world.retire(0);
+            }),
+        ]);
+    });
+}
+
+/// A writer marks a reader offline, and another, whose ticket is later, relies on that mark. Caught: a mark made without
+/// looking whether the reader is inside.
+fn two_writers(kind: Kind) {
+    let collected = Witness::default();
+    check(kind, 2, {
+        let collected = collected.clone();
+        move || {
+            let collected = collected.clone();
+            exchange_stores(true);
+            let world = Arc::new(World::with_idle_reader());
+            race([
+                racer(&world, |world| world.read(world.idle_reader(), 0)),
+                racer(&world, |world| {
+                    let ticket = world.domain.seal();
+                    world.domain.quiesce(ticket);
+                }),
+                racer(&world, move |world| {
+                    let ticket = world.unlink(0);
+                    if world.domain.poll(ticket) == Grace::Passed {
+                        collected.saw();
+                        world.overwrite(0);
+                    }
+                }),
+            ]);
+        }
+    });
+    collected.assert();
+}
+
+#[test]
+fn two_writers_membarrier() {
+    two_writers(Kind::Membarrier);
+}
+
+#[test]
+fn two_writers_symmetric() {
+    two_writers(Kind::Symmetric);
+}
+
+/// Two threads lease records: a new one each, or the second the one that the first gave back, with what is counted under its
+/// index. Caught: a lease that two threads get, or that does not acquire what its last holder did; a release that does not
+/// pass that on; a record that is published before it is whole.
+#[test]
+fn leases() {
+    check(Kind::Symmetric, 3, || {
+        let world = Arc::new(World::new());
+        let reader = || {
+            racer(&world, |world: &World| {
+                let record = world.domain.lease();
+                let pin = record.pin(&world.domain);
+                // SAFETY: no other thread has the index; loom reports a race otherwise.
+                world.counts[pin.index()].with_mut(|count| unsafe { *count += 1 });
+                drop(pin);
+                record.release();
+            })
+        };
+        race([reader(), reader()]);
+    });
+}
+
+/// A reader leaves for good while a writer polls. Caught: a release that does not pass on the reads before it.
+#[test]
+fn leaves() {
+    let collected = Witness::default();
+    check(Kind::Membarrier, 3, {
+        let collected = collected.clone();
+        move || {
+            let collected = collected.clone();
+            let world = Arc::new(World::with_idle_reader());
+            race([
+                racer(&world, |world| {
+                    world.read(world.idle_reader(), 0);
+                    world.idle_reader().release();
+                }),
+                racer(&world, move |world| {
+                    if world.retire(0) {
+                        collected.saw();
+                    }
+                }),
+            ]);
+        }
+    });
+    collected.assert();
 }
