@@ -2,6 +2,7 @@
 
 use super::{Cache, Inner};
 use crate::core::{Entry, Hit, NEVER, Route, reclaim};
+use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
 use smallvec::SmallVec;
@@ -48,10 +49,11 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
+        let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
         match inner.store.find(&pin, route, |other| key.equivalent(other)) {
-            Some(hit) if inner.is_alive(hit.entry) => {
+            Some(hit) if inner.is_alive(hit.entry, soon) => {
                 inner.reads.hit(pin.index());
                 inner.store.touch(&pin, route, &hit);
                 Some(read(&hit.entry.value))
@@ -184,19 +186,36 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
+        let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
         let hit = inner
             .store
             .find(&pin, route, |other| key.equivalent(other))?;
-        inner.is_alive(hit.entry).then(|| read(hit.entry))
+        inner.is_alive(hit.entry, soon).then(|| read(hit.entry))
     }
 }
 
 impl<K, V, S> Inner<K, V, S> {
-    /// Whether the entry's deadline is yet to come. Only entries that have one pay for the clock.
+    /// A time a little later than now; long past while no deadline exists.
     #[inline(always)]
-    pub(super) fn is_alive(&self, entry: &Entry<K, V>) -> bool {
-        !entry.meta.is_mortal() || !self.clock.has_reached(entry.meta.deadline())
+    pub(super) fn soon(&self) -> u64 {
+        // Relaxed: see `Inner::now`.
+        if self.timed.load(Ordering::Relaxed) {
+            self.clock.soon()
+        } else {
+            0
+        }
+    }
+
+    /// Whether the entry's deadline is yet to come. Only one that comes soon is worth the precise clock.
+    #[inline(always)]
+    pub(super) fn is_alive(&self, entry: &Entry<K, V>, soon: u64) -> bool {
+        entry.meta.deadline() > soon || self.is_alive_slow(entry)
+    }
+
+    #[cold]
+    fn is_alive_slow(&self, entry: &Entry<K, V>) -> bool {
+        !entry.meta.is_mortal() || self.clock.now() < entry.meta.deadline()
     }
 }

@@ -81,11 +81,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let route = inner.route(&key);
         loop {
+            let soon = inner.soon();
             let pin = reclaim::pin();
             let (seen, hit) = inner.store.look(&pin, route, |other| *other == key);
             let current = hit
                 .map(|hit| hit.entry)
-                .filter(|entry| inner.is_alive(entry));
+                .filter(|entry| inner.is_alive(entry, soon));
             let (value, kept, ttl) = match f(current.map(|entry| &entry.value)) {
                 Update::Keep => return false,
                 Update::Set(value) => {
@@ -145,7 +146,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.retain(&context, reclaim::pin, |entry| {
-            inner.is_alive(entry) && keep(&entry.key, &entry.value)
+            entry.meta.deadline() > context.now && keep(&entry.key, &entry.value)
         });
     }
 }

@@ -38,6 +38,8 @@ impl Sizing {
     const DENSITY_OF_LARGE: usize = 1020;
     /// From so many keys on a cache is large.
     const LARGE: usize = 1 << 18;
+    /// The model checker cannot wait for more than one entry to leave.
+    const MIN_BATCH: usize = if cfg!(nori_loom) { 1 } else { 8 };
 
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
         Self {
@@ -53,7 +55,7 @@ impl Sizing {
 
     /// Slots to a batch in limbo.
     pub(crate) fn batch(self) -> usize {
-        (self.expected / 16).clamp(8, 256)
+        (self.expected / 16).clamp(Self::MIN_BATCH, 256)
     }
 
     pub(crate) fn chunk_bits(self) -> u32 {

@@ -1,4 +1,4 @@
-use super::coarse::{self, LAG_MILLIS};
+use super::coarse;
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,15 +33,15 @@ impl Clock {
         }
     }
 
-    /// Whether it is `deadline` or later. Asks the precise clock only when it is close.
+    /// A time that [`Clock::now`] has not passed yet: a little later than now, and cheaper to know.
     #[inline(always)]
-    pub(crate) fn has_reached(&self, deadline: u64) -> bool {
+    pub(crate) fn soon(&self) -> u64 {
         match &self.0 {
             Source::System { origin } => match coarse::millis() {
-                Some(coarse) if coarse + LAG_MILLIS < origin + deadline => false,
-                _ => self.now() >= deadline,
+                Some(coarse) => coarse + coarse::LAG_MILLIS - origin,
+                None => coarse::precise_millis() - origin,
             },
-            Source::Manual(clock) => clock.millis() >= deadline,
+            Source::Manual(clock) => clock.millis(),
         }
     }
 }

@@ -1,0 +1,145 @@
+//! What the cache asks the allocator for: nothing on a hit, nothing on an insert once it has grown.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nori_cache::{Cache, ManualClock, Update};
+
+/// Counts what the calling thread allocates.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: hands everything on to the system's allocator; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that is ending may allocate after its counter is gone.
+        let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+        // SAFETY: the caller's promise is the one `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: `ptr` came from `System`, with this layout.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(f: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    f();
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(Box::new(1_u64))), 1);
+}
+
+#[test]
+fn a_hit_allocates_nothing() {
+    let cache: Cache<String, Arc<[u8; 64]>> = Cache::builder()
+        .max_keys(1_000)
+        .ttl(Duration::from_secs(300))
+        .build()
+        .unwrap();
+    let keys: Vec<_> = (0..1_000)
+        .map(|n| format!("user:{n:011}:profile"))
+        .collect();
+    for key in &keys {
+        cache.insert(key.clone(), Arc::new([0; 64]));
+    }
+    // The thread's first read of all may.
+    assert!(cache.get(&keys[0]).is_some());
+    let during = allocations(|| {
+        for key in &keys {
+            let key = key.as_str();
+            assert!(cache.get(key).is_some());
+            assert_eq!(cache.get_with(key, |v| v[0]), Some(0));
+            assert!(cache.peek(key).is_some());
+            assert!(cache.contains_key(key));
+            assert!(cache.ttl(key).is_some());
+            assert!(cache.get("nobody").is_none());
+        }
+        assert_eq!(cache.stats().hits, 2_001);
+    });
+    assert_eq!(during, 0);
+}
+
+#[test]
+fn a_batch_allocates_its_answer_and_nothing_else() {
+    let cache: Cache<u64, u64> = Cache::new(1_000);
+    for n in 0..1_000 {
+        cache.insert(n, n);
+    }
+    let keys: Vec<u64> = (0..200).collect();
+    let during = allocations(|| {
+        assert!(cache.get_many(&keys).iter().all(Option::is_some));
+    });
+    assert_eq!(during, 1);
+}
+
+/// What 100 000 writes of a kind allocate in a full cache that has seen as many before. A list of free slots or the like
+/// may still double here and there.
+fn steady(write: impl Fn(&Cache<u64, u64>, u64)) -> u64 {
+    let clock = ManualClock::new();
+    let cache: Cache<u64, u64> = Cache::builder()
+        .max_keys(10_000)
+        .shards(4)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let writes = |numbers: std::ops::Range<u64>| {
+        for n in numbers {
+            write(&cache, n);
+            if n % 50 == 0 {
+                clock.advance(Duration::from_millis(1));
+            }
+        }
+    };
+    for n in 0..10_000 {
+        cache.insert(n, n);
+    }
+    writes(0..100_000);
+    allocations(|| writes(100_000..200_000))
+}
+
+const DOUBLINGS: u64 = 16;
+
+#[test]
+fn an_insert_that_evicts_allocates_nothing() {
+    let during = steady(|cache, n| cache.insert(n, n));
+    assert!(during <= DOUBLINGS, "{during} allocations");
+}
+
+#[test]
+fn an_update_allocates_nothing() {
+    let during = steady(|cache, n| {
+        assert!(cache.update(n % 500, |_| Update::Set(n)));
+    });
+    assert!(during <= DOUBLINGS, "{during} allocations");
+}
+
+#[test]
+fn a_removal_allocates_nothing() {
+    let during = steady(|cache, n| {
+        cache.insert(n, n);
+        cache.remove(&(n - n % 7));
+    });
+    assert!(during <= DOUBLINGS, "{during} allocations");
+}
+
+#[test]
+fn an_insert_that_finds_others_expired_allocates_nothing() {
+    let during = steady(|cache, n| {
+        cache.insert_with_ttl(n, n, Duration::from_millis(1 + n % 500));
+    });
+    assert!(during <= DOUBLINGS, "{during} allocations");
+}
