@@ -1,8 +1,8 @@
 //! The barrier that the domain runs with under loom, in the place of `core/reclaim/barrier.rs`.
 //!
 //! A model runs with either of its two kinds. [`Kind::Symmetric`] is two full fences. [`Kind::Membarrier`] acts out what
-//! Linux promises: [`light`] does nothing at all, and [`heavy`] makes every other thread run a full fence wherever it
-//! happens to be, before it returns. The fence cannot be forced upon a thread from outside, so each thread looks before
+//! Linux promises: the light half does nothing at all, and the heavy one makes every other thread run a full fence wherever
+//! it happens to be, before it returns. The fence cannot be forced upon a thread from outside, so each thread looks before
 //! each operation whether one is wanted ([`checkpoint`]) and the caller waits until all have had theirs.
 
 use crate::atomics::fence;
@@ -21,15 +21,16 @@ const THREADS: usize = 4;
 /// A thread that has ended needs no fence.
 const ENDED: usize = usize::MAX;
 
+/// How many fences each thread has been asked for, and the last one that it knows it has met. Exchanges alone, as they
+/// find the latest value and no older one.
 struct Requests {
-    begun: AtomicUsize,
-    /// The latest request that each thread has met.
+    made: [AtomicUsize; THREADS],
     met: [AtomicUsize; THREADS],
 }
 
 loom::lazy_static! {
     static ref REQUESTS: Requests = Requests {
-        begun: AtomicUsize::new(0),
+        made: std::array::from_fn(|_| AtomicUsize::new(0)),
         met: std::array::from_fn(|_| AtomicUsize::new(0)),
     };
 }
@@ -56,7 +57,7 @@ pub(crate) fn expect(members: usize) {
     assert!(members <= THREADS);
     MEMBERS.set(members);
     // The statics are made by the thread that starts the others, so that their making orders nothing among those.
-    REQUESTS.begun.load(Ordering::Relaxed);
+    REQUESTS.made[0].load(Ordering::Relaxed);
     fence(Ordering::SeqCst);
 }
 
@@ -66,35 +67,52 @@ pub(crate) fn member(index: usize, run: impl FnOnce()) {
     run();
     ME.with(|me| me.set(None));
     // Release: what the thread did is behind it for a barrier that comes later, and for nobody else.
-    REQUESTS.met[index].store(ENDED, Ordering::Release);
+    REQUESTS.met[index].swap(ENDED, Ordering::Release);
 }
 
-pub(crate) fn light() {
-    if KIND.get() == Kind::Symmetric {
+/// See the module; made for each record, of the kind that the model runs with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Barrier(Kind);
+
+impl Barrier {
+    pub(crate) fn get() -> Self {
+        Self(KIND.get())
+    }
+
+    pub(crate) fn light(self) {
+        if self.0 == Kind::Symmetric {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn heavy(self) {
         fence(Ordering::SeqCst);
+        if self.0 == Kind::Membarrier {
+            fence_elsewhere();
+            fence(Ordering::SeqCst);
+        }
     }
 }
 
-pub(crate) fn heavy() {
-    fence(Ordering::SeqCst);
-    if KIND.get() == Kind::Symmetric {
-        return;
-    }
-    // Release: whoever meets the request sees all that was before it.
-    let request = REQUESTS.begun.fetch_add(1, Ordering::Release) + 1;
+/// Returns when every other thread of the race has run a full fence, or has ended.
+fn fence_elsewhere() {
     let me = ME.with(Cell::get).map(|(index, _)| index);
-    for index in (0..MEMBERS.get()).filter(|&index| Some(index) != me) {
+    let others = || (0..MEMBERS.get()).filter(|&index| Some(index) != me);
+    // Release: whoever meets the request sees all that was before it.
+    let requests: Vec<_> = others()
+        .map(|index| REQUESTS.made[index].fetch_add(1, Ordering::Release) + 1)
+        .collect();
+    for (index, request) in others().zip(requests) {
         // Acquire: all that the thread did before its fence is behind it.
-        while REQUESTS.met[index].load(Ordering::Acquire) < request {
+        while REQUESTS.met[index].fetch_add(0, Ordering::Acquire) < request {
             // It may be waiting for us in the same way.
             checkpoint();
             loom::thread::yield_now();
         }
     }
-    fence(Ordering::SeqCst);
 }
 
-/// Runs the fence that another thread's [`heavy`] waits for, if one does.
+/// Runs the fence that another thread's heavy half waits for, if one does.
 pub(crate) fn checkpoint() {
     if KIND.get() == Kind::Symmetric {
         return;
@@ -102,11 +120,12 @@ pub(crate) fn checkpoint() {
     let Some((index, met)) = ME.with(Cell::get) else {
         return;
     };
-    // Relaxed: who looks too early is asked until it has looked again; the fence orders it.
-    let begun = REQUESTS.begun.load(Ordering::Relaxed);
-    if begun > met {
+    // Relaxed: the fence orders it.
+    let made = REQUESTS.made[index].fetch_add(0, Ordering::Relaxed);
+    if made > met {
         fence(Ordering::SeqCst);
-        ME.with(|me| me.set(Some((index, begun))));
-        REQUESTS.met[index].store(begun, Ordering::Release);
+        ME.with(|me| me.set(Some((index, made))));
+        // Release: pairs with the Acquire above.
+        REQUESTS.met[index].swap(made, Ordering::Release);
     }
 }

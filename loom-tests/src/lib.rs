@@ -38,6 +38,7 @@ mod core {
     pub(crate) mod shard;
     pub(crate) mod slab;
     pub(crate) mod store;
+    pub(crate) mod table;
     pub(crate) mod wheel;
 }
 mod models;

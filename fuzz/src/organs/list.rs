@@ -106,7 +106,7 @@ impl Subject {
     fn apply(&mut self, op: Op) {
         match op {
             Op::Insert => self.insert(),
-            Op::InsertMany(n) => (0..n).for_each(|_| self.insert()),
+            Op::InsertMany(n) => (0..n % 64).for_each(|_| self.insert()),
             Op::Read(at) => self.read(at, 0),
             Op::ReadAt(at, by) => self.read(at, by),
             Op::Replace(at) => {

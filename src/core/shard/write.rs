@@ -370,6 +370,10 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             let Some(id) = self.pop_ready() else { break };
             self.inner.free.push(id);
         }
+        // The next entry goes there.
+        if let Some(&next) = self.inner.free.last() {
+            self.inner.slab.slot(next).prefetch();
+        }
     }
 
     #[cold]
