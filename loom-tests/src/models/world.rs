@@ -1,0 +1,110 @@
+//! A store and its domain, as the cache puts them together.
+
+use crate::core::entry::{Entry, NEVER};
+use crate::core::index::Fragment;
+use crate::core::reclaim::Domain;
+use crate::core::reclaim::domain::Record;
+use crate::core::shard::Leftovers;
+use crate::core::store::Store;
+
+pub(super) struct World<V> {
+    pub(super) domain: Domain,
+    pub(super) store: Store<u64, V>,
+}
+
+/// A key of a shard, out of `shards`.
+pub(super) fn key_in(shard: usize, shards: usize) -> u64 {
+    keys_in(shard, shards)
+        .next()
+        .expect("keys are spread over the shards")
+}
+
+/// Keys of a shard, out of `shards`.
+pub(super) fn keys_in(shard: usize, shards: usize) -> impl Iterator<Item = u64> {
+    // Any store of so many shards routes alike.
+    let store = Store::<u64, ()>::new(shards, shards);
+    (1..).filter(move |&key| {
+        let fragment = store.route(key).fragment.get() as usize;
+        (fragment * shards) >> Fragment::BITS == shard
+    })
+}
+
+impl<V> World<V> {
+    pub(super) fn new(max_keys: usize, shards: usize) -> Self {
+        Self {
+            domain: Domain::new(),
+            store: Store::new(max_keys, shards),
+        }
+    }
+
+    /// As `Cache::get_with`.
+    pub(super) fn get<R>(
+        &self,
+        record: &Record,
+        key: u64,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R> {
+        let route = self.store.route(key);
+        let pin = record.pin(&self.domain);
+        let hit = self.store.find(&pin, route, |other| *other == key)?;
+        self.store.touch(&pin, route, &hit);
+        Some(read(&hit.entry.value))
+    }
+
+    /// As `Cache::contains_key`.
+    pub(super) fn contains(&self, record: &Record, key: u64) -> bool {
+        let route = self.store.route(key);
+        let pin = record.pin(&self.domain);
+        let hit = self.store.find(&pin, route, |other| *other == key);
+        hit.is_some()
+    }
+
+    /// As `Cache::insert`.
+    pub(super) fn insert(&self, record: &Record, key: u64, value: V) {
+        let route = self.store.route(key);
+        let context = self.store.context(&self.domain, 0);
+        let mut leftovers = Leftovers::none();
+        let mut entry = Some(Entry::new(route.fragment, NEVER, key, value));
+        let pin = record.pin(&self.domain);
+        self.store
+            .insert(&context, &mut leftovers, &pin, route, &mut entry);
+        drop(pin);
+        leftovers.settle(&self.domain);
+    }
+
+    /// As `Cache::remove`.
+    pub(super) fn remove(&self, record: &Record, key: u64) -> bool {
+        let route = self.store.route(key);
+        let context = self.store.context(&self.domain, 0);
+        let mut leftovers = Leftovers::none();
+        let pin = record.pin(&self.domain);
+        let is_it = |other: &u64| *other == key;
+        let removed = self
+            .store
+            .remove(&context, &mut leftovers, &pin, route, is_it)
+            .is_some();
+        drop(pin);
+        leftovers.settle(&self.domain);
+        removed
+    }
+
+    /// Moves what a shard has in limbo on, as far as readers soon allow; says whether that was all of it.
+    pub(super) fn collect(&self, shard: usize) -> bool {
+        let context = self.store.context(&self.domain, 0);
+        // Seal, ask idle readers, free; and once more for a reader that came back.
+        (0..4).any(|_| {
+            let mut leftovers = Leftovers::none();
+            let mut writer = self.store.shards()[shard].lock(&context, &mut leftovers);
+            let more = writer.collect(u32::MAX);
+            writer.finish();
+            leftovers.settle(&self.domain);
+            !more
+        })
+    }
+
+    pub(super) fn validate(&self) {
+        let record = self.domain.lease();
+        self.store.validate(&record.pin(&self.domain));
+        record.release();
+    }
+}
