@@ -286,6 +286,8 @@ fn len_never_exceeds_max_keys_with_many_writers() {
                     if last {
                         break most;
                     }
+                    // The writers are to be watched, not kept from the processor.
+                    thread::yield_now();
                 }
             });
             let writers: Vec<_> = (0..4)

@@ -437,3 +437,17 @@ fn on_the_system_clock_a_short_ttl_is_kept_and_ends() {
     assert!(cache.purge_expired() <= 3);
     assert_eq!(cache.len(), 0);
 }
+
+#[test]
+fn what_never_expires_outlives_the_clock() {
+    let (clock, builder) = manual();
+    let cache: Cache<u64, u64> = builder.max_keys(10).build().unwrap();
+    cache.insert(1, 1);
+    cache.insert_with_ttl(2, 2, Duration::from_secs(1));
+    clock.advance(Duration::from_millis(1 << 38));
+    assert_eq!(cache.get(&1), Some(1));
+    assert_eq!(cache.get_many([&1, &2]), [Some(1), None]);
+    assert_eq!(cache.iter().collect::<Vec<_>>(), [(1, 1)]);
+    assert_eq!(cache.purge_expired(), 1);
+    assert!(cache.remove(&1));
+}

@@ -11,12 +11,12 @@ pub use iter::Iter;
 pub use stats::Stats;
 pub use write::Update;
 
-use crate::core::{Route, Store};
+use crate::core::{NEVER, Route, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::{Clock, Ttl};
 use stats::Reads;
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// A sharded in-process cache with a hard bound on its keys, LRU eviction and a time to live for each entry.
@@ -182,20 +182,32 @@ impl<K, V, S> Inner<K, V, S> {
     fn now(&self) -> u64 {
         // Relaxed: a thread that has not learnt yet of the first deadline takes its entry for alive, as it was just now.
         if self.timed.load(Ordering::Relaxed) {
-            self.clock.now()
+            self.clock_now()
         } else {
             0
         }
     }
 
-    /// Where a key belongs.
+    /// The time; at the end of the range it stands still, short of the deadline that means never.
     #[inline(always)]
+    fn clock_now(&self) -> u64 {
+        self.clock.now().min(NEVER - 1)
+    }
+
+    /// Where a key belongs.
+    ///
+    /// Not by `BuildHasher::hash_one`: where ahash specialises that (on nightly Rust), a key and what it borrows as, a newtype
+    /// and its number, hash differently.
+    #[inline(always)]
+    #[expect(clippy::manual_hash_one, reason = "see above")]
     fn route<Q>(&self, key: &Q) -> Route
     where
         Q: Hash + ?Sized,
         S: BuildHasher,
     {
-        self.store.route(self.hasher.hash_one(key))
+        let mut hasher = self.hasher.build_hasher();
+        key.hash(&mut hasher);
+        self.store.route(hasher.finish())
     }
 }
 

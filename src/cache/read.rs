@@ -115,7 +115,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         match self.look(key, |entry| entry.meta.deadline())? {
             NEVER => Some(Ttl::Never),
             deadline => {
-                let left = deadline.checked_sub(self.inner.clock.now())?;
+                let left = deadline.checked_sub(self.inner.clock_now())?;
                 (left > 0).then(|| Ttl::After(Duration::from_millis(left)))
             }
         }
@@ -216,6 +216,6 @@ impl<K, V, S> Inner<K, V, S> {
 
     #[cold]
     fn is_alive_slow(&self, entry: &Entry<K, V>) -> bool {
-        !entry.meta.is_mortal() || self.clock.now() < entry.meta.deadline()
+        self.clock_now() < entry.meta.deadline()
     }
 }

@@ -252,7 +252,7 @@ impl<K, V, S> Inner<K, V, S> {
             // Relaxed: see `Inner::now`.
             self.timed.store(true, Ordering::Relaxed);
         }
-        let now = self.clock.now();
+        let now = self.clock_now();
         let millis = u64::try_from(after.as_millis()).unwrap_or(NEVER).max(1);
         Some((now, now.saturating_add(millis).min(NEVER)))
     }

@@ -106,7 +106,7 @@ impl<T> Limbo<T> {
 
     /// Whether anything waits for a grace period.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.ticket.is_some() || !self.filling.slots.is_empty()
+        self.ticket.is_some() || !self.filling.slots.is_empty() || !self.filling.tables.is_empty()
     }
 
     /// All slots that hold an entry here, whatever their state. For the end of the shard.

@@ -18,7 +18,7 @@ const KEYS: u8 = 96;
 /// The deadline that counts as never, in milliseconds of the cache's clock.
 const NEVER: u64 = (1 << 38) - 1;
 /// The clock's range, in which the model holds.
-const LATEST: u64 = NEVER - 1;
+const LATEST: u64 = u64::MAX;
 /// Entries that have left a shard and are not dropped yet, at most: a few small batches.
 const LIMBO: usize = 64;
 

@@ -26,6 +26,8 @@ const PATIENCE: usize = 16;
 pub struct Input {
     max_keys: u8,
     shards: u8,
+    /// Different keys in use: with few, readers and writers meet.
+    keys: u8,
     hashes: Hashes,
     ops: Ops<Op>,
 }
@@ -79,6 +81,7 @@ impl Input {
             readers,
             domain,
             ledger: Rc::clone(&ledger),
+            keys: self.keys.max(1),
             hashes: self.hashes,
             now: 1,
             changes: 0,
@@ -131,6 +134,7 @@ struct Subject<'d> {
     readers: [Reader<'d>; READERS],
     domain: &'d Domain,
     ledger: Rc<Ledger>,
+    keys: u8,
     hashes: Hashes,
     now: u64,
     /// How many operations may have changed the store.
@@ -157,6 +161,7 @@ impl<'d> Subject<'d> {
             }
             Op::Read(reader, key) => self.read(reader, key),
             Op::Look(reader, key) => {
+                let key = key % self.keys;
                 let route = self.route(key);
                 if let Some(visit) = &mut self.readers[usize::from(reader) % READERS].visit {
                     let seen = look(self.store, &visit.pin, route, key);
@@ -232,6 +237,7 @@ impl<'d> Subject<'d> {
     }
 
     fn read(&mut self, reader: u8, key: u8) {
+        let key = key % self.keys;
         let route = self.route(key);
         let reader = &mut self.readers[usize::from(reader) % READERS];
         let lone;
@@ -254,6 +260,7 @@ impl<'d> Subject<'d> {
     }
 
     fn put(&mut self, reader: u8, key: u8, ttl: Option<u8>) {
+        let key = key % self.keys;
         let deadline = ttl.map_or(NEVER, |ttl| self.now + u64::from(ttl.max(1)));
         let value = self.ledger.value();
         let serial = value.serial();
@@ -311,6 +318,7 @@ impl<'d> Subject<'d> {
     }
 
     fn remove(&mut self, reader: u8, key: u8) {
+        let key = key % self.keys;
         let route = self.route(key);
         let context = self.context();
         let reader = &mut self.readers[usize::from(reader) % READERS];

@@ -74,7 +74,7 @@ impl World {
 
 /// Runs `write` beside `read` in a world with the keys 1 to `keys`.
 fn beside(keys: u64, write: fn(&World), read: fn(&World)) {
-    check(Kind::Symmetric, 3, move || {
+    check(Kind::Symmetric, 10, move || {
         let world = Arc::new(World::new(keys));
         race([racer(&world, write), racer(&world, read)]);
         world.validate();

@@ -23,7 +23,9 @@
 //!
 //! *A record that has announced an epoch ≥ ticket.* The reader read that epoch with Acquire from the increment in `seal`
 //! (Release) or a later one, so everything unlinked before the increment is invisible to its current and later reads. Its
-//! earlier reads ended before the announcement, which is a Release store that the poll reads with Acquire.
+//! earlier reads ended before the announcement, which is a Release store that the poll reads with Acquire. Or the poll reads a
+//! later pin's Relaxed 'inside' with the same epoch: then it is the full fence behind the announcement that it synchronises
+//! with.
 //!
 //! *A record that is offline.* Either the reader's announcement follows the poll's read in the record's modification order,
 //! and then the two full fences (poll's before its read, the reader's after its announcement) are ordered that way round
