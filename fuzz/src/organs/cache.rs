@@ -17,8 +17,6 @@ const MOST_KEYS: usize = 64;
 const KEYS: u8 = 96;
 /// The deadline that counts as never, in milliseconds of the cache's clock.
 const NEVER: u64 = (1 << 38) - 1;
-/// The clock's range, in which the model holds.
-const LATEST: u64 = u64::MAX;
 /// Entries that have left a shard and are not dropped yet, at most: a few small batches.
 const LIMBO: usize = 64;
 
@@ -442,12 +440,9 @@ impl Subject {
     }
 
     fn advance(&mut self, by: Duration) {
-        let nanos = self.nanos.saturating_add(by.as_nanos() as u64);
-        if nanos / 1_000_000 >= LATEST {
-            return;
-        }
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.clock.advance(by);
-        self.nanos = nanos;
+        self.nanos = self.nanos.saturating_add(nanos);
         let now = self.now();
         let before = self.entries.len();
         self.entries
