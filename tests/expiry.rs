@@ -2,11 +2,12 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Census, Counted, Rng};
-use nori_cache::{Cache, CacheBuilder, ManualClock, Ttl};
+use nori_cache::{Cache, CacheBuilder, ManualClock, Ttl, Update};
 
 const MS: Duration = Duration::from_millis(1);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -407,6 +408,61 @@ fn an_expired_key_can_be_inserted_again_at_a_full_house() {
         assert!((0..100).all(|n| cache.peek(&n).is_none()));
     }
     assert_eq!(cache.stats().evictions, 0);
+}
+
+#[test]
+fn no_thread_reads_what_has_expired() {
+    let (clock, builder) = manual();
+    let cache: Cache<u64, u64> = builder.max_keys(300).shards(4).build().unwrap();
+    // What the clock shows at least: set after it has moved.
+    let (shown, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|seed| {
+                let (cache, shown, done) = (&cache, &shown, &done);
+                scope.spawn(move || {
+                    let mut rng = Rng(seed);
+                    let mut hits = 0;
+                    while !done.load(Ordering::Acquire) {
+                        let key = rng.below(200);
+                        let now = shown.load(Ordering::Acquire);
+                        let deadlines = match rng.below(5) {
+                            0 => vec![cache.get(&key)],
+                            1 => vec![cache.get_with(&key, |deadline| *deadline)],
+                            2 => vec![cache.peek(&key)],
+                            3 => cache.get_many(&[key, key + 1, key + 2]),
+                            _ => cache.iter().map(|(_, deadline)| Some(deadline)).collect(),
+                        };
+                        for deadline in deadlines.into_iter().flatten() {
+                            assert!(deadline > now, "read {} ms late", now - deadline);
+                            hits += 1;
+                        }
+                    }
+                    hits
+                })
+            })
+            .collect();
+        let mut rng = Rng(99);
+        for now in 0..4_000 {
+            for _ in 0..5 {
+                let ms = 1 + rng.below(50);
+                let (key, ttl) = (rng.below(200), Duration::from_millis(ms));
+                if rng.below(2) == 0 {
+                    cache.insert_with_ttl(key, now + ms, ttl);
+                } else {
+                    cache.update(key, |_| Update::SetWithTtl(now + ms, ttl.into()));
+                }
+            }
+            clock.advance(MS);
+            shown.store(now + 1, Ordering::Release);
+        }
+        done.store(true, Ordering::Release);
+        let hits: u64 = readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .sum();
+        assert!(hits > 0);
+    });
 }
 
 // ---- the system clock ------------------------------------------------------------------------------------------

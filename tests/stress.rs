@@ -286,6 +286,46 @@ fn nobody_misses_a_key_while_the_tables_grow() {
 }
 
 #[test]
+fn writers_that_make_the_tables_grow_see_what_they_wrote() {
+    within(PATIENCE, || {
+        // From empty, several times: growth is what is to be raced for.
+        for round in 0..6 {
+            let cache: Cache<u64, Sealed> = Cache::builder()
+                .max_keys(40_000)
+                .shards(1 << round)
+                .build()
+                .unwrap();
+            thread::scope(|scope| {
+                for writer in 0..4_u64 {
+                    let cache = &cache;
+                    scope.spawn(move || {
+                        let mine = |n: u64| writer << 32 | n;
+                        for n in 0..3_000 {
+                            cache.insert(mine(n), Sealed::new(mine(n), round));
+                            let older = mine(n / 2);
+                            cache.get(&older).expect("it was inserted").check(older);
+                            if n % 3 == 0 {
+                                assert!(cache.remove(&mine(n)));
+                                assert!(!cache.contains_key(&mine(n)));
+                                cache.insert(mine(n), Sealed::new(mine(n), round + 1));
+                            }
+                        }
+                    });
+                }
+            });
+            assert_eq!(cache.len(), 12_000);
+            assert_eq!(cache.iter().count(), 12_000);
+            for writer in 0..4_u64 {
+                for n in 0..3_000 {
+                    let key = writer << 32 | n;
+                    cache.get(&key).expect("nobody removed it").check(key);
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn nobody_misses_a_key_while_others_come_and_go() {
     within(PATIENCE, || {
         for shards in [1, 4] {
