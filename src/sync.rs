@@ -18,6 +18,29 @@ mod imp {
     #[derive(Debug)]
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
+    /// A number that only the holder of some lock looks at. A relaxed atomic, so that a mistake would be a wrong number and
+    /// no undefined behaviour; the model checker sees it as a plain cell, and reports one.
+    #[derive(Debug)]
+    pub(crate) struct Guarded(AtomicU32);
+
+    impl Guarded {
+        #[inline(always)]
+        pub(crate) fn new(value: u32) -> Self {
+            Self(AtomicU32::new(value))
+        }
+
+        #[inline(always)]
+        pub(crate) fn get(&self) -> u32 {
+            // Relaxed, both: the lock orders it.
+            self.0.load(Ordering::Relaxed)
+        }
+
+        #[inline(always)]
+        pub(crate) fn set(&self, value: u32) {
+            self.0.store(value, Ordering::Relaxed);
+        }
+    }
+
     impl<T> UnsafeCell<T> {
         pub(crate) const fn new(value: T) -> Self {
             Self(std::cell::UnsafeCell::new(value))
@@ -43,6 +66,27 @@ mod imp {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::thread;
+
+    /// A number that only the holder of some lock looks at; loom reports who does not hold it.
+    #[derive(Debug)]
+    pub(crate) struct Guarded(loom::cell::Cell<u32>);
+
+    impl Guarded {
+        pub(crate) fn new(value: u32) -> Self {
+            Self(loom::cell::Cell::new(value))
+        }
+
+        pub(crate) fn get(&self) -> u32 {
+            self.0.get()
+        }
+
+        pub(crate) fn set(&self, value: u32) {
+            self.0.set(value);
+        }
+    }
+
+    // SAFETY: loom's cell checks that no two threads use it at the same time, which is what the lock is for.
+    unsafe impl Sync for Guarded {}
 
     /// loom's mutex with parking_lot's interface: locking cannot fail.
     #[derive(Debug)]

@@ -32,6 +32,7 @@ mod core {
     mod links;
     pub(crate) mod list;
     mod prefetch;
+    pub(crate) mod recent;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
     mod slab;

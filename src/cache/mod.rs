@@ -11,7 +11,7 @@ pub use iter::Iter;
 pub use stats::Stats;
 pub use write::Update;
 
-use crate::core::{NEVER, Route, Store};
+use crate::core::{NEVER, Route, Store, recent};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::{Clock, Ttl};
 use stats::Reads;
@@ -192,6 +192,12 @@ impl<K, V, S> Inner<K, V, S> {
     #[inline(always)]
     fn clock_now(&self) -> u64 {
         self.clock.now().min(NEVER - 1)
+    }
+
+    /// The time, or up to half a millisecond less: for writes that tell nobody what they find.
+    #[inline(always)]
+    fn recent(&self) -> u64 {
+        self.clock.recently(recent::recent).min(NEVER - 1)
     }
 
     /// Where a key belongs.

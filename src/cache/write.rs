@@ -59,7 +59,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             .store
             .insert(&context, &mut leftovers, &pin, route, &mut entry);
         drop(pin);
-        leftovers.settle(reclaim::domain());
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
@@ -111,7 +110,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                     .store
                     .remove_seen(&context, &mut leftovers, route, seen);
                 drop(pin);
-                leftovers.settle(reclaim::domain());
                 if removed.is_some() {
                     return true;
                 }
@@ -124,7 +122,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 .store
                 .put(&context, &mut leftovers, &pin, route, seen, &mut entry);
             drop(pin);
-            leftovers.settle(reclaim::domain());
             match entry {
                 Some(refused) if !put => key = refused.key,
                 _ => return true,
@@ -198,7 +195,6 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             .remove(&context, &mut leftovers, &pin, route, is_it);
         let read = removed.map(|entry| read(&entry.value));
         drop(pin);
-        leftovers.settle(reclaim::domain());
         read
     }
 }
@@ -239,11 +235,13 @@ impl<K, V, S> Cache<K, V, S> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
-    /// The time now, if any deadline counts, and that of an entry with this ttl; `None` for a zero ttl.
+    /// The time now, or a moment ago, if any deadline counts, and that of an entry with this ttl; `None` for a zero ttl.
     #[inline(always)]
     fn deadline(&self, ttl: Ttl) -> Option<(u64, u64)> {
         let Ttl::After(after) = ttl else {
-            return Some((self.now(), NEVER));
+            // Relaxed: see `Inner::now`.
+            let timed = self.timed.load(Ordering::Relaxed);
+            return Some((if timed { self.recent() } else { 0 }, NEVER));
         };
         if after.is_zero() {
             return None;
@@ -252,7 +250,7 @@ impl<K, V, S> Inner<K, V, S> {
             // Relaxed: see `Inner::now`.
             self.timed.store(true, Ordering::Relaxed);
         }
-        let now = self.clock_now();
+        let now = self.recent();
         let millis = u64::try_from(after.as_millis()).unwrap_or(NEVER).max(1);
         Some((now, now.saturating_add(millis).min(NEVER)))
     }

@@ -45,10 +45,4 @@ impl Meta {
     pub(crate) fn deadline(self) -> u64 {
         self.0 >> Fragment::BITS
     }
-
-    /// Whether the entry expires at all.
-    #[inline(always)]
-    pub(crate) fn is_mortal(self) -> bool {
-        self.deadline() != NEVER
-    }
 }

@@ -1,74 +1,100 @@
 //! Slots (and outgrown tables) between 'unlinked' and 'may be used again'.
 //!
-//! Unlinked slots gather in a batch; a full batch is sealed with a ticket and waits while the next one fills; once its grace
-//! period has passed its entries are *ready*: each later write moves one or two of them out, to be dropped when the lock is
-//! released. So a value is dropped at most a few batches of writes after it left the cache, and no write drops many.
+//! Slots that leave the list queue up here, chained through the nodes that linked them there. The queue has three parts:
+//!
+//! ```text
+//! first → ready ready │ waiting waiting waiting │ filling filling ← last
+//! ```
+//!
+//! Unlinked slots are *filling* the last part; when there is a batch of them and none are waiting, they are sealed with a
+//! ticket and are *waiting*; once its grace period has passed they are *ready*: each later write takes one or two of them, to
+//! put its own entry there or to leave the slot vacant, and drops what they held when it has released the lock. So a value
+//! is dropped at most a few batches of writes after it left the cache, and no write drops many.
 
+use super::links::Node;
 use super::reclaim::{Domain, Grace, Ticket};
 
 /// See the module. `T` is a table that was replaced. Guarded by the shard's lock.
 #[derive(Debug)]
 pub(crate) struct Limbo<T> {
-    filling: Batch<T>,
-    waiting: Batch<T>,
-    ticket: Option<Ticket>,
-    ready: Vec<u32>,
+    first: u32,
+    last: u32,
+    ready: usize,
+    waiting: usize,
+    filling: usize,
     batch: usize,
-    /// The length of `filling` at which to look again.
+    /// How many slots are filling when it is time to look again.
     look_at: usize,
-}
-
-#[derive(Debug)]
-struct Batch<T> {
-    slots: Vec<u32>,
-    tables: Vec<T>,
-}
-
-impl<T> Batch<T> {
-    fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            tables: Vec::new(),
-        }
-    }
+    ticket: Option<Ticket>,
+    waiting_tables: Vec<T>,
+    filling_tables: Vec<T>,
 }
 
 impl<T> Limbo<T> {
     /// A limbo that seals batches of `batch` slots.
     pub(crate) fn new(batch: usize) -> Self {
         Self {
-            filling: Batch::new(),
-            waiting: Batch::new(),
-            ticket: None,
-            ready: Vec::new(),
+            first: 0,
+            last: 0,
+            ready: 0,
+            waiting: 0,
+            filling: 0,
             batch,
             look_at: batch,
+            ticket: None,
+            waiting_tables: Vec::new(),
+            filling_tables: Vec::new(),
         }
+    }
+
+    fn len(&self) -> usize {
+        self.ready + self.waiting + self.filling
     }
 
     /// Adds a slot that has been unlinked; its entry stays in it.
     #[inline(always)]
-    pub(crate) fn retire(&mut self, id: u32) {
-        self.filling.slots.push(id);
+    pub(crate) fn retire<'n>(&mut self, id: u32, node: impl Fn(u32) -> &'n Node) {
+        if self.len() == 0 {
+            self.first = id;
+        } else {
+            node(self.last).chain(id);
+        }
+        self.last = id;
+        self.filling += 1;
     }
 
     /// Adds a table that has been replaced.
     pub(crate) fn retire_table(&mut self, table: T) {
-        self.filling.tables.push(table);
+        self.filling_tables.push(table);
         // A table is large: it does not wait for a full batch.
         self.look_at = 0;
     }
 
     /// A slot whose entry nobody can see any more.
     #[inline(always)]
-    pub(crate) fn pop_ready(&mut self) -> Option<u32> {
-        self.ready.pop()
+    pub(crate) fn pop_ready<'n>(&mut self, node: impl Fn(u32) -> &'n Node) -> Option<u32> {
+        let id = self.next_ready()?;
+        self.first = node(id).next();
+        self.ready -= 1;
+        Some(id)
+    }
+
+    /// What [`Limbo::pop_ready`] will return next.
+    #[inline(always)]
+    pub(crate) fn next_ready(&self) -> Option<u32> {
+        (self.ready > 0).then_some(self.first)
+    }
+
+    /// Whether more slots are ready than a batch: writers have fallen behind.
+    #[inline(always)]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.ready > self.batch
     }
 
     /// Whether it is time to [`Limbo::turn`].
     #[inline(always)]
     pub(crate) fn is_due(&self) -> bool {
-        self.filling.slots.len() >= self.look_at
+        self.filling >= self.look_at
     }
 
     /// Moves the batches on as far as the readers allow. Returns tables to drop, and a ticket that needs
@@ -80,25 +106,21 @@ impl<T> Limbo<T> {
             let grace = domain.poll(ticket);
             if grace != Grace::Passed {
                 // A quarter of a batch later is soon enough to look again.
-                self.look_at = self.filling.slots.len() + self.batch.div_ceil(4);
+                self.look_at = self.filling + self.batch.div_ceil(4);
                 return (freed, (grace == Grace::Idle).then_some(ticket));
             }
-            if self.ready.is_empty() {
-                std::mem::swap(&mut self.ready, &mut self.waiting.slots);
-            } else {
-                self.ready.append(&mut self.waiting.slots);
-            }
-            freed = std::mem::take(&mut self.waiting.tables);
+            self.ready += std::mem::take(&mut self.waiting);
+            freed = std::mem::take(&mut self.waiting_tables);
             self.ticket = None;
         }
-        let tables = self.filling.tables.len();
-        self.look_at = if tables > 0 {
-            0
-        } else {
+        self.look_at = if self.filling_tables.is_empty() {
             self.batch.max(domain.records())
+        } else {
+            0
         };
-        if !self.filling.slots.is_empty() || !self.filling.tables.is_empty() {
-            std::mem::swap(&mut self.filling, &mut self.waiting);
+        if self.filling > 0 || !self.filling_tables.is_empty() {
+            self.waiting = std::mem::take(&mut self.filling);
+            self.waiting_tables = std::mem::take(&mut self.filling_tables);
             self.ticket = Some(domain.seal());
         }
         (freed, None)
@@ -106,16 +128,19 @@ impl<T> Limbo<T> {
 
     /// Whether anything waits for a grace period.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.ticket.is_some() || !self.filling.slots.is_empty() || !self.filling.tables.is_empty()
+        self.ticket.is_some() || self.filling > 0 || !self.filling_tables.is_empty()
     }
 
     /// All slots that hold an entry here, whatever their state. For the end of the shard.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
-        self.filling
-            .slots
-            .iter()
-            .chain(&self.waiting.slots)
-            .chain(&self.ready)
-            .copied()
+    pub(crate) fn slots<'n>(
+        &self,
+        node: impl Fn(u32) -> &'n Node,
+    ) -> impl Iterator<Item = u32> {
+        let mut next = self.first;
+        (0..self.len()).map(move |_| {
+            let id = next;
+            next = node(id).next();
+            id
+        })
     }
 }

@@ -1,18 +1,127 @@
-//! Circular doubly linked lists over `u32` ids, all in one vector.
+//! Circular doubly linked lists (rings) over numbered nodes.
 //!
-//! The first ids are *anchors*: permanent list heads that are always linked. A node that is in no list points to itself.
-//! Since every list is a ring through its anchor, unlinking a node needs to know neither the list nor the neighbours'
-//! kinds. The LRU list and the timer wheel each hold one such vector, apart from the entries: readers never touch it, and
-//! four nodes' links share 32 bytes.
+//! Every ring goes through an *anchor*, a node that is always linked, so unlinking a node needs to know neither the ring nor
+//! the neighbours' kinds. The LRU list has its nodes in the slots; the timer wheel, which is rarely touched and often not
+//! needed at all, has a vector of its own ([`Links`]).
 
-/// A node's neighbours. `next` leads away from the anchor's front, to the older end.
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    prev: u32,
-    next: u32,
+use crate::sync::Guarded;
+
+/// A node's neighbours. `next` leads away from the anchor's front, to the older end. Guarded by the shard's lock.
+#[derive(Debug)]
+pub(crate) struct Node {
+    prev: Guarded,
+    next: Guarded,
 }
 
-/// Rings over ids; see the module.
+/// In the place of the previous node: the node is in no ring. Its `next` may be used for something else.
+const OUT: u32 = u32::MAX;
+/// The same, and what the node stands for is not there.
+const VACANT: u32 = u32::MAX - 1;
+
+impl Node {
+    /// A vacant node.
+    pub(crate) fn new() -> Self {
+        Self {
+            prev: Guarded::new(VACANT),
+            next: Guarded::new(VACANT),
+        }
+    }
+
+    /// The anchor with this number, alone in its ring.
+    pub(crate) fn anchor(number: u32) -> Self {
+        Self {
+            prev: Guarded::new(number),
+            next: Guarded::new(number),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn prev(&self) -> u32 {
+        self.prev.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn next(&self) -> u32 {
+        self.next.get()
+    }
+
+    /// Whether the node is in a ring.
+    #[inline(always)]
+    pub(crate) fn is_linked(&self) -> bool {
+        self.prev() < VACANT
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.prev() == VACANT
+    }
+
+    /// Says that what the node stands for has gone; the next link makes it valid again.
+    #[inline(always)]
+    pub(crate) fn vacate(&self) {
+        self.prev.set(VACANT);
+    }
+
+    /// Leads from a node that is in no ring to another.
+    #[inline(always)]
+    pub(crate) fn chain(&self, next: u32) {
+        debug_assert!(!self.is_linked());
+        self.next.set(next);
+    }
+}
+
+/// Where rings find their nodes.
+pub(crate) trait Nodes {
+    fn node(&self, number: u32) -> &Node;
+
+    /// Links an unlinked node, with its number, behind another.
+    #[inline(always)]
+    fn link_after(&self, at: u32, number: u32, node: &Node) {
+        debug_assert!(!node.is_linked(), "node {number} is linked already");
+        let before = self.node(at);
+        let next = before.next();
+        node.prev.set(at);
+        node.next.set(next);
+        before.next.set(number);
+        self.node(next).prev.set(number);
+    }
+
+    /// Takes a node out of its ring.
+    #[inline(always)]
+    fn unlink(&self, node: &Node) {
+        debug_assert!(node.is_linked());
+        let (prev, next) = (node.prev(), node.next());
+        node.prev.set(OUT);
+        self.node(prev).next.set(next);
+        self.node(next).prev.set(prev);
+    }
+
+    /// The members of the ring through `anchor`, front to back, other anchors included.
+    #[cfg(any(test, fuzzing))]
+    fn ring(&self, anchor: u32) -> impl Iterator<Item = u32> {
+        let mut number = self.node(anchor).next();
+        std::iter::from_fn(move || {
+            let found = (number != anchor).then_some(number)?;
+            number = self.node(found).next();
+            Some(found)
+        })
+    }
+
+    /// Checks that the ring through `anchor` closes and every neighbour points back.
+    ///
+    /// # Panics
+    /// If the structure is broken.
+    #[cfg(any(test, fuzzing))]
+    fn validate_ring(&self, anchor: u32) {
+        let mut before = anchor;
+        for number in self.ring(anchor).chain([anchor]) {
+            assert_eq!(self.node(number).prev(), before, "in front of {number}");
+            before = number;
+        }
+    }
+}
+
+/// Nodes in a vector of their own: some anchors, and one for each id behind them.
 #[derive(Debug)]
 pub(crate) struct Links {
     nodes: Vec<Node>,
@@ -22,100 +131,42 @@ pub(crate) struct Links {
 impl Links {
     /// `anchors` empty rings.
     pub(crate) fn new(anchors: u32) -> Self {
-        let mut links = Self {
-            nodes: Vec::new(),
+        Self {
+            nodes: (0..anchors).map(Node::anchor).collect(),
             anchors,
-        };
-        links.grow(anchors as usize);
-        links
+        }
     }
 
     /// Makes room for `ids` ids behind the anchors; never shrinks.
     pub(crate) fn reserve(&mut self, ids: usize) {
         let len = self.anchors as usize + ids;
-        if len > self.nodes.len() {
-            self.grow(len);
-        }
+        let more = len.saturating_sub(self.nodes.len());
+        self.nodes.reserve_exact(more);
+        self.nodes.extend((0..more).map(|_| Node::new()));
     }
 
-    fn grow(&mut self, len: usize) {
-        let from = self.nodes.len();
-        self.nodes.reserve_exact(len - from);
-        self.nodes.extend((from..len).map(|i| Node {
-            prev: i as u32,
-            next: i as u32,
-        }));
-    }
-
-    /// The node of an entry's id.
+    /// Whether there are any anchors.
     #[inline(always)]
-    pub(crate) fn node(&self, id: u32) -> u32 {
+    pub(crate) fn has_anchors(&self) -> bool {
+        self.anchors != 0
+    }
+
+    /// The number of an id's node.
+    #[inline(always)]
+    pub(crate) fn number(&self, id: u32) -> u32 {
         self.anchors + id
     }
 
-    /// The entry's id of a node, or none for an anchor.
+    /// The id of a node, or none for an anchor.
     #[inline(always)]
-    pub(crate) fn id(&self, node: u32) -> Option<u32> {
-        node.checked_sub(self.anchors)
+    pub(crate) fn id(&self, number: u32) -> Option<u32> {
+        number.checked_sub(self.anchors)
     }
+}
 
+impl Nodes for Links {
     #[inline(always)]
-    pub(crate) fn next(&self, node: u32) -> u32 {
-        self.nodes[node as usize].next
-    }
-
-    #[inline(always)]
-    pub(crate) fn prev(&self, node: u32) -> u32 {
-        self.nodes[node as usize].prev
-    }
-
-    /// Whether the node is in a list (for an anchor: whether its list has members).
-    #[inline(always)]
-    pub(crate) fn is_linked(&self, node: u32) -> bool {
-        self.next(node) != node
-    }
-
-    /// Links an unlinked node behind another.
-    #[inline(always)]
-    pub(crate) fn link_after(&mut self, at: u32, node: u32) {
-        debug_assert!(!self.is_linked(node), "node {node} is linked already");
-        let next = self.next(at);
-        self.nodes[node as usize] = Node { prev: at, next };
-        self.nodes[at as usize].next = node;
-        self.nodes[next as usize].prev = node;
-    }
-
-    /// Takes a node out of its list; nothing happens if it is in none.
-    #[inline(always)]
-    pub(crate) fn unlink(&mut self, node: u32) {
-        let Node { prev, next } = self.nodes[node as usize];
-        self.nodes[prev as usize].next = next;
-        self.nodes[next as usize].prev = prev;
-        self.nodes[node as usize] = Node {
-            prev: node,
-            next: node,
-        };
-    }
-
-    /// The members of the ring through `anchor`, front to back, other anchors included.
-    pub(crate) fn iter(&self, anchor: u32) -> impl Iterator<Item = u32> {
-        let mut node = self.next(anchor);
-        std::iter::from_fn(move || {
-            let found = (node != anchor).then_some(node)?;
-            node = self.next(found);
-            Some(found)
-        })
-    }
-
-    /// Checks that every ring closes and every neighbour points back.
-    ///
-    /// # Panics
-    /// If the structure is broken.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self) {
-        for (i, node) in self.nodes.iter().enumerate() {
-            assert_eq!(self.nodes[node.next as usize].prev, i as u32, "next of {i}");
-            assert_eq!(self.nodes[node.prev as usize].next, i as u32, "prev of {i}");
-        }
+    fn node(&self, number: u32) -> &Node {
+        &self.nodes[number as usize]
     }
 }

@@ -22,7 +22,7 @@
 //! the least recently used entry. In a list with marks the same holds between eras, and entries of one era, a sixty-fourth
 //! of twice the list, are in the order in which they came there.
 
-use super::links::Links;
+use super::links::{Node, Nodes};
 use crate::sync::{AtomicU64, Ordering};
 
 /// How many marks a list that is not exact keeps.
@@ -70,15 +70,33 @@ impl Stamp {
     }
 }
 
-/// Where the list finds the stamp of an entry.
-pub(crate) trait Stamps {
-    fn stamp(&self, id: u32) -> &Stamp;
+/// What the list keeps with each entry.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) stamp: Stamp,
+    pub(crate) node: Node,
+}
+
+impl Member {
+    /// In no list.
+    pub(crate) fn new() -> Self {
+        Self {
+            stamp: Stamp::new(),
+            node: Node::new(),
+        }
+    }
+}
+
+/// Where the list finds its members.
+pub(crate) trait Members {
+    fn member(&self, id: u32) -> &Member;
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct List {
-    links: Links,
+    /// Nodes with the numbers `ANCHOR` and up: the root that closes the ring, then the marks.
+    anchors: Box<[Node]>,
     len: usize,
     /// The era of the youngest mark.
     era: u64,
@@ -90,8 +108,27 @@ pub(crate) struct List {
     left: u32,
 }
 
-/// The anchor that closes the ring; marks are the anchors behind it.
-const ROOT: u32 = 0;
+/// The bit that tells an anchor's number from an id.
+const ANCHOR: u32 = 1 << 31;
+const ROOT: u32 = ANCHOR;
+const FIRST_MARK: u32 = ANCHOR + 1;
+
+/// The ring of a list: anchors and members.
+struct Ring<'r, M> {
+    anchors: &'r [Node],
+    members: &'r M,
+}
+
+impl<M: Members> Nodes for Ring<'_, M> {
+    #[inline(always)]
+    fn node(&self, number: u32) -> &Node {
+        if number & ANCHOR != 0 {
+            &self.anchors[(number & !ANCHOR) as usize]
+        } else {
+            &self.members.member(number).node
+        }
+    }
+}
 
 impl List {
     /// A list that expects to hold about `expected` entries.
@@ -103,16 +140,23 @@ impl List {
         } else {
             (expected / (MARKS as usize / 2)).clamp(1, u32::MAX as usize) as u32
         };
-        let mut list = Self {
-            links: Links::new(1 + marks),
+        let anchors: Box<[Node]> = (0..=marks)
+            .map(|mark| match mark {
+                // The first era's mark is in the ring from the start; no entry is needed to link it.
+                0 => Node::anchor(ROOT),
+                _ => Node::new(),
+            })
+            .collect();
+        let list = Self {
+            anchors,
             len: 0,
             era: 1,
             oldest: 1,
             stride,
             left: stride,
         };
-        let mark = list.mark(1);
-        list.links.link_after(ROOT, mark);
+        let ring = list.ring(&NoMembers);
+        ring.link_after(ROOT, list.mark(1), ring.node(list.mark(1)));
         list
     }
 
@@ -130,112 +174,133 @@ impl List {
         self.era
     }
 
-    pub(crate) fn reserve(&mut self, ids: usize) {
-        self.links.reserve(ids);
+    #[inline(always)]
+    fn ring<'r, M: Members>(&'r self, members: &'r M) -> Ring<'r, M> {
+        Ring {
+            anchors: &self.anchors,
+            members,
+        }
     }
 
     /// Links an entry as the most recently used. `seen` is the latest era that readers may have used.
     #[inline(always)]
-    pub(crate) fn push_front(&mut self, id: u32, seen: u64, stamps: &impl Stamps) {
+    pub(crate) fn push_front(&mut self, id: u32, seen: u64, members: &impl Members) {
         if self.is_exact() {
             self.era = self.era.max(seen) + 1;
         } else if self.left == 0 {
-            self.next_era();
+            self.next_era(members);
         } else {
             self.left -= 1;
         }
-        stamps.stamp(id).set_linked(self.era);
-        let (mark, node) = (self.mark(self.era), self.links.node(id));
-        self.links.link_after(mark, node);
+        let Member { stamp, node } = members.member(id);
+        stamp.set_linked(self.era);
+        let mark = self.mark(self.era);
+        self.ring(members).link_after(mark, id, node);
         self.len += 1;
     }
 
     /// Takes an entry out.
     #[inline(always)]
-    pub(crate) fn unlink(&mut self, id: u32) {
-        let node = self.links.node(id);
-        debug_assert!(self.links.is_linked(node));
-        self.links.unlink(node);
+    pub(crate) fn unlink(&mut self, id: u32, members: &impl Members) {
+        self.ring(members).unlink(&members.member(id).node);
         self.len -= 1;
     }
 
     /// The entry to evict: the least recently used one, after putting right the order of those that the tail shows.
     /// It stays linked.
-    pub(crate) fn victim(&mut self, stamps: &impl Stamps) -> Option<u32> {
+    #[inline(always)]
+    pub(crate) fn victim(&mut self, members: &impl Members) -> Option<u32> {
         for _ in 0..BOUND {
-            let id = self.tail()?;
-            let (era, read) = stamps.stamp(id).get();
+            let id = self.tail(members)?;
+            let (era, read) = members.member(id).stamp.get();
             if !read {
                 return Some(id);
             }
-            self.relink(id, era, stamps);
+            self.relink(id, era, members);
         }
-        self.tail()
+        self.tail(members)
     }
 
     /// The entry linked in front of another one, unless a mark is.
     #[inline(always)]
-    pub(crate) fn before(&self, id: u32) -> Option<u32> {
-        self.links.id(self.links.prev(self.links.node(id)))
+    pub(crate) fn before(&self, id: u32, members: &impl Members) -> Option<u32> {
+        let before = members.member(id).node.prev();
+        (before & ANCHOR == 0).then_some(before)
     }
 
     /// The entries from the most to the least recently linked.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.links.iter(ROOT).filter_map(|node| self.links.id(node))
+    pub(crate) fn iter<'r>(&'r self, members: &'r impl Members) -> impl Iterator<Item = u32> + 'r {
+        let ring = self.ring(members);
+        let mut number = ROOT;
+        std::iter::from_fn(move || {
+            loop {
+                number = ring.node(number).next();
+                if number == ROOT {
+                    return None;
+                }
+                if number & ANCHOR == 0 {
+                    return Some(number);
+                }
+            }
+        })
     }
 
     /// The last entry; marks that the tail has reached are taken out.
     #[inline(always)]
-    fn tail(&mut self) -> Option<u32> {
+    fn tail(&mut self, members: &impl Members) -> Option<u32> {
         loop {
-            let node = self.links.prev(ROOT);
-            if let Some(id) = self.links.id(node) {
-                return Some(id);
+            let number = self.anchors[0].prev();
+            if number & ANCHOR == 0 {
+                return Some(number);
             }
             if self.oldest == self.era || self.is_exact() {
                 return None;
             }
-            let mark = self.mark(self.oldest);
-            self.links.unlink(mark);
+            let ring = self.ring(members);
+            ring.unlink(ring.node(self.mark(self.oldest)));
             self.oldest += 1;
         }
     }
 
-    fn relink(&mut self, id: u32, era: u64, stamps: &impl Stamps) {
-        stamps.stamp(id).set_linked(era);
-        let node = self.links.node(id);
-        self.links.unlink(node);
+    fn relink(&mut self, id: u32, era: u64, members: &impl Members) {
+        let Member { stamp, node } = members.member(id);
+        stamp.set_linked(era);
+        let ring = self.ring(members);
+        ring.unlink(node);
         let mut at = self.mark(era.clamp(self.oldest, self.era));
         if self.is_exact() {
             for _ in 0..BOUND {
-                match self.links.id(self.links.next(at)) {
-                    Some(next) if stamps.stamp(next).get().0 > era => at = self.links.next(at),
-                    _ => break,
+                let next = ring.node(at).next();
+                if next & ANCHOR != 0 || members.member(next).stamp.get().0 <= era {
+                    break;
                 }
+                at = next;
             }
         }
-        self.links.link_after(at, node);
+        ring.link_after(at, id, node);
     }
 
     #[cold]
-    fn next_era(&mut self) {
+    fn next_era(&mut self, members: &impl Members) {
         self.era += 1;
         self.left = self.stride - 1;
         let mark = self.mark(self.era);
-        if self.era - self.oldest >= u64::from(MARKS) {
+        let full = self.era - self.oldest >= u64::from(MARKS);
+        let ring = self.ring(members);
+        if full {
             // The oldest mark's anchor serves again; its entries join those of the era before.
-            self.links.unlink(mark);
-            self.oldest += 1;
+            ring.unlink(ring.node(mark));
         }
-        self.links.link_after(ROOT, mark);
+        ring.link_after(ROOT, mark, ring.node(mark));
+        self.oldest += u64::from(full);
     }
 
     #[inline(always)]
     fn mark(&self, era: u64) -> u32 {
         if self.is_exact() {
-            ROOT + 1
+            FIRST_MARK
         } else {
-            ROOT + 1 + (era % u64::from(MARKS)) as u32
+            FIRST_MARK + (era % u64::from(MARKS)) as u32
         }
     }
 
@@ -244,16 +309,13 @@ impl List {
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self) {
-        self.links.validate();
-        assert_eq!(self.iter().count(), self.len);
-        let marks: Vec<u32> = self
-            .links
-            .iter(ROOT)
-            .filter(|&node| self.links.id(node).is_none())
-            .collect();
+    pub(crate) fn validate(&self, members: &impl Members) {
+        let ring = self.ring(members);
+        ring.validate_ring(ROOT);
+        assert_eq!(self.iter(members).count(), self.len);
+        let marks: Vec<u32> = ring.ring(ROOT).filter(|at| at & ANCHOR != 0).collect();
         if self.is_exact() {
-            assert_eq!(marks, [ROOT + 1]);
+            assert_eq!(marks, [FIRST_MARK]);
         } else {
             let expected: Vec<u32> = (self.oldest..=self.era)
                 .rev()
@@ -261,5 +323,14 @@ impl List {
                 .collect();
             assert_eq!(marks, expected);
         }
+    }
+}
+
+/// For a ring of anchors alone.
+struct NoMembers;
+
+impl Members for NoMembers {
+    fn member(&self, _: u32) -> &Member {
+        unreachable!("a new list has no members")
     }
 }

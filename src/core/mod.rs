@@ -44,6 +44,8 @@ mod limbo;
 mod links;
 mod list;
 mod prefetch;
+#[cfg(not(nori_loom))]
+pub(crate) mod recent;
 pub(crate) mod reclaim;
 mod shard;
 mod slab;

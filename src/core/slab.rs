@@ -1,25 +1,27 @@
 //! Type-stable storage for a shard's entries: slots in chunks that stay where they are until the shard goes.
 //!
-//! A slot is *vacant* or holds an initialised entry; the shard knows which (an id is in the index, in a limbo batch, or
-//! free) and says so with each `unsafe` call. Readers reach slots through a [`Directory`], a copy of all shards' chunk pointers
+//! A slot is *vacant* or holds an initialised entry; the shard knows which (an id is in the list, in limbo, or free) and
+//! says so with each `unsafe` call. Readers reach slots through a [`Directory`], a copy of all shards' chunk pointers
 //! that belongs to one generation of the table.
 
-use super::entry::Entry;
-use super::list::Stamp;
+use super::entry::{Entry, NEVER};
+use super::links::Node;
+use super::list::{Member, Members};
+use super::wheel::Deadlines;
 use crate::sync::{AtomicPtr, Ordering, UnsafeCell};
 use std::mem::MaybeUninit;
 
-/// Room for one entry, and the stamp of its last use.
+/// Room for one entry, and its place in the shard's list.
 #[derive(Debug)]
 pub(crate) struct Slot<K, V> {
-    pub(crate) stamp: Stamp,
+    pub(crate) member: Member,
     entry: UnsafeCell<MaybeUninit<Entry<K, V>>>,
 }
 
 impl<K, V> Slot<K, V> {
     fn vacant() -> Self {
         Self {
-            stamp: Stamp::new(),
+            member: Member::new(),
             entry: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -54,15 +56,16 @@ impl<K, V> Slot<K, V> {
         });
     }
 
-    /// Moves the entry out and leaves the slot vacant.
+    /// Moves the entry out and leaves the slot vacant, as its node says from here on.
     ///
     /// # Safety
     /// The slot holds an entry that no reader can see any more (its grace period has passed), and the caller holds the
     /// shard's lock.
     #[inline(always)]
     pub(crate) unsafe fn empty(&self) -> Entry<K, V> {
-        // SAFETY: initialised, and this access is the only one, by the contract; the caller counts the slot as vacant from
-        // here on, so the entry is not moved out twice.
+        self.member.node.vacate();
+        // SAFETY: initialised, and this access is the only one, by the contract; the slot is vacant from here on, so the entry
+        // is not moved out twice.
         self.entry
             .with_mut(|slot| unsafe { (*slot).assume_init_read() })
     }
@@ -73,6 +76,8 @@ impl<K, V> Slot<K, V> {
 pub(crate) struct Slab<K, V> {
     chunks: Vec<*mut Slot<K, V>>,
     chunk_bits: u32,
+    /// `(1 << chunk_bits) - 1`.
+    mask: u32,
     /// Ids below this one have been given out.
     len: u32,
 }
@@ -86,6 +91,7 @@ impl<K, V> Slab<K, V> {
         Self {
             chunks: Vec::new(),
             chunk_bits,
+            mask: (1 << chunk_bits) - 1,
             len: 0,
         }
     }
@@ -98,6 +104,18 @@ impl<K, V> Slab<K, V> {
     /// How many ids the chunks have room for.
     pub(crate) fn capacity(&self) -> usize {
         self.chunks.len() << self.chunk_bits
+    }
+
+    /// The node that links a slot into the list, or chains it to another slot that is in no list.
+    #[inline(always)]
+    pub(crate) fn node(&self, id: u32) -> &Node {
+        &self.slot(id).member.node
+    }
+
+    /// The ids that have been given out.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn ids(&self) -> std::ops::Range<u32> {
+        0..self.len
     }
 
     /// An id that has never been used, if a chunk has one left.
@@ -126,7 +144,29 @@ impl<K, V> Slab<K, V> {
         let chunk = self.chunks[(id >> self.chunk_bits) as usize];
         // SAFETY: the chunk has `1 << chunk_bits` slots, so the offset is inside; it lives as long as `self`, and slots are
         // only ever shared.
-        unsafe { &*chunk.add((id & ((1 << self.chunk_bits) - 1)) as usize) }
+        unsafe { &*chunk.add((id & self.mask) as usize) }
+    }
+}
+
+impl<K, V> Members for Slab<K, V> {
+    #[inline(always)]
+    fn member(&self, id: u32) -> &Member {
+        &self.slot(id).member
+    }
+}
+
+impl<K, V> Deadlines for Slab<K, V> {
+    fn deadline(&self, id: u32) -> u64 {
+        let slot = self.slot(id);
+        if slot.member.node.is_vacant() {
+            return NEVER;
+        }
+        // SAFETY: a slot that is not vacant holds an entry, and the wheel asks under the shard's lock.
+        unsafe { slot.entry() }.meta.deadline()
+    }
+
+    fn is_live(&self, id: u32) -> bool {
+        self.slot(id).member.node.is_linked()
     }
 }
 

@@ -258,7 +258,6 @@ impl<K, V> Store<K, V> {
                     let _ = writer.remove(seen);
                 }
                 writer.finish();
-                leftovers.settle(context.domain);
             }
         }
         self.collect(context);
@@ -271,7 +270,6 @@ impl<K, V> Store<K, V> {
             let mut writer = shard.lock(context, &mut leftovers);
             writer.clear();
             writer.finish();
-            leftovers.settle(context.domain);
         }
         self.collect(context);
     }
@@ -285,7 +283,6 @@ impl<K, V> Store<K, V> {
                 let mut writer = shard.lock(context, &mut leftovers);
                 purged += writer.expire(COLLECT);
                 writer.finish();
-                leftovers.settle(context.domain);
             }
         }
         self.collect(context);
@@ -305,7 +302,6 @@ impl<K, V> Store<K, V> {
                     patience -= 1;
                     thread::yield_now();
                 }
-                leftovers.settle(context.domain);
                 if !more || patience == 0 {
                     break;
                 }
@@ -389,9 +385,6 @@ impl<K, V> Store<K, V> {
             }
         }
         writers.into_iter().for_each(Writer::finish);
-        for leftovers in &mut leftovers {
-            leftovers.settle(context.domain);
-        }
     }
 
     /// Checks every organ of every shard. No other thread may write.
@@ -464,7 +457,6 @@ mod tests {
                 }
             }
             drop(pin);
-            leftovers.settle(domain);
             assert!(store.len() <= max_keys);
             if now % 16 == 0 {
                 store.validate(&reclaim::pin());

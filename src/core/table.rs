@@ -13,6 +13,8 @@ use super::slab::{Directory, Slot};
 pub(crate) struct Table<K, V> {
     pub(crate) index: Index,
     pub(crate) directory: Directory<K, V>,
+    /// How many keys a shard may have here.
+    max_keys: usize,
 }
 
 /// An entry that a pinned reader has found. It stays as it is for as long as the pin, in the cache or not.
@@ -103,13 +105,14 @@ impl<K, V> Table<K, V> {
         Self {
             index: Index::new(sizing.shards, range),
             directory: Directory::new(sizing.shards, places, sizing.chunk_bits()),
+            max_keys: Sizing::max_keys(range),
         }
     }
 
     /// Whether a shard of so many keys and chunks has no room for one more here.
     #[inline(always)]
     pub(crate) fn is_full(&self, keys: usize, chunks: usize) -> bool {
-        keys >= Sizing::max_keys(self.index.range()) || chunks >= self.directory.places()
+        keys >= self.max_keys || chunks >= self.directory.places()
     }
 
     /// Finds a key: the entry of this fragment that `is_it` accepts. The table must have been reached through the pin.

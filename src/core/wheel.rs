@@ -4,8 +4,16 @@
 //! scheme 7). An entry is filed on the level of the highest bits in which its deadline differs from the wheel's own time,
 //! so everything on a level is due before everything on the level above, and a bucket above level 0 is spread over the
 //! levels below when its time comes. [`Wheel::poll`] does that one entry at a time: a caller bounds the work it lends.
+//!
+//! # It is lazy
+//!
+//! An id stays filed when its entry leaves, and when a slot gets its next entry that one mostly is due later than the last:
+//! then it may stay where it is, too early, and [`Wheel::poll`] files it again when it comes across it. So the wheel keeps
+//! one promise only: *an id whose deadline lies ahead of the wheel's time is filed under that deadline or an earlier one.*
+//! In a cache that replaces its entries faster than they expire, writes hardly ever touch the wheel's memory.
 
-use super::links::Links;
+use super::entry::NEVER;
+use super::links::{Links, Nodes};
 
 const BITS: u32 = 6;
 const BUCKETS: u32 = 1 << BITS;
@@ -14,9 +22,14 @@ const LEVELS: u32 = 7;
 /// No entry is due, ever.
 pub(crate) const IDLE: u64 = u64::MAX;
 
-/// Where the wheel finds the deadline of an entry, in milliseconds of the cache's clock.
+/// Where the wheel finds what an id stands for now.
 pub(crate) trait Deadlines {
+    /// The deadline, in milliseconds of the cache's clock, of the entry in this slot, in the cache or in limbo; [`NEVER`] if
+    /// it has none or the slot is vacant.
     fn deadline(&self, id: u32) -> u64;
+
+    /// Whether the entry is in the cache.
+    fn is_live(&self, id: u32) -> bool;
 }
 
 /// See the module.
@@ -60,8 +73,7 @@ impl Wheel {
 
     #[inline(always)]
     fn is_used(&self) -> bool {
-        // An entry's node is never 0 once there are anchors.
-        self.links.node(0) != 0
+        self.links.has_anchors()
     }
 
     #[cold]
@@ -70,30 +82,38 @@ impl Wheel {
         self.links.reserve(self.capacity);
     }
 
-    /// Files an entry that is in no bucket under its deadline.
+    /// Files an entry under its deadline. `before` is the deadline of the entry that was in the slot until now; [`NEVER`] if
+    /// that is not known.
     #[inline(always)]
-    pub(crate) fn insert(&mut self, id: u32, deadline: u64) {
+    pub(crate) fn file(&mut self, id: u32, deadline: u64, before: u64) {
+        let filed = self.elapsed < before && before <= deadline;
+        if deadline != NEVER && !filed {
+            self.file_slow(id, deadline);
+        }
+    }
+
+    fn file_slow(&mut self, id: u32, deadline: u64) {
         if !self.is_used() {
             self.start();
         }
+        let node = self.links.node(self.links.number(id));
+        if node.is_linked() {
+            self.links.unlink(node);
+        }
+        self.insert(id, deadline);
+    }
+
+    fn insert(&mut self, id: u32, deadline: u64) {
         let (level, bucket) = self.place(deadline);
         self.occupied[level as usize] |= 1 << bucket;
-        let node = self.links.node(id);
-        self.links.link_after(level * BUCKETS + bucket, node);
+        let number = self.links.number(id);
+        self.links
+            .link_after(level * BUCKETS + bucket, number, self.links.node(number));
         self.next_due = self.next_due.min(self.start_of(level, bucket));
     }
 
-    /// Takes an entry out; nothing happens if it is not in the wheel.
-    #[inline(always)]
-    pub(crate) fn remove(&mut self, id: u32) {
-        if self.is_used() {
-            let node = self.links.node(id);
-            self.links.unlink(node);
-        }
-    }
-
     /// Takes out and returns an entry whose deadline is at or before `now`, if there is one and `work` suffices: each
-    /// entry that is taken out or moved costs 1.
+    /// id that is taken out or moved costs 1.
     #[inline(always)]
     pub(crate) fn poll(
         &mut self,
@@ -123,17 +143,19 @@ impl Wheel {
             }
             self.elapsed = start;
             let anchor = level * BUCKETS + bucket;
-            let node = self.links.prev(anchor);
+            let node = self.links.node(anchor).prev();
             let Some(id) = self.links.id(node) else {
                 self.occupied[level as usize] &= !(1 << bucket);
                 continue;
             };
             *work -= 1;
-            self.links.unlink(node);
-            if level == 0 {
-                return Some(id);
+            self.links.unlink(self.links.node(node));
+            match deadlines.deadline(id) {
+                NEVER => {}
+                deadline if deadline > start || level > 0 => self.insert(id, deadline),
+                _ if deadlines.is_live(id) => return Some(id),
+                _ => {}
             }
-            self.insert(id, deadlines.deadline(id));
         }
         None
     }
@@ -170,27 +192,30 @@ impl Wheel {
         (above | u64::from(bucket) << shift).max(self.elapsed)
     }
 
-    /// Checks that every filed entry is in the bucket of its deadline and is not due before [`Wheel::next_due`].
+    /// Checks that the promise holds for all of `ids`, and that no entry is due before [`Wheel::next_due`].
     ///
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self, deadlines: &impl Deadlines) {
-        if !self.is_used() {
-            return;
+    pub(crate) fn validate(&self, ids: impl Iterator<Item = u32>, deadlines: &impl Deadlines) {
+        let mut starts = std::collections::HashMap::new();
+        if self.is_used() {
+            for anchor in 0..LEVELS * BUCKETS {
+                let (level, bucket) = (anchor / BUCKETS, anchor % BUCKETS);
+                self.links.validate_ring(anchor);
+                for node in self.links.ring(anchor) {
+                    assert!(self.occupied[level as usize] >> bucket & 1 != 0);
+                    let start = self.start_of(level, bucket);
+                    assert!(self.next_due <= start, "{start} is before next_due");
+                    starts.insert(self.links.id(node).expect("one anchor a ring"), start);
+                }
+            }
         }
-        self.links.validate();
-        for anchor in 0..LEVELS * BUCKETS {
-            let (level, bucket) = (anchor / BUCKETS, anchor % BUCKETS);
-            for node in self.links.iter(anchor) {
-                let deadline = deadlines.deadline(self.links.id(node).expect("one anchor a ring"));
-                assert!(self.occupied[level as usize] >> bucket & 1 != 0);
-                assert!(
-                    deadline.max(self.elapsed) >= self.next_due.min(self.elapsed.max(deadline))
-                );
-                let shift = level * BITS;
-                let start = self.start_of(level, bucket);
-                assert_eq!(deadline.max(start) >> shift, start >> shift);
+        for id in ids {
+            let deadline = deadlines.deadline(id);
+            if deadline != NEVER && (deadlines.is_live(id) || deadline > self.elapsed) {
+                let start = starts.get(&id).expect("it is filed");
+                assert!(*start <= deadline.max(self.elapsed), "{id} is filed late");
             }
         }
     }

@@ -33,6 +33,15 @@ impl Clock {
         }
     }
 
+    /// As [`Clock::now`], with what `recent` makes of reading the system's clock.
+    #[inline(always)]
+    pub(crate) fn recently(&self, recent: impl FnOnce(fn() -> u64) -> u64) -> u64 {
+        match &self.0 {
+            Source::System { origin } => recent(coarse::precise_millis).max(*origin + 1) - origin,
+            Source::Manual(clock) => clock.millis(),
+        }
+    }
+
     /// A time that [`Clock::now`] has not passed yet: a little later than now, and cheaper to know.
     #[inline(always)]
     pub(crate) fn soon(&self) -> u64 {

@@ -231,7 +231,6 @@ impl<'d> Subject<'d> {
         let mut writer = shards[usize::from(shard) % shards.len()].lock(&context, &mut leftovers);
         let result = write(&mut writer);
         writer.finish();
-        leftovers.settle(self.domain);
         self.changes += 1;
         result
     }
@@ -294,7 +293,6 @@ impl<'d> Subject<'d> {
             let put = self
                 .store
                 .put(&context, &mut leftovers, pin, route, seen, &mut entry);
-            leftovers.settle(self.domain);
             assert_eq!(entry.is_none(), put);
             let unchanged = since == self.changes;
             self.changes += 1;
@@ -337,7 +335,6 @@ impl<'d> Subject<'d> {
         let removed = self
             .store
             .remove_seen(&context, &mut leftovers, route, seen);
-        leftovers.settle(self.domain);
         let unchanged = since == self.changes;
         self.changes += 1;
         let gone = self.sync();

@@ -69,7 +69,6 @@ impl<V> World<V> {
         self.store
             .insert(&context, &mut leftovers, &pin, route, &mut entry);
         drop(pin);
-        leftovers.settle(&self.domain);
     }
 
     /// As `Cache::remove`.
@@ -84,7 +83,6 @@ impl<V> World<V> {
             .remove(&context, &mut leftovers, &pin, route, is_it)
             .is_some();
         drop(pin);
-        leftovers.settle(&self.domain);
         removed
     }
 
@@ -97,7 +95,6 @@ impl<V> World<V> {
             let mut writer = self.store.shards()[shard].lock(&context, &mut leftovers);
             let more = writer.collect(u32::MAX);
             writer.finish();
-            leftovers.settle(&self.domain);
             !more
         })
     }

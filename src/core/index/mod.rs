@@ -99,11 +99,6 @@ impl Index {
         }
     }
 
-    /// Buckets to a range.
-    pub(crate) fn range(&self) -> usize {
-        self.range
-    }
-
     #[inline(always)]
     fn home(&self, fragment: Fragment) -> usize {
         ((u64::from(fragment.0) * self.buckets.len() as u64) >> Fragment::BITS) as usize
@@ -191,16 +186,20 @@ impl Index {
     ///
     /// # Panics
     /// If the range is full.
+    #[inline(always)]
     pub(crate) fn insert(&self, fragment: Fragment, id: u32) {
+        if !self.buckets[self.home(fragment)].insert(fragment, id) {
+            self.insert_further(fragment, id);
+        }
+    }
+
+    #[cold]
+    fn insert_further(&self, fragment: Fragment, id: u32) {
         for bucket in self.chain(fragment) {
-            let it = &self.buckets[bucket];
-            if let Some(lane) = it.free_lane() {
-                // Release: pairs with the Acquire in `find`; the entry was initialised before.
-                it.ids[lane].store(id, Ordering::Release);
-                it.set_tag(lane, fragment.tag());
+            if self.buckets[bucket].insert(fragment, id) {
                 return;
             }
-            it.add_overflow(OVERFLOW);
+            self.buckets[bucket].add_overflow(OVERFLOW);
         }
         panic!("a range of {} buckets is full", self.range);
     }
@@ -215,13 +214,22 @@ impl Index {
     ///
     /// # Panics
     /// If the id is not filed under the fragment.
+    #[inline(always)]
     pub(crate) fn remove(&self, fragment: Fragment, id: u32) {
-        let (place, _) = self
+        let (place, ()) = self
             .find(fragment, |found| (found == id).then_some(()))
             .expect("only a filed id is removed");
         self.buckets[place.bucket].set_tag(place.lane, 0);
-        for bucket in self.chain(fragment).take_while(|&b| b != place.bucket) {
-            self.buckets[bucket].add_overflow(OVERFLOW.wrapping_neg());
+        if place.bucket != self.home(fragment) {
+            self.forget_overflow(fragment, place.bucket);
+        }
+    }
+
+    /// Takes an entry in `bucket` out of the counts of those it overflowed from.
+    #[cold]
+    fn forget_overflow(&self, fragment: Fragment, bucket: usize) {
+        for passed in self.chain(fragment).take_while(|&it| it != bucket) {
+            self.buckets[passed].add_overflow(OVERFLOW.wrapping_neg());
         }
     }
 
@@ -281,6 +289,19 @@ impl Bucket {
         }
     }
 
+    /// Files an id, if there is a free lane.
+    #[inline(always)]
+    fn insert(&self, fragment: Fragment, id: u32) -> bool {
+        let Some(lane) = self.free_lane() else {
+            return false;
+        };
+        // Release: pairs with the Acquire in `find`; the entry was initialised before.
+        self.ids[lane].store(id, Ordering::Release);
+        self.set_tag(lane, fragment.tag());
+        true
+    }
+
+    #[inline(always)]
     fn free_lane(&self) -> Option<usize> {
         // Relaxed, here and in the next two: only the one writer, us, changes these words.
         let head = self.head.load(Ordering::Relaxed);

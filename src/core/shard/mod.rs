@@ -54,13 +54,36 @@ struct Back<K, V> {
 struct Inner<K, V> {
     slab: Slab<K, V>,
     /// Vacant slots that have been used before.
-    free: Vec<u32>,
-    limbo: Limbo<Retired<K, V>>,
+    free: Free,
     list: List,
-    wheel: Wheel,
+    limbo: Limbo<Retired<K, V>>,
     counts: Counts,
     /// Links since the exact list's owner was last chosen.
     links: u32,
+    wheel: Wheel,
+}
+
+/// A stack of vacant slots, chained through their nodes.
+#[derive(Debug, Default)]
+struct Free {
+    top: u32,
+    len: usize,
+}
+
+impl Free {
+    fn push<K, V>(&mut self, id: u32, slab: &Slab<K, V>) {
+        slab.node(id).chain(self.top);
+        self.top = id;
+        self.len += 1;
+    }
+
+    #[inline(always)]
+    fn pop<K, V>(&mut self, slab: &Slab<K, V>) -> Option<u32> {
+        self.len = self.len.checked_sub(1)?;
+        let id = self.top;
+        self.top = slab.node(id).next();
+        Some(id)
+    }
 }
 
 /// What has happened in a shard since it was made.
@@ -86,7 +109,7 @@ impl<K, V> Shard<K, V> {
                 due: AtomicU64::new(IDLE),
                 inner: Mutex::new(Inner {
                     slab: Slab::new(sizing.chunk_bits()),
-                    free: Vec::new(),
+                    free: Free::default(),
                     limbo: Limbo::new(sizing.batch()),
                     list,
                     wheel: Wheel::new(),
@@ -116,10 +139,10 @@ impl<K, V> Shard<K, V> {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self, table: &super::table::Table<K, V>) {
         let inner = self.back.inner.lock();
-        inner.list.validate();
-        inner.wheel.validate(&inner.slab);
+        inner.list.validate(&inner.slab);
+        inner.wheel.validate(inner.slab.ids(), &inner.slab);
         let mut filed: Vec<u32> = table.index.ids(self.number).collect();
-        let mut listed: Vec<u32> = inner.list.iter().collect();
+        let mut listed: Vec<u32> = inner.list.iter(&inner.slab).collect();
         filed.sort_unstable();
         listed.sort_unstable();
         assert_eq!(filed, listed, "index and list disagree");
@@ -134,7 +157,8 @@ impl<K, V> Shard<K, V> {
 impl<K, V> Drop for Shard<K, V> {
     fn drop(&mut self) {
         let inner = self.back.inner.lock();
-        let ids: Vec<u32> = inner.list.iter().chain(inner.limbo.slots()).collect();
+        let limbo = inner.limbo.slots(|id| inner.slab.node(id));
+        let ids: Vec<u32> = inner.list.iter(&inner.slab).chain(limbo).collect();
         let mut rest = Rest {
             slab: &inner.slab,
             ids: ids.into_iter(),

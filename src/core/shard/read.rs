@@ -62,7 +62,7 @@ impl<K, V> Shard<K, V> {
         if owner != SHARED {
             era = self.begin_era(pin, owner, era);
         }
-        hit.slot.stamp.touch(era);
+        hit.slot.member.stamp.touch(era);
     }
 
     /// In an exact list, a read of the one thread that uses it is an era of its own; a second thread ends that.

@@ -1,17 +1,15 @@
 //! Writes: everything that happens under the shard's lock.
 //!
 //! No user code runs here: keys have been compared and hashed before the lock is taken ([`Seen`]), and entries that leave
-//! are moved into [`Leftovers`], which the caller settles after it has let go of the lock and its pin.
+//! are moved into [`Leftovers`], which the caller drops after it has let go of the lock and its pin.
 
 use super::{Inner, NOBODY, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
-use crate::core::entry::Entry;
+use crate::core::entry::{Entry, NEVER};
 use crate::core::index::Place;
-use crate::core::list::{Stamp, Stamps};
 use crate::core::reclaim::{Domain, Pin, Ticket};
-use crate::core::slab::Slab;
 use crate::core::table::Table;
-use crate::core::wheel::{Deadlines, IDLE};
+use crate::core::wheel::IDLE;
 use crate::sync::{AtomicPtr, MutexGuard, Ordering};
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -47,13 +45,12 @@ pub(crate) enum Refused {
     Full,
 }
 
-/// What a write leaves to be done without the lock: entries and tables to drop, idle threads to ask. The caller lends it, so
-/// that entries are moved there only once; what is not settled is dropped with it.
+/// What a write leaves to be dropped without the lock. The caller lends it, so that entries are moved there only once, and
+/// drops it when it holds neither lock nor pin: user code runs there.
 #[derive(Debug)]
 pub(crate) struct Leftovers<K, V> {
     entries: SmallVec<[Entry<K, V>; LEFT_OVER]>,
     tables: Vec<Retired<K, V>>,
-    quiesce: Option<Ticket>,
 }
 
 impl<K, V> Leftovers<K, V> {
@@ -62,22 +59,11 @@ impl<K, V> Leftovers<K, V> {
         Self {
             entries: SmallVec::new(),
             tables: Vec::new(),
-            quiesce: None,
         }
     }
 
     pub(crate) fn is_none(&self) -> bool {
-        self.entries.is_empty() && self.tables.is_empty() && self.quiesce.is_none()
-    }
-
-    /// Drops what is to be dropped: user code runs here.
-    #[inline(always)]
-    pub(crate) fn settle(&mut self, domain: &Domain) {
-        if let Some(ticket) = self.quiesce.take() {
-            domain.quiesce(ticket);
-        }
-        self.tables.clear();
-        self.entries.clear();
+        self.entries.is_empty() && self.tables.is_empty()
     }
 }
 
@@ -88,8 +74,10 @@ pub(crate) struct Writer<'s, 'c, K, V> {
     context: &'c Context<'c, K, V>,
     inner: MutexGuard<'s, Inner<K, V>>,
     leftovers: &'s mut Leftovers<K, V>,
-    /// Slots that this write may still move from ready to free.
-    quota: u32,
+    /// How many slots this write is still to vacate for others to use.
+    quota: i64,
+    /// A ticket that only idle threads hold up: they are asked when the lock is released.
+    lagging: Option<Ticket>,
 }
 
 impl<K, V> Shard<K, V> {
@@ -100,12 +88,14 @@ impl<K, V> Shard<K, V> {
         context: &'c Context<'c, K, V>,
         leftovers: &'s mut Leftovers<K, V>,
     ) -> Writer<'s, 'c, K, V> {
+        let inner = self.back.inner.lock();
         Writer {
             shard: self,
             context,
-            inner: self.back.inner.lock(),
+            quota: inner.limbo.is_crowded().into(),
+            inner,
             leftovers,
-            quota: 1,
+            lagging: None,
         }
     }
 }
@@ -128,42 +118,35 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         if self.table().is_full(self.inner.list.len(), 0) {
             return Err(Refused::Full);
         }
-        let id = self.allocate().ok_or(Refused::Full)?;
-        let put = self.put_at(pin, seen, id, entry, token, sweep);
-        if put.is_err() {
-            self.inner.free.push(id);
-        }
-        put
-    }
-
-    #[inline(always)]
-    fn put_at(
-        &mut self,
-        pin: &Pin<'_>,
-        seen: Seen,
-        id: u32,
-        entry: &mut Option<Entry<K, V>>,
-        token: &mut Option<Token<'c>>,
-        sweep: bool,
-    ) -> Result<(), Refused> {
-        match self.locate(seen)? {
+        let place = match self.locate(seen)? {
+            None if token.is_none() => {
+                *token = self.context.budget.take();
+                if token.is_none() && sweep {
+                    return Err(Refused::Sweep);
+                }
+                None
+            }
+            place => place,
+        };
+        let vacant = self.allocate().ok_or(Refused::Full)?;
+        match place {
             Some((place, old)) => {
-                self.fill(id, entry);
-                self.table().index.replace(place, id);
+                self.fill(vacant.id, entry);
+                self.table().index.replace(place, vacant.id);
                 self.forget(old);
             }
             None => {
-                let token = match token.take().or_else(|| self.context.budget.take()) {
-                    Some(token) => token,
-                    None if sweep => return Err(Refused::Sweep),
-                    None => self.evict().ok_or(Refused::Empty)?,
+                let Some(token) = token.take().or_else(|| self.evict()) else {
+                    let inner = &mut *self.inner;
+                    inner.free.push(vacant.id, &inner.slab);
+                    return Err(Refused::Empty);
                 };
-                self.fill(id, entry);
-                self.table().index.insert(seen.fragment, id);
+                self.fill(vacant.id, entry);
+                self.table().index.insert(seen.fragment, vacant.id);
                 token.spend();
             }
         }
-        self.link(pin, id);
+        self.link(pin, &vacant);
         self.inner.counts.inserts += 1;
         Ok(())
     }
@@ -173,28 +156,29 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     pub(crate) fn remove(&mut self, seen: Seen) -> Result<bool, Refused> {
         self.expire(WORK);
         Ok(self.locate(seen)?.is_some_and(|(_, id)| {
-            let alive = self.is_alive(id);
-            drop(self.take_out(id));
+            let (token, alive) = self.take_out(id);
+            drop(token);
             alive
         }))
     }
 
     /// Evicts the least recently used entry and returns its token.
+    #[inline(always)]
     pub(crate) fn evict(&mut self) -> Option<Token<'c>> {
         let Inner { list, slab, .. } = &mut *self.inner;
         let id = list.victim(slab)?;
         // The next one is the oldest again, and no longer in the processor's cache.
-        if let Some(next) = list.before(id) {
+        if let Some(next) = list.before(id, slab) {
             slab.slot(next).prefetch();
         }
-        let alive = self.is_alive(id);
+        let (token, alive) = self.take_out(id);
         let counts = &mut self.inner.counts;
         *(if alive {
             &mut counts.evictions
         } else {
             &mut counts.expirations
         }) += 1;
-        Some(self.take_out(id))
+        Some(token)
     }
 
     /// Takes out one expired entry, with at most `work` steps of the wheel, and returns its token.
@@ -203,7 +187,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let Inner { wheel, slab, .. } = &mut *self.inner;
         let id = wheel.poll(self.context.now, work, slab)?;
         self.inner.counts.expirations += 1;
-        Some(self.take_out(id))
+        Some(self.take_out(id).0)
     }
 
     /// Takes out expired entries, with at most `work` steps of the wheel; says how many.
@@ -218,7 +202,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
-        let ids: Vec<u32> = self.inner.list.iter().collect();
+        let ids: Vec<u32> = self.inner.list.iter(&self.inner.slab).collect();
         self.table().index.clear(self.shard.number);
         for id in ids {
             self.forget(id);
@@ -253,7 +237,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Moves limbo on, and out of it up to `quota` entries whose grace period has passed. False if nothing is left there.
     pub(crate) fn collect(&mut self, quota: u32) -> bool {
         self.turn();
-        self.quota = quota;
+        self.quota = quota.into();
         self.drain();
         self.inner.limbo.is_waiting() || self.quota == 0
     }
@@ -262,13 +246,30 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     #[inline(always)]
     pub(crate) fn finish(mut self) {
         self.drain();
-        if self.inner.limbo.is_due() {
-            self.turn();
+        let Inner {
+            limbo, slab, wheel, ..
+        } = &mut *self.inner;
+        // The next entry goes there.
+        if let Some(next) = limbo.next_ready() {
+            slab.slot(next).prefetch();
         }
-        let due = self.inner.wheel.next_due();
+        let due = wheel.next_due();
         if due != self.shard.due() {
             // Relaxed: a hint.
             self.shard.back.due.store(due, Ordering::Relaxed);
+        }
+        if limbo.is_due() {
+            self.turn();
+        }
+        let Self {
+            context,
+            inner,
+            lagging,
+            ..
+        } = self;
+        drop(inner);
+        if let Some(ticket) = lagging {
+            context.domain.quiesce(ticket);
         }
     }
 
@@ -317,10 +318,6 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         unsafe { self.inner.slab.slot(id).entry() }
     }
 
-    fn is_alive(&self, id: u32) -> bool {
-        self.entry(id).meta.deadline() > self.context.now
-    }
-
     /// Moves the entry into a slot that `allocate` has just returned.
     #[inline(always)]
     fn fill(&mut self, id: u32, entry: &mut Option<Entry<K, V>>) {
@@ -331,11 +328,15 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// A vacant slot; `None` if the table has no place for another chunk.
     #[inline(always)]
-    fn allocate(&mut self) -> Option<u32> {
-        let id = self.inner.free.pop();
-        id.or_else(|| self.pop_ready())
-            .or_else(|| self.inner.slab.fresh())
-            .or_else(|| self.allocate_slow())
+    fn allocate(&mut self) -> Option<Vacant> {
+        let ready = self.pop_ready();
+        ready.or_else(|| {
+            let inner = &mut *self.inner;
+            let id = inner.free.pop(&inner.slab);
+            let id = id.or_else(|| inner.slab.fresh());
+            let id = id.or_else(|| self.allocate_slow())?;
+            Some(Vacant { id, before: NEVER })
+        })
     }
 
     #[cold]
@@ -346,46 +347,46 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             return None;
         }
         inner.slab.grow();
-        let capacity = inner.slab.capacity();
-        inner.list.reserve(capacity);
-        inner.wheel.reserve(capacity);
+        inner.wheel.reserve(inner.slab.capacity());
         table.directory.add_chunks(self.shard.number, &inner.slab);
         inner.slab.fresh()
     }
 
     /// Vacates a slot whose grace period has passed; its entry is left over.
     #[inline(always)]
-    fn pop_ready(&mut self) -> Option<u32> {
-        let id = self.inner.limbo.pop_ready()?;
-        self.quota = self.quota.saturating_sub(1);
+    fn pop_ready(&mut self) -> Option<Vacant> {
+        let Inner { limbo, slab, .. } = &mut *self.inner;
+        let id = limbo.pop_ready(|id| slab.node(id))?;
+        self.quota -= 1;
         // SAFETY: a ready slot holds an entry that was unlinked and whose grace period has passed; we hold the lock.
-        let entry = unsafe { self.inner.slab.slot(id).empty() };
+        let entry = unsafe { slab.slot(id).empty() };
+        let before = entry.meta.deadline();
         self.leftovers.entries.push(entry);
-        Some(id)
+        Some(Vacant { id, before })
     }
 
     #[inline(always)]
     fn drain(&mut self) {
         while self.quota > 0 {
-            let Some(id) = self.pop_ready() else { break };
-            self.inner.free.push(id);
-        }
-        // The next entry goes there.
-        if let Some(&next) = self.inner.free.last() {
-            self.inner.slab.slot(next).prefetch();
+            let Some(Vacant { id, .. }) = self.pop_ready() else {
+                break;
+            };
+            let inner = &mut *self.inner;
+            inner.free.push(id, &inner.slab);
         }
     }
 
+    /// Moves limbo on.
     #[cold]
     fn turn(&mut self) {
-        let (tables, quiesce) = self.inner.limbo.turn(self.context.domain);
+        let (tables, lagging) = self.inner.limbo.turn(self.context.domain);
         self.leftovers.tables.extend(tables);
-        self.leftovers.quiesce = quiesce;
+        self.lagging = lagging;
     }
 
     /// Links a filed entry into list and wheel.
     #[inline(always)]
-    fn link(&mut self, pin: &Pin<'_>, id: u32) {
+    fn link(&mut self, pin: &Pin<'_>, &Vacant { id, before }: &Vacant) {
         let front = &self.shard.front;
         let inner = &mut *self.inner;
         if inner.list.is_exact() {
@@ -408,33 +409,29 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         }
         // SAFETY: just filled; we hold the lock.
         let meta = unsafe { inner.slab.slot(id).entry() }.meta;
-        if meta.is_mortal() {
-            inner.wheel.insert(id, meta.deadline());
-        }
+        inner.wheel.file(id, meta.deadline(), before);
         self.changed();
     }
 
-    /// Takes an entry out of index, list and wheel, into limbo; returns its token.
+    /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.
     #[inline(always)]
-    fn take_out(&mut self, id: u32) -> Token<'c> {
-        self.table()
-            .index
-            .remove(self.entry(id).meta.fragment(), id);
+    fn take_out(&mut self, id: u32) -> (Token<'c>, bool) {
+        let meta = self.entry(id).meta;
+        self.table().index.remove(meta.fragment(), id);
         self.forget(id);
         self.changed();
-        self.context.budget.reclaim()
+        let alive = meta.deadline() > self.context.now;
+        (self.context.budget.reclaim(), alive)
     }
 
-    /// Takes an entry that is no longer in the index out of list and wheel, into limbo.
+    /// Takes an entry that is no longer in the index out of the list, into limbo. The wheel finds out by itself.
     #[inline(always)]
     fn forget(&mut self, id: u32) {
-        let mortal = self.entry(id).meta.is_mortal();
-        let inner = &mut *self.inner;
-        inner.list.unlink(id);
-        if mortal {
-            inner.wheel.remove(id);
-        }
-        inner.limbo.retire(id);
+        let Inner {
+            list, slab, limbo, ..
+        } = &mut *self.inner;
+        list.unlink(id, slab);
+        limbo.retire(id, |id| slab.node(id));
         self.quota += 1;
     }
 
@@ -445,6 +442,14 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         // Relaxed load: written only under the lock. Release: pairs with the Acquire in `Shard::look`.
         version.store(version.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
+}
+
+/// A vacant slot.
+#[derive(Debug)]
+struct Vacant {
+    id: u32,
+    /// The deadline of the entry that has just left it; [`NEVER`] if that is longer ago.
+    before: u64,
 }
 
 /// A table that has been replaced. Readers may be inside it until the grace period is over; then it is dropped.
@@ -462,19 +467,4 @@ impl<K, V> Drop for Retired<K, V> {
     }
 }
 
-impl<K, V> Stamps for Slab<K, V> {
-    #[inline(always)]
-    fn stamp(&self, id: u32) -> &Stamp {
-        &self.slot(id).stamp
-    }
-}
-
-impl<K, V> Deadlines for Slab<K, V> {
-    #[inline(always)]
-    fn deadline(&self, id: u32) -> u64 {
-        // SAFETY: the wheel asks for entries that are linked in it, which are live, under the lock.
-        unsafe { self.slot(id).entry() }.meta.deadline()
-    }
-}
-
-const _: () = assert!(IDLE > super::super::entry::NEVER);
+const _: () = assert!(IDLE > NEVER);
