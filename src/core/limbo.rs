@@ -73,16 +73,21 @@ impl<T> Limbo<T> {
     /// A slot whose entry nobody can see any more.
     #[inline(always)]
     pub(crate) fn pop_ready<'n>(&mut self, node: impl Fn(u32) -> &'n Node) -> Option<u32> {
-        let id = self.next_ready()?;
+        let id = (self.ready > 0).then_some(self.first)?;
         self.first = node(id).next();
         self.ready -= 1;
         Some(id)
     }
 
-    /// What [`Limbo::pop_ready`] will return next.
+    /// The slots that [`Limbo::pop_ready`] will return next.
     #[inline(always)]
-    pub(crate) fn next_ready(&self) -> Option<u32> {
-        (self.ready > 0).then_some(self.first)
+    pub(crate) fn ready<'n>(&self, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
+        let mut next = self.first;
+        (0..self.ready).map(move |_| {
+            let id = next;
+            next = node(id).next();
+            id
+        })
     }
 
     /// Whether more slots are ready than a batch: writers have fallen behind.
@@ -132,10 +137,7 @@ impl<T> Limbo<T> {
     }
 
     /// All slots that hold an entry here, whatever their state. For the end of the shard.
-    pub(crate) fn slots<'n>(
-        &self,
-        node: impl Fn(u32) -> &'n Node,
-    ) -> impl Iterator<Item = u32> {
+    pub(crate) fn slots<'n>(&self, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
         let mut next = self.first;
         (0..self.len()).map(move |_| {
             let id = next;

@@ -1,5 +1,6 @@
-//! A hint to the processor that memory will be read soon; it has no other effect.
+//! Hints to the processor that memory will be read soon; they have no other effect.
 
+/// `at` itself will be read.
 #[cfg(all(target_arch = "x86_64", not(any(miri, nori_loom))))]
 #[inline(always)]
 pub(crate) fn read<T>(at: *const T) {
@@ -8,6 +9,45 @@ pub(crate) fn read<T>(at: *const T) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_loom)))))]
+/// What `at` holds will be dropped: whatever its words point to, if they are pointers, will be read.
+///
+/// # Safety
+/// `at` can be read (initialised or not).
+#[cfg(all(target_arch = "x86_64", not(any(miri, nori_loom))))]
 #[inline(always)]
-pub(crate) fn read<T>(_at: *const T) {}
+pub(crate) unsafe fn drop<T>(at: *const T) {
+    /// A pointer further back is rarely one that a drop follows.
+    const WORDS: usize = 8;
+    if !std::mem::needs_drop::<T>() || !align_of::<T>().is_multiple_of(align_of::<usize>()) {
+        return;
+    }
+    for word in 0..(size_of::<T>() / size_of::<usize>()).min(WORDS) {
+        // SAFETY: the load is inside `T`; in assembly, as the word may be padding, or no pointer. The prefetch is as above.
+        unsafe {
+            std::arch::asm!(
+                "mov {word}, qword ptr [{at}]",
+                "prefetcht0 byte ptr [{word} - 8]",
+                at = in(reg) at.cast::<usize>().add(word),
+                word = out(reg) _,
+                options(nostack, readonly, preserves_flags),
+            );
+        }
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_loom)))))]
+mod none {
+    /// No hint.
+    #[inline(always)]
+    pub(crate) fn read<T>(_at: *const T) {}
+
+    /// No hint.
+    ///
+    /// # Safety
+    /// None is needed.
+    #[inline(always)]
+    pub(crate) unsafe fn drop<T>(_at: *const T) {}
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_loom)))))]
+pub(crate) use none::{drop, read};

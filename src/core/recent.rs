@@ -46,10 +46,11 @@ mod imp {
         static STEADY: OnceLock<bool> = OnceLock::new();
         *STEADY.get_or_init(|| {
             // SAFETY: every x86-64 processor has the instruction; it only reads.
-            #[allow(unused_unsafe, reason = "safe in newer versions of the standard library")]
-            let (highest, power) = unsafe {
-                (__cpuid(1 << 31).eax, __cpuid(POWER_MANAGEMENT).edx)
-            };
+            #[allow(
+                unused_unsafe,
+                reason = "safe in newer versions of the standard library"
+            )]
+            let (highest, power) = unsafe { (__cpuid(1 << 31).eax, __cpuid(POWER_MANAGEMENT).edx) };
             highest >= POWER_MANAGEMENT && power & INVARIANT != 0
         })
     }

@@ -57,7 +57,7 @@ impl Sizing {
 
     /// Slots to a batch in limbo.
     pub(crate) fn batch(self) -> usize {
-        (self.expected / 16).clamp(Self::MIN_BATCH, 256)
+        (self.expected / 32).clamp(Self::MIN_BATCH, 256)
     }
 
     pub(crate) fn chunk_bits(self) -> u32 {
@@ -102,10 +102,11 @@ impl<K, V> Table<K, V> {
     pub(crate) fn new(sizing: Sizing, keys: usize, chunks: usize) -> Self {
         let range = sizing.range(keys.max(1));
         let places = sizing.places(range, chunks);
+        let index = Index::new(sizing.shards, range);
         Self {
-            index: Index::new(sizing.shards, range),
             directory: Directory::new(sizing.shards, places, sizing.chunk_bits()),
-            max_keys: Sizing::max_keys(range),
+            max_keys: Sizing::max_keys(index.range()),
+            index,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The LRU list against a vector in the order of the last use.
 
 use super::{Ops, pick, sorted};
-use crate::core::list::{EXACT, List, MARKS, Stamp, Stamps};
+use crate::core::list::{EXACT, List, MARKS, Member, Members};
 use arbitrary::Arbitrary;
 use std::collections::HashSet;
 
@@ -65,10 +65,10 @@ impl Input {
     }
 }
 
-struct Slots(Vec<Stamp>);
+struct Slots(Vec<Member>);
 
-impl Stamps for Slots {
-    fn stamp(&self, id: u32) -> &Stamp {
+impl Members for Slots {
+    fn member(&self, id: u32) -> &Member {
         &self.0[id as usize]
     }
 }
@@ -137,9 +137,8 @@ impl Subject {
     fn fresh(&mut self) -> u32 {
         let id = self.slots.0.len() as u32;
         for _ in 0..CHUNK {
-            self.slots.0.push(Stamp::new());
+            self.slots.0.push(Member::new());
         }
-        self.list.reserve(self.slots.0.len());
         self.free.extend((id + 1..id + CHUNK as u32).rev());
         id
     }
@@ -158,7 +157,7 @@ impl Subject {
         if self.readers == Readers::Late && self.list.is_exact() {
             self.era = era;
         }
-        self.slots.stamp(id).touch(era);
+        self.slots.member(id).stamp.touch(era);
         self.read.insert(id);
         self.uses.retain(|&(other, _)| other != id);
         self.uses.push((id, era));
@@ -171,7 +170,7 @@ impl Subject {
     }
 
     fn unlink(&mut self, id: u32) {
-        self.list.unlink(id);
+        self.list.unlink(id, &self.slots);
         self.free.push(id);
         self.read.remove(&id);
         self.uses.retain(|&(other, _)| other != id);
@@ -217,9 +216,9 @@ impl Subject {
     }
 
     fn check(&self) {
-        self.list.validate();
+        self.list.validate(&self.slots);
         assert_eq!(self.list.len(), self.uses.len());
         let expected = sorted(self.uses.iter().map(|&(id, _)| id));
-        assert_eq!(sorted(self.list.iter()), expected);
+        assert_eq!(sorted(self.list.iter(&self.slots)), expected);
     }
 }

@@ -1,16 +1,18 @@
-//! The timer wheel against a map of deadlines.
+//! The timer wheel against a map of deadlines: ids stay filed when their entries leave, as in a shard.
 
-use super::{Ops, sorted};
+use super::Ops;
+use crate::core::entry::NEVER;
 use crate::core::wheel::{Deadlines, IDLE, Wheel};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
 
 const IDS: u32 = 64;
-/// The wheel is made for deadlines of so many bits.
-const RANGE_BITS: u32 = 42;
-const END: u64 = (1 << RANGE_BITS) - 1;
-/// The most steps that one entry can cost: it is filed on one of seven levels and moves down.
-const STEPS: u64 = 7;
+/// Deadlines have so many bits; the last one means never.
+const RANGE_BITS: u32 = 38;
+const END: u64 = NEVER - 1;
+/// The most steps that one entry can cost: it is filed on one of seven levels, perhaps under an earlier deadline, from which it
+/// goes up and down again.
+const STEPS: u64 = 14;
 
 /// What happens to a wheel.
 #[derive(Debug, Arbitrary)]
@@ -23,7 +25,12 @@ enum Op {
     Insert(u8, Span),
     /// The deadline has passed, as when a writer was held up.
     InsertLate(u8, u8),
+    /// An entry that never expires takes the place of what was there.
+    InsertImmortal(u8),
+    /// The entry leaves; its slot goes into limbo.
     Remove(u8),
+    /// A slot in limbo becomes vacant.
+    Vacate(u8),
     Advance(Span),
     /// To just before, or at, the next tick at which something may be due.
     AdvanceToNext(bool),
@@ -74,18 +81,32 @@ impl Input {
     }
 }
 
-/// Deadlines by id; what is not filed has none that the wheel may ask for.
-struct Times([Option<u64>; IDS as usize]);
+/// What is in each slot.
+struct Slots([Slot; IDS as usize]);
 
-impl Deadlines for Times {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Vacant,
+    Live(u64),
+    InLimbo(u64),
+}
+
+impl Deadlines for Slots {
     fn deadline(&self, id: u32) -> u64 {
-        self.0[id as usize].expect("only the deadlines of filed entries are asked for")
+        match self.0[id as usize] {
+            Slot::Vacant => NEVER,
+            Slot::Live(deadline) | Slot::InLimbo(deadline) => deadline,
+        }
+    }
+
+    fn is_live(&self, id: u32) -> bool {
+        matches!(self.0[id as usize], Slot::Live(_))
     }
 }
 
 struct Subject {
     wheel: Wheel,
-    times: Times,
+    slots: Slots,
     ids: u32,
     now: u64,
     /// The latest time of any poll: a deadline before it counts as this.
@@ -102,7 +123,7 @@ impl Subject {
         wheel.reserve(1);
         Self {
             wheel,
-            times: Times([None; IDS as usize]),
+            slots: Slots([Slot::Vacant; IDS as usize]),
             ids: 1,
             now: 0,
             polled: 0,
@@ -116,7 +137,14 @@ impl Subject {
         match op {
             Op::Insert(id, after) => self.insert(id, self.now + after.get()),
             Op::InsertLate(id, before) => self.insert(id, self.now.saturating_sub(before.into())),
+            Op::InsertImmortal(id) => self.insert(id, NEVER),
             Op::Remove(id) => self.remove(u32::from(id) % self.ids),
+            Op::Vacate(id) => {
+                let slot = &mut self.slots.0[(u32::from(id) % self.ids) as usize];
+                if let Slot::InLimbo(_) = slot {
+                    *slot = Slot::Vacant;
+                }
+            }
             Op::Advance(by) => self.now = (self.now + by.get()).min(END),
             Op::AdvanceToNext(there) => {
                 let next = self.wheel.next_due();
@@ -138,20 +166,26 @@ impl Subject {
         }
     }
 
+    /// As a shard does: an entry goes to a slot whose last one is in limbo, or to a vacant one.
     fn insert(&mut self, id: u8, deadline: u64) {
         let id = u32::from(id) % self.ids;
         self.remove(id);
-        let deadline = deadline.min(END);
-        self.times.0[id as usize] = Some(deadline);
-        self.wheel.insert(id, deadline);
-        self.filed.insert(id, deadline);
+        let deadline = deadline.min(if deadline == NEVER { NEVER } else { END });
+        let before = self.slots.deadline(id);
+        self.slots.0[id as usize] = Slot::Live(deadline);
+        self.wheel.file(id, deadline, before);
+        if deadline != NEVER {
+            self.filed.insert(id, deadline);
+        }
         self.inserted += 1;
     }
 
     fn remove(&mut self, id: u32) {
-        self.wheel.remove(id);
         self.filed.remove(&id);
-        self.times.0[id as usize] = None;
+        let slot = &mut self.slots.0[id as usize];
+        if let Slot::Live(deadline) = *slot {
+            *slot = Slot::InLimbo(deadline);
+        }
     }
 
     fn poll_all(&mut self) {
@@ -161,12 +195,12 @@ impl Subject {
     fn poll(&mut self, now: u64, work: u32) -> bool {
         self.polled = self.polled.max(now);
         let mut left = work;
-        let found = self.wheel.poll(now, &mut left, &self.times);
+        let found = self.wheel.poll(now, &mut left, &self.slots);
         self.steps += u64::from(work - left);
         if let Some(id) = found {
             let deadline = self.filed.remove(&id).expect("only filed entries are due");
             assert!(deadline <= now, "due at {deadline}, returned at {now}");
-            self.times.0[id as usize] = None;
+            self.slots.0[id as usize] = Slot::InLimbo(deadline);
         } else if left > 0 {
             assert!(self.wheel.next_due() > now, "a purge would never end");
             let missed = self.due().find(|&due| due <= now);
@@ -180,11 +214,9 @@ impl Subject {
     }
 
     fn check(&self) {
-        self.wheel.validate(&self.times);
+        self.wheel.validate(0..self.ids, &self.slots);
         let earliest = self.due().min().unwrap_or(IDLE);
         assert!(self.wheel.next_due() <= earliest, "next_due is too late");
         assert!(self.steps <= self.inserted * STEPS, "entries go in circles");
-        let expected = (0..IDS).filter(|&id| self.times.0[id as usize].is_some());
-        assert_eq!(sorted(self.filed.keys().copied()), sorted(expected));
     }
 }

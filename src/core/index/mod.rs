@@ -99,6 +99,11 @@ impl Index {
         }
     }
 
+    /// Buckets to a range.
+    pub(crate) fn range(&self) -> usize {
+        self.range
+    }
+
     #[inline(always)]
     fn home(&self, fragment: Fragment) -> usize {
         ((u64::from(fragment.0) * self.buckets.len() as u64) >> Fragment::BITS) as usize

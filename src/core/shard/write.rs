@@ -249,10 +249,15 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let Inner {
             limbo, slab, wheel, ..
         } = &mut *self.inner;
-        // The next entry goes there.
-        if let Some(next) = limbo.next_ready() {
-            slab.slot(next).prefetch();
+        let mut ready = limbo.ready(|id| slab.node(id));
+        if let Some(next) = ready.next() {
+            // The next entry goes there, and what is there is dropped; the one after that goes to the slot behind it.
+            slab.slot(next).prefetch_drop();
+            if let Some(next) = ready.next() {
+                slab.slot(next).prefetch();
+            }
         }
+        drop(ready);
         let due = wheel.next_due();
         if due != self.shard.due() {
             // Relaxed: a hint.
@@ -321,7 +326,6 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Moves the entry into a slot that `allocate` has just returned.
     #[inline(always)]
     fn fill(&mut self, id: u32, entry: &mut Option<Entry<K, V>>) {
-        let entry = entry.take().expect("an entry is put once");
         // SAFETY: `allocate` returns vacant slots, and we hold the lock.
         unsafe { self.inner.slab.slot(id).fill(entry) };
     }
