@@ -45,13 +45,13 @@ mod imp {
         const INVARIANT: u32 = 1 << 8;
         static STEADY: OnceLock<bool> = OnceLock::new();
         *STEADY.get_or_init(|| {
-            // SAFETY: every x86-64 processor has the instruction; it only reads.
             #[allow(
                 unused_unsafe,
                 reason = "safe in newer versions of the standard library"
             )]
-            let (highest, power) = unsafe { (__cpuid(1 << 31).eax, __cpuid(POWER_MANAGEMENT).edx) };
-            highest >= POWER_MANAGEMENT && power & INVARIANT != 0
+            // SAFETY: every x86-64 processor has the instruction; it only reads.
+            let cpuid = |leaf| unsafe { __cpuid(leaf) };
+            cpuid(1 << 31).eax >= POWER_MANAGEMENT && cpuid(POWER_MANAGEMENT).edx & INVARIANT != 0
         })
     }
 }
