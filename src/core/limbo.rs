@@ -110,8 +110,11 @@ impl<T> Limbo<T> {
         if let Some(ticket) = self.ticket {
             let grace = domain.poll(ticket);
             if grace != Grace::Passed {
-                // A quarter of a batch later is soon enough to look again.
-                self.look_at = self.filling + self.batch.div_ceil(4);
+                // A quarter of a batch later is soon enough to look again, unless a table waits.
+                self.look_at = match self.waiting_tables.is_empty() {
+                    true => self.filling + self.batch.div_ceil(4),
+                    false => 0,
+                };
                 return (freed, (grace == Grace::Idle).then_some(ticket));
             }
             self.ready += std::mem::take(&mut self.waiting);
