@@ -11,9 +11,12 @@
 //! | `time` | [`Clock`], [`ManualClock`], [`Ttl`] |
 //! | `core` | everything concurrent, and all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
 //! | `cache` | [`Cache`], the safe front |
+//! | `backend` | [`CacheBackend`], the contract of stores over string keys |
 //!
 //! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
 
+#[cfg(all(feature = "backend", not(nori_loom)))]
+mod backend;
 #[cfg(not(nori_loom))]
 mod cache;
 mod core;
@@ -29,6 +32,9 @@ pub use crate::{
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };
+
+#[cfg(all(feature = "backend", not(nori_loom)))]
+pub use crate::backend::{BackendFuture, CacheBackend, Flights, Value};
 
 /// Longer texts.
 #[cfg(doc)]

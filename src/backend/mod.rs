@@ -1,0 +1,21 @@
+//! Backends: one contract over string keys, whatever the store.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `future` | [`BackendFuture`]: ready, or boxed |
+//! | `check`, `codec` | what JSON can say; values as JSON, both ways |
+//! | `value` | [`Value`]: typed, encoded or an integer |
+//! | `flights` | [`Flights`]: the loads and updates under way on a backend |
+//! | `contract` | [`CacheBackend`]: what a store implements |
+
+mod check;
+mod codec;
+mod contract;
+mod flights;
+mod future;
+mod value;
+
+pub use contract::CacheBackend;
+pub use flights::Flights;
+pub use future::BackendFuture;
+pub use value::Value;
