@@ -34,7 +34,10 @@ pub use crate::{
 };
 
 #[cfg(all(feature = "backend", not(nori_loom)))]
-pub use crate::backend::{BackendFuture, CacheBackend, Flights, Value};
+pub use crate::backend::{
+    BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Flights, MemoryCacheBackend,
+    MemoryCacheBackendBuilder, Value,
+};
 
 /// Longer texts.
 #[cfg(doc)]

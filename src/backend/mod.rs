@@ -7,15 +7,21 @@
 //! | `value` | [`Value`]: typed, encoded or an integer |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend |
 //! | `contract` | [`CacheBackend`]: what a store implements |
+//! | `ext` | [`CacheBackendExt`]: what callers use |
+//! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
 
 mod check;
 mod codec;
 mod contract;
+mod ext;
 mod flights;
 mod future;
+mod memory;
 mod value;
 
 pub use contract::CacheBackend;
+pub use ext::{CacheBackendExt, Cacheable};
 pub use flights::Flights;
 pub use future::BackendFuture;
+pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 pub use value::Value;

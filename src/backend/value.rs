@@ -63,7 +63,7 @@ impl Value {
     /// more than 127 levels; and whatever the type's own `Serialize` fails with.
     pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, Error> {
         let any: &dyn Any = &value;
-        if let Some(integer) = integer(any) {
+        if let Some(integer) = to_integer(any) {
             return Ok(Self::integer(integer));
         }
         if let Some(text) = any.downcast_ref::<&'static str>() {
@@ -92,9 +92,19 @@ impl Value {
     /// [`Error::is_decoding`] if it cannot be read as a `T`.
     #[inline]
     pub fn to<T: DeserializeOwned + Clone + 'static>(&self) -> Result<T, Error> {
-        match self.downcast_ref::<T>() {
-            Some(value) => Ok(value.clone()),
+        match self.quick() {
+            Some(value) => Ok(value),
             None => self.convert(),
+        }
+    }
+
+    /// The value as `T`, if that takes no JSON.
+    #[inline]
+    pub(super) fn quick<T: Clone + 'static>(&self) -> Option<T> {
+        match &self.0 {
+            Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
+            Form::Integer(integer) => from_integer(*integer),
+            Form::Encoded(_) => None,
         }
     }
 
@@ -179,6 +189,15 @@ impl Value {
         }
     }
 
+    /// The integer, if it is stored as one.
+    #[inline]
+    pub(super) fn bare_integer(&self) -> Option<i64> {
+        match self.0 {
+            Form::Integer(integer) => Some(integer),
+            _ => None,
+        }
+    }
+
     #[cold]
     fn convert<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
         match &self.0 {
@@ -189,22 +208,30 @@ impl Value {
     }
 }
 
-/// The integer that a value of one of the integer types is, if it fits.
-fn integer(any: &dyn Any) -> Option<i64> {
-    fn as_i64<T: Copy + TryInto<i64> + 'static>(any: &dyn Any) -> Option<i64> {
-        any.downcast_ref::<T>().and_then(|&n| n.try_into().ok())
-    }
-    as_i64::<i64>(any)
-        .or_else(|| as_i64::<u64>(any))
-        .or_else(|| as_i64::<i32>(any))
-        .or_else(|| as_i64::<u32>(any))
-        .or_else(|| as_i64::<i16>(any))
-        .or_else(|| as_i64::<u16>(any))
-        .or_else(|| as_i64::<i8>(any))
-        .or_else(|| as_i64::<u8>(any))
-        .or_else(|| as_i64::<isize>(any))
-        .or_else(|| as_i64::<usize>(any))
+macro_rules! integer_types {
+    ($($type:ty),*) => {
+        /// The integer that a value of one of the integer types is, if it fits.
+        fn to_integer(any: &dyn Any) -> Option<i64> {
+            $(if let Some(&integer) = any.downcast_ref::<$type>() {
+                return integer.try_into().ok();
+            })*
+            None
+        }
+
+        /// The integer as a `T`, if that is one of the integer types, and it fits.
+        #[inline]
+        fn from_integer<T: 'static>(integer: i64) -> Option<T> {
+            let mut slot: Option<T> = None;
+            let any: &mut dyn Any = &mut slot;
+            $(if let Some(slot) = any.downcast_mut::<Option<$type>>() {
+                *slot = integer.try_into().ok();
+            })*
+            slot
+        }
+    };
 }
+
+integer_types!(i64, u64, i32, u32, i16, u16, i8, u8, isize, usize);
 
 impl fmt::Debug for Value {
     /// Says which form it has, not what is in it: values may be secrets.
