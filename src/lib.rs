@@ -45,6 +45,9 @@ pub use crate::backend::{
     MemoryCacheBackendBuilder, Value,
 };
 
+#[cfg(all(feature = "conformance", not(nori_loom)))]
+pub use crate::backend::conformance;
+
 #[cfg(all(feature = "global", not(nori_loom)))]
 pub use crate::{
     config::{BackendKind, Config},

@@ -9,9 +9,12 @@
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `ext` | [`CacheBackendExt`]: what callers use |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
+//! | `conformance` | the contract as a test suite |
 
 mod check;
 mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod contract;
 mod ext;
 mod flights;
