@@ -59,6 +59,7 @@ pub(super) async fn round_trips<H: Harness>(it: Context<'_, H>) -> Outcome {
         "ünïcödé ✓ \u{10FFFF} \0 \n \" \\ \u{2028}".to_owned(),
     )
     .await?;
+    same(backend, "\0 around \n\0".to_owned()).await?;
     same(backend, "123".to_owned()).await?;
     same(backend, "null".to_owned()).await?;
     same(backend, "{not json".to_owned()).await?;
