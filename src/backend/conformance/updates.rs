@@ -364,7 +364,12 @@ pub(super) async fn mixed<H: Harness>(it: Context<'_, H>) -> Outcome {
             while done < EACH {
                 // Some set a time, which replaces a counter as a whole.
                 let ttl = (task == 0).then_some(Ttl::After(HOUR));
-                match backend.atomic_update("n", ttl, next).await {
+                let add = |n: Option<i64>| async move {
+                    // Long enough for an increment to come between.
+                    step_aside().await;
+                    next(n).await
+                };
+                match backend.atomic_update("n", ttl, add).await {
                     Ok(_) => done += 1,
                     Err(error) if error.is_contention() => (),
                     Err(error) => return Err(error),
