@@ -11,14 +11,23 @@
 //! | `time` | [`Clock`], [`ManualClock`], [`Ttl`] |
 //! | `core` | everything concurrent, and all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
 //! | `cache` | [`Cache`], the safe front |
+//! | `backend` | [`CacheBackend`], the contract of stores over string keys |
+//! | `config` | [`Config`]: from the environment to a backend |
+//! | `global` | [`get_backend`], [`cache_get`] and so on: the backend of the process |
 //!
 //! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
 
+#[cfg(all(feature = "backend", not(nori_loom)))]
+mod backend;
 #[cfg(not(nori_loom))]
 mod cache;
+#[cfg(all(feature = "global", not(nori_loom)))]
+mod config;
 mod core;
 #[cfg(not(nori_loom))]
 mod error;
+#[cfg(all(feature = "global", not(nori_loom)))]
+mod global;
 mod sync;
 #[cfg(not(nori_loom))]
 mod time;
@@ -30,11 +39,33 @@ pub use crate::{
     time::{Clock, ManualClock, Ttl},
 };
 
+#[cfg(all(feature = "backend", not(nori_loom)))]
+pub use crate::backend::{
+    BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Flights, MemoryCacheBackend,
+    MemoryCacheBackendBuilder, Value,
+};
+
+#[cfg(all(feature = "conformance", not(nori_loom)))]
+pub use crate::backend::conformance;
+
+#[cfg(all(feature = "global", not(nori_loom)))]
+pub use crate::{
+    config::{BackendKind, Config},
+    global::{
+        cache_atomic_update, cache_delete, cache_delete_many, cache_flush, cache_get,
+        cache_get_many, cache_get_or_load, cache_get_shared, cache_incr, cache_incr_by, cache_set,
+        cache_set_default, cache_set_many, cache_try_atomic_update, cache_ttl, get_backend,
+        reset_backend, set_backend,
+    },
+};
+
 /// Longer texts.
 #[cfg(doc)]
 pub mod docs {
     #[doc = include_str!("../docs/design.md")]
     pub mod design {}
+    #[doc = include_str!("../docs/guide.md")]
+    pub mod guide {}
     #[doc = include_str!("../docs/orderings.md")]
     pub mod orderings {}
     #[doc = include_str!("../docs/benchmarks.md")]

@@ -1,0 +1,429 @@
+//! [`CacheBackendExt`]: what callers use.
+
+use super::flights::{Joined, Scope};
+use super::{CacheBackend, Value};
+use crate::error::Error;
+use crate::time::Ttl;
+use serde_core::{Serialize, de::DeserializeOwned};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often an update is tried before it gives up. Those of one process take turns, so only other processes and plain writes
+/// can come between.
+const ATTEMPTS: u32 = 256;
+
+/// What can be both stored and read back: any serde type that owns its data and can be cloned. `Arc<T>` is one too.
+pub trait Cacheable: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Cacheable for T {}
+
+/// Typed calls for every [`CacheBackend`], `dyn CacheBackend` too.
+///
+/// # Errors
+/// All fail with an [`Error`] that names the operation and the key: when the store cannot be reached in time, refuses, or has
+/// been closed; reads also when what is stored is not a `T` ([`Error::is_decoding`]), writes when the value cannot be said in
+/// JSON ([`Error::is_encoding`]), which leaves what was stored before.
+///
+/// # Cancel safety
+/// A write whose future is dropped has taken place or not, as a whole for each key. Nothing else is lost: a dropped
+/// [`get_or_load`](Self::get_or_load) hands over to another caller, a dropped update gives up its turn and changes nothing
+/// unless it was already on its way to the store.
+///
+/// ```
+/// use nori_cache::{CacheBackend, CacheBackendExt, MemoryCacheBackend, Ttl};
+/// use std::{sync::Arc, time::Duration};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(10_000));
+/// backend.set("user:42", vec!["ana".to_owned()], Duration::from_secs(60)).await?;
+/// let names: Option<Vec<String>> = backend.get("user:42").await?;
+/// assert_eq!(names.unwrap(), ["ana"]);
+/// assert!(backend.delete("user:42").await?);
+///
+/// let answer = backend
+///     .get_or_load("answer", Ttl::Never, || async { "42".parse::<u64>() })
+///     .await?;
+/// assert_eq!(answer, 42);
+/// # Ok(())
+/// # }
+/// ```
+pub trait CacheBackendExt: CacheBackend {
+    /// The value under `key`, or `None` when it is missing or expired. A hit counts as a use.
+    ///
+    /// A value that is in memory as a `T` is cloned; anything else is converted by way of JSON.
+    fn get<T>(&self, key: &str) -> impl Future<Output = Result<Option<T>, Error>> + Send
+    where
+        T: DeserializeOwned + Clone + Send + 'static,
+    {
+        async move {
+            let mut found = None;
+            let mut other = None;
+            let mut read = |value: &Value| match value.quick() {
+                Some(value) => found = Some(value),
+                None => other = Some(value.clone()),
+            };
+            if !self.read_now(key, &mut read) {
+                other = self.get_value(key).await?;
+            }
+            match other {
+                None => Ok(found),
+                Some(other) => other
+                    .to()
+                    .map(Some)
+                    .map_err(|error| error.during("get", Some(key))),
+            }
+        }
+    }
+
+    /// As [`get`](Self::get), but shares the value with the store where it is in memory as a `T`, whatever its size.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// backend.set("page", "<html>".repeat(1_000), Ttl::Never).await?;
+    /// let page = backend.get_shared::<String>("page").await?.unwrap();
+    /// assert_eq!(page.len(), 6_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn get_shared<T>(&self, key: &str) -> impl Future<Output = Result<Option<Arc<T>>, Error>> + Send
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        async move {
+            match self.get_value(key).await? {
+                None => Ok(None),
+                Some(value) => value
+                    .to_shared()
+                    .map(Some)
+                    .map_err(|error| error.during("get", Some(key))),
+            }
+        }
+    }
+
+    /// Stores a value in the place of what was there. A zero time to live stores nothing and removes what was there.
+    fn set<T>(
+        &self,
+        key: &str,
+        value: T,
+        ttl: impl Into<Ttl> + Send,
+    ) -> impl Future<Output = Result<(), Error>> + Send
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        async move {
+            let value = Value::new(value).map_err(|error| error.during("set", Some(key)))?;
+            self.flights().overtake(Scope::Key(key)).await;
+            self.set_value(key, value, ttl.into()).await
+        }
+    }
+
+    /// As [`set`](Self::set), with the backend's [`default_ttl`](CacheBackend::default_ttl): 300 s, unless configured.
+    fn set_default<T>(&self, key: &str, value: T) -> impl Future<Output = Result<(), Error>> + Send
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        self.set(key, value, self.default_ttl())
+    }
+
+    /// Removes a key, and says whether something live was there.
+    fn delete(&self, key: &str) -> impl Future<Output = Result<bool, Error>> + Send {
+        async move {
+            self.flights().overtake(Scope::Key(key)).await;
+            self.delete_value(key).await
+        }
+    }
+
+    /// Removes all entries of this cache, and nothing that is not its own.
+    fn flush(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        async move {
+            self.flights().overtake(Scope::All).await;
+            self.flush_values().await
+        }
+    }
+
+    /// Adds to the integer under `key`, or starts it at `by`; returns the sum. The time to live counts only for a counter that is
+    /// born, and stays what it is at later increments.
+    ///
+    /// # Errors
+    /// [`Error::is_wrong_type`] if what is stored is not an integer, [`Error::is_overflow`] if the sum does not fit into 64
+    /// bits. Both leave the value as it was.
+    fn incr(
+        &self,
+        key: &str,
+        by: i64,
+        ttl: impl Into<Ttl>,
+    ) -> impl Future<Output = Result<i64, Error>> + Send {
+        let ttl = ttl.into();
+        async move {
+            match self.incr_now(key, by, ttl) {
+                Some(sum) => Ok(sum),
+                None => self.incr_value(key, by, ttl).await,
+            }
+        }
+    }
+
+    /// The values under `keys`, in their order: one round trip where the store has a call for it.
+    fn get_many<T>(
+        &self,
+        keys: &[&str],
+    ) -> impl Future<Output = Result<Vec<Option<T>>, Error>> + Send
+    where
+        T: DeserializeOwned + Clone + Send + 'static,
+    {
+        async move {
+            let values = self.get_values(keys).await?;
+            let typed = values.into_iter().zip(keys).map(|(value, key)| {
+                let typed = value.as_ref().map(Value::to).transpose();
+                typed.map_err(|error| error.during("get_many", Some(key)))
+            });
+            typed.collect()
+        }
+    }
+
+    /// Stores many values with one time to live. Not atomic: on an error some may have been stored, but not if the error is that
+    /// a value cannot be said in JSON.
+    fn set_many<'a, T>(
+        &'a self,
+        entries: impl IntoIterator<Item = (&'a str, T)> + Send,
+        ttl: impl Into<Ttl> + Send,
+    ) -> impl Future<Output = Result<(), Error>> + Send
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        let entries: Result<Vec<(&str, Value)>, Error> = entries
+            .into_iter()
+            .map(|(key, value)| match Value::new(value) {
+                Ok(value) => Ok((key, value)),
+                Err(error) => Err(error.during("set_many", Some(key))),
+            })
+            .collect();
+        let ttl = ttl.into();
+        async move {
+            let entries = entries?;
+            let keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
+            self.flights().overtake(Scope::Keys(&keys)).await;
+            self.set_values(entries, ttl).await
+        }
+    }
+
+    /// Removes many keys, and says how many live entries that were.
+    fn delete_many(&self, keys: &[&str]) -> impl Future<Output = Result<u64, Error>> + Send {
+        async move {
+            self.flights().overtake(Scope::Keys(keys)).await;
+            self.delete_values(keys).await
+        }
+    }
+
+    /// How long the entry under `key` has still to live, in whole milliseconds; `None` if there is none. Does not count as a
+    /// use.
+    fn ttl(&self, key: &str) -> impl Future<Output = Result<Option<Ttl>, Error>> + Send {
+        async move { self.value_ttl(key).await }
+    }
+
+    /// Reads, modifies and writes one key: `f` gets the value, if there is one, and its future returns the new one, which is
+    /// stored and returned.
+    ///
+    /// Optimistic: nothing is locked while `f` runs, and it runs again if the key has changed meanwhile. Callers in one
+    /// process take turns for each key, in the order they came. A `ttl` of `None` keeps what the entry has left to live;
+    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). `f` may be a plain closure that returns
+    /// [`std::future::ready`]. It may use the cache; to update its own key in it makes it run again, in vain.
+    ///
+    /// # Errors
+    /// [`Error::is_contention`] if others changed the key at every one of 256 attempts.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
+    /// use std::future::ready;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// for name in ["ana", "bo"] {
+    ///     backend
+    ///         .atomic_update("names", None, |names: Option<Vec<String>>| {
+    ///             let mut names = names.unwrap_or_default();
+    ///             names.push(name.to_owned());
+    ///             ready(names)
+    ///         })
+    ///         .await?;
+    /// }
+    /// assert_eq!(backend.get::<Vec<String>>("names").await?.unwrap(), ["ana", "bo"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn atomic_update<T, F, Fut>(
+        &self,
+        key: &str,
+        ttl: Option<Ttl>,
+        mut f: F,
+    ) -> impl Future<Output = Result<T, Error>> + Send
+    where
+        T: Cacheable,
+        F: FnMut(Option<T>) -> Fut + Send,
+        Fut: Future<Output = T> + Send,
+    {
+        self.try_atomic_update(key, ttl, move |value| {
+            let next = f(value);
+            async move { Ok(next.await) }
+        })
+    }
+
+    /// As [`atomic_update`](Self::atomic_update), for an `f` that can fail: then the value stays as it was, and the error is
+    /// returned as it is.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+    ///
+    /// #[derive(Debug)]
+    /// enum Failed { SoldOut, Cache(nori_cache::Error) }
+    /// impl From<nori_cache::Error> for Failed {
+    ///     fn from(error: nori_cache::Error) -> Self { Self::Cache(error) }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// backend.set("stock", 1_u32, Ttl::Never).await?;
+    /// let buy = |stock: Option<u32>| async move {
+    ///     stock.unwrap_or(0).checked_sub(1).ok_or(Failed::SoldOut)
+    /// };
+    /// assert!(matches!(backend.try_atomic_update("stock", None, buy).await, Ok(0)));
+    /// assert!(matches!(backend.try_atomic_update("stock", None, buy).await, Err(Failed::SoldOut)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn try_atomic_update<T, E, F, Fut>(
+        &self,
+        key: &str,
+        ttl: Option<Ttl>,
+        mut f: F,
+    ) -> impl Future<Output = Result<T, E>> + Send
+    where
+        T: Cacheable,
+        E: From<Error> + Send,
+        F: FnMut(Option<T>) -> Fut + Send,
+        Fut: Future<Output = Result<T, E>> + Send,
+    {
+        async move {
+            let named = |error: Error| error.during("atomic_update", Some(key));
+            let flights = self.flights();
+            let _turn = match flights.is_inside(key) {
+                true => None,
+                false => Some(flights.turn(key).await),
+            };
+            for _ in 0..ATTEMPTS {
+                let current = self.get_value(key).await.map_err(named)?;
+                let typed = current.as_ref().map(Value::to).transpose();
+                let typed = typed.map_err(named)?;
+                let next = flights.inside(key, async { f(typed).await }).await?;
+                let value = Value::new(next.clone()).map_err(named)?;
+                let ttl = match (ttl, &current) {
+                    (None, None) => Some(self.default_ttl()),
+                    _ => ttl,
+                };
+                // To remove is to overtake the loads of the key, too.
+                if ttl == Some(Ttl::After(Duration::ZERO)) {
+                    flights.overtake(Scope::Key(key)).await;
+                }
+                let stored = self.compare_and_set(key, current.as_ref(), value, ttl);
+                if stored.await.map_err(named)? {
+                    return Ok(next);
+                }
+            }
+            let cause = format!("the value changed during each of {ATTEMPTS} attempts");
+            Err(named(Error::contention(cause)).into())
+        }
+    }
+
+    /// The value under `key`; if there is none, `f` loads it and it is stored, unless the key is written meanwhile.
+    ///
+    /// However many ask for the key at a time, one of them loads, in its own task, and all get what it got. If that one is
+    /// dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was
+    /// written, or nothing: then the load's result is only returned, and calls that come later load afresh.
+    ///
+    /// # Errors
+    /// [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
+    /// stored.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+    /// use std::io;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// let load = || async { Err::<String, _>(io::Error::other("no such row")) };
+    /// let error = backend.get_or_load("row", Ttl::Never, load).await.unwrap_err();
+    /// assert_eq!(error.to_string(), r#"get_or_load "row": the loader failed: no such row"#);
+    /// assert!(error.cause::<io::Error>().is_some());
+    ///
+    /// let load = || async { Ok::<_, io::Error>("found".to_owned()) };
+    /// assert_eq!(backend.get_or_load("row", Ttl::Never, load).await?, "found");
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn get_or_load<T, E, F, Fut>(
+        &self,
+        key: &str,
+        ttl: impl Into<Ttl> + Send,
+        f: F,
+    ) -> impl Future<Output = Result<T, Error>> + Send
+    where
+        T: Cacheable,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T, E>> + Send,
+    {
+        async move {
+            let named = |error: Error| error.during("get_or_load", Some(key));
+            let flights = self.flights();
+            // Run inside, so that a load of the same key in `f` does not wait for this one.
+            let load = async {
+                let loaded = flights.inside(key, async { f().await }).await;
+                loaded
+                    .map_err(Error::load)
+                    .and_then(Value::new)
+                    .map_err(named)
+            };
+            if let Some(value) = self.get(key).await.map_err(named)? {
+                return Ok(value);
+            }
+            if flights.is_inside(key) {
+                return load.await?.to().map_err(named);
+            }
+            loop {
+                let leader = match flights.join(key) {
+                    Joined::Leads(leader) => leader,
+                    Joined::Waits(waits) => match waits.answer().await {
+                        Some(answer) => return answer?.to().map_err(named),
+                        None => continue,
+                    },
+                };
+                // The load of another may have ended between our look and our lead.
+                let answer = match self.get_value(key).await {
+                    Ok(Some(value)) => Ok(value),
+                    Err(error) => Err(named(error)),
+                    Ok(None) => match load.await {
+                        Ok(value) if leader.may_store() => {
+                            let stored =
+                                self.compare_and_set(key, None, value.clone(), Some(ttl.into()));
+                            // False if someone else has stored a value: then that stays.
+                            stored.await.map(|_| value).map_err(named)
+                        }
+                        other => other,
+                    },
+                };
+                leader.end(answer.clone());
+                return answer?.to().map_err(named);
+            }
+        }
+    }
+}
+
+impl<B: CacheBackend + ?Sized> CacheBackendExt for B {}

@@ -1,0 +1,79 @@
+//! Settings of the backend in memory.
+
+use super::MemoryCacheBackend;
+use crate::backend::Flights;
+use crate::backend::contract::DEFAULT_TTL;
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::sync::AtomicBool;
+use crate::time::{Clock, Ttl};
+use std::time::Duration;
+
+/// Settings of a [`MemoryCacheBackend`]; made by [`MemoryCacheBackend::builder`].
+///
+/// ```
+/// use nori_cache::MemoryCacheBackend;
+/// use std::time::Duration;
+///
+/// let backend = MemoryCacheBackend::builder()
+///     .max_keys(50_000)
+///     .default_ttl(Duration::from_secs(60))
+///     .build()?;
+/// assert!(backend.is_empty());
+/// # Ok::<(), nori_cache::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct MemoryCacheBackendBuilder {
+    max_keys: usize,
+    default_ttl: Ttl,
+    clock: Clock,
+}
+
+impl MemoryCacheBackendBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            max_keys: 10_000,
+            default_ttl: DEFAULT_TTL,
+            clock: Clock::system(),
+        }
+    }
+
+    /// How many keys the backend holds at most; 10,000 by default. At least 1. The least recently used one makes room.
+    pub fn max_keys(mut self, max_keys: usize) -> Self {
+        self.max_keys = max_keys;
+        self
+    }
+
+    /// The time to live of entries that are stored without one; 300 s by default. Not zero.
+    pub fn default_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.default_ttl = ttl.into();
+        self
+    }
+
+    /// The clock for times to live; the system's by default, a [`ManualClock`](crate::ManualClock) in tests.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Builds the backend.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_config`] if `max_keys` or `default_ttl` has a value that is not allowed.
+    pub fn build(self) -> Result<MemoryCacheBackend, Error> {
+        if self.default_ttl == Ttl::After(Duration::ZERO) {
+            let allowed = "longer than zero, or Ttl::Never";
+            return Err(Error::invalid_config("default_ttl", "zero", allowed));
+        }
+        Ok(MemoryCacheBackend {
+            cache: Cache::builder()
+                .max_keys(self.max_keys)
+                .clock(self.clock)
+                .build()?,
+            default_ttl: self.default_ttl,
+            closed: AtomicBool::new(false),
+            flights: Flights::default(),
+        })
+    }
+}

@@ -1,0 +1,375 @@
+//! [`MemoryCacheBackend`]: the contract over [`Cache`].
+//!
+//! Nothing here waits: every call has done its work when it returns, and its future is ready.
+
+mod builder;
+mod counter;
+
+pub use builder::MemoryCacheBackendBuilder;
+
+use super::{BackendFuture, CacheBackend, Flights, Value};
+use crate::cache::{Cache, Stats, Update};
+use crate::error::Error;
+use crate::sync::{AtomicBool, Ordering, thread};
+use crate::time::Ttl;
+use counter::{Added, Counter, in_band};
+use std::fmt;
+
+/// A backend in this process's memory: a [`Cache`] with string keys.
+///
+/// Values keep their type: a hit for the same type is a clone, and allocates nothing that the clone does not. Asked for as
+/// another type they convert as if they had been stored as JSON. Counters are added to in place.
+///
+/// ```
+/// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let backend = MemoryCacheBackend::new(10_000);
+/// backend.set("pair", (1, "one".to_owned()), Ttl::Never).await?;
+/// assert_eq!(backend.get::<(i32, String)>("pair").await?, Some((1, "one".to_owned())));
+/// assert_eq!(backend.get::<serde_json::Value>("pair").await?.unwrap()[1], "one");
+/// # Ok(())
+/// # }
+/// ```
+pub struct MemoryCacheBackend {
+    cache: Cache<Box<str>, Stored>,
+    default_ttl: Ttl,
+    closed: AtomicBool,
+    flights: Flights,
+}
+
+/// What is stored under a key.
+#[derive(Clone)]
+enum Stored {
+    Value(Value),
+    Counter(Counter),
+}
+
+impl Stored {
+    fn integer(integer: i64) -> Self {
+        match Counter::new(integer) {
+            Some(counter) => Self::Counter(counter),
+            None => Self::Value(Value::integer(integer)),
+        }
+    }
+
+    /// Shows the value, unless it is a dead counter's.
+    #[inline]
+    fn show<R>(&self, read: impl FnOnce(&Value) -> R) -> Option<R> {
+        match self {
+            Self::Value(value) => Some(read(value)),
+            Self::Counter(counter) => counter.get().map(|integer| read(&Value::integer(integer))),
+        }
+    }
+}
+
+impl MemoryCacheBackend {
+    /// A backend for at most `max_keys` keys.
+    ///
+    /// # Panics
+    /// If `max_keys` is 0, or more than a [`Cache`] can hold. [`builder`](Self::builder) returns an error instead.
+    pub fn new(max_keys: usize) -> Self {
+        match Self::builder().max_keys(max_keys).build() {
+            Ok(backend) => backend,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Settings for a new backend: 10,000 keys, 300 s for entries without a time to live of their own.
+    pub fn builder() -> MemoryCacheBackendBuilder {
+        MemoryCacheBackendBuilder::new()
+    }
+
+    /// How many keys are stored, expired ones that no write has taken out yet included.
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    pub fn is_empty(&self) -> bool {
+        self.cache.is_empty()
+    }
+
+    /// What the backend has done so far.
+    pub fn stats(&self) -> Stats {
+        self.cache.stats()
+    }
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        // Relaxed: a call beside `close` may come before it.
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Does a call's work, unless the backend has been closed.
+    #[inline]
+    fn call<'a, T>(
+        &self,
+        operation: &'static str,
+        key: Option<&str>,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> BackendFuture<'a, T> {
+        let answer = match self.is_closed() {
+            true => Err(Error::closed()),
+            false => work(),
+        };
+        match answer {
+            Ok(answer) => BackendFuture::ready(Ok(answer)),
+            Err(error) => BackendFuture::ready(Err(error.during(operation, key))),
+        }
+    }
+
+    /// Shows the live value under a key.
+    #[inline]
+    fn read<R>(&self, key: &str, mut read: impl FnMut(&Value) -> R) -> Option<R> {
+        loop {
+            match self.cache.get_with(key, |stored| stored.show(&mut read)) {
+                Some(Some(answer)) => return Some(answer),
+                None => return None,
+                // Dead: what replaces it is on its way.
+                Some(None) => thread::yield_now(),
+            }
+        }
+    }
+
+    /// Adds to a live counter's cell, if there is one.
+    #[inline]
+    fn add_in_place(&self, key: &str, by: i64) -> Option<Added> {
+        let added = self.cache.get_with(key, |stored| match stored {
+            Stored::Counter(counter) => counter.add(by),
+            Stored::Value(_) => Added::TooLarge,
+        });
+        match added {
+            Some(Added::Sum(sum)) if !in_band(sum) => self.move_out(key),
+            _ => (),
+        }
+        added
+    }
+
+    fn add(&self, key: &str, by: i64, ttl: Ttl) -> Result<i64, Error> {
+        loop {
+            match self.add_in_place(key, by) {
+                Some(Added::Sum(sum)) => return Ok(sum),
+                // What replaces it is on its way.
+                Some(Added::Dead) => thread::yield_now(),
+                Some(Added::TooLarge) | None => {
+                    if let Some(sum) = self.add_slow(key, by, ttl) {
+                        return sum;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds by replacing the entry. `None` if the entry is a dead counter: what replaces it is on its way.
+    #[cold]
+    fn add_slow(&self, key: &str, by: i64, ttl: Ttl) -> Option<Result<i64, Error>> {
+        let mut answer = None;
+        self.cache.update(key.into(), |stored| {
+            let (sum, update) = match stored {
+                None => (Ok(by), Update::SetWithTtl(Stored::integer(by), ttl)),
+                Some(Stored::Value(value)) => match value.plus(by) {
+                    Ok(sum) => (Ok(sum), Update::Set(Stored::integer(sum))),
+                    Err(error) => (Err(error), Update::Keep),
+                },
+                Some(Stored::Counter(counter)) => {
+                    let Some(old) = counter.kill() else {
+                        answer = None;
+                        return Update::Keep;
+                    };
+                    let sum = Value::integer(old).plus(by);
+                    // Its cell is dead: even if it stays as it was it needs a new one.
+                    let next = *sum.as_ref().unwrap_or(&old);
+                    (sum, Update::Set(Stored::integer(next)))
+                }
+            };
+            answer = Some(sum);
+            update
+        });
+        answer
+    }
+
+    /// Moves a counter that has grown large out of its cell.
+    #[cold]
+    fn move_out(&self, key: &str) {
+        self.cache.update(key.into(), |stored| match stored {
+            Some(Stored::Counter(counter)) => match counter.kill() {
+                Some(value) => Update::Set(Stored::integer(value)),
+                None => Update::Keep,
+            },
+            _ => Update::Keep,
+        });
+    }
+
+    fn replace(&self, key: &str, expected: Option<&Value>, new: Value, ttl: Option<Ttl>) -> bool {
+        if let Some(done) = self.exchange(key, expected, &new, ttl) {
+            return done;
+        }
+        let mut same = false;
+        self.cache.update(key.into(), |stored| {
+            same = match (stored, expected) {
+                (None, None) => true,
+                (Some(Stored::Value(value)), Some(expected)) => value.is_same(expected),
+                (Some(Stored::Counter(counter)), Some(expected)) => expected
+                    .bare_integer()
+                    .is_some_and(|value| counter.kill_if(value)),
+                _ => false,
+            };
+            let stored = || Stored::Value(new.clone());
+            match (same, ttl, expected) {
+                (false, ..) => Update::Keep,
+                (true, Some(ttl), _) => Update::SetWithTtl(stored(), ttl),
+                (true, None, Some(_)) => Update::Set(stored()),
+                (true, None, None) => Update::SetWithTtl(stored(), Ttl::Never),
+            }
+        });
+        same
+    }
+
+    /// Replaces one integer by another in a counter's cell, if it is a counter.
+    #[inline]
+    fn exchange(
+        &self,
+        key: &str,
+        expected: Option<&Value>,
+        new: &Value,
+        ttl: Option<Ttl>,
+    ) -> Option<bool> {
+        let (expected, new) = (expected?.bare_integer()?, new.bare_integer()?);
+        if ttl.is_some() || !in_band(new) {
+            return None;
+        }
+        let exchanged = self.cache.get_with(key, |stored| match stored {
+            Stored::Counter(counter) => Some(counter.exchange(expected, new)),
+            Stored::Value(_) => None,
+        });
+        exchanged.unwrap_or(Some(false))
+    }
+}
+
+impl CacheBackend for MemoryCacheBackend {
+    fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        self.call("get", Some(key), || Ok(self.read(key, Value::clone)))
+    }
+
+    #[inline]
+    fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        self.read(key, read);
+        true
+    }
+
+    #[inline]
+    fn incr_now(&self, key: &str, by: i64, _: Ttl) -> Option<i64> {
+        if self.is_closed() {
+            return None;
+        }
+        match self.add_in_place(key, by) {
+            Some(Added::Sum(sum)) => Some(sum),
+            _ => None,
+        }
+    }
+
+    fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
+        self.call("set", Some(key), || {
+            self.cache
+                .insert_with_ttl(key.into(), Stored::Value(value), ttl);
+            Ok(())
+        })
+    }
+
+    fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
+        self.call("delete", Some(key), || Ok(self.cache.remove(key)))
+    }
+
+    fn flush_values(&self) -> BackendFuture<'_, ()> {
+        self.call("flush", None, || {
+            self.cache.clear();
+            Ok(())
+        })
+    }
+
+    #[inline]
+    fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
+        self.call("incr", Some(key), || self.add(key, by, ttl))
+    }
+
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a Value>,
+        new: Value,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, bool> {
+        self.call("compare_and_set", Some(key), || {
+            Ok(self.replace(key, expected, new, ttl))
+        })
+    }
+
+    fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
+        self.call("get_many", None, || {
+            let found = self.cache.get_many(keys.iter().copied());
+            let values = found.into_iter().zip(keys).map(|(stored, key)| {
+                let stored = stored?;
+                match stored.show(Value::clone) {
+                    Some(value) => Some(value),
+                    None => self.read(key, Value::clone),
+                }
+            });
+            Ok(values.collect())
+        })
+    }
+
+    fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
+        self.call("set_many", None, || {
+            for (key, value) in entries {
+                self.cache
+                    .insert_with_ttl(key.into(), Stored::Value(value), ttl);
+            }
+            Ok(())
+        })
+    }
+
+    fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
+        self.call("delete_many", None, || {
+            let removed = keys.iter().filter(|key| self.cache.remove(**key));
+            Ok(removed.count() as u64)
+        })
+    }
+
+    fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
+        self.call("ttl", Some(key), || Ok(self.cache.ttl(key)))
+    }
+
+    fn default_ttl(&self) -> Ttl {
+        self.default_ttl
+    }
+
+    fn verify(&self) -> BackendFuture<'_, ()> {
+        self.call("verify", None, || Ok(()))
+    }
+
+    fn close(&self) -> BackendFuture<'_, ()> {
+        // Relaxed: see `is_closed`.
+        self.closed.store(true, Ordering::Relaxed);
+        self.cache.clear();
+        BackendFuture::ready(Ok(()))
+    }
+
+    fn flights(&self) -> &Flights {
+        &self.flights
+    }
+}
+
+impl fmt::Debug for MemoryCacheBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryCacheBackend")
+            .field("len", &self.len())
+            .field("max_keys", &self.cache.max_keys())
+            .field("default_ttl", &self.default_ttl)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,30 @@
+//! Backends: one contract over string keys, whatever the store.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `future` | [`BackendFuture`]: ready, or boxed |
+//! | `check`, `codec` | what JSON can say; values as JSON, both ways |
+//! | `value` | [`Value`]: typed, encoded or an integer |
+//! | `flights` | [`Flights`]: the loads and updates under way on a backend |
+//! | `contract` | [`CacheBackend`]: what a store implements |
+//! | `ext` | [`CacheBackendExt`]: what callers use |
+//! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
+//! | `conformance` | the contract as a test suite |
+
+mod check;
+mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod contract;
+mod ext;
+mod flights;
+mod future;
+mod memory;
+mod value;
+
+pub use contract::CacheBackend;
+pub use ext::{CacheBackendExt, Cacheable};
+pub use flights::Flights;
+pub use future::BackendFuture;
+pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
+pub use value::Value;

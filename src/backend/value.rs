@@ -1,0 +1,245 @@
+//! [`Value`]: what travels between callers and stores.
+//!
+//! A value is in one of three forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it as
+//! JSON; a store in memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*: JSON
+//! bytes, as a store elsewhere keeps them. *Integer*: what counters are, and every integer type that fits.
+//!
+//! Whichever form it has, it reads the same: as `T` if it is one, else through JSON. And what JSON cannot say is refused when
+//! the value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
+
+use super::{check, codec};
+use crate::error::Error;
+use serde_core::{Serialize, de::DeserializeOwned};
+use std::any::{Any, type_name};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// A value on its way to or from a [`CacheBackend`](super::CacheBackend). Clones share it.
+///
+/// ```
+/// use nori_cache::Value;
+///
+/// let typed = Value::new(vec![1.5, 2.0])?;
+/// assert_eq!(typed.to::<Vec<f64>>()?, [1.5, 2.0]);        // a clone of the vector
+/// assert_eq!(&*typed.encode()?, b"[1.5,2.0]");
+///
+/// let stored = Value::encoded(*b"[1.5, 2]");              // as another program wrote it
+/// assert_eq!(stored.to::<Vec<f64>>()?, [1.5, 2.0]);
+/// assert!(Value::new(f64::NAN).unwrap_err().is_encoding());
+/// # Ok::<(), nori_cache::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Value(Form);
+
+#[derive(Clone)]
+enum Form {
+    Typed(Arc<dyn Typed>),
+    Encoded(Arc<Vec<u8>>),
+    Integer(i64),
+}
+
+/// A user's value that knows how to write itself.
+trait Typed: Any + Send + Sync {
+    fn encode(&self) -> Result<Vec<u8>, Error>;
+    fn type_name(&self) -> &'static str;
+}
+
+impl<T: Serialize + Send + Sync + 'static> Typed for T {
+    fn encode(&self) -> Result<Vec<u8>, Error> {
+        codec::encode(self)
+    }
+
+    fn type_name(&self) -> &'static str {
+        type_name::<T>()
+    }
+}
+
+impl Value {
+    /// A value that keeps its type.
+    ///
+    /// # Errors
+    /// [`Error::is_encoding`] for what JSON cannot say: NaN, infinities, maps with keys that are not strings, raw bytes,
+    /// more than 127 levels; and whatever the type's own `Serialize` fails with.
+    pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, Error> {
+        let any: &dyn Any = &value;
+        if let Some(integer) = to_integer(any) {
+            return Ok(Self::integer(integer));
+        }
+        if let Some(text) = any.downcast_ref::<&'static str>() {
+            // Asked for as `String`, as it will be.
+            return Ok(Self(Form::Typed(Arc::new(String::from(*text)))));
+        }
+        if !any.is::<String>() {
+            check::check(&value)?;
+        }
+        Ok(Self(Form::Typed(Arc::new(value))))
+    }
+
+    /// A value as a store keeps it: JSON, or any other UTF-8, which then reads as a string.
+    pub fn encoded(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Form::Encoded(Arc::new(bytes.into())))
+    }
+
+    /// An integer: what counters are.
+    pub fn integer(integer: i64) -> Self {
+        Self(Form::Integer(integer))
+    }
+
+    /// The value as `T`: a clone if that is what it is, else by way of JSON.
+    ///
+    /// # Errors
+    /// [`Error::is_decoding`] if it cannot be read as a `T`.
+    #[inline]
+    pub fn to<T: DeserializeOwned + Clone + 'static>(&self) -> Result<T, Error> {
+        match self.quick() {
+            Some(value) => Ok(value),
+            None => self.convert(),
+        }
+    }
+
+    /// The value as `T`, if that takes no JSON.
+    #[inline]
+    pub(super) fn quick<T: Clone + 'static>(&self) -> Option<T> {
+        match &self.0 {
+            Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
+            Form::Integer(integer) => from_integer(*integer),
+            Form::Encoded(_) => None,
+        }
+    }
+
+    /// The value as a shared `T`: the very one that was stored if it is one, else by way of JSON.
+    ///
+    /// # Errors
+    /// [`Error::is_decoding`] if it cannot be read as a `T`.
+    pub fn to_shared<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, Error> {
+        if let Form::Typed(value) = &self.0 {
+            let any: Arc<dyn Any + Send + Sync> = Arc::clone(value) as _;
+            if let Ok(value) = any.downcast() {
+                return Ok(value);
+            }
+        }
+        self.convert().map(Arc::new)
+    }
+
+    /// The value in place, if it is stored as a `T`.
+    #[inline]
+    pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
+        match &self.0 {
+            Form::Typed(value) => (&**value as &dyn Any).downcast_ref(),
+            Form::Integer(integer) => (integer as &dyn Any).downcast_ref(),
+            Form::Encoded(_) => None,
+        }
+    }
+
+    /// The value as JSON; an encoded one as it is.
+    ///
+    /// # Errors
+    /// [`Error::is_encoding`] if the type's own `Serialize` fails.
+    pub fn encode(&self) -> Result<Cow<'_, [u8]>, Error> {
+        match &self.0 {
+            Form::Typed(value) => value.encode().map(Cow::Owned),
+            Form::Encoded(bytes) => Ok(Cow::Borrowed(bytes)),
+            Form::Integer(integer) => Ok(Cow::Owned(integer.to_string().into_bytes())),
+        }
+    }
+
+    /// The sum of this integer and `by`.
+    ///
+    /// What counts as an integer is what Redis takes for one: the decimal text of a 64-bit number, bare, without leading
+    /// zeros, spaces or a plus sign.
+    ///
+    /// # Errors
+    /// [`Error::is_wrong_type`] if it is not an integer, [`Error::is_overflow`] if the sum does not fit into 64 bits.
+    ///
+    /// ```
+    /// use nori_cache::Value;
+    ///
+    /// assert_eq!(Value::encoded(*b"41").plus(1)?, 42);
+    /// assert!(Value::encoded(*b"4.0").plus(1).unwrap_err().is_wrong_type());
+    /// assert!(Value::integer(i64::MAX).plus(1).unwrap_err().is_overflow());
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn plus(&self, by: i64) -> Result<i64, Error> {
+        let integer = self
+            .as_integer()?
+            .ok_or_else(|| Error::wrong_type("the stored value is not an integer"))?;
+        integer.checked_add(by).ok_or_else(|| {
+            let given = format!("{integer} + {by} does not fit into 64 bits");
+            Error::overflow(given)
+        })
+    }
+
+    fn as_integer(&self) -> Result<Option<i64>, Error> {
+        Ok(match &self.0 {
+            Form::Integer(integer) => Some(*integer),
+            Form::Encoded(bytes) => codec::integer(bytes),
+            Form::Typed(value) => codec::integer(&value.encode()?),
+        })
+    }
+
+    /// Whether this is the same value as another, for [`compare_and_set`](super::CacheBackend::compare_and_set): the same
+    /// shared one, or equal bytes or integers. Two values that were made apart from each other of equal `T`s are not the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Form::Typed(a), Form::Typed(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
+            (Form::Encoded(a), Form::Encoded(b)) => a == b,
+            (Form::Integer(a), Form::Integer(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// The integer, if it is stored as one.
+    #[inline]
+    pub(super) fn bare_integer(&self) -> Option<i64> {
+        match self.0 {
+            Form::Integer(integer) => Some(integer),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn convert<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
+        match &self.0 {
+            Form::Encoded(bytes) => codec::decode(bytes),
+            Form::Typed(value) => codec::decode(&value.encode()?),
+            Form::Integer(integer) => codec::decode(integer.to_string().as_bytes()),
+        }
+    }
+}
+
+macro_rules! integer_types {
+    ($($type:ty),*) => {
+        /// The integer that a value of one of the integer types is, if it fits.
+        fn to_integer(any: &dyn Any) -> Option<i64> {
+            $(if let Some(&integer) = any.downcast_ref::<$type>() {
+                return integer.try_into().ok();
+            })*
+            None
+        }
+
+        /// The integer as a `T`, if that is one of the integer types, and it fits.
+        #[inline]
+        fn from_integer<T: 'static>(integer: i64) -> Option<T> {
+            let mut slot: Option<T> = None;
+            let any: &mut dyn Any = &mut slot;
+            $(if let Some(slot) = any.downcast_mut::<Option<$type>>() {
+                *slot = integer.try_into().ok();
+            })*
+            slot
+        }
+    };
+}
+
+integer_types!(i64, u64, i32, u32, i16, u16, i8, u8, isize, usize);
+
+impl fmt::Debug for Value {
+    /// Says which form it has, not what is in it: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Form::Typed(value) => write!(f, "Value({})", (**value).type_name()),
+            Form::Encoded(bytes) => write!(f, "Value({} bytes)", bytes.len()),
+            Form::Integer(integer) => write!(f, "Value({integer})"),
+        }
+    }
+}

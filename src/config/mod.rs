@@ -1,0 +1,218 @@
+//! [`Config`]: environment and `.env` → settings → backend.
+//!
+//! Nothing falls back silently: a variable that is set and cannot be used is an error, which names it, says what it is and what
+//! it may be. Of a URL, an error shows neither user nor password.
+
+mod env;
+#[cfg_attr(feature = "redis", path = "redis_enabled.rs")]
+#[cfg_attr(not(feature = "redis"), path = "redis_disabled.rs")]
+mod redis;
+
+use crate::backend::{CacheBackend, MemoryCacheBackend};
+use crate::error::Error;
+use crate::time::Ttl;
+use env::{Variables, redacted};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which store a [`Config`] asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// [`MemoryCacheBackend`]: this process's memory.
+    Memory,
+    /// A Redis server, Sentinel or Cluster; needs the feature `redis`.
+    Redis,
+}
+
+/// Settings for the backend behind [`cache_get`](crate::cache_get) and its siblings.
+///
+/// | variable | is | if unset |
+/// |---|---|---|
+/// | `CACHE_BACKEND` | `memory` or `redis` | `memory` |
+/// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
+/// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
+/// | `CACHE_PREFIX` | what every key on Redis starts with | `cache:` |
+/// | `REDIS_URL` | where Redis is | `redis://localhost:6379` |
+/// | `REDIS_TIMEOUT_MS` | milliseconds that no command on Redis takes longer than | 1000 |
+///
+/// ```
+/// use nori_cache::{BackendKind, Config};
+/// use std::time::Duration;
+///
+/// let config = Config::default().max_keys(50_000).default_ttl(Duration::from_secs(60));
+/// let backend = config.build()?;
+///
+/// let variables = |name: &str| (name == "CACHE_MAX_KEYS").then(|| "many".to_owned());
+/// let error = Config::from_variables(variables).unwrap_err();
+/// assert_eq!(error.to_string(), r#"CACHE_MAX_KEYS is "many"; it must be a whole number, at least 1"#);
+/// # Ok::<(), nori_cache::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Config {
+    backend: BackendKind,
+    max_keys: usize,
+    default_ttl: Ttl,
+    prefix: String,
+    redis_url: String,
+    redis_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            backend: BackendKind::Memory,
+            max_keys: 10_000,
+            default_ttl: Ttl::After(Duration::from_secs(300)),
+            prefix: "cache:".to_owned(),
+            redis_url: "redis://localhost:6379".to_owned(),
+            redis_timeout: Duration::from_millis(1000),
+        }
+    }
+}
+
+impl Config {
+    /// What the environment says: that of the process, and for what it lacks a file `.env` in the working directory or above.
+    /// Leaves the process's environment as it is.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_config`] if a variable has a value that is not allowed, or `.env` cannot be read.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::read(&Variables::from_env()?)
+    }
+
+    /// As [`from_env`](Self::from_env), from variables that come from elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_config`] if a variable has a value that is not allowed.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        Self::read(&Variables::from_fn(variable))
+    }
+
+    fn read(variables: &Variables<'_>) -> Result<Self, Error> {
+        let mut config = Self::default();
+        if let Some(backend) = variables.get("CACHE_BACKEND")? {
+            config.backend = match backend.to_ascii_lowercase().as_str() {
+                "memory" => BackendKind::Memory,
+                "redis" => BackendKind::Redis,
+                _ => {
+                    let given = format!("{backend:?}");
+                    let allowed = "memory or redis";
+                    return Err(Error::invalid_config("CACHE_BACKEND", given, allowed));
+                }
+            };
+        }
+        if let Some(max_keys) = variables.number("CACHE_MAX_KEYS", usize::MAX as u64)? {
+            config.max_keys = usize::try_from(max_keys).unwrap_or(usize::MAX);
+        }
+        if let Some(seconds) = variables.number("CACHE_DEFAULT_TTL", u64::MAX / 1000)? {
+            config.default_ttl = Ttl::After(Duration::from_secs(seconds));
+        }
+        if let Some(prefix) = variables.get("CACHE_PREFIX")? {
+            config.prefix = prefix;
+        }
+        if let Some(url) = variables.get("REDIS_URL")? {
+            config.redis_url = url;
+        }
+        if let Some(millis) = variables.number("REDIS_TIMEOUT_MS", u64::MAX)? {
+            config.redis_timeout = Duration::from_millis(millis);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Which store to use; [`BackendKind::Memory`] by default.
+    pub fn backend(mut self, backend: BackendKind) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// How many keys are held in memory at most; 10,000 by default. At least 1.
+    pub fn max_keys(mut self, max_keys: usize) -> Self {
+        self.max_keys = max_keys;
+        self
+    }
+
+    /// The time to live of entries that are stored without one; 300 s by default. Not zero.
+    pub fn default_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.default_ttl = ttl.into();
+        self
+    }
+
+    /// What every key on Redis starts with; `cache:` by default. Not empty: a flush removes every key that starts so.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Where Redis is; `redis://localhost:6379` by default.
+    pub fn redis_url(mut self, url: impl Into<String>) -> Self {
+        self.redis_url = url.into();
+        self
+    }
+
+    /// How long a command on Redis takes at most; a second by default. Not zero.
+    pub fn redis_timeout(mut self, timeout: Duration) -> Self {
+        self.redis_timeout = timeout;
+        self
+    }
+
+    /// Builds the backend. Connects nowhere: [`verify`](CacheBackend::verify) does.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_config`] if a setting has a value that is not allowed, or asks for a store whose feature is not
+    /// compiled in.
+    pub fn build(&self) -> Result<Arc<dyn CacheBackend>, Error> {
+        self.check()?;
+        match self.backend {
+            BackendKind::Memory => {
+                let backend = MemoryCacheBackend::builder()
+                    .max_keys(self.max_keys)
+                    .default_ttl(self.default_ttl)
+                    .build()?;
+                Ok(Arc::new(backend))
+            }
+            BackendKind::Redis => redis::build(self),
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.max_keys == 0 {
+            let allowed = "a whole number, at least 1";
+            return Err(Error::invalid_config("CACHE_MAX_KEYS", 0, allowed));
+        }
+        if self.default_ttl == Ttl::After(Duration::ZERO) {
+            let allowed = "longer than zero";
+            return Err(Error::invalid_config("CACHE_DEFAULT_TTL", 0, allowed));
+        }
+        if self.prefix.is_empty() {
+            let allowed = "at least one character: a flush removes every key that starts so";
+            return Err(Error::invalid_config("CACHE_PREFIX", "empty", allowed));
+        }
+        if self.redis_timeout.is_zero() {
+            let allowed = "longer than zero";
+            return Err(Error::invalid_config("REDIS_TIMEOUT_MS", 0, allowed));
+        }
+        if self.backend == BackendKind::Redis && !env::is_redis_url(&self.redis_url) {
+            let allowed = "a URL like redis://user:password@host:6379/0, or with rediss: for TLS";
+            let given = redacted(&self.redis_url);
+            return Err(Error::invalid_config("REDIS_URL", given, allowed));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("backend", &self.backend)
+            .field("max_keys", &self.max_keys)
+            .field("default_ttl", &self.default_ttl)
+            .field("prefix", &self.prefix)
+            .field("redis_url", &redacted(&self.redis_url))
+            .field("redis_timeout", &self.redis_timeout)
+            .finish()
+    }
+}

@@ -1,0 +1,285 @@
+//! The backend of the whole process, and the functions that work on it.
+//!
+//! It is built when it is first asked for, from [`Config::from_env`], under a lock: so once. A failure to build it is returned and not
+//! kept: the next call tries again.
+//!
+//! Each thread keeps a pointer of its own to the backend, with its own reference count, so that threads which read at the same
+//! time write nothing that the others need; a number that only changes with the backend tells it when to ask again.
+
+use crate::backend::{CacheBackend, CacheBackendExt, Cacheable};
+use crate::config::Config;
+use crate::error::Error;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::time::Ttl;
+use serde_core::{Serialize, de::DeserializeOwned};
+use std::cell::RefCell;
+use std::future::Future;
+use std::sync::Arc;
+
+static BACKEND: Mutex<Option<Arc<dyn CacheBackend>>> = Mutex::new(None);
+/// Which backend is the current one: changes, under the lock, when that does.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static MINE: RefCell<Option<(u64, Handle)>> = const { RefCell::new(None) };
+}
+
+/// A thread's own pointer to the backend.
+type Handle = Arc<Arc<dyn CacheBackend>>;
+
+fn current() -> Result<Handle, Error> {
+    // Acquire: pairs with the Release in `replace`; relevant only to who is told of the change by other means.
+    let generation = GENERATION.load(Ordering::Acquire);
+    let mine = MINE.with_borrow(|mine| match mine {
+        Some((of, handle)) if *of == generation => Some(Arc::clone(handle)),
+        _ => None,
+    });
+    match mine {
+        Some(handle) => Ok(handle),
+        None => current_slow(),
+    }
+}
+
+#[cold]
+fn current_slow() -> Result<Handle, Error> {
+    let mut slot = BACKEND.lock();
+    let backend = match &*slot {
+        Some(backend) => Arc::clone(backend),
+        None => {
+            let backend = Config::from_env()?.build()?;
+            *slot = Some(Arc::clone(&backend));
+            backend
+        }
+    };
+    // Relaxed: it changes under the lock only.
+    let generation = GENERATION.load(Ordering::Relaxed);
+    drop(slot);
+    let handle = Arc::new(backend);
+    let mine = Some((generation, Arc::clone(&handle)));
+    // Dropped outside the borrow: the last pointer to a user's backend may be in it.
+    let old = MINE.with_borrow_mut(|slot| std::mem::replace(slot, mine));
+    drop(old);
+    Ok(handle)
+}
+
+fn replace(backend: Option<Arc<dyn CacheBackend>>) {
+    let mut slot = BACKEND.lock();
+    let old = std::mem::replace(&mut *slot, backend);
+    // Release: pairs with the Acquire in `current`.
+    GENERATION.fetch_add(1, Ordering::Release);
+    drop(slot);
+    MINE.with_borrow_mut(Option::take);
+    drop(old);
+}
+
+/// The backend that `cache_get` and its siblings work on; built from the environment ([`Config::from_env`]) when it is first
+/// asked for.
+///
+/// # Errors
+/// [`Error::is_invalid_config`] if the environment asks for what cannot be built. The next call tries again.
+///
+/// ```
+/// use nori_cache::{CacheBackendExt, get_backend};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let backend = get_backend()?;
+/// backend.verify().await?;
+/// backend.set("greeting", "hello", Duration::from_secs(60)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn get_backend() -> Result<Arc<dyn CacheBackend>, Error> {
+    current().map(|handle| Arc::clone(&*handle))
+}
+
+/// Makes `backend` the one that `cache_get` and its siblings work on, from their next call on.
+///
+/// Other threads let go of the former one when they next use the cache, or end.
+///
+/// ```
+/// use nori_cache::{MemoryCacheBackend, cache_get, cache_set_default, set_backend};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// set_backend(Arc::new(MemoryCacheBackend::new(100)));
+/// cache_set_default("key", 7).await?;
+/// assert_eq!(cache_get("key").await?, Some(7));
+/// # Ok(())
+/// # }
+/// ```
+pub fn set_backend(backend: Arc<dyn CacheBackend>) {
+    replace(Some(backend));
+}
+
+/// Forgets the backend: the next call builds one from the environment. For tests.
+pub fn reset_backend() {
+    replace(None);
+}
+
+/// The value under `key`, or `None` when it is missing or expired: [`CacheBackendExt::get`].
+///
+/// # Errors
+/// Of this and all its siblings: those of [`get_backend`] and of the method of [`CacheBackendExt`] they call.
+///
+/// ```
+/// use nori_cache::{cache_get, cache_set};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// cache_set("cache_get:key", vec![1, 2], Duration::from_secs(60)).await?;
+/// let value: Option<Vec<i32>> = cache_get("cache_get:key").await?;
+/// assert_eq!(value.unwrap(), [1, 2]);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn cache_get<T>(key: &str) -> Result<Option<T>, Error>
+where
+    T: DeserializeOwned + Clone + Send + 'static,
+{
+    current()?.get(key).await
+}
+
+/// As [`cache_get`], but shares the value with the store where it is in memory: [`CacheBackendExt::get_shared`].
+pub async fn cache_get_shared<T>(key: &str) -> Result<Option<Arc<T>>, Error>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    current()?.get_shared(key).await
+}
+
+/// Stores a value: [`CacheBackendExt::set`].
+pub async fn cache_set<T>(key: &str, value: T, ttl: impl Into<Ttl> + Send) -> Result<(), Error>
+where
+    T: Serialize + Send + Sync + 'static,
+{
+    current()?.set(key, value, ttl).await
+}
+
+/// Stores a value for as long as is configured (`CACHE_DEFAULT_TTL`, 300 s): [`CacheBackendExt::set_default`].
+pub async fn cache_set_default<T>(key: &str, value: T) -> Result<(), Error>
+where
+    T: Serialize + Send + Sync + 'static,
+{
+    current()?.set_default(key, value).await
+}
+
+/// Removes a key, and says whether something live was there: [`CacheBackendExt::delete`].
+pub async fn cache_delete(key: &str) -> Result<bool, Error> {
+    current()?.delete(key).await
+}
+
+/// Removes all entries of this cache, and nothing that is not its own: [`CacheBackendExt::flush`].
+pub async fn cache_flush() -> Result<(), Error> {
+    current()?.flush().await
+}
+
+/// Adds one to a counter and returns the sum; `ttl` counts only when the counter is born: [`CacheBackendExt::incr`].
+///
+/// ```
+/// use nori_cache::cache_incr;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let hour = Duration::from_secs(3600);
+/// assert_eq!(cache_incr("login:ana:attempts", hour).await?, 1);
+/// assert_eq!(cache_incr("login:ana:attempts", hour).await?, 2);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn cache_incr(key: &str, ttl: impl Into<Ttl>) -> Result<i64, Error> {
+    cache_incr_by(key, 1, ttl).await
+}
+
+/// As [`cache_incr`], by any number: [`CacheBackendExt::incr`].
+pub async fn cache_incr_by(key: &str, by: i64, ttl: impl Into<Ttl>) -> Result<i64, Error> {
+    current()?.incr(key, by, ttl).await
+}
+
+/// The values under `keys`, in their order: [`CacheBackendExt::get_many`].
+pub async fn cache_get_many<T>(keys: &[&str]) -> Result<Vec<Option<T>>, Error>
+where
+    T: DeserializeOwned + Clone + Send + 'static,
+{
+    current()?.get_many(keys).await
+}
+
+/// Stores many values: [`CacheBackendExt::set_many`].
+pub async fn cache_set_many<T>(
+    entries: impl IntoIterator<Item = (&str, T)> + Send,
+    ttl: impl Into<Ttl> + Send,
+) -> Result<(), Error>
+where
+    T: Serialize + Send + Sync + 'static,
+{
+    let entries: Vec<(&str, T)> = entries.into_iter().collect();
+    current()?.set_many(entries, ttl).await
+}
+
+/// Removes many keys, and says how many live entries that were: [`CacheBackendExt::delete_many`].
+pub async fn cache_delete_many(keys: &[&str]) -> Result<u64, Error> {
+    current()?.delete_many(keys).await
+}
+
+/// How long an entry has still to live: [`CacheBackendExt::ttl`].
+pub async fn cache_ttl(key: &str) -> Result<Option<Ttl>, Error> {
+    current()?.ttl(key).await
+}
+
+/// Reads, modifies and writes one key: [`CacheBackendExt::atomic_update`].
+///
+/// ```
+/// use nori_cache::cache_atomic_update;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let seen = cache_atomic_update("order:42:seen", None, |seen: Option<u32>| async move {
+///     seen.unwrap_or_default() + 1
+/// })
+/// .await?;
+/// assert_eq!(seen, 1);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn cache_atomic_update<T, F, Fut>(key: &str, ttl: Option<Ttl>, f: F) -> Result<T, Error>
+where
+    T: Cacheable,
+    F: FnMut(Option<T>) -> Fut + Send,
+    Fut: Future<Output = T> + Send,
+{
+    current()?.atomic_update(key, ttl, f).await
+}
+
+/// As [`cache_atomic_update`], for an `f` that can fail: [`CacheBackendExt::try_atomic_update`].
+pub async fn cache_try_atomic_update<T, E, F, Fut>(
+    key: &str,
+    ttl: Option<Ttl>,
+    f: F,
+) -> Result<T, E>
+where
+    T: Cacheable,
+    E: From<Error> + Send,
+    F: FnMut(Option<T>) -> Fut + Send,
+    Fut: Future<Output = Result<T, E>> + Send,
+{
+    current()?.try_atomic_update(key, ttl, f).await
+}
+
+/// The value under `key`; if there is none, one caller loads it for all: [`CacheBackendExt::get_or_load`].
+pub async fn cache_get_or_load<T, E, F, Fut>(
+    key: &str,
+    ttl: impl Into<Ttl> + Send,
+    f: F,
+) -> Result<T, Error>
+where
+    T: Cacheable,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    F: FnOnce() -> Fut + Send,
+    Fut: Future<Output = Result<T, E>> + Send,
+{
+    current()?.get_or_load(key, ttl, f).await
+}
