@@ -304,7 +304,7 @@ impl CacheBackend for MemoryCacheBackend {
         new: Value,
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
-        self.call("compare_and_set", Some(key), || {
+        self.call("atomic_update", Some(key), || {
             Ok(self.replace(key, expected, new, ttl))
         })
     }
