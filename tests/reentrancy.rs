@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -180,6 +181,55 @@ fn a_drop_may_call_the_same_cache() {
             assert_eq!(cache.len(), max_keys, "all of the room is left");
             cache.clear();
         });
+    }
+}
+
+/// What is dropped makes new garbage, as writers on other threads do: `clear` and the like drop what was there when they were
+/// called, and leave the rest to others.
+#[test]
+fn a_collection_ends_though_garbage_keeps_coming() {
+    struct Phoenix(Cache<u64, Phoenix>, Arc<AtomicUsize>);
+
+    /// Then they stay dead, so that a collection without end is a failed test.
+    const LIVES: usize = 100_000;
+
+    thread_local! {
+        static RISING: Cell<bool> = const { Cell::new(false) };
+    }
+
+    impl Drop for Phoenix {
+        fn drop(&mut self) {
+            let Self(cache, lives) = self;
+            if !RISING.get() && lives.fetch_add(1, Ordering::Relaxed) < LIVES {
+                RISING.set(true);
+                cache.insert(0, Self(cache.clone(), lives.clone()));
+                RISING.set(false);
+            }
+        }
+    }
+
+    let _quiet = quiet();
+    type Collect = fn(&Cache<u64, Phoenix>);
+    let ways: [(&str, Collect); 3] = [
+        ("clear", |cache| cache.clear()),
+        ("retain", |cache| cache.retain(|_, _| false)),
+        ("purge_expired", |cache| {
+            cache.purge_expired();
+        }),
+    ];
+    for (name, collect) in ways {
+        let cache = Cache::builder().max_keys(100).shards(1).build().unwrap();
+        let lives = Arc::new(AtomicUsize::new(0));
+        for key in 0..100 {
+            cache.insert(key, Phoenix(cache.clone(), lives.clone()));
+        }
+        for key in 0..20 {
+            cache.remove(&key);
+        }
+        collect(&cache);
+        let before = lives.swap(LIVES, Ordering::Relaxed);
+        assert!((1..1_000).contains(&before), "{name}: {before}");
+        cache.clear();
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use common::sealed::{Sealed, mixed};
@@ -106,34 +106,6 @@ fn a_crowd_drops_everything_exactly_once() {
         }
         assert!(census.born() > 10_000);
         assert_eq!(census.alive(), 0);
-    });
-}
-
-/// Calls that drop what has left beside writers who go on until the calls are done: they wait for what was there when they
-/// came, not for all that comes.
-#[test]
-fn a_collection_beside_busy_writers_ends() {
-    within(PATIENCE, || {
-        let cache: Cache<u64, Sealed> = Cache::builder().max_keys(100).shards(1).build().unwrap();
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            for seed in 0..3 {
-                let (cache, done) = (&cache, &done);
-                scope.spawn(move || {
-                    let mut rng = Rng(seed);
-                    while !done.load(Ordering::Acquire) {
-                        let key = rng.below(200);
-                        cache.insert(key, Sealed::new(key, seed));
-                    }
-                });
-            }
-            for _ in 0..100 {
-                cache.purge_expired();
-                cache.retain(|key, _| key % 2 == 0);
-                cache.clear();
-            }
-            done.store(true, Ordering::Release);
-        });
     });
 }
 
