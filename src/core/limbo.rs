@@ -47,14 +47,20 @@ impl<T> Limbo<T> {
         }
     }
 
-    fn len(&self) -> usize {
+    /// How many slots and tables are here.
+    pub(crate) fn len(&self) -> usize {
+        self.queued() + self.waiting_tables.len() + self.filling_tables.len()
+    }
+
+    #[inline(always)]
+    fn queued(&self) -> usize {
         self.ready + self.waiting + self.filling
     }
 
     /// Adds a slot that has been unlinked; its entry stays in it.
     #[inline(always)]
     pub(crate) fn retire<'n>(&mut self, id: u32, node: impl Fn(u32) -> &'n Node) {
-        if self.len() == 0 {
+        if self.queued() == 0 {
             self.first = id;
         } else {
             node(self.last).chain(id);
@@ -142,7 +148,7 @@ impl<T> Limbo<T> {
     /// All slots that hold an entry here, whatever their state. For the end of the shard.
     pub(crate) fn slots<'n>(&self, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
         let mut next = self.first;
-        (0..self.len()).map(move |_| {
+        (0..self.queued()).map(move |_| {
             let id = next;
             next = node(id).next();
             id

@@ -141,7 +141,10 @@ impl Links {
     pub(crate) fn reserve(&mut self, ids: usize) {
         let len = self.anchors as usize + ids;
         let more = len.saturating_sub(self.nodes.len());
-        self.nodes.reserve_exact(more);
+        if self.nodes.capacity() < len {
+            // A sixteenth ahead: chunk by chunk, all nodes would be copied for each where the allocator moves them.
+            self.nodes.reserve_exact(more.max(self.nodes.len() / 16));
+        }
         self.nodes.extend((0..more).map(|_| Node::new()));
     }
 

@@ -110,6 +110,8 @@ pub(crate) struct List {
 
 /// The bit that tells an anchor's number from an id.
 const ANCHOR: u32 = 1 << 31;
+/// Ids are below this one.
+pub(crate) const MAX_IDS: usize = ANCHOR as usize;
 const ROOT: u32 = ANCHOR;
 const FIRST_MARK: u32 = ANCHOR + 1;
 

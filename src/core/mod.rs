@@ -4,16 +4,17 @@
 //!
 //! 1. A writer hashes the key, pins, and looks the key up as a reader would ([`store`]): this is where keys are compared.
 //!    Then it takes the shard's lock and checks that what it saw still stands ([`shard`], `locate`).
-//! 2. It takes a vacant slot ([`slab`]) and a token of the [`budget`], evicting the shard's oldest entry if there is none
-//!    left, fills the slot, and files the slot's id in the [`index`]: with that Release store the entry is published.
-//! 3. It links the id at the front of the [`list`] and, if the entry has a deadline, into the timer [`wheel`]. It lets go of
-//!    the lock.
+//! 2. It takes a slot ([`slab`]), that of an entry at the end of step 6 if there is one, and a token of the [`budget`],
+//!    evicting the shard's oldest entry if there is none left, fills the slot, and files the slot's id in the [`index`]: with
+//!    that Release store the entry is published.
+//! 3. It links the slot at the front of the [`list`] and, if the entry has a deadline before which nobody would look at the
+//!    id, files that in the timer [`wheel`]. It lets go of the lock.
 //! 4. Readers pin ([`reclaim`]), find the id in the index, go to the slot, compare the key, look at the deadline, leave a
 //!    stamp, and clone or read the value; then they unpin. No lock, and no line that another reader needs is written.
-//! 5. Replaced, removed, evicted or expired, the id leaves index, list and wheel under the lock, its token goes to the next
-//!    entry or back to the budget, and the slot goes into [`limbo`].
-//! 6. When every reader that might have found it has unpinned, some later write moves the entry out of the slot, which is
-//!    vacant from then on, and drops it after letting go of the lock.
+//! 5. Replaced, removed, evicted or expired, the id leaves index and list under the lock, its token goes to the next entry or
+//!    back to the budget, and the slot goes into [`limbo`]. The wheel finds out when it next comes across the id.
+//! 6. When every reader that might have found it has unpinned, some later write moves the entry out of the slot, puts its own
+//!    there or leaves it vacant, and drops the old one after letting go of the lock.
 //!
 //! # Locks
 //!
@@ -29,7 +30,8 @@
 //! | `Index` tags and ids of a range | pinned readers; the shard's writer | the shard's writer |
 //! | `Directory` places of a shard | pinned readers | the shard's writer, before it files an id of that chunk |
 //! | `Slot::entry` | pinned readers that found its id; the shard's writer | the shard's writer: while the slot is vacant, and when its grace period is over |
-//! | `Slot::stamp` | readers and the shard's writer | the same; a lost store is a lost use |
+//! | `Member::stamp` | readers and the shard's writer | the same; a lost store is a lost use |
+//! | `Member::node` | the lock's holder | the lock's holder |
 //! | `Front::era`, `Front::owner` | hits; the shard's writer | the shard's writer; in an exact list also its one reader |
 //! | `Back::version` | writers before and under the lock | the shard's writer |
 //! | `Back::due` | writers of other shards, as a hint | the shard's writer |

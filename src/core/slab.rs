@@ -6,7 +6,7 @@
 
 use super::entry::{Entry, NEVER};
 use super::links::Node;
-use super::list::{Member, Members};
+use super::list::{MAX_IDS, Member, Members};
 use super::wheel::Deadlines;
 use crate::sync::{AtomicPtr, Ordering, UnsafeCell};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -165,8 +165,15 @@ impl<K, V> Slab<K, V> {
     }
 
     /// Adds a chunk.
+    ///
+    /// # Panics
+    /// If that makes more ids than there are: a reader that never ends lets slots queue up in limbo without bound.
     #[cold]
     pub(crate) fn grow(&mut self) {
+        assert!(
+            self.capacity() + (1 << self.chunk_bits) <= MAX_IDS,
+            "too many entries wait for a reader to end"
+        );
         let layout = self.layout();
         // SAFETY: not of size zero, as a slot has a member.
         let chunk: *mut Slot<K, V> = unsafe { alloc(layout) }.cast();

@@ -289,20 +289,24 @@ impl<K, V> Store<K, V> {
         purged
     }
 
-    /// Drops what has left the cache, as far as readers allow.
+    /// Drops what has left the cache until now, as far as readers allow.
     fn collect(&self, context: &Context<'_, K, V>) {
         for shard in &self.shards {
             let mut patience = PATIENCE;
+            // What leaves limbo leaves it in the order in which it came: this many, and all that was there at first is gone.
+            let mut left = None;
             loop {
                 let mut leftovers = Leftovers::none();
                 let mut writer = shard.lock(context, &mut leftovers);
+                let before = left.unwrap_or_else(|| writer.in_limbo());
                 let more = writer.collect(COLLECT);
                 writer.finish();
-                if leftovers.is_none() {
+                left = Some(before.saturating_sub(leftovers.len()));
+                if leftovers.len() == 0 {
                     patience -= 1;
                     thread::yield_now();
                 }
-                if !more || patience == 0 {
+                if !more || left == Some(0) || patience == 0 {
                     break;
                 }
             }

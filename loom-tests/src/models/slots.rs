@@ -88,6 +88,22 @@ fn a_replaced_entry() {
     );
 }
 
+/// A second entry leaves while the batch of the first one waits. Caught: a slot that joins a batch whose ticket has been
+/// drawn.
+#[test]
+fn two_entries_in_turn() {
+    beside(
+        (Kind::Symmetric, 2),
+        |world| {
+            let record = world.domain.lease();
+            world.insert(record, 1, Value::new(2));
+            world.insert(record, 1, Value::new(3));
+            world.collect(0)
+        },
+        |seen| matches!(seen, Some(1..=3)),
+    );
+}
+
 fn a_removed_entry(bounds: (Kind, usize)) {
     beside(
         bounds,

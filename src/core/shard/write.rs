@@ -62,8 +62,8 @@ impl<K, V> Leftovers<K, V> {
         }
     }
 
-    pub(crate) fn is_none(&self) -> bool {
-        self.entries.is_empty() && self.tables.is_empty()
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() + self.tables.len()
     }
 }
 
@@ -232,6 +232,11 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         // Release: pairs with the Acquire in `Store::table`.
         let old = self.context.table.swap(next, Ordering::Release);
         self.inner.limbo.retire_table(Retired(old));
+    }
+
+    /// How many slots and tables have been unlinked and not yet been left over.
+    pub(crate) fn in_limbo(&self) -> usize {
+        self.inner.limbo.len()
     }
 
     /// Moves limbo on, and out of it up to `quota` entries whose grace period has passed. False if nothing is left there.
