@@ -16,15 +16,16 @@ use super::reclaim::{Domain, Grace, Ticket};
 
 /// See the module. `T` is a table that was replaced. Guarded by the shard's lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Limbo<T> {
     first: u32,
     last: u32,
-    ready: usize,
-    waiting: usize,
-    filling: usize,
-    batch: usize,
+    ready: u32,
+    filling: u32,
+    waiting: u32,
+    batch: u32,
     /// How many slots are filling when it is time to look again.
-    look_at: usize,
+    look_at: u32,
     ticket: Option<Ticket>,
     waiting_tables: Vec<T>,
     filling_tables: Vec<T>,
@@ -32,7 +33,7 @@ pub(crate) struct Limbo<T> {
 
 impl<T> Limbo<T> {
     /// A limbo that seals batches of `batch` slots.
-    pub(crate) fn new(batch: usize) -> Self {
+    pub(crate) fn new(batch: u32) -> Self {
         Self {
             first: 0,
             last: 0,
@@ -49,11 +50,11 @@ impl<T> Limbo<T> {
 
     /// How many slots and tables are here.
     pub(crate) fn len(&self) -> usize {
-        self.queued() + self.waiting_tables.len() + self.filling_tables.len()
+        self.queued() as usize + self.waiting_tables.len() + self.filling_tables.len()
     }
 
     #[inline(always)]
-    fn queued(&self) -> usize {
+    fn queued(&self) -> u32 {
         self.ready + self.waiting + self.filling
     }
 
@@ -128,7 +129,7 @@ impl<T> Limbo<T> {
             self.ticket = None;
         }
         self.look_at = if self.filling_tables.is_empty() {
-            self.batch.max(domain.records())
+            self.batch.max(domain.records() as u32)
         } else {
             0
         };

@@ -94,18 +94,19 @@ pub(crate) trait Members {
 
 /// See the module.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct List {
-    /// Nodes with the numbers `ANCHOR` and up: the root that closes the ring, then the marks.
-    anchors: Box<[Node]>,
     len: usize,
     /// The era of the youngest mark.
     era: u64,
     /// The era of the oldest mark that is linked.
     oldest: u64,
-    /// How many links make an era; 0 for an exact list.
-    stride: u32,
     /// Links left in this era.
     left: u32,
+    /// How many links make an era; 0 for an exact list.
+    stride: u32,
+    /// Nodes with the numbers `ANCHOR` and up: the root that closes the ring, then the marks.
+    anchors: Box<[Node]>,
 }
 
 /// The bit that tells an anchor's number from an id.

@@ -56,8 +56,8 @@ impl Sizing {
     }
 
     /// Slots to a batch in limbo.
-    pub(crate) fn batch(self) -> usize {
-        (self.expected / 32).clamp(Self::MIN_BATCH, 256)
+    pub(crate) fn batch(self) -> u32 {
+        (self.expected / 32).clamp(Self::MIN_BATCH, 256) as u32
     }
 
     pub(crate) fn chunk_bits(self) -> u32 {
@@ -92,7 +92,7 @@ impl Sizing {
 
     /// Places for chunks to a shard beside such a range, more than there are `chunks`.
     fn places(self, range: usize, chunks: usize) -> usize {
-        let ids = Self::max_keys(range) + 4 * self.batch();
+        let ids = Self::max_keys(range) + 4 * self.batch() as usize;
         ids.div_ceil(1 << self.chunk_bits()).max(chunks + 1)
     }
 }

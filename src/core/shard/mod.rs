@@ -40,7 +40,10 @@ const NOBODY: u64 = 0;
 /// More than one thread uses the shard, or its list is not exact: reads begin no eras.
 const SHARED: u64 = u64::MAX;
 
+/// Laid out by how often the fields are written: the line that comes first and the next one at every write, the others
+/// hardly ever, so that few lines go from one core to another.
 #[derive(Debug)]
+#[repr(C)]
 struct Back<K, V> {
     /// Counts changes to the index, so that a writer knows whether what it saw before it took the lock still stands.
     version: AtomicU64,
@@ -49,17 +52,18 @@ struct Back<K, V> {
     inner: Mutex<Inner<K, V>>,
 }
 
-/// What the lock guards.
+/// What the lock guards; see [`Back`] for the order.
 #[derive(Debug)]
+#[repr(C)]
 struct Inner<K, V> {
-    slab: Slab<K, V>,
+    counts: Counts,
+    /// Links since the exact list's owner was last chosen.
+    links: u32,
     /// Vacant slots that have been used before.
     free: Free,
     list: List,
     limbo: Limbo<Retired<K, V>>,
-    counts: Counts,
-    /// Links since the exact list's owner was last chosen.
-    links: u32,
+    slab: Slab<K, V>,
     wheel: Wheel,
 }
 
@@ -67,7 +71,7 @@ struct Inner<K, V> {
 #[derive(Debug, Default)]
 struct Free {
     top: u32,
-    len: usize,
+    len: u32,
 }
 
 impl Free {
