@@ -45,6 +45,10 @@ pub use crate::backend::{
     MemoryCacheBackendBuilder, Value,
 };
 
+#[cfg(all(feature = "redis", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use crate::backend::{RedisCacheBackend, RedisCacheBackendBuilder};
+
 #[cfg(all(feature = "global", not(nori_loom)))]
 pub use crate::{
     config::{BackendKind, Config},

@@ -8,6 +8,7 @@
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `ext` | [`CacheBackendExt`]: what callers use |
+//! | `redis` | `RedisCacheBackend`, with the feature of that name |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
 
 mod check;
@@ -17,6 +18,8 @@ mod ext;
 mod flights;
 mod future;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod value;
 
 pub use contract::CacheBackend;
@@ -24,4 +27,6 @@ pub use ext::{CacheBackendExt, Cacheable};
 pub use flights::Flights;
 pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
+#[cfg(feature = "redis")]
+pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
 pub use value::Value;
