@@ -121,8 +121,9 @@ pub(super) fn parse(url: &str) -> Result<(Target, Secrets), Malformed> {
                 return Err(malformed("the name of the service is missing"));
             }
             let master = one(parts.user, parts.hosts[0], db, "")?;
-            let options = SentinelOptions::parse(parts.query)
-                .ok_or_else(|| malformed("unknown option; sentinel_user and sentinel_password are"))?;
+            let options = SentinelOptions::parse(parts.query).ok_or_else(|| {
+                malformed("unknown option; sentinel_user and sentinel_password are")
+            })?;
             let user = options.user();
             secrets.add(options.password);
             let mut sentinels = Vec::new();

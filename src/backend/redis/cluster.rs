@@ -145,13 +145,18 @@ impl Cluster {
         let topology = self.topology();
         match topology.is_whole() {
             true => Ok(topology),
-            false => Err(Error::connection("some slots of the cluster have no master")),
+            false => Err(Error::connection(
+                "some slots of the cluster have no master",
+            )),
         }
     }
 
     pub(super) fn close(&self) {
         let nodes = self.nodes.lock();
-        self.seeds.iter().chain(nodes.values()).for_each(|link| link.close());
+        self.seeds
+            .iter()
+            .chain(nodes.values())
+            .for_each(|link| link.close());
     }
 
     fn topology(&self) -> Arc<Topology> {

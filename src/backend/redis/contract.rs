@@ -58,8 +58,7 @@ impl CacheBackend for RedisCacheBackend {
             let expected = expected.map(Value::encode).transpose()?;
             let new = new.encode()?;
             let (key_there, lua) = (self.key(key), &COMPARE_AND_SET);
-            let update =
-                Scripted::compare_and_set(lua, key_there, expected.as_deref(), &new, ttl);
+            let update = Scripted::compare_and_set(lua, key_there, expected.as_deref(), &new, ttl);
             Ok(command::integer(&self.run(key, update).await?)? == 1)
         })
     }

@@ -18,7 +18,11 @@ const COUNT: usize = 1_000;
 const SCANS: u32 = 4;
 
 /// `budget` is that of each command.
-pub(super) async fn flush(servers: &Servers, prefix: &str, budget: Duration) -> Result<(), Failure> {
+pub(super) async fn flush(
+    servers: &Servers,
+    prefix: &str,
+    budget: Duration,
+) -> Result<(), Failure> {
     let pattern = pattern(prefix);
     let masters = || async {
         let masters = servers.masters(Instant::now() + budget).await;
@@ -51,8 +55,14 @@ async fn flush_one(
     let mut cursor = b"0".to_vec();
     loop {
         let mut scan = cmd("SCAN");
-        scan.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(COUNT);
-        let answer = link.one(&scan, Instant::now() + budget, Replay::Safe).await?;
+        scan.arg(&cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(COUNT);
+        let answer = link
+            .one(&scan, Instant::now() + budget, Replay::Safe)
+            .await?;
         let (next, keys) = <(Vec<u8>, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(|_| {
             let text = format!("{}: SCAN answered something else", link.place());
             Failure::Unknown(Error::connection(text))

@@ -113,7 +113,8 @@ impl Servers {
             all.push(match answer {
                 Err(failure) if self.is_elsewhere(&failure) => {
                     let Addressed { key, command } = &commands[at];
-                    self.one(key, command, Instant::now() + budget, replay).await
+                    self.one(key, command, Instant::now() + budget, replay)
+                        .await
                 }
                 answer => answer,
             });

@@ -21,7 +21,11 @@ struct Range {
 
 impl Topology {
     /// From what `CLUSTER SLOTS` answered. `link` finds the link to an address; an empty host is that of who was asked.
-    pub(super) fn new(version: u64, said: Vec<Said>, link: impl Fn(&str, u16) -> Arc<Link>) -> Self {
+    pub(super) fn new(
+        version: u64,
+        said: Vec<Said>,
+        link: impl Fn(&str, u16) -> Arc<Link>,
+    ) -> Self {
         let mut ranges: Vec<Range> = said
             .into_iter()
             .map(|said| Range {
@@ -44,7 +48,10 @@ impl Topology {
     pub(super) fn masters(&self) -> Vec<Arc<Link>> {
         let mut masters: Vec<Arc<Link>> = Vec::new();
         for range in &self.ranges {
-            if !masters.iter().any(|known| Arc::ptr_eq(known, &range.master)) {
+            if !masters
+                .iter()
+                .any(|known| Arc::ptr_eq(known, &range.master))
+            {
                 masters.push(Arc::clone(&range.master));
             }
         }
@@ -135,7 +142,8 @@ mod tests {
     fn answers_of_real_and_odd_servers() {
         let node = |host: Value, port| Value::Array(vec![host, Value::Int(port), Value::Nil]);
         let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-        let range = |first, last, node| Value::Array(vec![Value::Int(first), Value::Int(last), node]);
+        let range =
+            |first, last, node| Value::Array(vec![Value::Int(first), Value::Int(last), node]);
         let said = read(Value::Array(vec![
             range(0, 5, node(bulk("10.0.0.1"), 7000)),
             range(6, 16_383, node(Value::Nil, 7001)),
