@@ -101,21 +101,21 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// The value under `key`, or `None` when it is missing or expired. A hit counts as a use.
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>>;
 
-    /// Shows the value under `key` to `read`, if there is one, and says whether there was. Counts as a use.
+    /// Shows the value under `key` to `read`, if there is one and to look takes no waiting. False if it does, or fails: then
+    /// nothing was shown, and [`get_value`](Self::get_value) will be asked.
     ///
-    /// For backends that can show a value where it lies, without cloning it: `read` is called once at most, and is short.
-    fn read_value<'a>(
-        &'a self,
-        key: &'a str,
-        read: &'a mut (dyn FnMut(&Value) + Send),
-    ) -> BackendFuture<'a, bool> {
-        BackendFuture::boxed(async move {
-            let value = self.get_value(key).await?;
-            if let Some(value) = &value {
-                read(value);
-            }
-            Ok(value.is_some())
-        })
+    /// For stores in memory, which can show a value where it lies without cloning it. A hit counts as a use; `read` is called once
+    /// at most, and is short.
+    fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
+        let _ = (key, read);
+        false
+    }
+
+    /// As [`incr_value`](Self::incr_value), if that takes no waiting; `None` if it does, or fails: then nothing was added, and
+    /// [`incr_value`](Self::incr_value) will be asked. For stores in memory.
+    fn incr_now(&self, key: &str, by: i64, ttl: Ttl) -> Option<i64> {
+        let _ = (key, by, ttl);
+        None
     }
 
     /// Stores a value in the place of what was there. A zero time to live stores nothing and removes what was there.

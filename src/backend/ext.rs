@@ -59,12 +59,17 @@ pub trait CacheBackendExt: CacheBackend {
     {
         async move {
             let mut found = None;
-            let mut read = |value: &Value| found = Some(value.quick().ok_or_else(|| value.clone()));
-            self.read_value(key, &mut read).await?;
-            match found {
-                None => Ok(None),
-                Some(Ok(value)) => Ok(Some(value)),
-                Some(Err(value)) => value
+            let mut other = None;
+            let mut read = |value: &Value| match value.quick() {
+                Some(value) => found = Some(value),
+                None => other = Some(value.clone()),
+            };
+            if !self.read_now(key, &mut read) {
+                other = self.get_value(key).await?;
+            }
+            match other {
+                None => Ok(found),
+                Some(other) => other
                     .to()
                     .map(Some)
                     .map_err(|error| error.during("get", Some(key))),
@@ -155,7 +160,12 @@ pub trait CacheBackendExt: CacheBackend {
         ttl: impl Into<Ttl>,
     ) -> impl Future<Output = Result<i64, Error>> + Send {
         let ttl = ttl.into();
-        async move { self.incr_value(key, by, ttl).await }
+        async move {
+            match self.incr_now(key, by, ttl) {
+                Some(sum) => Ok(sum),
+                None => self.incr_value(key, by, ttl).await,
+            }
+        }
     }
 
     /// The values under `keys`, in their order: one round trip where the store has a call for it.

@@ -28,6 +28,7 @@ const DEAD: i64 = ALIVE - BAND;
 pub(super) struct Counter(AtomicU64);
 
 /// What became of an increment.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Added {
     Sum(i64),
     /// The cell cannot take it: kill it.
@@ -62,12 +63,6 @@ impl Counter {
         alive(self.0.load(Ordering::Acquire))
     }
 
-    /// Whether the value should move out of the cell.
-    #[inline]
-    pub(super) fn is_full(sum: i64) -> bool {
-        !in_band(sum)
-    }
-
     /// Replaces the value if it is `expected`; the new one must be in the band.
     pub(super) fn exchange(&self, expected: i64, new: i64) -> bool {
         let (expected, new) = (expected.cast_unsigned(), new.cast_unsigned());
@@ -90,6 +85,7 @@ impl Counter {
 }
 
 /// Whether a cell can hold this value.
+#[inline]
 pub(super) fn in_band(value: i64) -> bool {
     (-BAND..=BAND).contains(&value)
 }

@@ -96,6 +96,12 @@ impl MemoryCacheBackend {
         self.cache.stats()
     }
 
+    #[inline]
+    fn is_closed(&self) -> bool {
+        // Relaxed: a call beside `close` may come before it.
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Does a call's work, unless the backend has been closed.
     #[inline]
     fn call<'a, T>(
@@ -104,8 +110,7 @@ impl MemoryCacheBackend {
         key: Option<&str>,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> BackendFuture<'a, T> {
-        // Relaxed: a call beside `close` may come before it.
-        let answer = match self.closed.load(Ordering::Relaxed) {
+        let answer = match self.is_closed() {
             true => Err(Error::closed()),
             false => work(),
         };
@@ -128,18 +133,23 @@ impl MemoryCacheBackend {
         }
     }
 
+    /// Adds to a live counter's cell, if there is one.
     #[inline]
+    fn add_in_place(&self, key: &str, by: i64) -> Option<Added> {
+        let added = self.cache.get_with(key, |stored| match stored {
+            Stored::Counter(counter) => counter.add(by),
+            Stored::Value(_) => Added::TooLarge,
+        });
+        match added {
+            Some(Added::Sum(sum)) if !in_band(sum) => self.move_out(key),
+            _ => (),
+        }
+        added
+    }
+
     fn add(&self, key: &str, by: i64, ttl: Ttl) -> Result<i64, Error> {
         loop {
-            let added = self.cache.get_with(key, |stored| match stored {
-                Stored::Counter(counter) => counter.add(by),
-                Stored::Value(_) => Added::TooLarge,
-            });
-            match added {
-                Some(Added::Sum(sum)) if Counter::is_full(sum) => {
-                    self.move_out(key);
-                    return Ok(sum);
-                }
+            match self.add_in_place(key, by) {
                 Some(Added::Sum(sum)) => return Ok(sum),
                 // What replaces it is on its way.
                 Some(Added::Dead) => thread::yield_now(),
@@ -244,12 +254,23 @@ impl CacheBackend for MemoryCacheBackend {
     }
 
     #[inline]
-    fn read_value<'a>(
-        &'a self,
-        key: &'a str,
-        read: &'a mut (dyn FnMut(&Value) + Send),
-    ) -> BackendFuture<'a, bool> {
-        self.call("get", Some(key), || Ok(self.read(key, read).is_some()))
+    fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        self.read(key, read);
+        true
+    }
+
+    #[inline]
+    fn incr_now(&self, key: &str, by: i64, _: Ttl) -> Option<i64> {
+        if self.is_closed() {
+            return None;
+        }
+        match self.add_in_place(key, by) {
+            Some(Added::Sum(sum)) => Some(sum),
+            _ => None,
+        }
     }
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
@@ -332,7 +353,7 @@ impl CacheBackend for MemoryCacheBackend {
     }
 
     fn close(&self) -> BackendFuture<'_, ()> {
-        // Relaxed: see `call`.
+        // Relaxed: see `is_closed`.
         self.closed.store(true, Ordering::Relaxed);
         self.cache.clear();
         BackendFuture::ready(Ok(()))
