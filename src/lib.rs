@@ -49,6 +49,9 @@ pub use crate::backend::{
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use crate::backend::{RedisCacheBackend, RedisCacheBackendBuilder};
 
+#[cfg(all(feature = "conformance", not(nori_loom)))]
+pub use crate::backend::conformance;
+
 #[cfg(all(feature = "global", not(nori_loom)))]
 pub use crate::{
     config::{BackendKind, Config},

@@ -118,7 +118,7 @@ pub trait CacheBackendExt: CacheBackend {
     {
         async move {
             let value = Value::new(value).map_err(|error| error.during("set", Some(key)))?;
-            let _writing = self.flights().write(Scope::Key(key)).await;
+            self.flights().overtake(Scope::Key(key)).await;
             self.set_value(key, value, ttl.into()).await
         }
     }
@@ -134,7 +134,7 @@ pub trait CacheBackendExt: CacheBackend {
     /// Removes a key, and says whether something live was there.
     fn delete(&self, key: &str) -> impl Future<Output = Result<bool, Error>> + Send {
         async move {
-            let _writing = self.flights().write(Scope::Key(key)).await;
+            self.flights().overtake(Scope::Key(key)).await;
             self.delete_value(key).await
         }
     }
@@ -142,7 +142,7 @@ pub trait CacheBackendExt: CacheBackend {
     /// Removes all entries of this cache, and nothing that is not its own.
     fn flush(&self) -> impl Future<Output = Result<(), Error>> + Send {
         async move {
-            let _writing = self.flights().write(Scope::All).await;
+            self.flights().overtake(Scope::All).await;
             self.flush_values().await
         }
     }
@@ -207,7 +207,7 @@ pub trait CacheBackendExt: CacheBackend {
         async move {
             let entries = entries?;
             let keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
-            let _writing = self.flights().write(Scope::Keys(&keys)).await;
+            self.flights().overtake(Scope::Keys(&keys)).await;
             self.set_values(entries, ttl).await
         }
     }
@@ -215,7 +215,7 @@ pub trait CacheBackendExt: CacheBackend {
     /// Removes many keys, and says how many live entries that were.
     fn delete_many(&self, keys: &[&str]) -> impl Future<Output = Result<u64, Error>> + Send {
         async move {
-            let _writing = self.flights().write(Scope::Keys(keys)).await;
+            self.flights().overtake(Scope::Keys(keys)).await;
             self.delete_values(keys).await
         }
     }
@@ -327,11 +327,10 @@ pub trait CacheBackendExt: CacheBackend {
                     (None, None) => Some(self.default_ttl()),
                     _ => ttl,
                 };
-                // To remove is to write over the loads of the key, too.
-                let _writing = match ttl {
-                    Some(Ttl::After(Duration::ZERO)) => Some(flights.write(Scope::Key(key)).await),
-                    _ => None,
-                };
+                // To remove is to overtake the loads of the key, too.
+                if ttl == Some(Ttl::After(Duration::ZERO)) {
+                    flights.overtake(Scope::Key(key)).await;
+                }
                 let stored = self.compare_and_set(key, current.as_ref(), value, ttl);
                 if stored.await.map_err(named)? {
                     return Ok(next);

@@ -10,9 +10,12 @@
 //! | `ext` | [`CacheBackendExt`]: what callers use |
 //! | `redis` | `RedisCacheBackend`, with the feature of that name |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
+//! | `conformance` | the contract as a test suite |
 
 mod check;
 mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod contract;
 mod ext;
 mod flights;

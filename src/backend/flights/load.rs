@@ -1,6 +1,6 @@
 //! One load, and who leads it.
 
-use super::{Flights, LOAD, WRITE};
+use super::Flights;
 use crate::backend::Value;
 use crate::error::Error;
 use crate::sync::{Mutex, Ordering};
@@ -89,28 +89,23 @@ pub(in crate::backend) struct Leader<'f> {
     flights: &'f Flights,
     key: Box<str>,
     load: Arc<Load>,
-    /// Whether a write that does not know of the load may have been under way when it began.
-    suspect: bool,
     ended: bool,
 }
 
 impl<'f> Leader<'f> {
-    pub(super) fn new(flights: &'f Flights, key: &str, load: Arc<Load>, suspect: bool) -> Self {
+    pub(super) fn new(flights: &'f Flights, key: &str, load: Arc<Load>) -> Self {
         Self {
             flights,
             key: key.into(),
             load,
-            suspect,
             ended: false,
         }
     }
 
     /// Whether the result may be stored; if so, writes of the key wait until the end.
     pub(in crate::backend) fn may_store(&self) -> bool {
-        // SeqCst: before the look at `invalidated`: a write that has taken its leave has invalidated us; see the module.
-        let stripe = self.flights.stripe(&self.key).load(Ordering::SeqCst);
         let mut state = self.load.state.lock();
-        if state.invalidated || (self.suspect && stripe >= WRITE) {
+        if state.invalidated {
             return false;
         }
         state.phase = Phase::Storing;
@@ -129,8 +124,8 @@ impl<'f> Leader<'f> {
         flights
             .loads
             .remove_if(&self.key, |_, load| Arc::ptr_eq(load, &self.load));
-        // SeqCst: see the module.
-        flights.stripe(&self.key).fetch_sub(LOAD, Ordering::SeqCst);
+        // Relaxed: a write that still counts this one looks in vain.
+        flights.loading.fetch_sub(1, Ordering::Relaxed);
         self.load.enter(Phase::Ended(answer));
     }
 }

@@ -6,19 +6,17 @@
 //! panics abandons its load; those who waited look again, and one of them leads.
 //!
 //! # Writes win over loads
-//! What was written (set, deleted, flushed) while a load was going on must not be overwritten by it, however the two interleave
-//! with the store. So a write announces itself before it touches the store and takes its leave afterwards, and both times
-//! invalidates the loads of its keys. Let L be a load and W a write of the same key that overlap:
+//! What was set, deleted or flushed while a load was going on must not be overwritten by it. So a write, before it touches the
+//! store, [overtakes](Flights::overtake) the loads of its keys that are under way: they will not store. One that is storing just then
+//! is waited for, and its result written over.
 //!
-//! * Each counts itself in the key's stripe, one word for both counts, so one of the two sees the other. L registers in the
-//!   table before it counts itself, so if W was second it finds L in the table, and invalidates it.
-//! * If L was second, it knows that some write of the stripe was under way, and holds itself for *suspect*. Before it stores it
-//!   looks again. If no write is under way any more, W has ended, and invalidated L if it came upon it; if one is, it may be W,
-//!   and L does not store.
-//! * If W comes when L is already storing, it waits until L has stored, and then writes.
+//! A load that the write does not come upon began after the write did: then it reads what the caller of the write did before, and is
+//! none to be overtaken. For that, the table is asked behind a fence that pairs with one which a load passes when it is in
+//! the table and before it reads anything: of a load and a write, either the load reads what the write's caller did, or
+//! the write finds the load. (A set needs no more either: loads store only where there is nothing.)
 //!
-//! In each case W's write comes after L's, or L's does not take place. An invalidated load still answers those who wait for it, but
-//! it leaves the table: who comes after the write has ended loads afresh.
+//! A load that was overtaken still answers those who wait for it, but it leaves the table: who comes after the write loads
+//! afresh.
 //!
 //! Increments and updates need none of this: a load stores only where there is still nothing, in one step.
 //!
@@ -36,7 +34,7 @@ mod turn;
 pub(super) use load::{Leader, Load};
 pub(super) use turn::Turn;
 
-use crate::sync::{AtomicU64, CachePadded, Ordering};
+use crate::sync::{AtomicUsize, Ordering, fence};
 use dashmap::{DashMap, Entry};
 use std::cell::RefCell;
 use std::fmt;
@@ -45,20 +43,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use turn::Queue;
 
-/// A power of two, large enough that few writes share a stripe with the load of another key.
-const STRIPES: usize = 64;
-/// One write under way, in a stripe's word.
-const WRITE: u64 = 1 << 32;
-/// One load under way, in a stripe's word: the low half.
-const LOAD: u64 = 1;
-
 /// The loads and updates under way on a backend, in this process. Each backend has one: a field that starts as
 /// [`Flights::default`] and that [`CacheBackend::flights`](super::CacheBackend::flights) returns.
 pub struct Flights {
     loads: DashMap<Box<str>, Arc<Load>, ahash::RandomState>,
     turns: DashMap<Box<str>, Arc<Queue>, ahash::RandomState>,
-    /// Writes and loads under way, by the hash of their key.
-    stripes: Box<[CachePadded<AtomicU64>]>,
+    /// How many loads are in the table or about to be: zero tells writes that they need not look.
+    loading: AtomicUsize,
     hasher: ahash::RandomState,
 }
 
@@ -68,13 +59,6 @@ pub(super) enum Scope<'k> {
     Key(&'k str),
     Keys(&'k [&'k str]),
     All,
-}
-
-/// A write under way: from before it touches the store until it has.
-#[must_use]
-pub(super) struct Writing<'f> {
-    flights: &'f Flights,
-    scope: Scope<'f>,
 }
 
 /// What a caller is to a load of its key.
@@ -89,32 +73,32 @@ thread_local! {
 }
 
 impl Flights {
-    /// Announces a write; when this returns, no load of its keys is storing, and none that is under way will.
-    pub(super) async fn write<'f>(&'f self, scope: Scope<'f>) -> Writing<'f> {
-        // Made first: if the caller is dropped while it waits, the write takes its leave.
-        let writing = Writing {
-            flights: self,
-            scope,
-        };
-        self.for_each_stripe(scope, |stripe| {
-            // SeqCst: one order of all announcements; see the module.
-            stripe.fetch_add(WRITE, Ordering::SeqCst);
-        });
+    /// Keeps the loads of some keys from storing what they load: to be called before a write of these keys.
+    pub(super) async fn overtake(&self, scope: Scope<'_>) {
+        // SeqCst: pairs with the fence in `join`; see the module.
+        fence(Ordering::SeqCst);
+        // Relaxed: the fence orders it. Nearly always there is nothing to do.
+        if self.loading.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         for load in self.invalidate(scope) {
             load.stored().await;
         }
-        writing
     }
 
     /// Leads the load of a key, or waits for who does.
     pub(super) fn join(&self, key: &str) -> Joined<'_> {
         let load = match self.loads.entry(key.into()) {
             Entry::Occupied(there) => return Joined::Waits(Arc::clone(there.get())),
-            Entry::Vacant(place) => Arc::clone(&place.insert(Arc::default())),
+            Entry::Vacant(place) => {
+                // Relaxed: the fence orders it. Before the load can be found, so that it is never counted off first.
+                self.loading.fetch_add(1, Ordering::Relaxed);
+                Arc::clone(&place.insert(Arc::default()))
+            }
         };
-        // SeqCst: after the load is in the table; see the module.
-        let before = self.stripe(key).fetch_add(LOAD, Ordering::SeqCst);
-        Joined::Leads(Leader::new(self, key, load, before >= WRITE))
+        // SeqCst: pairs with the fence in `overtake`; see the module.
+        fence(Ordering::SeqCst);
+        Joined::Leads(Leader::new(self, key, load))
     }
 
     /// Waits for the turn to update a key.
@@ -147,7 +131,7 @@ impl Flights {
         (std::ptr::from_ref(self).addr(), self.hasher.hash_one(key))
     }
 
-    /// Invalidates the loads of some keys and returns those that are storing.
+    /// Takes the loads of some keys out of the table, but for those that are storing, which it returns.
     fn invalidate(&self, scope: Scope<'_>) -> Vec<Arc<Load>> {
         let mut storing = Vec::new();
         let mut keep = |load: &Arc<Load>| {
@@ -158,10 +142,7 @@ impl Flights {
             is_storing
         };
         let mut one = |key: &str| {
-            // SeqCst: see the module. Nothing to do for nearly every write.
-            if self.stripe(key).load(Ordering::SeqCst) & (WRITE - 1) != 0 {
-                self.loads.remove_if(key, |_, load| !keep(load));
-            }
+            self.loads.remove_if(key, |_, load| !keep(load));
         };
         match scope {
             Scope::Key(key) => one(key),
@@ -169,30 +150,6 @@ impl Flights {
             Scope::All => self.loads.retain(|_, load| keep(load)),
         }
         storing
-    }
-
-    fn for_each_stripe(&self, scope: Scope<'_>, each: impl Fn(&AtomicU64)) {
-        match scope {
-            Scope::Key(key) => each(self.stripe(key)),
-            Scope::Keys(keys) => keys.iter().for_each(|key| each(self.stripe(key))),
-            Scope::All => self.stripes.iter().for_each(|stripe| each(stripe)),
-        }
-    }
-
-    fn stripe(&self, key: &str) -> &AtomicU64 {
-        &self.stripes[self.hasher.hash_one(key) as usize % STRIPES]
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        // Those that began meanwhile, and may have read what was there before. One that is storing by now was not suspect:
-        // it began before this write did, and the write has waited for it.
-        self.flights.invalidate(self.scope);
-        self.flights.for_each_stripe(self.scope, |stripe| {
-            // SeqCst: after the loads are invalidated; see the module.
-            stripe.fetch_sub(WRITE, Ordering::SeqCst);
-        });
     }
 }
 
@@ -218,7 +175,7 @@ impl Default for Flights {
         Self {
             loads: DashMap::with_hasher(hasher.clone()),
             turns: DashMap::with_hasher(hasher.clone()),
-            stripes: (0..STRIPES).map(|_| CachePadded::default()).collect(),
+            loading: AtomicUsize::new(0),
             hasher,
         }
     }

@@ -110,6 +110,9 @@ pub(super) fn parse(url: &str) -> Result<(Target, Secrets), Malformed> {
             .map_err(|_| malformed("host, port, database or option"))?;
         Ok(prepared(info))
     };
+    if !matches!(kind, "unix" | "sentinel") && !is_plain(parts.query) {
+        return Err(malformed("unknown option"));
+    }
     let (target, known) = match kind {
         "unix" => {
             let info = one(parts.user, parts.hosts[0], parts.path, parts.query)?;
@@ -231,6 +234,11 @@ fn with_port(host: &str, port: u16) -> String {
         true => host.to_owned(),
         false => format!("{host}:{port}"),
     }
+}
+
+/// Whether there are no options but those that say what we do anyway.
+fn is_plain(query: &str) -> bool {
+    matches!(query, "" | "?" | "?protocol=3" | "?protocol=resp3" | "#insecure")
 }
 
 /// The credentials of the sentinels, which are not those of the master.

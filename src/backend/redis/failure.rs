@@ -59,9 +59,10 @@ fn refused(reply: &ServerError, secrets: &Secrets) -> Error {
 /// Why a connection broke, or could not be made. The cause is kept as text only: what the library's own errors hold may be
 /// what was sent.
 pub(super) fn broken(place: &str, error: &RedisError, secrets: &Secrets) -> Error {
-    let text = match error.detail() {
-        Some(detail) => format!("{place}: {}: {detail}", error.category()),
-        None => format!("{place}: {error}"),
+    let text = match (error.code(), error.detail()) {
+        (Some(code), detail) => format!("{place}: {code} {}", detail.unwrap_or_default()),
+        (None, Some(detail)) => format!("{place}: {}: {detail}", error.category()),
+        (None, None) => format!("{place}: {error}"),
     };
     let text = secrets.scrub(text);
     match error.kind() {
