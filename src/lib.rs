@@ -70,6 +70,9 @@ pub mod docs {
     pub mod design {}
     #[doc = include_str!("../docs/orderings.md")]
     pub mod orderings {}
+    #[cfg(feature = "redis")]
+    #[doc = include_str!("../docs/redis.md")]
+    pub mod redis {}
     #[doc = include_str!("../docs/benchmarks.md")]
     pub mod benchmarks {}
 }

@@ -105,7 +105,22 @@ async fn a_node_is_paused() {
             assert!(timed(backend.get::<u32>(other)).await.unwrap().is_some());
         }
     }
-    cluster.nodes[0].resume();
+    let many: Vec<String> = (0..900).map(|nth| format!("many:{nth}")).collect();
+    let names: Vec<&str> = many.iter().map(String::as_str).collect();
+    for _ in 0..3 {
+        timed(backend.get_many::<u32>(&names)).await.unwrap_err();
+        timed(backend.delete_many(&names)).await.unwrap_err();
+    }
+    // Of a cluster that does not answer at all, neither.
+    cluster.nodes.iter().for_each(Server::pause);
+    let other = on(&cluster.url());
+    for backend in [&backend, &other, &other] {
+        timed(backend.get_many::<u32>(&names)).await.unwrap_err();
+        timed(backend.get::<u32>(&keys[1])).await.unwrap_err();
+        timed(backend.flush()).await.unwrap_err();
+        timed(backend.verify()).await.unwrap_err();
+    }
+    cluster.nodes.iter().for_each(Server::resume);
     works_soon(&backend, &keys[0], Duration::from_secs(1)).await;
 }
 

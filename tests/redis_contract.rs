@@ -52,7 +52,10 @@ async fn keys_and_values_are_on_the_server_as_they_should() {
     assert_eq!(other.get::<u8>("n").await.unwrap(), None);
     other.set("n", 1, Ttl::Never).await.unwrap();
     assert_eq!(server.ask(&["GET", "other:n"]), "1");
-    assert!(server.ask(&["CLIENT", "LIST"]).contains("resp=3"));
+    // Servers before 7 do not say.
+    let clients = server.ask(&["CLIENT", "LIST"]);
+    let mut ours = clients.lines().filter(|line| !line.contains("cmd=client"));
+    assert!(ours.all(|line| !line.contains("resp=2")), "{clients}");
 }
 
 #[tokio::test]
@@ -181,6 +184,22 @@ async fn every_call_on_one_server() {
     every_call(&on(server.url())).await;
 }
 
+/// The permissions that docs/redis.md lists are enough.
+#[tokio::test]
+async fn every_call_by_a_user_who_may_little() {
+    let server = Server::start();
+    let may = "+get +mget +set +unlink +pttl +incrby +exists +eval +evalsha +scan +ping +hello";
+    let mut rules = vec!["ACL", "SETUSER", "ana", "on", ">secret", "~cache:*"];
+    rules.extend(may.split(' '));
+    assert_eq!(server.ask(&rules), "OK");
+    let backend = on(format!("redis://ana:secret@{}", server.address()));
+    every_call(&backend).await;
+    let other = RedisCacheBackend::builder().prefix("other:");
+    let other = other.url(format!("redis://ana:secret@{}", server.address()));
+    let error = other.build().unwrap().get::<u8>("k").await.unwrap_err();
+    assert!(error.is_rejected(), "{error}");
+}
+
 #[tokio::test]
 async fn every_call_on_a_cluster() {
     let cluster = Cluster::start();
@@ -300,8 +319,14 @@ async fn closing_waits_and_is_final() {
     assert!(error.is_closed());
     assert_eq!(error.to_string(), r#"get "k": the backend is closed"#);
     backend.close().await.unwrap();
-    let gone = || !server.ask(&["CLIENT", "LIST"]).contains("nori");
-    server::wait_until("the connection is gone", gone);
+    // Only the one that asks is left. The runtime has to get to it: no blocking here.
+    for _ in 0..1_000 {
+        if server.ask(&["CLIENT", "LIST"]).lines().count() == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the connection is still there");
 }
 
 #[test]

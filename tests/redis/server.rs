@@ -31,7 +31,10 @@ impl Server {
     }
 
     pub fn with(args: &[&str]) -> Self {
-        let port = free_port();
+        Self::on(free_port(), args)
+    }
+
+    fn on(port: u16, args: &[&str]) -> Self {
         let dir = fresh_dir();
         let args = args.iter().map(|arg| arg.to_string()).collect();
         let child = launch(port, &dir, &args);
@@ -120,19 +123,12 @@ impl Cluster {
     pub fn with_replicas(replicas: usize) -> Self {
         let nodes: Vec<Server> = (0..3 * (replicas + 1))
             .map(|_| {
-                let bus = free_port().to_string();
-                Server::with(&[
-                    "--cluster-enabled",
-                    "yes",
-                    "--cluster-config-file",
-                    "nodes.conf",
-                    "--cluster-node-timeout",
-                    "1000",
-                    "--cluster-announce-ip",
-                    "127.0.0.1",
-                    "--cluster-port",
-                    &bus,
-                ])
+                let args = [
+                    ["--cluster-enabled", "yes"],
+                    ["--cluster-config-file", "nodes.conf"],
+                    ["--cluster-node-timeout", "1000"],
+                ];
+                Server::on(free_port_for_a_node(), &args.concat())
             })
             .collect();
         let mut create = Command::new("redis-cli");
@@ -200,6 +196,18 @@ fn signal(which: &str, pid: u32) {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
     listener.local_addr().expect("it is bound").port()
+}
+
+/// One that leaves room for the bus of a cluster, 10,000 ports higher.
+fn free_port_for_a_node() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Below what systems give out by themselves; each process starts elsewhere.
+    let from = std::process::id() * 64;
+    let ports = (0..).map(|_| from + NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut ports = ports.map(|nth| 12_000 + (nth % 8_000) as u16);
+    let found = ports.find(|&port| is_free(port) && is_free(port + 10_000));
+    found.expect("there are free ports")
 }
 
 pub fn fresh_dir() -> PathBuf {

@@ -9,6 +9,9 @@ use crate::time::Ttl;
 use std::fmt;
 use std::time::Duration;
 
+/// More than this counts as this: deadlines have to fit into the clock.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
 /// Settings for a [`RedisCacheBackend`]; see [`RedisCacheBackend::builder`].
 #[derive(Clone)]
 #[must_use]
@@ -51,7 +54,8 @@ impl RedisCacheBackendBuilder {
         self
     }
 
-    /// How long a command may take at most, connecting and trying again included; a second by default. Not zero.
+    /// How long a command may take at most, connecting and trying again included; a second by default. Not zero; more than a day counts as a
+    /// day.
     ///
     /// A call that is many commands (a flush, or many-calls on more than a thousand keys) has it for each round trip.
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -91,18 +95,19 @@ impl RedisCacheBackendBuilder {
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             return Err(Error::invalid_config("default_ttl", "0", not_zero));
         }
+        let timeout = self.timeout.min(LONGEST_TIMEOUT);
         let (target, secrets) = address::parse(&self.url)
             .map_err(|malformed| Error::invalid_config(url, malformed.given, malformed.allowed))?;
         if target.is_encrypted() {
             tls::prepare(url)?;
         }
         Ok(RedisCacheBackend {
-            servers: Servers::new(target, self.timeout, &secrets),
+            servers: Servers::new(target, timeout, &secrets),
             secrets,
             shown: address::redacted(&self.url),
             prefix: self.prefix.into_boxed_str(),
             default_ttl: self.default_ttl,
-            timeout: self.timeout,
+            timeout,
             gate: Gate::default(),
             flights: Flights::default(),
         })

@@ -216,13 +216,16 @@ impl Cluster {
         }
         *asked = Some(Instant::now());
         let mut last = Error::connection("no node of the cluster is known");
+        // Before our own, so that who does not answer is found out and not asked again soon.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let sooner = Instant::now() + left * 3 / 4;
         for few in self.candidates(first).chunks(ASKED) {
             let mut questions = JoinSet::new();
             for link in few.iter().cloned() {
                 questions.spawn(async move {
                     let mut question = cmd("CLUSTER");
                     question.arg("SLOTS");
-                    let answer = link.one(&question, deadline, Replay::Safe).await;
+                    let answer = link.one(&question, sooner, Replay::Safe).await;
                     (link, answer)
                 });
             }

@@ -1,7 +1,8 @@
 //! Removing all entries of one prefix: SCAN and UNLINK on every master, in batches, never FLUSHDB.
 //!
 //! What was there all the time is removed; what is written meanwhile may be removed or stay. If the cluster moved slots meanwhile, a key may
-//! have been on neither node when that was scanned: then all is scanned again.
+//! have been on neither node when that was scanned: then all is scanned again. So it is if the connection was made anew in the middle of
+//! a scan: a cursor means nothing to a server that was restarted, or to another one.
 
 use super::failure::Failure;
 use super::link::{Link, Replay};
@@ -47,6 +48,24 @@ pub(super) async fn flush(
 }
 
 async fn flush_one(
+    servers: &Servers,
+    link: &Arc<Link>,
+    pattern: &[u8],
+    budget: Duration,
+) -> Result<(), Failure> {
+    for _ in 0..SCANS {
+        // The first command makes the first connection.
+        let made = link.made().max(1);
+        scan(servers, link, pattern, budget).await?;
+        if link.made() == made {
+            return Ok(());
+        }
+    }
+    let text = format!("{}: the connection keeps breaking", link.place());
+    Err(Failure::Unknown(Error::connection(text)))
+}
+
+async fn scan(
     servers: &Servers,
     link: &Arc<Link>,
     pattern: &[u8],

@@ -55,6 +55,8 @@ pub(super) struct Link {
     patience: Duration,
     secrets: Secrets,
     state: Mutex<State>,
+    /// Connections made so far.
+    made: AtomicU64,
     /// Changes, under the lock, whenever an attempt ends.
     changed: watch::Sender<()>,
 }
@@ -112,6 +114,7 @@ impl Link {
             patience,
             secrets,
             state: Mutex::new(State::Idle),
+            made: AtomicU64::new(0),
             changed: watch::Sender::new(()),
         })
     }
@@ -123,6 +126,12 @@ impl Link {
 
     pub(super) fn dial(&self) -> &Dial {
         &self.dial
+    }
+
+    /// How many connections there have been. If there is one more, the server may be another, or have lost what it knew.
+    pub(super) fn made(&self) -> u64 {
+        // Acquire: pairs with the Release in `Attempt::run`; whoever has an answer by a connection sees that it was made.
+        self.made.load(Ordering::Acquire)
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -297,11 +306,15 @@ impl Attempt {
         let life = Life(Arc::clone(&dead));
         let connect = link.dial.connect(life, link.patience, &link.secrets);
         let next = match timeout(link.patience, connect).await {
-            Ok(Ok(connection)) => State::Up(Arc::new(Line {
-                connection,
-                dead,
-                heard: AtomicU64::new(0),
-            })),
+            Ok(Ok(connection)) => {
+                // Release: pairs with the Acquire in `made`.
+                link.made.fetch_add(1, Ordering::Release);
+                State::Up(Arc::new(Line {
+                    connection,
+                    dead,
+                    heard: AtomicU64::new(0),
+                }))
+            }
             Ok(Err(error)) => down(failures, error),
             Err(_) => {
                 let text = format!("{}: no connection in {:?}", link.place, link.patience);

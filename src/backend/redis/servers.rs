@@ -18,7 +18,7 @@ pub(super) const BATCH: usize = 1_000;
 
 pub(super) enum Servers {
     One(Arc<Link>),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 /// A command and the key that says where it goes.
@@ -43,7 +43,9 @@ impl Servers {
                 service,
                 like: master,
             }),
-            Target::Cluster(seeds) => Self::Cluster(Cluster::new(seeds, patience, secrets.clone())),
+            Target::Cluster(seeds) => {
+                Self::Cluster(Box::new(Cluster::new(seeds, patience, secrets.clone())))
+            }
         }
     }
 
@@ -61,19 +63,28 @@ impl Servers {
         }
     }
 
-    /// Sends many commands, to each server in batches and in order, to all servers at once. `budget` is that of a batch.
-    /// The answers come in the order of the commands.
+    /// Sends many commands, to each server in batches and in order, to all servers at once. The answers come in the order of the
+    /// commands.
+    ///
+    /// `budget` is that of a round trip: there is one deadline for all, so much for each batch that may be needed.
     pub(super) async fn many(
         &self,
         commands: Vec<Addressed>,
         budget: Duration,
         replay: Replay,
     ) -> Vec<Answer> {
+        let batches = commands.len().div_ceil(BATCH).max(1);
+        let deadline = Instant::now() + budget * batches as u32;
+        let limits = Limits {
+            deadline,
+            budget,
+            replay,
+        };
         let mut answers: Vec<Option<Answer>> = Vec::new();
         answers.resize_with(commands.len(), || None);
         let mut groups: Vec<(Arc<Link>, Vec<usize>)> = Vec::new();
         for (at, command) in commands.iter().enumerate() {
-            match self.link_to(&command.key, Instant::now() + budget).await {
+            match self.link_to(&command.key, deadline).await {
                 Err(failure) => answers[at] = Some(Err(failure)),
                 Ok(link) => match groups.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &link)) {
                     Some((_, members)) => members.push(at),
@@ -84,7 +95,7 @@ impl Servers {
         let commands = Arc::new(commands);
         match groups.as_slice() {
             [(link, members)] => {
-                for (at, answer) in batches(link, members, &commands, budget, replay).await {
+                for (at, answer) in send(link, members, &commands, limits).await {
                     answers[at] = Some(answer);
                 }
             }
@@ -92,9 +103,7 @@ impl Servers {
                 let mut under_way = JoinSet::new();
                 for (link, members) in groups {
                     let commands = Arc::clone(&commands);
-                    under_way.spawn(async move {
-                        batches(&link, &members, &commands, budget, replay).await
-                    });
+                    under_way.spawn(async move { send(&link, &members, &commands, limits).await });
                 }
                 while let Some(done) = under_way.join_next().await {
                     for (at, answer) in done.unwrap_or_default() {
@@ -113,8 +122,7 @@ impl Servers {
             all.push(match answer {
                 Err(failure) if self.is_elsewhere(&failure) => {
                     let Addressed { key, command } = &commands[at];
-                    self.one(key, command, Instant::now() + budget, replay)
-                        .await
+                    self.one(key, command, deadline, replay).await
                 }
                 answer => answer,
             });
@@ -154,12 +162,21 @@ impl Servers {
     }
 }
 
-async fn batches(
+/// What holds for many commands together.
+#[derive(Clone, Copy)]
+struct Limits {
+    deadline: Instant,
+    /// For each batch.
+    budget: Duration,
+    replay: Replay,
+}
+
+/// Sends those of the commands that are `members`, in batches.
+async fn send(
     link: &Arc<Link>,
     members: &[usize],
     commands: &[Addressed],
-    budget: Duration,
-    replay: Replay,
+    limits: Limits,
 ) -> Vec<(usize, Answer)> {
     let mut all = Vec::with_capacity(members.len());
     for batch in members.chunks(BATCH) {
@@ -167,7 +184,8 @@ async fn batches(
         for &at in batch {
             pipeline.add_command(commands[at].command.clone());
         }
-        match link.many(&pipeline, Instant::now() + budget, replay).await {
+        let deadline = limits.deadline.min(Instant::now() + limits.budget);
+        match link.many(&pipeline, deadline, limits.replay).await {
             Ok(answers) => {
                 let answers = answers.into_iter().map(|answer| match answer {
                     Value::ServerError(reply) => Err(Failure::Refused(reply)),
