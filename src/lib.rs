@@ -45,6 +45,10 @@ pub use crate::backend::{
     MemoryCacheBackendBuilder, Value,
 };
 
+#[cfg(all(feature = "redis", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use crate::backend::{RedisCacheBackend, RedisCacheBackendBuilder};
+
 #[cfg(all(feature = "conformance", not(nori_loom)))]
 pub use crate::backend::conformance;
 
@@ -68,6 +72,9 @@ pub mod docs {
     pub mod guide {}
     #[doc = include_str!("../docs/orderings.md")]
     pub mod orderings {}
+    #[cfg(feature = "redis")]
+    #[doc = include_str!("../docs/redis.md")]
+    pub mod redis {}
     #[doc = include_str!("../docs/benchmarks.md")]
     pub mod benchmarks {}
 }

@@ -8,6 +8,7 @@
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `ext` | [`CacheBackendExt`]: what callers use |
+//! | `redis` | `RedisCacheBackend`, with the feature of that name |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
 //! | `conformance` | the contract as a test suite |
 
@@ -20,6 +21,8 @@ mod ext;
 mod flights;
 mod future;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod value;
 
 pub use contract::CacheBackend;
@@ -27,4 +30,6 @@ pub use ext::{CacheBackendExt, Cacheable};
 pub use flights::Flights;
 pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
+#[cfg(feature = "redis")]
+pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
 pub use value::Value;

@@ -96,6 +96,8 @@ pub(super) fn redacted(url: &str) -> String {
     // The last one: a password may contain others.
     let (user, rest) = match rest.rsplit_once('@') {
         Some((_, rest)) => ("***@", rest),
+        // Somebody forgot the `@`, and the port is a password.
+        None if !has_plain_ports(rest) => ("", "***"),
         None => ("", rest),
     };
     let (rest, query) = match rest.split_once(['?', '#']) {
@@ -107,6 +109,17 @@ pub(super) fn redacted(url: &str) -> String {
         scheme.escape_debug(),
         rest.escape_debug()
     )
+}
+
+/// Whether what follows the hosts of a URL is all numbers.
+fn has_plain_ports(rest: &str) -> bool {
+    let hosts = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    hosts.split(',').all(|host| {
+        // The colons of an IPv6 address are no port's.
+        let end = host.rsplit_once(']').map_or(host, |(_, end)| end);
+        let port = end.split_once(':').map_or("", |(_, port)| port);
+        port.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -125,6 +138,9 @@ mod tests {
             "unix:///sock?pass=hunter2",
             "hunter2",
             "ana:hunter2@host://x",
+            "redis://:hunter2",
+            "redis://ana:hunter2/0",
+            "redis://h1:6379,ana:hunter2",
         ] {
             let shown = redacted(url);
             assert!(!shown.contains("hunter2"), "{url} → {shown}");
@@ -133,6 +149,12 @@ mod tests {
             redacted("redis://ana:x@host:6379/1"),
             "\"redis://***@host:6379/1\""
         );
-        assert_eq!(redacted("redis://host"), "\"redis://host\"");
+        for url in [
+            "redis://host",
+            "redis://h1:6379,[::1]:6380/0",
+            "unix:///sock",
+        ] {
+            assert_eq!(redacted(url), format!("{url:?}"));
+        }
     }
 }

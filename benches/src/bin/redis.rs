@@ -1,0 +1,310 @@
+//! The backend on Redis beside what one would do with the bare `redis` crate, on the same server.
+//!
+//! ```sh
+//! cargo run -p nori-cache-benches --profile bench --bin redis -- --rounds 9 --millis 500
+//! ```
+//!
+//! Starts a `redis-server` of its own, or uses the one that `--url` names (and removes what starts with `bench:` there). Rounds are
+//! interleaved, the order rotates, medians are shown.
+//!
+//! - **get, set**: 64 tasks over one connection, 10,000 keys, values of 100 bytes; the crate's multiplexed connection with its own
+//!   settings does the same GET and SET, and reads the same `String`.
+//! - **get_many**: 100 keys at once, and one by one, by one task.
+//! - **atomic_update**: 8 tasks add to the number under one key; the rival does it with WATCH, GET, MULTI, SET and EXEC on a connection for
+//!   each task, because on a shared one it loses updates.
+
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::future::Future;
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lexopt::{Arg, Parser, ValueExt};
+use nori_cache::{CacheBackend, CacheBackendExt, RedisCacheBackend};
+use nori_cache_benches::runner::stats::median;
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+
+const PREFIX: &str = "bench:";
+const KEYS: usize = 10_000;
+const TTL: Duration = Duration::from_secs(300);
+
+type Step = Arc<dyn Fn(usize) -> Pin<Box<dyn Future<Output = u64> + Send>> + Send + Sync>;
+
+/// Something that tasks do over and over. A step says how many operations it was.
+struct Row {
+    group: &'static str,
+    name: &'static str,
+    tasks: usize,
+    step: Step,
+    /// Operations a second in each round.
+    rates: Vec<f64>,
+}
+
+/// What the ratios are, and what they should be.
+const GOALS: [(&str, &str, &str, f64); 4] = [
+    ("get", "nori-cache", "redis crate", 0.9),
+    ("set", "nori-cache", "redis crate", 0.9),
+    ("get_many of 100", "at once", "one by one", 20.0),
+    ("atomic_update", "nori-cache", "WATCH", 1.0),
+];
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (mut rounds, mut millis, mut url) = (9, 500, None);
+    let mut parser = Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("rounds") => rounds = parser.value()?.parse()?,
+            Arg::Long("millis") => millis = parser.value()?.parse()?,
+            Arg::Long("url") => url = Some(parser.value()?.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    let server = match &url {
+        Some(_) => None,
+        None => Some(Server::start()?),
+    };
+    let url = url.unwrap_or_else(|| server.as_ref().map(Server::url).unwrap_or_default());
+    let mut rows = rows(&url).await?;
+    for round in 0..rounds {
+        for nth in 0..rows.len() {
+            let at = (nth + round) % rows.len();
+            let rate = measure(&rows[at], Duration::from_millis(millis)).await;
+            rows[at].rates.push(rate);
+        }
+    }
+    println!("{rounds} rounds of {millis} ms, medians\n");
+    println!("| | | operations/s |\n|---|---|--:|");
+    for row in &rows {
+        let rate = median(row.rates.iter().copied());
+        println!("| {} | {} | {rate:.0} |", row.group, row.name);
+    }
+    println!("\n| | ratio | goal |\n|---|--:|--:|");
+    for (group, ours, theirs, goal) in GOALS {
+        let rates = |name| {
+            let row = rows
+                .iter()
+                .find(|row| row.group == group && row.name == name);
+            row.map_or(&[][..], |row| &row.rates)
+        };
+        // Within each round, so that what slows both down cancels out.
+        let ratios = rates(ours).iter().zip(rates(theirs)).map(|(a, b)| a / b);
+        println!(
+            "| {group}: {ours} / {theirs} | {:.2} | {goal} |",
+            median(ratios)
+        );
+    }
+    CacheBackendExt::flush(&*backend(&url)?).await?;
+    Ok(())
+}
+
+fn backend(url: &str) -> Result<Arc<dyn CacheBackend>, nori_cache::Error> {
+    let builder = RedisCacheBackend::builder().url(url).prefix(PREFIX);
+    Ok(Arc::new(builder.timeout(Duration::from_secs(10)).build()?))
+}
+
+async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
+    let ours = backend(url)?;
+    let client = redis::Client::open(url)?;
+    let bare = client.get_multiplexed_async_connection().await?;
+    let keys: Arc<Vec<String>> =
+        Arc::new((0..KEYS).map(|n| format!("user:{n:011}:profile")).collect());
+    let value: Arc<str> = "v".repeat(100).into();
+    for key in keys.iter() {
+        ours.set(key, value.to_string(), TTL).await?;
+    }
+    let mut rows = Vec::new();
+    let mut row = |group, name, tasks, step| {
+        rows.push(Row {
+            group,
+            name,
+            tasks,
+            step,
+            rates: Vec::new(),
+        });
+    };
+
+    row("get", "nori-cache", 64, {
+        let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+        step(move |n| {
+            let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+            async move {
+                let value: Option<String> = ours.get(&keys[n % KEYS]).await.unwrap();
+                value.map_or(0, |_| 1)
+            }
+        })
+    });
+    row("get", "redis crate", 64, {
+        let (bare, keys) = (bare.clone(), Arc::clone(&keys));
+        step(move |n| {
+            let (mut bare, keys) = (bare.clone(), Arc::clone(&keys));
+            async move {
+                let key = format!("{PREFIX}{}", keys[n % KEYS]);
+                let value: Option<String> = bare.get(key).await.unwrap();
+                value.map_or(0, |_| 1)
+            }
+        })
+    });
+    row("set", "nori-cache", 64, {
+        let (ours, keys, value) = (Arc::clone(&ours), Arc::clone(&keys), Arc::clone(&value));
+        step(move |n| {
+            let (ours, keys, value) = (Arc::clone(&ours), Arc::clone(&keys), value.to_string());
+            async move {
+                ours.set(&keys[n % KEYS], value, TTL).await.unwrap();
+                1
+            }
+        })
+    });
+    row("set", "redis crate", 64, {
+        let (bare, keys) = (bare.clone(), Arc::clone(&keys));
+        // As JSON, like ours.
+        let value: Arc<str> = format!("{value:?}").into();
+        step(move |n| {
+            let (mut bare, keys, value) = (bare.clone(), Arc::clone(&keys), value.to_string());
+            async move {
+                let key = format!("{PREFIX}{}", keys[n % KEYS]);
+                bare.pset_ex::<_, _, ()>(key, value, TTL.as_millis() as u64)
+                    .await
+                    .unwrap();
+                1
+            }
+        })
+    });
+    row("get_many of 100", "at once", 1, {
+        let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+        step(move |n| {
+            let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+            async move {
+                let from = n * 100 % KEYS;
+                let names: Vec<&str> = keys[from..from + 100].iter().map(String::as_str).collect();
+                ours.get_many::<String>(&names).await.unwrap().len() as u64
+            }
+        })
+    });
+    row("get_many of 100", "one by one", 1, {
+        let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+        step(move |n| {
+            let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+            async move {
+                let from = n * 100 % KEYS;
+                for key in &keys[from..from + 100] {
+                    ours.get::<String>(key).await.unwrap();
+                }
+                100
+            }
+        })
+    });
+    row("atomic_update", "nori-cache", 8, {
+        let ours = Arc::clone(&ours);
+        step(move |_| {
+            let ours = Arc::clone(&ours);
+            async move {
+                let add = async |n: Option<u64>| n.unwrap_or(0) + 1;
+                ours.atomic_update("sum", None, add).await.unwrap();
+                1
+            }
+        })
+    });
+    let mut own = Vec::new();
+    for _ in 0..8 {
+        own.push(client.get_multiplexed_async_connection().await?);
+    }
+    let own = Arc::new(own);
+    row("atomic_update", "WATCH", 8, {
+        step(move |n| {
+            // Tasks start at places that are far apart: each has a connection of its own.
+            let mut connection = own[n / APART % 8].clone();
+            async move {
+                watched(&mut connection).await.unwrap();
+                1
+            }
+        })
+    });
+    Ok(rows)
+}
+
+/// Tasks start this far apart from each other.
+const APART: usize = 1 << 40;
+
+async fn watched(connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+    let key = "bench:watched";
+    loop {
+        redis::cmd("WATCH").arg(key).exec_async(connection).await?;
+        let n: Option<u64> = connection.get(key).await?;
+        let mut transaction = redis::pipe();
+        transaction.atomic().set(key, n.unwrap_or(0) + 1).ignore();
+        let done: Option<()> = transaction.query_async(connection).await?;
+        if done.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+fn step<F: Future<Output = u64> + Send + 'static>(
+    step: impl Fn(usize) -> F + Send + Sync + 'static,
+) -> Step {
+    Arc::new(move |n| Box::pin(step(n)))
+}
+
+async fn measure(row: &Row, time: Duration) -> f64 {
+    let done = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..row.tasks)
+        .map(|task| {
+            let (step, done) = (Arc::clone(&row.step), Arc::clone(&done));
+            tokio::spawn(async move {
+                let (mut n, mut count) = (task * APART, 0);
+                while started.elapsed() < time {
+                    count += step(n).await;
+                    n += 1;
+                }
+                // Relaxed: a counter.
+                done.fetch_add(count, Ordering::Relaxed);
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no step panics");
+    }
+    done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64()
+}
+
+/// A redis-server that ends with this value.
+struct Server(Child, u16);
+
+impl Server {
+    fn start() -> Result<Self, Box<dyn Error>> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("no redis-server ({error}): install it, or give --url"))?;
+        let server = Self(child, port);
+        for _ in 0..500 {
+            if redis::Client::open(server.url())?.get_connection().is_ok() {
+                return Ok(server);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err("redis-server does not answer".into())
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.1)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,290 @@
+//! A cluster: a [`Link`] to each master, and who serves which slot.
+//!
+//! A command goes to the master that is thought to serve its key's slot. Three things can show that thought to be old: the node
+//! answers `MOVED` (then the command goes where it says, and the cluster is asked again), `ASK` (the slot is on its way; this one command
+//! follows it), or it cannot be reached (the cluster is asked again; if another master has the slot by now, the command goes
+//! there, else the caller is told). None of these carried the command out, so nothing is done twice. A lost answer is not a
+//! reason to go elsewhere with a command that writes.
+//!
+//! The cluster is asked once however many want to know, not more often than every 50 ms for the same failure, and several nodes at a
+//! time: the first to answer decides, so that a paused one costs nothing.
+
+use super::address::{Secrets, moved_to};
+use super::dial::{Dial, host_of};
+use super::failure::{Failure, Redirect, redirect};
+use super::link::{Link, Replay};
+use super::slot;
+use super::topology::{self, Topology};
+use crate::error::Error;
+use crate::sync::Mutex;
+use redis::{Cmd, ConnectionInfo, Value, cmd};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How often a command is sent elsewhere before its caller is told.
+const HOPS: u32 = 16;
+/// The pause before a slot that is on its way is asked for again.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The cluster is not asked more often than this because of a node that cannot be reached.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// How many nodes are asked at a time.
+const ASKED: usize = 4;
+
+pub(super) struct Cluster {
+    seeds: Vec<Arc<Link>>,
+    /// How to talk to a node.
+    like: ConnectionInfo,
+    patience: Duration,
+    secrets: Secrets,
+    nodes: Mutex<HashMap<(String, u16), Arc<Link>>>,
+    topology: Mutex<Arc<Topology>>,
+    /// When the cluster was last asked. Held while it is.
+    asking: AsyncMutex<Option<Instant>>,
+}
+
+impl Cluster {
+    pub(super) fn new(seeds: Vec<ConnectionInfo>, patience: Duration, secrets: Secrets) -> Self {
+        let like = seeds[0].clone();
+        let link = |info| Link::new(Dial::Address(info), patience, secrets.clone());
+        Self {
+            seeds: seeds.into_iter().map(link).collect(),
+            like,
+            patience,
+            secrets,
+            nodes: Mutex::default(),
+            topology: Mutex::default(),
+            asking: AsyncMutex::default(),
+        }
+    }
+
+    /// Sends a command to whoever serves `key`.
+    pub(super) async fn one(
+        &self,
+        key: &[u8],
+        command: &Cmd,
+        deadline: Instant,
+        replay: Replay,
+    ) -> Result<Value, Failure> {
+        let slot = slot::of(key);
+        let mut elsewhere: Option<(Arc<Link>, bool)> = None;
+        let mut hops = 0;
+        loop {
+            let (link, asking) = match elsewhere.take() {
+                Some(elsewhere) => elsewhere,
+                None => (self.master(slot, deadline).await?, false),
+            };
+            let version = self.topology().version;
+            let answer = match asking {
+                true => ask(&link, command, deadline).await,
+                false => link.one(command, deadline, replay).await,
+            };
+            hops += 1;
+            match answer {
+                Err(Failure::Refused(reply)) if hops < HOPS => match redirect(&reply) {
+                    Some(Redirect::Moved(address)) => {
+                        let Some(to) = self.at(address, &link) else {
+                            return Err(Failure::Refused(reply));
+                        };
+                        // Ask it first: it knows at least of this slot. If it does not answer, we go there all the same.
+                        let _ = self.look(version, Some(&to), deadline).await;
+                        elsewhere = Some((to, false));
+                    }
+                    Some(Redirect::Ask(address)) => match self.at(address, &link) {
+                        Some(to) => elsewhere = Some((to, true)),
+                        None => return Err(Failure::Refused(reply)),
+                    },
+                    Some(Redirect::TryAgain) => sleep(PAUSE).await,
+                    None => return Err(Failure::Refused(reply)),
+                },
+                Err(Failure::Unsent(error)) if hops < HOPS => {
+                    // Perhaps another master has the slot by now.
+                    let looked = self.look_after_failure(version, deadline).await;
+                    let topology = self.topology();
+                    match topology.master(slot) {
+                        Some(now) if looked && !Arc::ptr_eq(now, &link) => {}
+                        _ => return Err(Failure::Unsent(error)),
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The master that is thought to serve a key.
+    pub(super) async fn master_of(
+        &self,
+        key: &[u8],
+        deadline: Instant,
+    ) -> Result<Arc<Link>, Failure> {
+        self.master(slot::of(key), deadline).await
+    }
+
+    async fn master(&self, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
+        let topology = self.topology();
+        if let Some(master) = topology.master(slot) {
+            return Ok(Arc::clone(master));
+        }
+        let looked = self.look(topology.version, None, deadline).await;
+        looked.map_err(Failure::Unsent)?;
+        match self.topology().master(slot) {
+            Some(master) => Ok(Arc::clone(master)),
+            None => {
+                let text = format!("no node of the cluster serves slot {slot}");
+                Err(Failure::Unsent(Error::connection(text)))
+            }
+        }
+    }
+
+    /// All masters, asked for afresh.
+    pub(super) async fn masters(&self, deadline: Instant) -> Result<Arc<Topology>, Error> {
+        self.look(self.topology().version, None, deadline).await?;
+        let topology = self.topology();
+        match topology.is_whole() {
+            true => Ok(topology),
+            false => Err(Error::connection(
+                "some slots of the cluster have no master",
+            )),
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let nodes = self.nodes.lock();
+        self.seeds
+            .iter()
+            .chain(nodes.values())
+            .for_each(|link| link.close());
+    }
+
+    fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.topology.lock())
+    }
+
+    /// The link to `host:port`, as a node that was asked wrote it.
+    fn at(&self, address: &str, asked: &Arc<Link>) -> Option<Arc<Link>> {
+        let (host, port) = address.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(self.link(host, port.parse().ok()?, asked))
+    }
+
+    /// The link to a node. An empty host is that of who was asked.
+    fn link(&self, host: &str, port: u16, asked: &Arc<Link>) -> Arc<Link> {
+        let host = match (host, asked.dial()) {
+            ("", Dial::Address(info)) => host_of(info),
+            _ => host,
+        };
+        let mut nodes = self.nodes.lock();
+        let new = || {
+            let dial = Dial::Address(moved_to(&self.like, host, port));
+            let seed = self.seeds.iter().find(|seed| seed.dial().leads_to(&dial));
+            seed.cloned()
+                .unwrap_or_else(|| Link::new(dial, self.patience, self.secrets.clone()))
+        };
+        Arc::clone(nodes.entry((host.to_owned(), port)).or_insert_with(new))
+    }
+
+    /// As [`look`](Self::look), unless that was done just now; says whether there is a new answer.
+    async fn look_after_failure(&self, version: u64, deadline: Instant) -> bool {
+        let last = timeout_at(deadline, self.asking.lock()).await;
+        let recent = match &last {
+            Ok(last) => last.is_some_and(|last| last.elapsed() < ASK_AGAIN),
+            Err(_) => true,
+        };
+        drop(last);
+        if !recent {
+            let _ = self.look(version, None, deadline).await;
+        }
+        self.topology().version != version
+    }
+
+    /// Asks the cluster who serves what, unless that has been done since `version`.
+    async fn look(
+        &self,
+        version: u64,
+        first: Option<&Arc<Link>>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let late = || Error::timeout("the cluster does not say who serves what");
+        let mut asked = timeout_at(deadline, self.asking.lock())
+            .await
+            .map_err(|_| late())?;
+        if self.topology().version != version {
+            return Ok(());
+        }
+        *asked = Some(Instant::now());
+        let mut last = Error::connection("no node of the cluster is known");
+        // Before our own, so that who does not answer is found out and not asked again soon.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let sooner = Instant::now() + left * 3 / 4;
+        for few in self.candidates(first).chunks(ASKED) {
+            let mut questions = JoinSet::new();
+            for link in few.iter().cloned() {
+                questions.spawn(async move {
+                    let mut question = cmd("CLUSTER");
+                    question.arg("SLOTS");
+                    let answer = link.one(&question, sooner, Replay::Safe).await;
+                    (link, answer)
+                });
+            }
+            loop {
+                let ended = timeout_at(deadline, questions.join_next()).await;
+                let (link, answer) = match ended.map_err(|_| late())? {
+                    Some(Ok(ended)) => ended,
+                    Some(Err(_)) => continue,
+                    None => break,
+                };
+                match answer.map(topology::read) {
+                    Ok(Some(said)) if !said.is_empty() => {
+                        let find = |host: &str, port| self.link(host, port, &link);
+                        self.adopt(Topology::new(version + 1, said, find));
+                        return Ok(());
+                    }
+                    Ok(_) => {
+                        let text = format!("{} serves no slots of a cluster", link.place());
+                        last = Error::connection(text);
+                    }
+                    Err(failure) => last = failure.into_error(&self.secrets),
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn adopt(&self, topology: Topology) {
+        let masters = topology.masters();
+        *self.topology.lock() = Arc::new(topology);
+        // Commands under way hold what they use.
+        let mut nodes = self.nodes.lock();
+        nodes.retain(|_, link| masters.iter().any(|master| Arc::ptr_eq(master, link)));
+    }
+
+    /// Whom to ask: who is connected, then the rest, then where we started.
+    fn candidates(&self, first: Option<&Arc<Link>>) -> Vec<Arc<Link>> {
+        let mut known: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
+        known.sort_by_key(|link| !link.is_up());
+        let all = first.into_iter().cloned();
+        let mut all: Vec<_> = all.chain(known).chain(self.seeds.iter().cloned()).collect();
+        let mut seen: Vec<*const Link> = Vec::new();
+        all.retain(|link| {
+            let new = !seen.contains(&Arc::as_ptr(link));
+            seen.push(Arc::as_ptr(link));
+            new
+        });
+        all
+    }
+}
+
+/// Sends one command to a node that does not own the slot yet.
+async fn ask(link: &Arc<Link>, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+    let mut both = redis::Pipeline::with_capacity(2);
+    both.cmd("ASKING").add_command(command.clone());
+    let mut answers = link.many(&both, deadline, Replay::Unsafe).await?;
+    match answers.pop() {
+        Some(Value::ServerError(reply)) => Err(Failure::Refused(reply)),
+        Some(value) => Ok(value),
+        None => Ok(Value::Nil),
+    }
+}

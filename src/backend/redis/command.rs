@@ -1,0 +1,247 @@
+//! The commands a backend sends, and what their answers mean.
+
+use super::script::Lua;
+use crate::backend::Value;
+use crate::error::Error;
+use crate::time::Ttl;
+use redis::{Cmd, RedisWrite, ToRedisArgs, ToSingleRedisArg, cmd};
+use std::io::Write;
+use std::time::Duration;
+
+/// Redis counts milliseconds since 1970 in 63 bits; what is longer than half of that, 146 million years, means never.
+const LONGEST: u128 = (i64::MAX / 2) as u128;
+
+/// A key as it is on the server: the prefix, and the user's key. Written in place, never put together elsewhere.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'k> {
+    pub(super) prefix: &'k str,
+    pub(super) key: &'k str,
+}
+
+impl Key<'_> {
+    pub(super) fn to_vec(self) -> Vec<u8> {
+        [self.prefix.as_bytes(), self.key.as_bytes()].concat()
+    }
+}
+
+impl ToRedisArgs for Key<'_> {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        let mut arg = out.writer_for_next_arg();
+        // Into memory: cannot fail.
+        let _ = arg.write_all(self.prefix.as_bytes());
+        let _ = arg.write_all(self.key.as_bytes());
+    }
+}
+
+impl ToSingleRedisArg for Key<'_> {}
+
+/// A time to live as Redis takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    None,
+    Millis(u64),
+    Endless,
+}
+
+impl From<Ttl> for Life {
+    fn from(ttl: Ttl) -> Self {
+        match ttl {
+            Ttl::After(Duration::ZERO) => Self::None,
+            // Less than a millisecond counts as one.
+            Ttl::After(after) if after.as_millis() <= LONGEST => {
+                Self::Millis((after.as_millis() as u64).max(1))
+            }
+            Ttl::After(_) | Ttl::Never => Self::Endless,
+        }
+    }
+}
+
+impl Life {
+    /// As the scripts read it.
+    fn to_argument(self) -> String {
+        match self {
+            Self::None => "0".to_owned(),
+            Self::Millis(millis) => millis.to_string(),
+            Self::Endless => String::new(),
+        }
+    }
+}
+
+pub(super) fn get(key: Key<'_>) -> Cmd {
+    of("GET", key)
+}
+
+/// A command on many keys.
+pub(super) fn each(name: &str, keys: &mut dyn Iterator<Item = Vec<u8>>) -> Cmd {
+    let mut command = cmd(name);
+    keys.for_each(|key| {
+        command.arg(key);
+    });
+    command
+}
+
+/// UNLINK and not DEL: the memory of a large value is freed elsewhere than in the server's one thread.
+pub(super) fn unlink(key: Key<'_>) -> Cmd {
+    of("UNLINK", key)
+}
+
+pub(super) fn pttl(key: Key<'_>) -> Cmd {
+    of("PTTL", key)
+}
+
+pub(super) fn set(key: Key<'_>, value: &[u8], ttl: Ttl) -> Cmd {
+    let with = |millis: Option<u64>| {
+        let size = key.prefix.len() + key.key.len() + value.len() + 32;
+        let mut command = Cmd::with_capacity(5, size);
+        command.arg("SET").arg(key).arg(value);
+        if let Some(millis) = millis {
+            command.arg("PX").arg(millis);
+        }
+        command
+    };
+    match Life::from(ttl) {
+        Life::None => unlink(key),
+        Life::Millis(millis) => with(Some(millis)),
+        Life::Endless => with(None),
+    }
+}
+
+/// What is to be run, by its hash and by its text.
+pub(super) struct Scripted {
+    pub(super) by_hash: Cmd,
+    lua: &'static Lua,
+}
+
+impl Scripted {
+    pub(super) fn incr(lua: &'static Lua, key: Key<'_>, by: i64, ttl: Ttl) -> Self {
+        let mut by_hash = lua.by_hash(key);
+        by_hash.arg(by).arg(Life::from(ttl).to_argument());
+        Self { by_hash, lua }
+    }
+
+    pub(super) fn compare_and_set(
+        lua: &'static Lua,
+        key: Key<'_>,
+        expected: Option<&[u8]>,
+        new: &[u8],
+        ttl: Option<Ttl>,
+    ) -> Self {
+        let ttl = match ttl {
+            Some(ttl) => Life::from(ttl).to_argument(),
+            None => "keep".to_owned(),
+        };
+        let mut by_hash = lua.by_hash(key);
+        by_hash.arg(new).arg(ttl);
+        if let Some(expected) = expected {
+            by_hash.arg(expected);
+        }
+        Self { by_hash, lua }
+    }
+
+    /// The same with the text in the place of the hash.
+    pub(super) fn by_text(&self) -> Cmd {
+        self.lua.by_text(&self.by_hash)
+    }
+}
+
+fn of(name: &str, key: Key<'_>) -> Cmd {
+    let mut command = Cmd::with_capacity(2, name.len() + key.prefix.len() + key.key.len());
+    command.arg(name).arg(key);
+    command
+}
+
+/// What GET answers.
+pub(super) fn value(answer: redis::Value) -> Result<Option<Value>, Error> {
+    match answer {
+        redis::Value::Nil => Ok(None),
+        redis::Value::BulkString(bytes) => Ok(Some(Value::encoded(bytes))),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What MGETs answer, for so many keys together.
+pub(super) fn values(answers: Vec<redis::Value>, len: usize) -> Result<Vec<Option<Value>>, Error> {
+    let mut values = Vec::with_capacity(len);
+    for answer in answers {
+        match answer {
+            redis::Value::Array(some) => {
+                for one in some {
+                    values.push(value(one)?);
+                }
+            }
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(values)
+}
+
+pub(super) fn integer(answer: &redis::Value) -> Result<i64, Error> {
+    match answer {
+        redis::Value::Int(integer) => Ok(*integer),
+        redis::Value::BulkString(bytes) => std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| unexpected(answer)),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// What PTTL answers.
+pub(super) fn ttl(answer: &redis::Value) -> Result<Option<Ttl>, Error> {
+    Ok(match integer(answer)? {
+        -2 => None,
+        -1 => Some(Ttl::Never),
+        // Less than a millisecond is left.
+        millis => Some(Ttl::After(Duration::from_millis(millis.max(1) as u64))),
+    })
+}
+
+/// Says of what kind the answer is, not what is in it: that may be a secret.
+pub(super) fn unexpected(answer: &redis::Value) -> Error {
+    let kind = match answer {
+        redis::Value::Nil => "nil",
+        redis::Value::Int(_) => "an integer",
+        redis::Value::BulkString(_) | redis::Value::SimpleString(_) => "a string",
+        redis::Value::Okay => "OK",
+        redis::Value::Array(_) => "an array",
+        _ => "something else",
+    };
+    Error::rejected(format!("the server answered {kind}, which it never should"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_to_live_as_redis_takes_them() {
+        let life = |after| Life::from(Ttl::After(after));
+        assert_eq!(life(Duration::ZERO), Life::None);
+        assert_eq!(life(Duration::from_nanos(1)), Life::Millis(1));
+        assert_eq!(life(Duration::from_micros(2_999)), Life::Millis(2));
+        assert_eq!(life(Duration::MAX), Life::Endless);
+        assert_eq!(Life::from(Ttl::Never), Life::Endless);
+    }
+
+    #[test]
+    fn a_script_by_its_text_has_the_same_arguments() {
+        let key = Key {
+            prefix: "p:",
+            key: "k",
+        };
+        let ttl = Ttl::After(Duration::from_millis(5));
+        let scripted = Scripted::incr(&super::super::script::INCR, key, 7, ttl);
+        let text = scripted.by_text();
+        let args = |command: &Cmd| -> Vec<Vec<u8>> {
+            let arguments = command.args_iter().filter_map(|argument| match argument {
+                redis::Arg::Simple(bytes) => Some(bytes.to_vec()),
+                _ => None,
+            });
+            arguments.collect()
+        };
+        let (hash, text) = (args(&scripted.by_hash), args(&text));
+        assert_eq!((&*hash[0], &*text[0]), (&b"EVALSHA"[..], &b"EVAL"[..]));
+        assert_eq!(hash[2..], text[2..]);
+        assert_eq!(text[2..], [&b"1"[..], b"p:k", b"7", b"5"]);
+    }
+}

@@ -1,0 +1,261 @@
+//! Real servers for tests: started on free ports, stopped by their process ids.
+
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+use std::env::temp_dir;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const MISSING: &str = "these tests need a real Redis: no `redis-server` can be started. \
+    scripts/test installs it; or install it yourself: `apt-get install redis-server` on Debian and Ubuntu, \
+    `dnf install redis` on Fedora, `brew install redis` on macOS";
+
+/// A redis-server of its own, which ends with this value.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    dir: PathBuf,
+    args: Vec<String>,
+}
+
+impl Server {
+    /// One that keeps everything in memory.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    pub fn with(args: &[&str]) -> Self {
+        Self::on(free_port(), args)
+    }
+
+    fn on(port: u16, args: &[&str]) -> Self {
+        let dir = fresh_dir();
+        let args = args.iter().map(|arg| arg.to_string()).collect();
+        let child = launch(port, &dir, &args);
+        let server = Self {
+            child,
+            port,
+            dir,
+            args,
+        };
+        server.wait_until_up();
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn dir(&self) -> &PathBuf {
+        &self.dir
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it was started here");
+        self.child.wait().expect("it was started here");
+    }
+
+    /// Starts it again, where it was.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    pub fn start_again(&mut self) {
+        self.child = launch(self.port, &self.dir, &self.args);
+        self.wait_until_up();
+    }
+
+    pub fn pause(&self) {
+        signal("-STOP", self.child.id());
+    }
+
+    pub fn resume(&self) {
+        signal("-CONT", self.child.id());
+    }
+
+    /// Asks the server something, on a connection of its own.
+    pub fn ask(&self, command: &[&str]) -> String {
+        let bytes: Vec<&[u8]> = command.iter().map(|part| part.as_bytes()).collect();
+        String::from_utf8_lossy(&self.ask_bytes(&bytes)).into_owned()
+    }
+
+    /// As [`ask`](Self::ask), for what is not text.
+    pub fn ask_bytes(&self, command: &[&[u8]]) -> Vec<u8> {
+        ask(self.port, command).expect("the server answers")
+    }
+
+    fn wait_until_up(&self) {
+        let up = || matches!(ask(self.port, &[b"PING"]), Ok(pong) if pong == b"PONG");
+        wait_until("the server is up", up);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Three masters, and as many replicas of each as asked for.
+pub struct Cluster {
+    pub nodes: Vec<Server>,
+}
+
+impl Cluster {
+    pub fn start() -> Self {
+        Self::with_replicas(0)
+    }
+
+    pub fn with_replicas(replicas: usize) -> Self {
+        let nodes: Vec<Server> = (0..3 * (replicas + 1))
+            .map(|_| {
+                let args = [
+                    ["--cluster-enabled", "yes"],
+                    ["--cluster-config-file", "nodes.conf"],
+                    ["--cluster-node-timeout", "1000"],
+                ];
+                Server::on(free_port_for_a_node(), &args.concat())
+            })
+            .collect();
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster", "create"]);
+        create.args(nodes.iter().map(Server::address));
+        let replicas = replicas.to_string();
+        create.args(["--cluster-replicas", &replicas, "--cluster-yes"]);
+        let created = create.output().expect(MISSING);
+        assert!(
+            created.status.success(),
+            "{}",
+            String::from_utf8_lossy(&created.stdout)
+        );
+        let cluster = Self { nodes };
+        cluster.wait_until_whole();
+        cluster
+    }
+
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> = self.nodes.iter().take(3).map(Server::address).collect();
+        format!("redis+cluster://{}", hosts.join(","))
+    }
+
+    pub fn wait_until_whole(&self) {
+        let is_ok = |node: &Server| {
+            let info = ask(node.port, &[b"CLUSTER", b"INFO"]).unwrap_or_default();
+            String::from_utf8_lossy(&info).contains("cluster_state:ok")
+        };
+        wait_until("the cluster is whole", || self.nodes.iter().all(is_ok));
+    }
+}
+
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "not yet: {what}"
+        );
+        sleep(Duration::from_millis(10));
+    }
+}
+
+fn launch(port: u16, dir: &PathBuf, args: &Vec<String>) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--dir"])
+        .arg(dir)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect(MISSING)
+}
+
+fn signal(which: &str, pid: u32) {
+    let sent = Command::new("kill")
+        .args([which, &pid.to_string()])
+        .status();
+    assert!(sent.expect("kill is there").success());
+}
+
+/// A port that nobody listens at just now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// One that leaves room for the bus of a cluster, 10,000 ports higher.
+fn free_port_for_a_node() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Below what systems give out by themselves; each process starts elsewhere.
+    let from = std::process::id() * 64;
+    let ports = (0..).map(|_| from + NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut ports = ports.map(|nth| 12_000 + (nth % 8_000) as u16);
+    let found = ports.find(|&port| is_free(port) && is_free(port + 10_000));
+    found.expect("there are free ports")
+}
+
+pub fn fresh_dir() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+    let dir = temp_dir().join(format!("nori-cache-redis-{}-{nth}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a directory for the server can be made");
+    dir
+}
+
+/// Sends a command and reads one simple answer; arrays come as their lines.
+fn ask(port: u16, command: &[&[u8]]) -> std::io::Result<Vec<u8>> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut request = format!("*{}\r\n", command.len()).into_bytes();
+    for part in command {
+        request.extend(format!("${}\r\n", part.len()).into_bytes());
+        request.extend_from_slice(part);
+        request.extend(b"\r\n");
+    }
+    (&stream).write_all(&request)?;
+    answer(&mut BufReader::new(stream))
+}
+
+fn answer(from: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+    let mut line = String::new();
+    from.read_line(&mut line)?;
+    let line = line.trim_end();
+    let (kind, rest) = line.split_at(1.min(line.len()));
+    let len = rest.parse::<i64>().unwrap_or(0);
+    match kind {
+        "$" if len >= 0 => {
+            let mut bytes = vec![0; len as usize + 2];
+            from.read_exact(&mut bytes)?;
+            bytes.truncate(len as usize);
+            Ok(bytes)
+        }
+        "$" => Ok(b"(nil)".to_vec()),
+        "*" => {
+            let mut all = Vec::new();
+            for nth in 0..len {
+                if nth > 0 {
+                    all.push(b'\n');
+                }
+                all.extend(answer(from)?);
+            }
+            Ok(all)
+        }
+        _ => Ok(rest.as_bytes().to_vec()),
+    }
+}
