@@ -1,7 +1,7 @@
 //! A fleet of worker processes that share counters on Redis.
 //!
 //! ```text
-//! cargo run --release --features redis --example redis                                   # redis://localhost:6379
+//! cargo run --release --features redis --example redis                                   # REDIS_URL, or redis://localhost:6379
 //! cargo run --release --features redis --example redis -- redis://:password@host:6379/1
 //! ```
 //!
@@ -29,6 +29,7 @@ async fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let url = args
         .next()
+        .or_else(|| env::var("REDIS_URL").ok())
         .unwrap_or_else(|| "redis://localhost:6379".to_owned());
     let ran = match args.next() {
         Some(_) => work(&url).await,
