@@ -28,7 +28,7 @@ impl Forward {
 
     /// Answered by the handler with this status.
     pub(crate) fn came(self, status: u16, stored: bool, detail: Option<&str>) -> HeaderValue {
-        let stored = if stored { "; stored" } else { "" };
+        let stored = if stored && !self.down { "; stored" } else { "" };
         self.write(&format!("; fwd-status={status}{stored}"), detail)
     }
 
