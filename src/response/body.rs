@@ -144,7 +144,6 @@ where
     }
 }
 
-#[expect(clippy::type_complexity, reason = "what a body's poll gives")]
 fn to_bytes<D: Buf, E: Into<BoxError>>(
     frame: Option<Result<Frame<D>, E>>,
 ) -> Option<Result<Frame<Bytes>, BoxError>> {

@@ -99,11 +99,11 @@ where
             }
         };
         let status = response.status();
-        if [500, 502, 503, 504].contains(&status.as_u16()) {
-            if let Some(instead) = led.instead_of_error() {
-                let _ = reply.send(Ok(instead));
-                return;
-            }
+        if [500, 502, 503, 504].contains(&status.as_u16())
+            && let Some(instead) = led.instead_of_error()
+        {
+            let _ = reply.send(Ok(instead));
+            return;
         }
         match &led.stale {
             Some(stale) if validates && status == StatusCode::NOT_MODIFIED => {
@@ -321,10 +321,10 @@ impl Led {
             Err(error) => core.backend_failed(&error),
         }
         // A purge may have come between.
-        if self.leader.is_purged() {
-            if let Err(error) = core.remove(&self.asked.key).await {
-                core.backend_failed(&error);
-            }
+        if self.leader.is_purged()
+            && let Err(error) = core.remove(&self.asked.key).await
+        {
+            core.backend_failed(&error);
         }
     }
 }

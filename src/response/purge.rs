@@ -43,7 +43,7 @@ impl Purges {
             what,
         });
         if self.list.len() > MOST {
-            let folded = self.list.drain(..MOST / 2).last();
+            let folded = self.list.drain(..MOST / 2).next_back();
             self.all = folded.map_or(self.all, |purge| purge.at);
         }
         self

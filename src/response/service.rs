@@ -173,10 +173,10 @@ impl Core {
                 // The original URI is the request's.
                 get.extensions = http::Extensions::new();
             }
-            if let Ok(asked) = Asked::new(&self.settings, &get) {
-                if let Err(error) = self.remove(&asked.key).await {
-                    self.backend_failed(&error);
-                }
+            if let Ok(asked) = Asked::new(&self.settings, &get)
+                && let Err(error) = self.remove(&asked.key).await
+            {
+                self.backend_failed(&error);
             }
         }
     }

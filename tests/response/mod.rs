@@ -292,7 +292,7 @@ impl Got {
 
     /// What this cache says of itself.
     pub fn how(&self) -> &str {
-        let last = self.headers.get_all("cache-status").iter().last();
+        let last = self.headers.get_all("cache-status").iter().next_back();
         last.map_or("", |value| value.to_str().unwrap())
     }
 
