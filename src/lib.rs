@@ -72,4 +72,6 @@ pub mod docs {
     pub mod orderings {}
     #[doc = include_str!("../docs/benchmarks.md")]
     pub mod benchmarks {}
+    #[doc = include_str!("../docs/response.md")]
+    pub mod response {}
 }

@@ -229,6 +229,39 @@ async fn two_hosts_in_one_request_are_none() {
 }
 
 #[tokio::test]
+async fn requests_that_are_more_than_a_get_are_not_answered_from_the_cache() {
+    for world in World::both() {
+        for layer in modes(&world) {
+            let service = constant(&layer, &Runs::default(), &[("cache-control", "max-age=60")]);
+            service.get("/").await;
+            for (header, detail) in [
+                (("content-length", "7"), "content"),
+                (("transfer-encoding", "chunked"), "content"),
+                (("upgrade", "websocket"), "upgrade"),
+                (("if-match", "\"a\""), "precondition"),
+                (
+                    ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT"),
+                    "precondition",
+                ),
+            ] {
+                let got = service.get_with("/", &[header]).await;
+                assert_eq!(
+                    got.how(),
+                    format!("nori-cache; fwd=bypass; detail={detail}")
+                );
+            }
+            assert_eq!(
+                service
+                    .get_with("/", &[("content-length", "0")])
+                    .await
+                    .text(),
+                "run 1"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn parts_of_the_key_cannot_pass_for_each_other() {
     for world in World::both() {
         let runs = Runs::default();
@@ -588,10 +621,10 @@ async fn join_all<F: Future<Output: Send + 'static> + Send>(futures: Vec<F>) -> 
     let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
         for (future, done) in futures.iter_mut().zip(&mut done) {
-            if done.is_none() {
-                if let std::task::Poll::Ready(output) = future.as_mut().poll(context) {
-                    *done = Some(output);
-                }
+            if done.is_none()
+                && let std::task::Poll::Ready(output) = future.as_mut().poll(context)
+            {
+                *done = Some(output);
             }
         }
         match done.iter().all(Option::is_some) {

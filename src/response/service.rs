@@ -10,7 +10,8 @@ use super::key::{Asked, Unkeyed};
 use super::status::{Forward, hit};
 use bytes::Buf;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LOCATION, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION, PRAGMA,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION,
+    PRAGMA, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
@@ -115,6 +116,17 @@ impl<S> CacheResponseService<S> {
         // They are about the resource's present state.
         if parts.headers.contains_key(IF_MATCH) || parts.headers.contains_key(IF_UNMODIFIED_SINCE) {
             return Err(Some("precondition"));
+        }
+        // What a GET carries is no part of its key, and some handlers look at it.
+        let carries = parts
+            .headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length != "0");
+        if carries || parts.headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Some("content"));
+        }
+        if parts.headers.contains_key(UPGRADE) {
+            return Err(Some("upgrade"));
         }
         Asked::new(settings, parts).map_err(|unkeyed| match unkeyed {
             Unkeyed::Host => Some("host"),
