@@ -24,17 +24,28 @@ pub(crate) struct Wishes {
 
 impl Wishes {
     pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
-        let all: Vec<HeaderValue> = headers.get_all(IF_NONE_MATCH).iter().cloned().collect();
-        Self {
+        let mut wishes = Self {
             head: method == Method::HEAD,
-            none_match: (!all.is_empty()).then_some(all),
-            modified_since: headers.get(IF_MODIFIED_SINCE).cloned(),
-            range: headers
-                .get(RANGE)
-                .filter(|_| method == Method::GET)
-                .cloned(),
-            if_range: headers.get(IF_RANGE).cloned(),
+            ..Self::default()
+        };
+        // One look over all of them is cheaper than one for each name.
+        for (name, value) in headers {
+            let slot = match *name {
+                IF_NONE_MATCH => {
+                    wishes
+                        .none_match
+                        .get_or_insert_default()
+                        .push(value.clone());
+                    continue;
+                }
+                IF_MODIFIED_SINCE => &mut wishes.modified_since,
+                RANGE if !wishes.head => &mut wishes.range,
+                IF_RANGE => &mut wishes.if_range,
+                _ => continue,
+            };
+            slot.get_or_insert_with(|| value.clone());
         }
+        wishes
     }
 
     pub(crate) fn has_range(&self) -> bool {

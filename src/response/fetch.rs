@@ -94,12 +94,12 @@ where
                 let fresh = entry.is_fresh(now);
                 if accepted && fresh {
                     stats.hits.add();
-                    event::answered("hit", &self.asked.key);
+                    event::answered("hit", self.asked.key());
                     return Ok(answer(entry, &self.wishes, now, hit(entry, now, None)));
                 }
                 if accepted && entry.serves_while_revalidating(now) {
                     stats.stale.add();
-                    event::answered("stale", &self.asked.key);
+                    event::answered("stale", self.asked.key());
                     let response = answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
                     self.revalidate(flight_key, Arc::clone(entry));
                     return Ok(response);
@@ -114,7 +114,7 @@ where
                 stats.misses.add();
                 return self.pass(forward).await;
             }
-            if self.asked.authorized || core.is_uncacheable(&self.asked.key) {
+            if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
                 let leader = core.shared.flights.lead_alone(flight_key);
                 return self.lead(leader, found.entry, forward).await;
             }
@@ -126,7 +126,7 @@ where
             match timeout(patience, follower.outcome()).await {
                 Ok(Outcome::Shared(entry)) if entry.matches(&self.asked, &self.parts.headers) => {
                     stats.collapsed.add();
-                    event::answered("collapsed", &self.asked.key);
+                    event::answered("collapsed", self.asked.key());
                     return Ok(answer(
                         &entry,
                         &self.wishes,
@@ -149,21 +149,12 @@ where
 
     /// What tells apart the requests that may wait for each other.
     fn flight_key(&self, found: &Found) -> String {
-        let Asked {
-            key,
-            host,
-            target,
-            own,
-            ..
-        } = &self.asked;
-        let own = own.as_deref().unwrap_or("");
+        let asked = &self.asked;
+        let (key, host, target) = (asked.key(), asked.host(), asked.target());
+        let own = asked.own().unwrap_or("");
         let variant = match &found.signpost {
-            Some(signpost) => variant(&self.asked, &signpost.names, &self.parts.headers),
-            None => variant(
-                &self.asked,
-                &self.core.settings.vary_on,
-                &self.parts.headers,
-            ),
+            Some(signpost) => variant(asked, &signpost.names, &self.parts.headers),
+            None => variant(asked, &self.core.settings.vary_on, &self.parts.headers),
         };
         format!("{key}\0{host}\0{target}\0{own}\0{variant:x}")
     }

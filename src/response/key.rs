@@ -9,21 +9,19 @@ use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::ops::Range;
 
 /// Longer keys are not stored.
 pub(crate) const MAX_KEY: usize = 4 * 1024;
 
-/// What a request asks for, as far as entries tell requests apart.
+/// What a request asks for, as far as entries tell requests apart. One text holds the key and, behind it, the host.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
-    pub(crate) key: String,
-    /// Path and query, as the settings have them; unambiguous, as no path has a question mark in it.
-    pub(crate) target: Box<str>,
-    /// What the key function said.
-    pub(crate) own: Option<Box<str>>,
-    /// In lower case; empty if the request has none.
-    pub(crate) host: Box<str>,
+    text: String,
+    key_len: usize,
+    path: Range<usize>,
+    query: Range<usize>,
+    own: Option<Range<usize>>,
     /// Whether the request carries `Authorization`, and the settings do not say that the key tells callers apart.
     pub(crate) authorized: bool,
     /// Whether the key's parts can only have come from this request.
@@ -49,53 +47,94 @@ impl Asked {
         let path = uri.path();
         let query = settings.query.apply(uri.query().unwrap_or(""));
         let own = settings.key_fn.as_ref().map(|key_fn| key_fn(request));
-        let mut length = path.len() + query.len() + host.len();
+        let mut length = path.len() + query.len() + 2 * host.len();
         length += own.as_ref().map_or(0, String::len);
         if length > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
-        let mut key = String::with_capacity(length + settings.key_prefix.len() + 4);
-        key.push_str(&settings.key_prefix);
-        for part in settings
-            .host_in_key
-            .then_some(&*host)
-            .into_iter()
-            .chain(own.as_deref())
-        {
-            key.push(':');
-            key.push_str(part);
+        let mut text = String::with_capacity(length + settings.key_prefix.len() + 4);
+        text.push_str(&settings.key_prefix);
+        if settings.host_in_key {
+            add(&mut text, &host);
         }
-        let _ = write!(key, ":{path}:{query}");
-        let mut unambiguous = !path.contains(':')
-            && !query.contains(':')
-            && own.as_deref().is_none_or(|own| !own.contains(':'));
+        let own = own.map(|own| add(&mut text, &own));
+        let path = add(&mut text, path);
+        let query = add(&mut text, &query);
+        let colon = |part: &Range<usize>| text[part.clone()].contains(':');
+        let mut unambiguous = !colon(&path) && !colon(&query) && !own.as_ref().is_some_and(colon);
         for (at, name) in settings.vary_on.iter().enumerate() {
             let value = first_value(&request.headers, name);
             let start = if at == 0 { ":vary=" } else { "," };
-            let _ = write!(key, "{start}{name}={value}");
+            text.extend([start, name.as_str(), "=", &*value]);
             if let Some(next) = settings.vary_on.get(at + 1) {
                 unambiguous &= !value.contains(&format!(",{next}="));
             }
         }
-        if key.len() > MAX_KEY {
+        let key_len = text.len();
+        if key_len > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
-        let target = match query.is_empty() {
-            true => path.into(),
-            false => format!("{path}?{query}").into(),
-        };
+        text.push_str(&host);
         let names_credentials = settings.vary_on.contains(&AUTHORIZATION);
         Ok(Self {
-            key,
-            target,
-            own: own.map(String::into_boxed_str),
-            host: host.into(),
+            text,
+            key_len,
+            path,
+            query,
+            own,
             authorized: request.headers.contains_key(AUTHORIZATION)
                 && !settings.authorized_by_key
                 && !names_credentials,
             unambiguous,
         })
     }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.text[..self.key_len]
+    }
+
+    /// In lower case; empty if the request has none.
+    pub(crate) fn host(&self) -> &str {
+        &self.text[self.key_len..]
+    }
+
+    /// What the key function said.
+    pub(crate) fn own(&self) -> Option<&str> {
+        self.own.as_ref().map(|own| &self.text[own.clone()])
+    }
+
+    fn path_and_query(&self) -> (&str, &str) {
+        (
+            &self.text[self.path.clone()],
+            &self.text[self.query.clone()],
+        )
+    }
+
+    /// Path and query, as the settings have them: unambiguous, as no path has a question mark in it.
+    pub(crate) fn target(&self) -> String {
+        match self.path_and_query() {
+            (path, "") => path.to_owned(),
+            (path, query) => format!("{path}?{query}"),
+        }
+    }
+
+    /// Whether this is the [`target`](Self::target).
+    pub(crate) fn has_target(&self, target: &str) -> bool {
+        let (path, query) = self.path_and_query();
+        match target.strip_prefix(path) {
+            Some("") => query.is_empty(),
+            Some(rest) => !query.is_empty() && rest.strip_prefix('?') == Some(query),
+            None => false,
+        }
+    }
+}
+
+/// Adds a part, and says where it is.
+fn add(text: &mut String, part: &str) -> Range<usize> {
+    text.push(':');
+    let start = text.len();
+    text.push_str(part);
+    start..text.len()
 }
 
 /// The request's host: RFC 9110 §7.2.

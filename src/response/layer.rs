@@ -275,7 +275,7 @@ impl CacheResponse {
         parts.headers = request.headers().clone();
         parts.extensions = request.extensions().clone();
         let asked = Asked::new(&self.core.settings, &parts).ok()?;
-        Some(asked.key)
+        Some(asked.key().to_owned())
     }
 
     /// Removes what is stored under a key, all its variants included, and says whether there was something.

@@ -70,7 +70,7 @@ where
         } = self;
         let headers = parts.headers.clone();
         // Where nothing comes to be stored, the client's own conditions are the handler's business.
-        let strip = stale.is_some() || !core.is_uncacheable(&asked.key);
+        let strip = stale.is_some() || !core.is_uncacheable(asked.key());
         if strip {
             Wishes::strip(&mut parts.headers);
         }
@@ -136,7 +136,7 @@ impl Led {
             .as_ref()
             .filter(|stale| stale.serves_if_error(now))?;
         self.core.shared.stats.stale.add();
-        event::answered("stale-if-error", &self.asked.key);
+        event::answered("stale-if-error", self.asked.key());
         self.leader.tell(Outcome::Shared(Arc::clone(stale)));
         let status = hit(stale, now, Some("stale-if-error"));
         Some(answer(stale, &self.wishes, now, status))
@@ -197,7 +197,7 @@ impl Led {
                 response
             }
             Err(_) => {
-                let _ = self.core.remove(&self.asked.key).await;
+                let _ = self.core.remove(self.asked.key()).await;
                 answer(stale, &self.wishes, now, status(false))
             }
         }
@@ -260,11 +260,11 @@ impl Led {
 
     fn refuse(&self, refusal: Refusal, status: StatusCode) {
         self.core.shared.stats.refused.add();
-        event::refused(&self.asked.key, refusal.name());
+        event::refused(self.asked.key(), refusal.name());
         // Of failures, and of what holds for one caller only, nothing is learnt about the others.
         let passing = [Refusal::Failure, Refusal::Authorization].contains(&refusal);
         if !passing && !status.is_server_error() {
-            self.core.set_uncacheable(&self.asked.key);
+            self.core.set_uncacheable(self.asked.key());
         }
     }
 
@@ -281,8 +281,10 @@ impl Led {
             headers.extend(to_date(now).map(|date| (DATE, date)));
         }
         Entry::make_room(&mut headers);
-        let mut names = self.core.settings.vary_on.clone();
-        names.extend(plan.vary.iter().cloned());
+        let keyed = &self.core.settings.vary_on;
+        let mut names = keyed.clone();
+        let more = plan.vary.iter().filter(|name| !keyed.contains(name));
+        names.extend(more.cloned());
         Entry {
             status,
             headers,
@@ -302,7 +304,7 @@ impl Led {
     async fn store(&self, entry: Entry, plan: &Plan) {
         let core = &self.core;
         let entry = Arc::new(entry);
-        core.set_cacheable(&self.asked.key);
+        core.set_cacheable(self.asked.key());
         // What has to be revalidated each time is for one only.
         if entry.is_fresh(core.now()) {
             self.leader.tell(Outcome::Shared(Arc::clone(&entry)));
@@ -310,19 +312,20 @@ impl Led {
         if self.leader.is_purged() {
             return;
         }
-        match core
-            .keep(&self.asked, &self.headers, &entry, &plan.vary, plan.keep)
-            .await
-        {
-            Ok(entry) => {
+        let Origin::Ours(made_for) = &entry.origin else {
+            return;
+        };
+        let kept = core.keep(&self.asked, &self.headers, &entry, made_for, plan.keep);
+        match kept.await {
+            Ok(()) => {
                 core.shared.stats.stored.add();
-                event::stored(&self.asked.key, entry.body.len());
+                event::stored(self.asked.key(), entry.body.len());
             }
             Err(error) => core.backend_failed(&error),
         }
         // A purge may have come between.
         if self.leader.is_purged()
-            && let Err(error) = core.remove(&self.asked.key).await
+            && let Err(error) = core.remove(self.asked.key()).await
         {
             core.backend_failed(&error);
         }

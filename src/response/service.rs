@@ -113,20 +113,17 @@ impl<S> CacheResponseService<S> {
         if settings.bypass.as_ref().is_some_and(|bypass| bypass(parts)) {
             return Err(None);
         }
-        // They are about the resource's present state.
-        if parts.headers.contains_key(IF_MATCH) || parts.headers.contains_key(IF_UNMODIFIED_SINCE) {
-            return Err(Some("precondition"));
-        }
-        // What a GET carries is no part of its key, and some handlers look at it.
-        let carries = parts
-            .headers
-            .get(CONTENT_LENGTH)
-            .is_some_and(|length| length != "0");
-        if carries || parts.headers.contains_key(TRANSFER_ENCODING) {
-            return Err(Some("content"));
-        }
-        if parts.headers.contains_key(UPGRADE) {
-            return Err(Some("upgrade"));
+        for (name, value) in &parts.headers {
+            let detail = match *name {
+                // They are about the resource's present state.
+                IF_MATCH | IF_UNMODIFIED_SINCE => "precondition",
+                // What a GET carries is no part of its key, and some handlers look at it.
+                CONTENT_LENGTH if value != "0" => "content",
+                TRANSFER_ENCODING => "content",
+                UPGRADE => "upgrade",
+                _ => continue,
+            };
+            return Err(Some(detail));
         }
         Asked::new(settings, parts).map_err(|unkeyed| match unkeyed {
             Unkeyed::Host => Some("host"),
@@ -186,7 +183,7 @@ impl Core {
                 get.extensions = http::Extensions::new();
             }
             if let Ok(asked) = Asked::new(&self.settings, &get)
-                && let Err(error) = self.remove(&asked.key).await
+                && let Err(error) = self.remove(asked.key()).await
             {
                 self.backend_failed(&error);
             }

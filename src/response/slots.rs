@@ -39,7 +39,7 @@ impl Core {
     pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Entry>> {
         let backend = self.backend().ok()?;
         let mut found = None;
-        backend.read_now(&asked.key, &mut |value| {
+        backend.read_now(asked.key(), &mut |value| {
             if let Some(Stored(entry)) = value.downcast_ref() {
                 found = entry.matches(asked, headers).then(|| Arc::clone(entry));
             }
@@ -48,7 +48,7 @@ impl Core {
         let mut purged = false;
         backend.read_now(purge::KEY, &mut |value| {
             purged = match value.downcast_ref::<Purges>() {
-                Some(purges) => purges.covers(&asked.key, &entry),
+                Some(purges) => purges.covers(asked.key(), &entry),
                 // As another process wrote it: not here.
                 None => true,
             };
@@ -59,15 +59,15 @@ impl Core {
     /// The entry for a request, or what there is instead. What cannot be read counts as missing.
     pub(crate) async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Found, Error> {
         let backend = self.backend()?;
-        let signpost_key = signpost_key(&asked.key);
-        let keys = [&*asked.key, &*signpost_key, purge::KEY];
+        let signpost_key = signpost_key(asked.key());
+        let keys = [asked.key(), &*signpost_key, purge::KEY];
         let values = backend.get_values(&keys).await?;
         let mut values = values.into_iter();
         let mut next = || values.next().flatten();
         let (plain, signpost, purges) = (next(), next(), next());
         let purges = purges.and_then(|value| value.to::<Purges>().ok());
         let alive = |entry: &Arc<Entry>| match &purges {
-            Some(purges) => !purges.covers(&asked.key, entry),
+            Some(purges) => !purges.covers(asked.key(), entry),
             None => true,
         };
         let mut found = Found::default();
@@ -95,17 +95,15 @@ impl Core {
         &self,
         asked: &Asked,
         headers: &HeaderMap,
-        entry: &Entry,
-        vary: &[HeaderName],
+        entry: &Arc<Entry>,
+        made_for: &MadeFor,
         keep: Duration,
-    ) -> Result<Arc<Entry>, Error> {
+    ) -> Result<(), Error> {
         let backend = self.backend()?;
         let keyed = &self.settings.vary_on;
-        let mut names = keyed.clone();
-        names.extend(vary.iter().filter(|name| !keyed.contains(name)).cloned());
-        let made_for = MadeFor::new(asked, &names, headers);
-        let occupant = read(backend.get_value(&asked.key).await?);
-        let is_plain = names.len() == keyed.len() && !entry.headers.contains_key(CONTENT_ENCODING);
+        let occupant = read(backend.get_value(asked.key()).await?);
+        let is_plain =
+            made_for.vary.len() == keyed.len() && !entry.headers.contains_key(CONTENT_ENCODING);
         let is_free = occupant.as_ref().is_none_or(|entry| match &entry.origin {
             Origin::Foreign => asked.unambiguous,
             Origin::Ours(other) => {
@@ -114,31 +112,28 @@ impl Core {
                 gone || (other.is_resource(asked) && other.vary == made_for.vary)
             }
         });
-        let mut entry = entry.clone();
         if is_plain && is_free {
-            entry.origin = Origin::Ours(Box::new(made_for));
-            let entry = Arc::new(entry);
-            let value = Value::new(Stored(Arc::clone(&entry)))?;
-            backend
-                .set_value(&asked.key, value, Ttl::After(keep))
-                .await?;
-            return Ok(entry);
+            let value = Value::new(Stored(Arc::clone(entry)))?;
+            return backend
+                .set_value(asked.key(), value, Ttl::After(keep))
+                .await;
         }
+        let names = made_for.vary.iter().map(|(name, _)| name.clone()).collect();
         let signpost = self.plant(&**backend, asked, names, keep).await?;
         let mut made_for = MadeFor::new(asked, &signpost.names, headers);
         made_for.family = signpost.family;
+        let mut entry = Entry::clone(entry);
         entry.origin = Origin::Ours(Box::new(made_for));
-        let entry = Arc::new(entry);
-        let value = Value::new(Stored(Arc::clone(&entry)))?;
+        let value = Value::new(Stored(Arc::new(entry)))?;
         let variant_key = variant_key(asked, &signpost.names, headers);
         backend
             .set_value(&variant_key, value, Ttl::After(keep))
             .await?;
         // It would hide the variant.
         if occupant.is_some_and(|occupant| occupant.matches(asked, headers)) {
-            backend.delete_value(&asked.key).await?;
+            backend.delete_value(asked.key()).await?;
         }
-        Ok(entry)
+        Ok(())
     }
 
     /// The signpost for variants that these headers tell apart: the one that stands, if it names them all.
@@ -149,7 +144,7 @@ impl Core {
         mut names: Vec<HeaderName>,
         keep: Duration,
     ) -> Result<Signpost, Error> {
-        let key = signpost_key(&asked.key);
+        let key = signpost_key(asked.key());
         let standing = backend.get_value(&key).await?;
         let standing = standing.and_then(|value| value.to::<Signpost>().ok());
         let now = self.now();
@@ -205,7 +200,7 @@ fn signpost_key(key: &str) -> String {
 fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> String {
     format!(
         "{}:variant={:016x}",
-        asked.key,
+        asked.key(),
         variant(asked, names, headers)
     )
 }
@@ -219,9 +214,9 @@ pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) 
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     };
-    add(asked.host.as_bytes());
-    add(asked.target.as_bytes());
-    add(asked.own.as_deref().unwrap_or("").as_bytes());
+    add(asked.host().as_bytes());
+    add(asked.target().as_bytes());
+    add(asked.own().unwrap_or("").as_bytes());
     for name in names {
         add(name.as_str().as_bytes());
         match normalized(headers, name) {

@@ -2,7 +2,8 @@
 
 use super::stored::Entry;
 use http::HeaderValue;
-use std::fmt::Write as _;
+use std::fmt;
+use std::io::Write as _;
 
 /// How this cache calls itself.
 const NAME: &str = "nori-cache";
@@ -51,17 +52,23 @@ impl Forward {
 
 /// Answered from an entry.
 pub(crate) fn hit(entry: &Entry, now: u64, detail: Option<&str>) -> HeaderValue {
-    let mut text = String::with_capacity(48);
-    text.push_str(NAME);
-    text.push_str("; hit");
+    // In place: this is on the way of every hit.
+    let mut text = [0; 96];
+    let mut rest = &mut text[..];
+    let mut add = |part: fmt::Arguments<'_>| rest.write_fmt(part).is_ok();
+    let mut fits = add(format_args!("{NAME}; hit"));
     // Of what the original wrote it is not known.
     if let Some(ttl) = ttl(entry, now) {
-        let _ = write!(text, "; ttl={ttl}");
+        fits &= add(format_args!("; ttl={ttl}"));
     }
     if let Some(detail) = detail {
-        text.extend(["; detail=", detail]);
+        fits &= add(format_args!("; detail={detail}"));
     }
-    to_value(text)
+    let length = 96 - rest.len();
+    let value = HeaderValue::from_bytes(&text[..length])
+        .ok()
+        .filter(|_| fits);
+    value.unwrap_or_else(|| HeaderValue::from_static(NAME))
 }
 
 fn ttl(entry: &Entry, now: u64) -> Option<i64> {

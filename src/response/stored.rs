@@ -51,9 +51,9 @@ pub(crate) struct MadeFor {
 impl MadeFor {
     pub(crate) fn new(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> Self {
         Self {
-            host: asked.host.clone(),
-            target: asked.target.clone(),
-            own: asked.own.clone(),
+            host: asked.host().into(),
+            target: asked.target().into(),
+            own: asked.own().map(Box::from),
             vary: names
                 .iter()
                 .map(|name| (name.clone(), normalized(headers, name)))
@@ -64,7 +64,9 @@ impl MadeFor {
 
     /// Whether a request is for the same resource, whatever its other headers.
     pub(crate) fn is_resource(&self, asked: &Asked) -> bool {
-        self.host == asked.host && self.target == asked.target && self.own == asked.own
+        *self.host == *asked.host()
+            && asked.has_target(&self.target)
+            && self.own.as_deref() == asked.own()
     }
 
     fn matches(&self, asked: &Asked, headers: &HeaderMap) -> bool {

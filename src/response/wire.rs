@@ -9,7 +9,6 @@
 //! Entries come from a store that others may write to, so nothing in them is trusted: whatever does not read as a response
 //! is an error, and then the entry counts as missing and is replaced.
 
-use super::key::latin1;
 use super::stored::{Entry, MadeFor, Origin, Signpost, Stored};
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +20,7 @@ use serde_core::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_core::ser::{SerializeMap as _, SerializeStruct as _};
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,18 +50,41 @@ impl Serialize for Body<'_> {
     }
 }
 
+/// Names and values, but for those that each answer sets anew.
+struct Headers<'e>(&'e HeaderMap);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kept = self
+            .0
+            .iter()
+            .filter(|(name, _)| !matches!(**name, AGE | CACHE_STATUS));
+        serializer.collect_seq(kept.map(|(name, value)| (name.as_str(), Latin1(value.as_bytes()))))
+    }
+}
+
+/// A text with one character for each byte.
+struct Latin1<'e>(&'e [u8]);
+
+impl Serialize for Latin1<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Latin1<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|byte| f.write_char(char::from(*byte)))
+    }
+}
+
 struct Known<'e>(&'e Entry, &'e MadeFor);
 
 impl Serialize for Known<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(entry, made_for) = self;
-        let kept = |name: &&HeaderName| !matches!(**name, AGE | CACHE_STATUS);
-        let headers: Vec<(&str, String)> = entry
-            .headers
-            .iter()
-            .filter(|(name, _)| kept(name))
-            .map(|(name, value)| (name.as_str(), latin1(value.as_bytes())))
-            .collect();
         let vary: Vec<(&str, Option<&str>)> = made_for
             .vary
             .iter()
@@ -71,7 +93,7 @@ impl Serialize for Known<'_> {
         let millis = |duration: Duration| duration.as_millis() as u64;
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("length", &entry.body.len())?;
-        object.serialize_entry("headers", &headers)?;
+        object.serialize_entry("headers", &Headers(&entry.headers))?;
         object.serialize_entry("born", &entry.born)?;
         object.serialize_entry("asked", &entry.asked)?;
         object.serialize_entry("fresh", &millis(entry.fresh))?;
