@@ -68,6 +68,8 @@ pub use crate::{
 pub mod docs {
     #[doc = include_str!("../docs/design.md")]
     pub mod design {}
+    #[doc = include_str!("../docs/guide.md")]
+    pub mod guide {}
     #[doc = include_str!("../docs/orderings.md")]
     pub mod orderings {}
     #[doc = include_str!("../docs/benchmarks.md")]

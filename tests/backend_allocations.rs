@@ -94,5 +94,5 @@ fn hits_and_increments_allocate_nothing() {
             now(backend.set(key, value, HOUR)).unwrap();
         }
     });
-    assert!(during <= 2 * 500 + 20, "{during} allocations");
+    assert!(during <= 2 * 500 + 64, "{during} allocations");
 }

@@ -41,6 +41,7 @@ pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn integers_as_redis_reads_them() {
@@ -92,5 +93,22 @@ mod tests {
         assert!(decode::<String>(b"\xff\xfe").unwrap_err().is_decoding());
         // JSON of another type stays an error.
         assert!(decode::<String>(b"12").unwrap_err().is_decoding());
+    }
+    #[test]
+    fn what_is_as_deep_as_allowed_reads_back() {
+        let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+        let encoded = encode(&nested(127)).unwrap();
+        assert_eq!(decode::<serde_json::Value>(&encoded).unwrap(), nested(127));
+        assert!(encode(&nested(128)).unwrap_err().is_encoding());
+        let tagged = |levels| (0..levels).fold(Tree::Leaf, |inner, _| Tree::Node(inner.into()));
+        let encoded = encode(&tagged(127)).unwrap();
+        assert_eq!(decode::<Tree>(&encoded).unwrap(), tagged(127));
+        assert!(encode(&tagged(128)).unwrap_err().is_encoding());
+    }
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    enum Tree {
+        Leaf,
+        Node(Box<Tree>),
     }
 }

@@ -181,3 +181,25 @@ pub(super) async fn concurrent<H: Harness>(it: Context<'_, H>) -> Outcome {
     })?;
     eq(it.backend.get("n").await?, Some(TASKS * EACH))
 }
+
+pub(super) async fn steps<H: Harness>(it: Context<'_, H>) -> Outcome {
+    const EACH: i64 = 500;
+    let large = 1_i64 << 40;
+    let tasks = (0..8).map(|task| {
+        let backend = Arc::clone(&it.backend);
+        async move {
+            for _ in 0..EACH {
+                let by = if task % 4 == 0 { large } else { 1 };
+                backend.incr("n", by, HOUR).await?;
+            }
+            Ok::<_, Error>(())
+        }
+    });
+    for ended in it.join(tasks).await {
+        ended.unwrap_or_else(|| Err(Error::closed()))?;
+    }
+    eq(
+        it.backend.get("n").await?,
+        Some(2 * EACH * large + 6 * EACH),
+    )
+}

@@ -146,6 +146,7 @@ rows! {
         large: "large integers",
         reads: "a counter reads as any integer type it fits",
         concurrent: "64 tasks with 1000 increments each get every number once",
+        steps: "large and small increments beside each other lose nothing",
     }
     updates {
         creates: "an update creates and changes",
