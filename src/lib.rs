@@ -14,6 +14,7 @@
 //! | `backend` | [`CacheBackend`], the contract of stores over string keys |
 //! | `config` | [`Config`]: from the environment to a backend |
 //! | `global` | [`get_backend`], [`cache_get`] and so on: the backend of the process |
+//! | `response` | HTTP responses, cached by a tower layer |
 //!
 //! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
 
@@ -28,6 +29,9 @@ mod core;
 mod error;
 #[cfg(all(feature = "global", not(nori_loom)))]
 mod global;
+#[cfg(all(feature = "response", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "response")))]
+pub mod response;
 mod sync;
 #[cfg(not(nori_loom))]
 mod time;
@@ -77,4 +81,6 @@ pub mod docs {
     pub mod redis {}
     #[doc = include_str!("../docs/benchmarks.md")]
     pub mod benchmarks {}
+    #[doc = include_str!("../docs/response.md")]
+    pub mod response {}
 }

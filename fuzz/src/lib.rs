@@ -8,6 +8,9 @@
 
 pub mod organs;
 
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/backend/mod.rs"]
+mod backend;
 #[allow(dead_code)]
 #[path = "../../src/cache/mod.rs"]
 mod cache;
@@ -44,4 +47,15 @@ mod core {
     pub(crate) use shard::Leftovers;
     pub(crate) use store::{Route, Store};
     pub(crate) use table::Hit;
+}
+
+/// As `src/response/mod.rs`, but for what needs a service.
+#[allow(dead_code)]
+#[path = "../../src/response"]
+mod response {
+    pub(crate) mod directives;
+    mod key;
+    mod settings;
+    pub(crate) mod stored;
+    mod wire;
 }

@@ -1,7 +1,7 @@
 //! The fuzz targets' comparisons on pseudo-random operations.
 
 use arbitrary::{Arbitrary, Unstructured};
-use nori_cache_fuzz::organs::{cache, index, list, store, wheel};
+use nori_cache_fuzz::organs::{cache, cache_control, index, list, store, stored, wheel};
 
 /// Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
 struct SplitMix(u64);
@@ -33,6 +33,69 @@ struct Failing(u64);
 impl Drop for Failing {
     fn drop(&mut self) {
         eprintln!("input {} failed", self.0);
+    }
+}
+
+/// Texts made of the pieces that matter, in any order.
+fn texts(inputs: u64, pieces: &[&str], mut run: impl FnMut(&[u8])) {
+    for seed in 0..inputs {
+        let mut random = SplitMix(seed);
+        let count = random.next() % 12;
+        let mut text = Vec::new();
+        for _ in 0..count {
+            text.extend(pieces[random.next() as usize % pieces.len()].as_bytes());
+        }
+        let failing = Failing(seed);
+        run(&text);
+        std::mem::forget(failing);
+    }
+}
+
+#[test]
+fn cache_control_never_becomes_more_permissive() {
+    let pieces = [
+        "max-age",
+        "=",
+        "60",
+        "\"",
+        "\\",
+        ",",
+        "\n",
+        " ",
+        "no-store",
+        "private",
+        "s-maxage=9",
+        "x",
+        "\u{ff}",
+        "min-fresh=",
+        "=-1",
+    ];
+    texts(50_000, &pieces, cache_control::run);
+}
+
+/// One entry that is whole, cut, doubled and changed at random.
+#[test]
+fn stored_entries_are_read_or_refused() {
+    let entry = concat!(
+        r#"{"body_b64":"cnVuIDE=","status_code":200,"media_type":"text/plain","nori":{"length":5,"headers":"#,
+        r#"[["content-type","text/plain"]],"born":9,"asked":9,"fresh":60000,"swr":0,"sie":0,"authorized":false,"#,
+        r#""host":"a","target":"/","own":null,"vary":[["accept",null]],"family":0,"tags":["t"]}}"#,
+    );
+    stored::run(entry.as_bytes());
+    for seed in 0..100_000 {
+        let mut random = SplitMix(seed);
+        let mut text = entry.as_bytes().to_vec();
+        for _ in 0..random.next() % 4 {
+            let at = random.next() as usize % text.len();
+            match random.next() % 3 {
+                0 => text[at] = random.next() as u8,
+                1 => drop(text.remove(at)),
+                _ => text.insert(at, b"0123456789\"[]{},:-enul"[random.next() as usize % 22]),
+            }
+        }
+        let failing = Failing(seed);
+        stored::run(&text);
+        std::mem::forget(failing);
     }
 }
 

@@ -1,10 +1,12 @@
 //! One module for each organ: its operations, its model, and the comparison.
 
 pub mod cache;
+pub mod cache_control;
 pub mod index;
 mod ledger;
 pub mod list;
 pub mod store;
+pub mod stored;
 pub mod wheel;
 
 use arbitrary::{Arbitrary, Result, Unstructured};

@@ -1,0 +1,27 @@
+//! Stored entries of any bytes: never a panic, and what reads as an entry is written so that it reads the same.
+
+use crate::response::stored::Stored;
+
+/// Reads the input as an entry.
+pub fn run(input: &[u8]) {
+    let Ok(Stored(entry)) = serde_json::from_slice(input) else {
+        return;
+    };
+    assert!(!entry.status.is_informational());
+    let now = 1_800_000_000_000;
+    let _ = (
+        entry.age(now),
+        entry.is_fresh(now),
+        entry.serves_if_error(now),
+    );
+    let _ = entry.serves_while_revalidating(now);
+    let text = serde_json::to_vec(&Stored(entry.clone())).expect("it can be written");
+    let Stored(again) = serde_json::from_slice(&text).expect("it can be read");
+    assert_eq!(again.status, entry.status);
+    assert_eq!(again.body, entry.body);
+    assert_eq!(format!("{:?}", again.origin), format!("{:?}", entry.origin));
+    assert_eq!(
+        (again.born, again.asked, again.fresh),
+        (entry.born, entry.asked, entry.fresh)
+    );
+}

@@ -1,0 +1,97 @@
+//! What all services of a layer share.
+
+use super::flight::Flights;
+use super::settings::Settings;
+use super::stats::Counters;
+use crate::backend::CacheBackend;
+use crate::cache::Cache;
+use crate::error::Error;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// For so long a key that proved uncacheable is remembered.
+const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
+/// So many are.
+const UNCACHEABLE_KEYS: usize = 4096;
+
+/// Settings, and what goes on.
+#[derive(Debug, Clone)]
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) stats: Counters,
+    /// Keys whose requests need not wait for each other.
+    uncacheable: Cache<Box<str>, u64>,
+    /// Where none was given: found when it is first needed.
+    backend: OnceLock<Arc<dyn CacheBackend>>,
+}
+
+impl Core {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            shared: Arc::new(Shared {
+                flights: Arc::default(),
+                stats: Counters::default(),
+                uncacheable: Cache::new(UNCACHEABLE_KEYS),
+                backend: OnceLock::new(),
+            }),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        self.settings.clock.now()
+    }
+
+    #[inline]
+    pub(crate) fn backend(&self) -> Result<&Arc<dyn CacheBackend>, Error> {
+        if let Some(backend) = &self.settings.backend {
+            return Ok(backend);
+        }
+        match self.shared.backend.get() {
+            Some(backend) => Ok(backend),
+            None => self.backend_slow(),
+        }
+    }
+
+    #[cold]
+    fn backend_slow(&self) -> Result<&Arc<dyn CacheBackend>, Error> {
+        let backend = super::default_backend::find()?;
+        Ok(self.shared.backend.get_or_init(|| backend))
+    }
+
+    pub(crate) fn backend_failed(&self, error: &Error) {
+        self.shared.stats.backend_errors.add();
+        super::event::backend_failed(error);
+    }
+
+    pub(crate) fn is_uncacheable(&self, key: &str) -> bool {
+        let until = self.shared.uncacheable.get(key);
+        until.is_some_and(|until| self.now() < until)
+    }
+
+    pub(crate) fn set_uncacheable(&self, key: &str) {
+        let until = self.now() + UNCACHEABLE_FOR.as_millis() as u64;
+        self.shared.uncacheable.insert(key.into(), until);
+    }
+
+    pub(crate) fn set_cacheable(&self, key: &str) {
+        if !self.shared.uncacheable.is_empty() {
+            self.shared.uncacheable.remove(key);
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

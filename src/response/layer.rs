@@ -1,0 +1,375 @@
+//! [`CacheResponse`]: the layer, and what it can be told.
+
+use super::core::Core;
+use super::key::Asked;
+use super::purge::{self, Purges, What};
+use super::service::CacheResponseService;
+use super::settings::{Mode, Settings, WallClock};
+use super::stats::ResponseStats;
+use crate::backend::{CacheBackend, CacheBackendExt};
+use crate::error::Error;
+use crate::time::{Clock, Ttl};
+use http::header::HeaderName;
+use http::request::Parts;
+use http::{Extensions, Request, StatusCode, Uri};
+use std::fmt;
+use std::future::ready;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_layer::Layer;
+
+/// A layer that caches the responses of a service: for so long as the route's owner says ([`ttl`](Self::ttl)), or as the responses'
+/// headers do ([`from_headers`](Self::from_headers)).
+///
+/// Only GET is cached, and HEAD, conditional (304) and single-range (206) requests are answered from a stored GET. However many ask
+/// for what is not stored, the handler runs once; its body goes to the client as it comes. Never stored is a response that is
+/// `private` or `no-store`, sets a cookie, varies by `*`, is partial, answers a request with `Authorization` without saying that it may
+/// be shared, or is larger than [`max_body`](Self::max_body). If the backend is down, the handler answers.
+///
+/// A `CacheResponse` is a handle: clones, and the services it makes, share what goes on.
+///
+/// ```
+/// use nori_cache::response::CacheResponse;
+/// use nori_cache::MemoryCacheBackend;
+/// use axum::{Router, routing::get};
+/// use http::header::ACCEPT_LANGUAGE;
+/// use std::{sync::Arc, time::Duration};
+///
+/// async fn dashboard() -> &'static str {
+///     "an expensive query"
+/// }
+///
+/// let backend = Arc::new(MemoryCacheBackend::new(10_000));
+/// let minute = CacheResponse::ttl(Duration::from_secs(60)).backend(backend);
+/// let app: Router = Router::new()
+///     .route("/dashboard", get(dashboard).layer(minute.clone()))
+///     .route("/reports", get(dashboard).layer(minute.key_prefix("reports").vary_on([ACCEPT_LANGUAGE])));
+/// ```
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct CacheResponse {
+    core: Core,
+}
+
+impl CacheResponse {
+    /// Timed mode: successful (2xx) responses are fresh for `ttl`, resolution 1 ms. Their `Cache-Control` and `Expires` can only make
+    /// that less. A zero duration stores nothing.
+    pub fn ttl(ttl: Duration) -> Self {
+        let by_status = Vec::new();
+        Self::with(Mode::Timed { ttl, by_status })
+    }
+
+    /// Header-driven mode: a shared cache as RFC 9111 has it. What does not say how long it is fresh is not stored.
+    ///
+    /// Stale entries are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC 5861)
+    /// are heeded, also beside `s-maxage`; a successful unsafe method removes what is stored of its target, its `Location` and
+    /// `Content-Location`; so does the request's `Cache-Control`.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    ///
+    /// let layer = CacheResponse::from_headers().cdn_cache_control(true);
+    /// ```
+    pub fn from_headers() -> Self {
+        Self::with(Mode::Headers {
+            cdn: false,
+            heuristics: false,
+        })
+    }
+
+    fn with(mode: Mode) -> Self {
+        Self {
+            core: Core::new(Settings::new(mode)),
+        }
+    }
+
+    /// Where responses are stored. Without this: the process's backend ([`get_backend`](crate::get_backend)), as it is when the first request comes.
+    pub fn backend(mut self, backend: Arc<dyn CacheBackend>) -> Self {
+        let mut settings = self.core.settings;
+        settings.backend = Some(backend);
+        // What goes on concerns the other backend.
+        self.core = Core::new(settings);
+        self
+    }
+
+    /// What keys begin with; `view` by default.
+    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.core.settings.key_prefix = prefix.into().into_boxed_str();
+        self
+    }
+
+    /// A part of the key from the request: the tenant, say. It comes before the path.
+    ///
+    /// Requests with `Authorization` share nothing all the same, unless the response says that it may be shared, or
+    /// [`authorized_by_key`](Self::authorized_by_key) is set.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60)).key_fn(|request| {
+    ///     let tenant = request.headers.get("x-tenant");
+    ///     tenant.and_then(|tenant| tenant.to_str().ok()).unwrap_or("").to_owned()
+    /// });
+    /// let request = http::Request::get("/me").header("x-tenant", "acme").body(()).unwrap();
+    /// assert_eq!(layer.key_of(&request).unwrap(), "view:acme:/me:");
+    /// ```
+    pub fn key_fn(mut self, key_fn: impl Fn(&Parts) -> String + Send + Sync + 'static) -> Self {
+        self.core.settings.key_fn = Some(Arc::new(key_fn));
+        self
+    }
+
+    /// Request headers whose values are part of the key. What responses name in `Vary` tells variants apart in any case.
+    pub fn vary_on(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.core.settings.vary_on = names.into_iter().collect();
+        self
+    }
+
+    /// Whether the host is part of the key; not by default. Different hosts do not share a response either way.
+    pub fn host_in_key(mut self, host_in_key: bool) -> Self {
+        self.core.settings.host_in_key = host_in_key;
+        self
+    }
+
+    /// Whether parameters are sorted by name for the key, so that their order makes no difference; not by default. Those of one name stay in
+    /// their order.
+    pub fn sort_query(mut self, sorted: bool) -> Self {
+        self.core.settings.query.sorted = sorted;
+        self
+    }
+
+    /// The only parameters that count, by their names as they stand in the query. The handler sees all of them, so it must look at no others.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60)).allow_query(["page"]);
+    /// let request = http::Request::get("/products?utm_source=x&page=2").body(()).unwrap();
+    /// assert_eq!(layer.key_of(&request).unwrap(), "view:/products:page=2");
+    /// ```
+    pub fn allow_query<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let names = names.into_iter().map(Into::into).collect();
+        self.core.settings.query.allowed = Some(names);
+        self
+    }
+
+    /// The type of the request extension that holds the URI as the client sent it, for routers that shorten the path: under
+    /// `axum::Router::nest`, `axum::extract::OriginalUri`. Needed there, or else routes of two nested routers look the same.
+    ///
+    /// ```
+    /// use axum::{Router, extract::OriginalUri, routing::get};
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// let minute = CacheResponse::ttl(Duration::from_secs(60)).original_uri::<OriginalUri>();
+    /// let users = Router::new().route("/list", get(|| async { "users" }).layer(minute.clone()));
+    /// let orders = Router::new().route("/list", get(|| async { "orders" }).layer(minute));
+    /// let app: Router = Router::new().nest("/users", users).nest("/orders", orders);
+    /// ```
+    pub fn original_uri<T>(mut self) -> Self
+    where
+        T: Deref<Target = Uri> + Send + Sync + 'static,
+    {
+        self.core.settings.original_uri =
+            Some(|extensions: &Extensions| extensions.get::<T>().map(Deref::deref));
+        self
+    }
+
+    /// Whether the key tells callers apart, so that requests with `Authorization` may be answered from the cache; not by default.
+    pub fn authorized_by_key(mut self, by_key: bool) -> Self {
+        self.core.settings.authorized_by_key = by_key;
+        self
+    }
+
+    /// In timed mode: how long responses with this status are fresh. Zero: they are not stored.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use http::StatusCode;
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60))
+    ///     .status_ttl(StatusCode::NOT_FOUND, Duration::from_secs(5));
+    /// ```
+    pub fn status_ttl(mut self, status: StatusCode, ttl: Duration) -> Self {
+        if let Mode::Timed { by_status, .. } = &mut self.core.settings.mode {
+            by_status.retain(|(other, _)| *other != status);
+            by_status.push((status, ttl));
+        }
+        self
+    }
+
+    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` (RFC 9213); not by default.
+    pub fn cdn_cache_control(mut self, heeded: bool) -> Self {
+        if let Mode::Headers { cdn, .. } = &mut self.core.settings.mode {
+            *cdn = heeded;
+        }
+        self
+    }
+
+    /// In header-driven mode: whether a response that does not say how long it is fresh is for a tenth of the time since its `Last-Modified`
+    /// (RFC 9111 §4.2.2); not by default.
+    pub fn heuristics(mut self, used: bool) -> Self {
+        if let Mode::Headers { heuristics, .. } = &mut self.core.settings.mode {
+            *heuristics = used;
+        }
+        self
+    }
+
+    /// For how long after a response has gone stale it is still served, while one request fetches another; zero by default. A
+    /// response's own `stale-while-revalidate` stands over it, and `must-revalidate` forbids it.
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.core.settings.while_revalidate = window;
+        self
+    }
+
+    /// For how long after a response has gone stale it is served when the handler fails, with an error or a status 500, 502, 503 or 504; zero by
+    /// default. A response's own `stale-if-error` stands over it, and `must-revalidate` forbids it.
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.core.settings.if_error = window;
+        self
+    }
+
+    /// The largest body that is stored, in bytes; 2 MiB by default. Larger ones pass through.
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.core.settings.max_body = bytes;
+        self
+    }
+
+    /// How long a request waits for the handler that another one has started, before it starts its own; 10 s by default.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.core.settings.patience = patience;
+        self
+    }
+
+    /// Requests for which the cache is not there: neither read nor written.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60))
+    ///     .bypass_if(|request| request.headers.contains_key("x-preview"));
+    /// ```
+    pub fn bypass_if(mut self, bypass: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.core.settings.bypass = Some(Arc::new(bypass));
+        self
+    }
+
+    /// The clock that ages are measured with; the system's by default, a [`ManualClock`](crate::ManualClock) in tests.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.core.settings.clock = WallClock::starting_now(clock.into());
+        self
+    }
+}
+
+/// What is stored, and what was done.
+impl CacheResponse {
+    /// The key that a request's response is stored under, without the backend's prefix. `None` if it has none: then it is
+    /// passed through.
+    pub fn key_of<B>(&self, request: &Request<B>) -> Option<String> {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.uri = request.uri().clone();
+        parts.headers = request.headers().clone();
+        parts.extensions = request.extensions().clone();
+        let asked = Asked::new(&self.core.settings, &parts).ok()?;
+        Some(asked.key().to_owned())
+    }
+
+    /// Removes what is stored under a key, all its variants included, and says whether there was something.
+    ///
+    /// Responses to requests that came to this layer before are not stored any more, even if they are still on their way.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
+    /// assert!(!layer.purge_key("view:/products:page=2").await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn purge_key(&self, key: &str) -> Result<bool, Error> {
+        self.core.remove(key).await
+    }
+
+    /// Makes everything count as missing whose key begins so, and that was asked for before: in all processes that share the backend.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
+    /// layer.purge_prefix("view:/products").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn purge_prefix(&self, prefix: &str) -> Result<(), Error> {
+        self.purge(What::Prefix(prefix.into())).await
+    }
+
+    /// As [`purge_prefix`](Self::purge_prefix), for everything that has a tag: [`CacheTags`](super::CacheTags), or the header `Cache-Tag`.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
+    /// layer.purge_tag("product-42").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn purge_tag(&self, tag: &str) -> Result<(), Error> {
+        self.purge(What::Tag(tag.into())).await
+    }
+
+    async fn purge(&self, what: What) -> Result<(), Error> {
+        let now = self.core.now();
+        let backend = self.core.backend()?;
+        let update =
+            |purges: Option<Purges>| ready(purges.unwrap_or_default().with(what.clone(), now));
+        backend
+            .atomic_update(purge::KEY, Some(Ttl::Never), update)
+            .await?;
+        Ok(())
+    }
+
+    /// What was done so far, by all services that this layer and its clones have made.
+    pub fn stats(&self) -> ResponseStats {
+        self.core.shared.stats.read()
+    }
+}
+
+impl<S> Layer<S> for CacheResponse {
+    type Service = CacheResponseService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CacheResponseService::new(inner, Arc::new(self.core.clone()))
+    }
+}
+
+impl fmt::Debug for CacheResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheResponse")
+            .field("settings", &self.core.settings)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}

@@ -1,0 +1,52 @@
+//! HTTP response caching as a [`tower`](https://docs.rs/tower) layer: [`CacheResponse`].
+//!
+//! # The life of a request
+//! The [service](CacheResponseService) names what is asked for (`key`), and looks: what lies fresh in memory is answered at once, in
+//! full or in part (`answer`). Anything else is fetched (`fetch`): looked up in the backend (`slots`), waited for if another
+//! request's handler is at it already (`flight`), or led (`lead`): the handler runs on a task of its own, which gives the response to its
+//! client as soon as it begins, copies the body on its way, and stores it if it may be stored (`policy`).
+//!
+//! # What keeps responses apart
+//! The key is the wire format's and does not say all. So each entry records the host, path, query, key function's word and
+//! headers that it was made for, and is checked against the request on every read, in every process. Whatever goes wrong with keys,
+//! nobody gets an answer to another question.
+//!
+//! # Files
+//! `directives` (Cache-Control), `policy` (may it be stored, how long), `key` (what is asked for), `stored` and `wire` (entries, and as
+//! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `answer` and `status` (what the client gets), `body`, `future`,
+//! `fetch`, `lead`, `service`, `layer`; `core` and `settings` are what they share.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod body;
+mod core;
+#[cfg_attr(feature = "global", path = "default_backend_global.rs")]
+#[cfg_attr(not(feature = "global"), path = "default_backend_own.rs")]
+mod default_backend;
+mod directives;
+#[cfg_attr(feature = "tracing", path = "event_enabled.rs")]
+#[cfg_attr(not(feature = "tracing"), path = "event_disabled.rs")]
+mod event;
+mod fetch;
+mod flight;
+mod future;
+mod key;
+mod layer;
+mod lead;
+mod policy;
+mod purge;
+mod service;
+mod settings;
+mod slots;
+mod stats;
+mod status;
+mod stored;
+mod wire;
+
+pub use body::CacheBody;
+pub use future::ResponseFuture;
+pub use layer::CacheResponse;
+pub use policy::CacheTags;
+pub use service::CacheResponseService;
+pub use stats::ResponseStats;

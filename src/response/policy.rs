@@ -1,0 +1,373 @@
+//! What may be stored, and for how long: RFC 9111 §3 and §4.2 for a shared cache, with what services get wrong in mind.
+//!
+//! The two modes differ in who says how long a response is fresh. What keeps a response from being stored is the same in both,
+//! but that in timed mode a response can also make its life shorter.
+
+use super::directives::{Directives, parse_seconds};
+use super::key::Asked;
+use super::settings::{Mode, Settings};
+use http::header::{
+    AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
+    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, VARY,
+};
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// More headers than these tell no variants apart.
+const MAX_VARY: usize = 16;
+/// How long an entry that can be revalidated is kept after it has gone stale.
+const KEEP_TO_REVALIDATE: Duration = Duration::from_secs(24 * 60 * 60);
+
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+
+/// How a response is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) born: u64,
+    pub(crate) fresh: Duration,
+    pub(crate) while_revalidate: Duration,
+    pub(crate) if_error: Duration,
+    pub(crate) authorized: bool,
+    /// Of the request, these headers count.
+    pub(crate) vary: Vec<HeaderName>,
+    pub(crate) tags: Vec<Box<str>>,
+    /// How long the store keeps it: longer than it is fresh if it can serve stale or be revalidated.
+    pub(crate) keep: Duration,
+}
+
+/// Why a response is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Status,
+    /// An error that may pass: nothing is learnt from it about the key.
+    Failure,
+    NoStore,
+    Private,
+    NoCache,
+    SetCookie,
+    Vary,
+    Authorization,
+    TooLarge,
+    Stream,
+    NotFresh,
+}
+
+impl Refusal {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Status | Self::Failure => "status",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::NoCache => "no-cache",
+            Self::SetCookie => "set-cookie",
+            Self::Vary => "vary",
+            Self::Authorization => "authorization",
+            Self::TooLarge => "too-large",
+            Self::Stream => "stream",
+            Self::NotFresh => "not-fresh",
+        }
+    }
+}
+
+/// Tags that a handler gives its response, as an extension: [`CacheResponse::purge_tag`](super::CacheResponse::purge_tag)
+/// removes all responses that have one. The header `Cache-Tag`, a list separated by commas, does the same.
+///
+/// ```
+/// use nori_cache::response::CacheTags;
+/// use http::Response;
+///
+/// let mut response = Response::new("a product");
+/// response.extensions_mut().insert(CacheTags::new(["product-42", "products"]));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheTags(Vec<Box<str>>);
+
+impl CacheTags {
+    /// Tags.
+    pub fn new<T: Into<String>>(tags: impl IntoIterator<Item = T>) -> Self {
+        Self(
+            tags.into_iter()
+                .map(|tag| tag.into().into_boxed_str())
+                .collect(),
+        )
+    }
+}
+
+/// Decides about a response to a GET that came at `now`, and was asked for at `asked_at`.
+///
+/// # Errors
+/// Why it is not stored.
+pub(crate) fn judge(
+    settings: &Settings,
+    asked: &Asked,
+    response: &Parts,
+    asked_at: u64,
+    now: u64,
+) -> Result<Plan, Refusal> {
+    let headers = &response.headers;
+    let said = Directives::read(headers, &CACHE_CONTROL);
+    let targeted = match settings.mode {
+        Mode::Headers { cdn: true, .. } => targeted(headers),
+        _ => None,
+    };
+    let is_targeted = targeted.is_some();
+    let said = targeted.unwrap_or(said);
+    refuse(&said, response, settings.max_body)?;
+    let shared = said.public || said.s_maxage.is_some() || said.must_revalidate;
+    if asked.authorized && !shared {
+        return Err(Refusal::Authorization);
+    }
+    let age = initial_age(headers, asked_at, now);
+    let written = written_lifetime(&said, headers, is_targeted, now);
+    let fresh = match &settings.mode {
+        Mode::Timed { ttl, by_status } => {
+            if said.no_cache {
+                return Err(Refusal::NoCache);
+            }
+            let ttl = timed(*ttl, by_status, response.status)?;
+            let rest = written.map(|lifetime| lifetime.saturating_sub(age));
+            // Counted from now: what upstream has done with it before is upstream's.
+            age + rest.map_or(ttl, |rest| rest.min(ttl))
+        }
+        Mode::Headers { heuristics, .. } => match written {
+            _ if said.no_cache => Duration::ZERO,
+            Some(lifetime) => lifetime,
+            None if *heuristics => {
+                heuristic(response, said.public, now).ok_or(Refusal::NotFresh)?
+            }
+            None => return Err(Refusal::NotFresh),
+        },
+    };
+    let strict = said.no_cache || said.must_revalidate || said.proxy_revalidate;
+    let stale = |given: Option<Duration>, otherwise: Duration| match given {
+        _ if strict => Duration::ZERO,
+        Some(given) => given,
+        // Unless told otherwise, `s-maxage` has the semantics of `proxy-revalidate`: RFC 9111 §5.2.2.10.
+        None if said.s_maxage.is_some() => Duration::ZERO,
+        None => otherwise,
+    };
+    let while_revalidate = stale(said.stale_while_revalidate, settings.while_revalidate);
+    let if_error = stale(said.stale_if_error, settings.if_error);
+    let has_validator = headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED);
+    let to_revalidate = match settings.by_headers() && has_validator {
+        true => KEEP_TO_REVALIDATE,
+        false => Duration::ZERO,
+    };
+    let after = while_revalidate.max(if_error).max(to_revalidate);
+    let keep = (fresh + after).saturating_sub(age);
+    if keep.is_zero() || (fresh <= age && after.is_zero()) {
+        return Err(Refusal::NotFresh);
+    }
+    Ok(Plan {
+        born: now.saturating_sub(age.as_millis() as u64),
+        fresh,
+        while_revalidate,
+        if_error,
+        authorized: shared,
+        vary: vary(headers)?,
+        tags: tags(response),
+        keep,
+    })
+}
+
+fn refuse(said: &Directives, response: &Parts, max_body: u64) -> Result<(), Refusal> {
+    let (status, headers) = (response.status, &response.headers);
+    let understood = !said.must_understand || is_understood(status);
+    // RFC 9111 §5.2.2.3: `must-understand` stands over `no-store` for those who understand.
+    if (said.no_store && !(said.must_understand && understood && !said.malformed)) || !understood {
+        return Err(Refusal::NoStore);
+    }
+    if said.private {
+        return Err(Refusal::Private);
+    }
+    if headers.contains_key(SET_COOKIE) {
+        return Err(Refusal::SetCookie);
+    }
+    let partial = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+    if partial || status.is_informational() || headers.contains_key(CONTENT_RANGE) {
+        return Err(Refusal::Status);
+    }
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    let stream = b"text/event-stream";
+    if content_type.len() >= stream.len()
+        && content_type[..stream.len()].eq_ignore_ascii_case(stream)
+    {
+        return Err(Refusal::Stream);
+    }
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > max_body) {
+        return Err(Refusal::TooLarge);
+    }
+    Ok(())
+}
+
+/// How long the route's owner says.
+fn timed(
+    ttl: Duration,
+    by_status: &[(StatusCode, Duration)],
+    status: StatusCode,
+) -> Result<Duration, Refusal> {
+    let own = by_status.iter().find(|(other, _)| *other == status);
+    let without_content = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT].contains(&status);
+    match own {
+        Some((_, ttl)) if ttl.is_zero() => Err(Refusal::Status),
+        Some((_, ttl)) => Ok(*ttl),
+        None if status.is_server_error() => Err(Refusal::Failure),
+        None if !status.is_success() || without_content => Err(Refusal::Status),
+        None => Ok(ttl),
+    }
+}
+
+/// `CDN-Cache-Control`, if it is there and well-formed: RFC 9213 §2.1.
+fn targeted(headers: &HeaderMap) -> Option<Directives> {
+    let said = Directives::read(headers, &CDN_CACHE_CONTROL);
+    (said.present && !said.malformed).then_some(said)
+}
+
+/// The lifetime that headers give: RFC 9111 §4.2.1.
+fn written_lifetime(
+    said: &Directives,
+    headers: &HeaderMap,
+    targeted: bool,
+    now: u64,
+) -> Option<Duration> {
+    if let Some(lifetime) = said.s_maxage.or(said.max_age) {
+        return Some(lifetime);
+    }
+    if targeted || !headers.contains_key(EXPIRES) {
+        return None;
+    }
+    let mut lines = headers.get_all(EXPIRES).iter().map(date);
+    // What is no date, 0 among them, has expired; of several, the first one to come holds.
+    let expires = lines.try_fold(u64::MAX, |first, date| Some(first.min(date?)));
+    let from = headers.get(DATE).and_then(date).unwrap_or(now);
+    Some(Duration::from_millis(
+        expires.unwrap_or(0).saturating_sub(from),
+    ))
+}
+
+/// RFC 9111 §4.2.2: a tenth of the time since the last change, for statuses that allow it.
+fn heuristic(response: &Parts, public: bool, now: u64) -> Option<Duration> {
+    let allowed = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501];
+    if !public && !allowed.contains(&response.status.as_u16()) {
+        return None;
+    }
+    let from = response.headers.get(DATE).and_then(date).unwrap_or(now);
+    let changed = response.headers.get(LAST_MODIFIED).and_then(date)?;
+    Some(Duration::from_millis(from.saturating_sub(changed) / 10))
+}
+
+fn is_understood(status: StatusCode) -> bool {
+    let known = [
+        200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501,
+    ];
+    known.contains(&status.as_u16())
+}
+
+/// RFC 9111 §4.2.3.
+fn initial_age(headers: &HeaderMap, asked_at: u64, now: u64) -> Duration {
+    let apparent = headers.get(DATE).and_then(date).map_or(0, |date| {
+        let behind = now.saturating_sub(date);
+        // Dates are whole seconds.
+        if behind < 1000 { 0 } else { behind }
+    });
+    let told = headers.get(AGE).and_then(|value| {
+        let first = value.as_bytes().split(|&byte| byte == b',').next()?;
+        parse_seconds(first.trim_ascii())
+    });
+    // A handler that says nothing of age has just made the response; one that does has got it from elsewhere.
+    let corrected = told.map_or(0, |age| age * 1000 + now.saturating_sub(asked_at));
+    Duration::from_millis(apparent.max(corrected))
+}
+
+/// A date in milliseconds since 1970.
+pub(crate) fn date(value: &HeaderValue) -> Option<u64> {
+    let time = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+/// Milliseconds since 1970 as a date.
+pub(crate) fn to_date(millis: u64) -> Option<HeaderValue> {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
+    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
+}
+
+/// The headers that `Vary` names: RFC 9111 §4.1.
+fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
+    let mut names = Vec::new();
+    for line in headers.get_all(VARY) {
+        for member in line.as_bytes().split(|&byte| byte == b',') {
+            let member = member.trim_ascii();
+            if member.is_empty() {
+                continue;
+            }
+            // Neither `*` nor what is no name can be compared.
+            let name = HeaderName::from_bytes(member).map_err(|_| Refusal::Vary)?;
+            if name.as_str() == "*" {
+                return Err(Refusal::Vary);
+            }
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    match names.len() {
+        0..=MAX_VARY => Ok(names),
+        _ => Err(Refusal::Vary),
+    }
+}
+
+fn tags(response: &Parts) -> Vec<Box<str>> {
+    let mut tags = match response.extensions.get::<CacheTags>() {
+        Some(CacheTags(tags)) => tags.clone(),
+        None => Vec::new(),
+    };
+    for line in response.headers.get_all(CACHE_TAG) {
+        let line = line.to_str().unwrap_or("");
+        let listed = line.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+        tags.extend(listed.map(Box::from));
+    }
+    tags
+}
+
+/// What is stored of a response's headers: RFC 9111 §3.1.
+pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = headers.clone();
+    for line in headers.get_all(CONNECTION) {
+        for name in line.as_bytes().split(|&byte| byte == b',') {
+            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
+                kept.remove(name);
+            }
+        }
+    }
+    for name in [
+        CONNECTION,
+        SET_COOKIE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        AGE,
+    ] {
+        kept.remove(name);
+    }
+    for name in [
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
+        "proxy-connection",
+        "set-cookie2",
+    ] {
+        kept.remove(name);
+    }
+    kept
+}

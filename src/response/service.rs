@@ -1,0 +1,227 @@
+//! [`CacheResponseService`].
+
+use super::answer::{Wishes, add_status, answer};
+use super::body::CacheBody;
+use super::core::Core;
+use super::directives::Directives;
+use super::fetch::{Fetch, Limits};
+use super::future::ResponseFuture;
+use super::key::{Asked, Unkeyed};
+use super::status::{Forward, hit};
+use bytes::Buf;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION,
+    PRAGMA, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body::Body;
+use std::fmt;
+use std::mem::replace;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+/// A service whose responses are cached; made by [`CacheResponse`](super::CacheResponse).
+///
+/// Clones share what is cached and what goes on; each clone has a readiness of its own, that of its inner service. A hit
+/// leaves the inner service untouched, and ready.
+#[derive(Clone)]
+pub struct CacheResponseService<S> {
+    inner: S,
+    core: Arc<Core>,
+}
+
+impl<S> CacheResponseService<S> {
+    pub(crate) fn new(inner: S, core: Arc<Core>) -> Self {
+        Self { inner, core }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for CacheResponseService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+    R: Body + Send + 'static,
+    R::Data: Buf + Send,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<CacheBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    /// # Panics
+    /// If the request cannot be answered from memory and there is no tokio runtime.
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let settings = &self.core.settings;
+        let is_get = *request.method() == Method::GET;
+        if !is_get && *request.method() != Method::HEAD {
+            return match settings.by_headers() && !request.method().is_safe() {
+                true => self.change(request),
+                false => ResponseFuture::pass(self.inner.call(request), None),
+            };
+        }
+        let (parts, body) = request.into_parts();
+        let asked = match self.admit(&parts) {
+            Ok(asked) => asked,
+            Err(detail) => {
+                self.core.shared.stats.bypassed.add();
+                let status = Forward::new("bypass").passed(detail);
+                let future = self.inner.call(Request::from_parts(parts, body));
+                return ResponseFuture::pass(future, Some(status));
+            }
+        };
+        let wishes = Wishes::of(&parts.method, &parts.headers);
+        let limits = match settings.by_headers() {
+            true => Limits::new(of_request(&parts.headers)),
+            false => Limits::default(),
+        };
+        if let Some(entry) = self.core.find_now(&asked, &parts.headers) {
+            let now = self.core.now();
+            if entry.is_fresh(now) && limits.accept(&entry, now) {
+                self.core.shared.stats.hits.add();
+                let status = hit(&entry, now, None);
+                return ResponseFuture::hit(answer(&entry, &wishes, now, status));
+            }
+        }
+        let fetch = Fetch {
+            core: Arc::clone(&self.core),
+            inner: self.take_ready(),
+            parts,
+            body,
+            asked,
+            wishes,
+            limits,
+        };
+        ResponseFuture::work(Box::pin(fetch.run()))
+    }
+}
+
+impl<S> CacheResponseService<S> {
+    /// What a GET or HEAD asks for.
+    ///
+    /// # Errors
+    /// Why it is passed through.
+    fn admit(&self, parts: &Parts) -> Result<Asked, Option<&'static str>> {
+        let settings = &self.core.settings;
+        if settings.bypass.as_ref().is_some_and(|bypass| bypass(parts)) {
+            return Err(None);
+        }
+        for (name, value) in &parts.headers {
+            let detail = match *name {
+                // They are about the resource's present state.
+                IF_MATCH | IF_UNMODIFIED_SINCE => "precondition",
+                // What a GET carries is no part of its key, and some handlers look at it.
+                CONTENT_LENGTH if value != "0" => "content",
+                TRANSFER_ENCODING => "content",
+                UPGRADE => "upgrade",
+                _ => continue,
+            };
+            return Err(Some(detail));
+        }
+        Asked::new(settings, parts).map_err(|unkeyed| match unkeyed {
+            Unkeyed::Host => Some("host"),
+            Unkeyed::TooLong => Some("key-too-long"),
+        })
+    }
+
+    /// The inner service that has said it is ready; a clone of it, which has not, takes its place.
+    fn take_ready(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let clone = self.inner.clone();
+        replace(&mut self.inner, clone)
+    }
+
+    /// A method that changes things: what is stored of them goes when it succeeds. RFC 9111 §4.4.
+    fn change<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S::Future, R, S::Error>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Error: Send + 'static,
+        S::Future: Send + 'static,
+        B: Send + 'static,
+        R: Body + Send + 'static,
+    {
+        let core = Arc::clone(&self.core);
+        let (parts, body) = request.into_parts();
+        let (mut get, ()) = Request::new(()).into_parts();
+        get.uri = parts.uri.clone();
+        get.headers = parts.headers.clone();
+        get.extensions = parts.extensions.clone();
+        let future = self.inner.call(Request::from_parts(parts, body));
+        ResponseFuture::work(Box::pin(async move {
+            let mut response = future.await?;
+            let status = response.status();
+            if status.is_success() || status.is_redirection() {
+                core.invalidate(get, response.headers()).await;
+            }
+            add_status(response.headers_mut(), Forward::new("method").passed(None));
+            Ok(response.map(CacheBody::handler))
+        }))
+    }
+}
+
+impl Core {
+    /// Removes what is stored of a target, and of those that the response names, if they are on the same host.
+    async fn invalidate(&self, mut get: Parts, response: &HeaderMap) {
+        let mut targets = vec![get.uri.clone()];
+        for name in [LOCATION, CONTENT_LOCATION] {
+            let named = response.get(name).and_then(|value| resolve(&get, value));
+            targets.extend(named);
+        }
+        for (at, uri) in targets.into_iter().enumerate() {
+            get.uri = uri;
+            if at > 0 {
+                // The original URI is the request's.
+                get.extensions = http::Extensions::new();
+            }
+            if let Ok(asked) = Asked::new(&self.settings, &get)
+                && let Err(error) = self.remove(asked.key()).await
+            {
+                self.backend_failed(&error);
+            }
+        }
+    }
+}
+
+/// A target that a response names: absolute on the same host, or a path.
+fn resolve(request: &Parts, value: &HeaderValue) -> Option<Uri> {
+    let uri: Uri = value.to_str().ok()?.parse().ok()?;
+    let Some(named) = uri.authority() else {
+        return value.as_bytes().starts_with(b"/").then_some(uri);
+    };
+    let own = match request.uri.authority() {
+        Some(own) => own.as_str(),
+        None => request.headers.get(HOST)?.to_str().ok()?,
+    };
+    if !named.as_str().eq_ignore_ascii_case(own) {
+        return None;
+    }
+    uri.path_and_query()?.as_str().parse().ok()
+}
+
+/// The request's directives: RFC 9111 §5.2.1, and §5.4 for those of old.
+fn of_request(headers: &HeaderMap) -> Directives {
+    let mut said = Directives::read(headers, &CACHE_CONTROL);
+    if !said.present {
+        let pragma = Directives::read(headers, &PRAGMA);
+        said.no_cache = pragma.no_cache;
+    }
+    said
+}
+
+impl<S: fmt::Debug> fmt::Debug for CacheResponseService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheResponseService")
+            .field("inner", &self.inner)
+            .field("settings", &self.core.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! What a layer is told, and the clock it goes by.
+
+use super::key::Query;
+use crate::backend::CacheBackend;
+use crate::time::Clock;
+use http::header::HeaderName;
+use http::request::Parts;
+use http::{Extensions, StatusCode, Uri};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Says something about a request.
+pub(crate) type Asks<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    pub(crate) backend: Option<Arc<dyn CacheBackend>>,
+    pub(crate) key_prefix: Box<str>,
+    pub(crate) key_fn: Option<Asks<String>>,
+    pub(crate) vary_on: Vec<HeaderName>,
+    pub(crate) host_in_key: bool,
+    pub(crate) query: Query,
+    pub(crate) original_uri: Option<fn(&Extensions) -> Option<&Uri>>,
+    /// Whether the key tells callers apart, so that requests with `Authorization` may share entries.
+    pub(crate) authorized_by_key: bool,
+    pub(crate) bypass: Option<Asks<bool>>,
+    pub(crate) max_body: u64,
+    pub(crate) while_revalidate: Duration,
+    pub(crate) if_error: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) clock: WallClock,
+}
+
+/// What says how long a response is fresh.
+#[derive(Debug, Clone)]
+pub(crate) enum Mode {
+    /// The route's owner.
+    Timed {
+        ttl: Duration,
+        by_status: Vec<(StatusCode, Duration)>,
+    },
+    /// The response's headers.
+    Headers { cdn: bool, heuristics: bool },
+}
+
+impl Settings {
+    pub(crate) fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            backend: None,
+            key_prefix: "view".into(),
+            key_fn: None,
+            vary_on: Vec::new(),
+            host_in_key: false,
+            query: Query::default(),
+            original_uri: None,
+            authorized_by_key: false,
+            bypass: None,
+            max_body: 2 * 1024 * 1024,
+            while_revalidate: Duration::ZERO,
+            if_error: Duration::ZERO,
+            patience: Duration::from_secs(10),
+            clock: WallClock::System,
+        }
+    }
+
+    pub(crate) fn by_headers(&self) -> bool {
+        matches!(self.mode, Mode::Headers { .. })
+    }
+}
+
+/// The time of day in milliseconds since 1970.
+#[derive(Debug, Clone)]
+pub(crate) enum WallClock {
+    System,
+    /// A clock of ours, and the time of day at which it read 0.
+    Other(u64, Clock),
+}
+
+impl WallClock {
+    pub(crate) fn starting_now(clock: Clock) -> Self {
+        Self::Other(system_millis().saturating_sub(clock.now()), clock)
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Self::System => system_millis(),
+            Self::Other(origin, clock) => origin + clock.now(),
+        }
+    }
+}
+
+fn system_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("mode", &self.mode)
+            .field("key_prefix", &self.key_prefix)
+            .field("key_fn", &self.key_fn.is_some())
+            .field("vary_on", &self.vary_on)
+            .field("max_body", &self.max_body)
+            .finish_non_exhaustive()
+    }
+}

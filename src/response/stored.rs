@@ -1,0 +1,169 @@
+//! [`Entry`]: a stored response, and what is known about it.
+
+use super::key::{Asked, normalized};
+use bytes::Bytes;
+use http::header::{AGE, CACHE_STATUS, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A stored response. Times are milliseconds since 1970; lifetimes are counted from `born`.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) status: StatusCode,
+    /// End-to-end headers only. Has room for `Age` and `Cache-Status`, which each answer sets anew.
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// When the response was made, as far as its `Age` and `Date` tell: RFC 9111 §4.2.3.
+    pub(crate) born: u64,
+    /// When it was asked for: purges compare with that.
+    pub(crate) asked: u64,
+    /// How long it is fresh, then may be served while it is revalidated, and if that fails.
+    pub(crate) fresh: Duration,
+    pub(crate) while_revalidate: Duration,
+    pub(crate) if_error: Duration,
+    /// Whether requests with `Authorization` may have it: RFC 9111 §3.5.
+    pub(crate) authorized: bool,
+    pub(crate) origin: Origin,
+    pub(crate) tags: Vec<Box<str>>,
+}
+
+/// What an entry was made for.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// By the Python original, which does not say.
+    Foreign,
+    Ours(Box<MadeFor>),
+}
+
+/// What the request was that an entry answers.
+#[derive(Debug, Clone)]
+pub(crate) struct MadeFor {
+    pub(crate) host: Box<str>,
+    pub(crate) target: Box<str>,
+    pub(crate) own: Option<Box<str>>,
+    /// The request's headers that count, and what they said.
+    pub(crate) vary: Vec<(HeaderName, Option<Box<str>>)>,
+    /// Of the variants of a key that belong together; 0 for the entry under the key itself.
+    pub(crate) family: u64,
+}
+
+impl MadeFor {
+    pub(crate) fn new(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> Self {
+        Self {
+            host: asked.host().into(),
+            target: asked.target().into(),
+            own: asked.own().map(Box::from),
+            vary: names
+                .iter()
+                .map(|name| (name.clone(), normalized(headers, name)))
+                .collect(),
+            family: 0,
+        }
+    }
+
+    /// Whether a request is for the same resource, whatever its other headers.
+    pub(crate) fn is_resource(&self, asked: &Asked) -> bool {
+        *self.host == *asked.host()
+            && asked.has_target(&self.target)
+            && self.own.as_deref() == asked.own()
+    }
+
+    fn matches(&self, asked: &Asked, headers: &HeaderMap) -> bool {
+        self.is_resource(asked)
+            && self
+                .vary
+                .iter()
+                .all(|(name, said)| same(headers, name, said.as_deref()))
+    }
+}
+
+/// Whether a request's header says what another's said.
+fn same(headers: &HeaderMap, name: &HeaderName, said: Option<&str>) -> bool {
+    match (headers.get(name), said) {
+        (None, None) => true,
+        (Some(_), Some(said)) => normalized(headers, name).as_deref() == Some(said),
+        _ => false,
+    }
+}
+
+impl Entry {
+    /// Whether this may be the answer to a request.
+    pub(crate) fn matches(&self, asked: &Asked, headers: &HeaderMap) -> bool {
+        if asked.authorized && !self.authorized {
+            return false;
+        }
+        match &self.origin {
+            Origin::Foreign => asked.unambiguous,
+            Origin::Ours(made_for) => made_for.matches(asked, headers),
+        }
+    }
+
+    pub(crate) fn family(&self) -> u64 {
+        match &self.origin {
+            Origin::Foreign => 0,
+            Origin::Ours(made_for) => made_for.family,
+        }
+    }
+
+    pub(crate) fn age(&self, now: u64) -> Duration {
+        match self.origin {
+            // Not known: the store's time to live is what holds.
+            Origin::Foreign => Duration::ZERO,
+            Origin::Ours(_) => Duration::from_millis(now.saturating_sub(self.born)),
+        }
+    }
+
+    pub(crate) fn is_fresh(&self, now: u64) -> bool {
+        self.age(now) < self.fresh
+    }
+
+    /// Whether it may be served while another is fetched.
+    pub(crate) fn serves_while_revalidating(&self, now: u64) -> bool {
+        self.age(now) < self.fresh.saturating_add(self.while_revalidate)
+    }
+
+    /// Whether it may be served in the place of an error.
+    pub(crate) fn serves_if_error(&self, now: u64) -> bool {
+        self.age(now) < self.fresh.saturating_add(self.if_error)
+    }
+
+    /// How the original names the type: without the character set that it adds to text itself.
+    pub(crate) fn media_type(&self) -> String {
+        let Some(text) = self
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+        else {
+            return "application/octet-stream".to_owned();
+        };
+        let bare = text.split(';').next().unwrap_or("").trim();
+        let rest = text[text.find(';').unwrap_or(text.len())..].to_ascii_lowercase();
+        match bare.starts_with("text/") && rest.replace(' ', "") == ";charset=utf-8" {
+            true => bare.to_owned(),
+            false => text.to_owned(),
+        }
+    }
+
+    /// Makes room for the headers that every answer has, so that a hit only overwrites them.
+    pub(crate) fn make_room(headers: &mut HeaderMap) {
+        let placeholder = HeaderValue::from_static("0");
+        headers.insert(AGE, placeholder.clone());
+        if !headers.contains_key(CACHE_STATUS) {
+            headers.insert(CACHE_STATUS, placeholder);
+        }
+    }
+}
+
+/// An entry as backends hold it: in memory the entry itself, elsewhere JSON (see `wire`).
+#[derive(Debug, Clone)]
+pub(crate) struct Stored(pub(crate) Arc<Entry>);
+
+/// Which headers tell the variants of a key apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Signpost {
+    pub(crate) family: u64,
+    pub(crate) names: Vec<HeaderName>,
+    /// The signpost stays as long as any variant.
+    pub(crate) until: u64,
+}

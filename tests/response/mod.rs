@@ -1,0 +1,302 @@
+//! What the tests of the response layer share.
+
+#![allow(dead_code)]
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use nori_cache::response::CacheResponse;
+use nori_cache::{
+    BackendFuture, CacheBackend, Error, Flights, ManualClock, MemoryCacheBackend, Ttl, Value,
+};
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+use tower::{Layer, Service, ServiceExt};
+
+/// A backend in memory that keeps JSON only, as one elsewhere does, and that can be unplugged.
+#[derive(Debug)]
+pub struct Remote {
+    pub memory: MemoryCacheBackend,
+    pub down: AtomicBool,
+}
+
+impl Remote {
+    pub fn new(clock: &ManualClock) -> Arc<Self> {
+        let memory = MemoryCacheBackend::builder()
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        Arc::new(Self {
+            memory,
+            down: AtomicBool::new(false),
+        })
+    }
+
+    fn up(&self) -> Result<(), Error> {
+        match self.down.load(SeqCst) {
+            true => Err(Error::connection("unplugged")),
+            false => Ok(()),
+        }
+    }
+
+    pub async fn json(&self, key: &str) -> Option<serde_json::Value> {
+        let value = self.memory.get_value(key).await.unwrap()?;
+        Some(serde_json::from_slice(&value.encode().unwrap()).unwrap())
+    }
+
+    pub async fn put(&self, key: &str, text: &str) {
+        let ttl = Ttl::After(Duration::from_secs(60));
+        self.memory
+            .set_value(key, Value::encoded(text), ttl)
+            .await
+            .unwrap();
+    }
+}
+
+impl CacheBackend for Remote {
+    fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        BackendFuture::boxed(async move {
+            self.up()?;
+            tokio::task::yield_now().await;
+            self.memory.get_value(key).await
+        })
+    }
+    fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
+        BackendFuture::boxed(async move {
+            self.up()?;
+            let encoded = Value::encoded(value.encode()?.into_owned());
+            self.memory.set_value(key, encoded, ttl).await
+        })
+    }
+    fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
+        BackendFuture::boxed(async move {
+            self.up()?;
+            self.memory.delete_value(key).await
+        })
+    }
+    fn flush_values(&self) -> BackendFuture<'_, ()> {
+        self.memory.flush_values()
+    }
+    fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
+        self.memory.incr_value(key, by, ttl)
+    }
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a Value>,
+        new: Value,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, bool> {
+        BackendFuture::boxed(async move {
+            self.up()?;
+            let encoded = Value::encoded(new.encode()?.into_owned());
+            self.memory
+                .compare_and_set(key, expected, encoded, ttl)
+                .await
+        })
+    }
+    fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
+        self.memory.value_ttl(key)
+    }
+    fn flights(&self) -> &Flights {
+        self.memory.flights()
+    }
+}
+
+/// A clock that tests move, and a backend that goes by it.
+pub struct World {
+    pub clock: ManualClock,
+    pub backend: Arc<dyn CacheBackend>,
+}
+
+impl World {
+    pub fn memory() -> Self {
+        let clock = ManualClock::new();
+        let backend = MemoryCacheBackend::builder()
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        Self {
+            clock,
+            backend: Arc::new(backend),
+        }
+    }
+
+    pub fn remote() -> (Self, Arc<Remote>) {
+        let clock = ManualClock::new();
+        let remote = Remote::new(&clock);
+        let backend = Arc::clone(&remote) as Arc<dyn CacheBackend>;
+        (Self { clock, backend }, remote)
+    }
+
+    /// Both kinds.
+    pub fn both() -> [Self; 2] {
+        [Self::memory(), Self::remote().0]
+    }
+
+    pub fn timed(&self, seconds: u64) -> CacheResponse {
+        self.on(CacheResponse::ttl(Duration::from_secs(seconds)))
+    }
+
+    pub fn by_headers(&self) -> CacheResponse {
+        self.on(CacheResponse::from_headers())
+    }
+
+    pub fn on(&self, layer: CacheResponse) -> CacheResponse {
+        layer
+            .backend(Arc::clone(&self.backend))
+            .clock(self.clock.clone())
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+/// How often a handler ran.
+#[derive(Debug, Clone, Default)]
+pub struct Runs(Arc<AtomicUsize>);
+
+impl Runs {
+    pub fn count(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+
+    pub fn add(&self) -> usize {
+        self.0.fetch_add(1, SeqCst) + 1
+    }
+}
+
+pub type Body = Full<Bytes>;
+
+/// A cached handler: called with the request and the number of its run.
+pub fn cached<F, Fut>(layer: &CacheResponse, runs: &Runs, handler: F) -> impl Cached
+where
+    F: Fn(Request<()>, usize) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Response<Body>> + Send + 'static,
+{
+    let runs = runs.clone();
+    layer.layer(tower::service_fn(move |request: Request<()>| {
+        let answer = handler(request, runs.add());
+        async move { Ok::<_, Infallible>(answer.await) }
+    }))
+}
+
+/// A handler that always answers the same.
+pub fn constant(
+    layer: &CacheResponse,
+    runs: &Runs,
+    headers: &'static [(&'static str, &'static str)],
+) -> impl Cached {
+    cached(layer, runs, move |_, run| async move {
+        with(headers, format!("run {run}"))
+    })
+}
+
+pub fn with(headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::builder();
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(Full::new(body.into())).unwrap()
+}
+
+pub trait Cached:
+    Service<
+        Request<()>,
+        Response = Response<nori_cache::response::CacheBody<Body>>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static
+{
+    fn ask(&self, request: Request<()>) -> impl Future<Output = Got> + Send {
+        let service = self.clone();
+        async move {
+            let response = service.oneshot(request).await.unwrap();
+            Got::from(response).await
+        }
+    }
+
+    fn get(&self, uri: &str) -> impl Future<Output = Got> + Send {
+        self.ask(get(uri, &[]))
+    }
+
+    fn get_with(&self, uri: &str, headers: &[(&str, &str)]) -> impl Future<Output = Got> + Send {
+        self.ask(get(uri, headers))
+    }
+}
+
+impl<S> Cached for S where
+    S: Service<
+            Request<()>,
+            Response = Response<nori_cache::response::CacheBody<Body>>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+        + 'static
+{
+}
+
+pub fn get(uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+    request("GET", uri, headers)
+}
+
+pub fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap()
+}
+
+/// A response that has come in full.
+#[derive(Debug, Clone)]
+pub struct Got {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Got {
+    pub async fn from<B>(response: Response<B>) -> Self
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: std::fmt::Debug,
+    {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        // The handler's task stores after the last byte has gone.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        Self {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// What this cache says of itself.
+    pub fn how(&self) -> &str {
+        let last = self.headers.get_all("cache-status").iter().next_back();
+        last.map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn is_hit(&self) -> bool {
+        self.how().contains("; hit")
+    }
+}

@@ -1,0 +1,306 @@
+//! A real axum server on a loopback socket, and a real HTTP client.
+
+#![cfg(feature = "response")]
+
+mod response;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{OriginalUri, Path};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use nori_cache::response::CacheResponse;
+use response::{Got, Runs, World};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+
+#[derive(Clone)]
+struct Server {
+    address: SocketAddr,
+    client: Client<HttpConnector, Empty<Bytes>>,
+}
+
+impl Server {
+    async fn start(app: Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { address, client }
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Got {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self
+            .client
+            .request(request.body(Empty::new()).unwrap())
+            .await
+            .unwrap();
+        let got = Got::from(response).await;
+        // The last byte may be here before the entry is stored.
+        sleep(Duration::from_millis(5)).await;
+        got
+    }
+
+    async fn get(&self, path: &str) -> Got {
+        self.ask("GET", path, &[]).await
+    }
+}
+
+/// A handler that says how often it ran.
+fn counted(runs: &Runs) -> impl Fn() -> std::future::Ready<String> + Clone + Send + Sync + 'static {
+    let runs = runs.clone();
+    move || std::future::ready(format!("run {}", runs.add()))
+}
+
+#[tokio::test]
+async fn routes_and_routers_are_cached() {
+    for world in World::both() {
+        let runs = Runs::default();
+        let route = Router::new().route("/one", get(counted(&runs)).layer(world.timed(60)));
+        let router = Router::new()
+            .route("/two", get(counted(&runs)).post(|| async { "changed" }))
+            .layer(world.timed(60).key_prefix("router"));
+        let server = Server::start(route.merge(router)).await;
+        for path in ["/one", "/two"] {
+            let first = server.get(path).await;
+            assert!(!first.is_hit());
+            let second = server.get(path).await;
+            assert!(second.is_hit(), "{}", second.how());
+            assert_eq!(first.body, second.body);
+            assert_eq!(
+                second.header("content-type"),
+                Some("text/plain; charset=utf-8")
+            );
+            assert_eq!(second.header("content-length"), Some("5"));
+            let head = server.ask("HEAD", path, &[]).await;
+            assert_eq!(
+                (head.status, head.header("content-length"), head.text()),
+                (200, Some("5"), "")
+            );
+            let part = server.ask("GET", path, &[("range", "bytes=-1")]).await;
+            assert_eq!((part.status, part.body), (206, first.body.slice(4..)));
+        }
+        assert_eq!(server.ask("POST", "/two", &[]).await.text(), "changed");
+        assert_eq!(runs.count(), 2);
+        assert_eq!(server.get("/missing").await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn nested_routers_keep_their_routes_apart() {
+    let world = World::memory();
+    let layer = || world.timed(60).original_uri::<OriginalUri>();
+    let named =
+        |name: &'static str| move |Path(id): Path<String>| async move { format!("{name} {id}") };
+    let inner = |name| Router::new().route("/{id}", get(named(name)).layer(layer()));
+    let app = Router::new()
+        .nest("/users", inner("users"))
+        .nest("/api", Router::new().nest("/users", inner("api users")));
+    let server = Server::start(app).await;
+    for _ in 0..2 {
+        assert_eq!(server.get("/users/1").await.text(), "users 1");
+        assert_eq!(server.get("/api/users/1").await.text(), "api users 1");
+    }
+    assert!(server.get("/users/1").await.is_hit());
+}
+
+#[tokio::test]
+async fn bodies_come_byte_for_byte() {
+    for world in World::both() {
+        let app = Router::new()
+            .route(
+                "/{size}",
+                get(|Path(size): Path<usize>| async move {
+                    let body: Vec<u8> = (0..size).map(|at| (at * 7 % 251) as u8).collect();
+                    Body::from(body).into_response()
+                }),
+            )
+            .layer(world.timed(60));
+        let server = Server::start(app).await;
+        for (size, stored) in [
+            (0, true),
+            (1, true),
+            (100_000, true),
+            (2 << 20, true),
+            ((2 << 20) + 1, false),
+        ] {
+            let path = format!("/{size}");
+            let first = server.get(&path).await;
+            let second = server.get(&path).await;
+            assert_eq!(second.is_hit(), stored, "{size}");
+            assert_eq!(first.body.len(), size);
+            assert_eq!(first.body, second.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_cold_requests_over_sockets_run_the_handler_once() {
+    for world in World::both() {
+        let runs = Runs::default();
+        let counted = runs.clone();
+        let slow = move || {
+            let run = counted.add();
+            async move {
+                sleep(Duration::from_millis(700)).await;
+                format!("run {run}")
+            }
+        };
+        let app = Router::new().route("/", get(slow).layer(world.timed(60)));
+        let server = Server::start(app).await;
+        let tasks: Vec<_> = (0..1000)
+            .map(|_| {
+                let server = server.clone();
+                tokio::spawn(async move { server.get("/").await })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap().text(), "run 1");
+        }
+        assert_eq!(runs.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_first_byte_is_not_delayed() {
+    let world = World::memory();
+    let app = Router::new().route(
+        "/",
+        get(|| async {
+            let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+            tokio::spawn(async move {
+                sender.send("first".into()).await.unwrap();
+                sleep(Duration::from_millis(500)).await;
+                sender.send("last".into()).await.unwrap();
+            });
+            Body::new(Pieces(receiver))
+        })
+        .layer(world.timed(60)),
+    );
+    let server = Server::start(app).await;
+    let uri = format!("http://{}/", server.address).parse().unwrap();
+    let start = std::time::Instant::now();
+    let mut body = server.client.get(uri).await.unwrap().into_body();
+    let first = http_body_util::BodyExt::frame(&mut body)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(first.into_data().unwrap(), "first");
+    assert!(
+        start.elapsed() < Duration::from_millis(400),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(
+        http_body_util::BodyExt::collect(body)
+            .await
+            .unwrap()
+            .to_bytes(),
+        "last"
+    );
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(server.get("/").await.text(), "firstlast");
+}
+
+struct Pieces(tokio::sync::mpsc::Receiver<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.0
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| Ok(http_body::Frame::data(piece))))
+    }
+}
+
+#[tokio::test]
+async fn headers_govern_where_asked_to() {
+    for world in World::both() {
+        let runs = Runs::default();
+        let handler = counted(&runs);
+        let page = move || {
+            let text = handler();
+            async {
+                (
+                    [("cache-control", "max-age=60"), ("etag", "\"e\"")],
+                    text.await,
+                )
+            }
+        };
+        let app = Router::new()
+            .route("/", get(page))
+            .route(
+                "/private",
+                get(|| async { ([("cache-control", "private")], "mine") }),
+            )
+            .route("/gone", post(|| async { StatusCode::NO_CONTENT }))
+            .layer(world.by_headers());
+        let server = Server::start(app).await;
+        server.get("/").await;
+        assert_eq!(server.get("/").await.text(), "run 1");
+        assert_eq!(
+            server
+                .ask("GET", "/", &[("if-none-match", "\"e\"")])
+                .await
+                .status,
+            304
+        );
+        server.get("/private").await;
+        assert!(!server.get("/private").await.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn the_layers_of_the_readme_work_together() {
+    let world = World::memory();
+    let tenant = |request: &http::request::Parts| {
+        let tenant = request.headers.get("x-tenant");
+        tenant.map_or(String::new(), |tenant| {
+            tenant.to_str().unwrap_or("").to_owned()
+        })
+    };
+    let me = CacheResponse::ttl(Duration::from_secs(60))
+        .key_fn(tenant)
+        .vary_on([http::header::ACCEPT_LANGUAGE]);
+    let app = Router::new().route(
+        "/me",
+        get(|headers: http::HeaderMap| async move {
+            format!(
+                "{:?}{:?}",
+                headers.get("x-tenant"),
+                headers.get("accept-language")
+            )
+        })
+        .layer(world.on(me)),
+    );
+    let server = Server::start(app).await;
+    let mut answers = std::collections::HashSet::new();
+    for _ in 0..2 {
+        for tenant in ["a", "b"] {
+            for language in ["de", "es"] {
+                let headers = [("x-tenant", tenant), ("accept-language", language)];
+                answers.insert(server.ask("GET", "/me", &headers).await.body);
+            }
+        }
+    }
+    assert_eq!(answers.len(), 4);
+}
