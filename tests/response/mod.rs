@@ -300,3 +300,31 @@ impl Got {
         self.how().contains("; hit")
     }
 }
+
+/// Both modes; the handlers of the second must say how long.
+pub fn modes(world: &World) -> [CacheResponse; 2] {
+    [
+        world.timed(60).key_prefix("t"),
+        world.by_headers().key_prefix("h"),
+    ]
+}
+
+pub type Headers = &'static [(&'static str, &'static str)];
+
+/// Whatever comes with these headers reaches the client as it is, and is never stored.
+pub async fn assert_never_stored(headers: Headers) {
+    for world in World::both() {
+        for layer in modes(&world) {
+            let runs = Runs::default();
+            let service = constant(&layer, &runs, headers);
+            for run in 1..4 {
+                let got = service.get("/").await;
+                assert_eq!(got.text(), format!("run {run}"), "{headers:?}");
+                for (name, value) in headers {
+                    let all: Vec<_> = got.headers.get_all(*name).iter().collect();
+                    assert!(all.iter().any(|other| other == value), "{headers:?}");
+                }
+            }
+        }
+    }
+}
