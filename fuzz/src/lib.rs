@@ -55,6 +55,8 @@ mod core {
 mod response {
     pub(crate) mod directives;
     mod key;
+    #[path = "original_unknown.rs"]
+    mod original;
     mod settings;
     pub(crate) mod stored;
     mod wire;

@@ -27,6 +27,11 @@ use tower_layer::Layer;
 /// `private` or `no-store`, sets a cookie, varies by `*`, is partial, answers a request with `Authorization` without saying that it may
 /// be shared, or is larger than [`max_body`](Self::max_body). If the backend is down, the handler answers.
 ///
+/// Under nested axum routers the key has the whole path, as the client sent it. Where axum is another version than this crate's (0.8), or this
+/// crate has only the feature `tower`, the whole path is not to be had: then nothing is cached, and `Cache-Status` says
+/// `detail=original-uri-unknown`, until [`original_uri`](Self::original_uri) says where it is. Under other routers that shorten paths that has
+/// to be said too, and cannot be found out.
+///
 /// A `CacheResponse` is a handle: clones, and the services it makes, share what goes on.
 ///
 /// ```
@@ -155,18 +160,29 @@ impl CacheResponse {
         self
     }
 
-    /// The type of the request extension that holds the URI as the client sent it, for routers that shorten the path: under
-    /// `axum::Router::nest`, `axum::extract::OriginalUri`. Needed there, or else routes of two nested routers look the same.
+    /// The type of the request extension that holds the URI as the client sent it, for routers that shorten the path. On axum this need
+    /// not be said: `axum::extract::OriginalUri` is known to the feature `response`.
     ///
     /// ```
-    /// use axum::{Router, extract::OriginalUri, routing::get};
     /// use nori_cache::response::CacheResponse;
-    /// use std::time::Duration;
+    /// use http::{Request, Uri};
+    /// use std::{ops::Deref, time::Duration};
     ///
-    /// let minute = CacheResponse::ttl(Duration::from_secs(60)).original_uri::<OriginalUri>();
-    /// let users = Router::new().route("/list", get(|| async { "users" }).layer(minute.clone()));
-    /// let orders = Router::new().route("/list", get(|| async { "orders" }).layer(minute));
-    /// let app: Router = Router::new().nest("/users", users).nest("/orders", orders);
+    /// /// What a router of yours keeps.
+    /// #[derive(Clone)]
+    /// struct Whole(Uri);
+    ///
+    /// impl Deref for Whole {
+    ///     type Target = Uri;
+    ///     fn deref(&self) -> &Uri {
+    ///         &self.0
+    ///     }
+    /// }
+    ///
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60)).original_uri::<Whole>();
+    /// let whole = Whole(Uri::from_static("/users/list"));
+    /// let request = Request::get("/list").extension(whole).body(()).unwrap();
+    /// assert_eq!(layer.key_of(&request).unwrap(), "view:/users/list:");
     /// ```
     pub fn original_uri<T>(mut self) -> Self
     where

@@ -12,7 +12,7 @@
 //! nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `policy` (may it be stored, how long), `key` (what is asked for), `stored` and `wire` (entries, and as
+//! `directives` (Cache-Control), `policy` (may it be stored, how long), `key` and `original` (what is asked for), `stored` and `wire` (entries, and as
 //! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `answer` and `status` (what the client gets), `body`, `future`,
 //! `fetch`, `lead`, `service`, `layer`; `core` and `settings` are what they share.
 
@@ -34,6 +34,9 @@ mod future;
 mod key;
 mod layer;
 mod lead;
+#[cfg_attr(feature = "axum", path = "original_axum.rs")]
+#[cfg_attr(not(feature = "axum"), path = "original_unknown.rs")]
+mod original;
 mod policy;
 mod purge;
 mod service;

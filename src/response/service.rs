@@ -68,7 +68,7 @@ where
             };
         }
         let (parts, body) = request.into_parts();
-        let asked = match self.admit(&parts) {
+        let asked = match self.admit::<B>(&parts) {
             Ok(asked) => asked,
             Err(detail) => {
                 self.core.shared.stats.bypassed.add();
@@ -108,7 +108,7 @@ impl<S> CacheResponseService<S> {
     ///
     /// # Errors
     /// Why it is passed through.
-    fn admit(&self, parts: &Parts) -> Result<Asked, Option<&'static str>> {
+    fn admit<B: 'static>(&self, parts: &Parts) -> Result<Asked, Option<&'static str>> {
         let settings = &self.core.settings;
         if settings.bypass.as_ref().is_some_and(|bypass| bypass(parts)) {
             return Err(None);
@@ -125,9 +125,12 @@ impl<S> CacheResponseService<S> {
             };
             return Err(Some(detail));
         }
-        Asked::new(settings, parts).map_err(|unkeyed| match unkeyed {
+        let known = Asked::knows_path::<B>(settings, parts);
+        let asked = known.and_then(|()| Asked::new(settings, parts));
+        asked.map_err(|unkeyed| match unkeyed {
             Unkeyed::Host => Some("host"),
             Unkeyed::TooLong => Some("key-too-long"),
+            Unkeyed::Shortened => Some("original-uri-unknown"),
         })
     }
 

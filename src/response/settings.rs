@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) vary_on: Vec<HeaderName>,
     pub(crate) host_in_key: bool,
     pub(crate) query: Query,
+    /// Where the whole path is, if the user says so.
     pub(crate) original_uri: Option<fn(&Extensions) -> Option<&Uri>>,
     /// Whether the key tells callers apart, so that requests with `Authorization` may share entries.
     pub(crate) authorized_by_key: bool,

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod loopback;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
