@@ -101,7 +101,7 @@ where
                     stats.stale.add();
                     event::answered("stale", self.asked.key());
                     let response = answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
-                    self.revalidate(flight_key, Arc::clone(entry));
+                    self.revalidate(flight_key, found);
                     return Ok(response);
                 }
                 forward.why = if fresh { "request" } else { "stale" };
@@ -116,14 +116,18 @@ where
             }
             if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
                 let leader = core.shared.flights.lead_alone(flight_key);
-                return self.lead(leader, found.entry, forward).await;
+                return self.lead(leader, found, forward).await;
             }
             let mut follower = match core.shared.flights.join(flight_key.clone()) {
-                Joined::Leads(leader) => return self.lead(leader, found.entry, forward).await,
+                Joined::Leads(leader) => return self.lead(leader, found, forward).await,
                 Joined::Follows(follower) => follower,
             };
             let patience = core.settings.patience;
             match timeout(patience, follower.outcome()).await {
+                Ok(Outcome::Shared(entry)) if found.is_purged(self.asked.key(), &entry) => {
+                    let leader = core.shared.flights.lead_alone(flight_key);
+                    return self.lead(leader, found, forward).await;
+                }
                 Ok(Outcome::Shared(entry)) if entry.matches(&self.asked, &self.parts.headers) => {
                     stats.collapsed.add();
                     event::answered("collapsed", self.asked.key());
@@ -141,7 +145,7 @@ where
                 }
                 _ => {
                     let leader = core.shared.flights.lead_alone(flight_key);
-                    return self.lead(leader, found.entry, forward).await;
+                    return self.lead(leader, found, forward).await;
                 }
             }
         }
@@ -156,7 +160,9 @@ where
             Some(signpost) => variant(asked, &signpost.names, &self.parts.headers),
             None => variant(asked, &self.core.settings.vary_on, &self.parts.headers),
         };
-        format!("{key}\0{host}\0{target}\0{own}\0{variant:x}")
+        // Who comes after a purge waits for nobody who came before.
+        let count = found.seen.count;
+        format!("{key}\0{host}\0{target}\0{own}\0{variant:x}\0{count}")
     }
 
     async fn pass(self, forward: Forward) -> Answer<R, S::Error> {
@@ -170,15 +176,10 @@ where
     }
 
     /// Runs the handler on a task of its own.
-    async fn lead(
-        self,
-        leader: Leader,
-        stale: Option<Arc<Entry>>,
-        forward: Forward,
-    ) -> Answer<R, S::Error> {
+    async fn lead(self, leader: Leader, found: Found, forward: Forward) -> Answer<R, S::Error> {
         self.core.shared.stats.misses.add();
         let (reply, answer) = oneshot::channel();
-        let task = tokio::spawn(self.into_lead(leader, stale, forward).run(reply));
+        let task = tokio::spawn(self.into_lead(leader, found, forward).run(reply));
         match answer.await {
             Ok(answer) => answer,
             Err(_) => match task.await {
@@ -190,18 +191,18 @@ where
     }
 
     /// Replaces a stale entry behind the client's back, unless someone does already.
-    fn revalidate(self, flight_key: String, stale: Arc<Entry>) {
+    fn revalidate(self, flight_key: String, found: Found) {
         if self.wishes.head || self.wishes.has_range() || self.asked.authorized {
             return;
         }
         if let Joined::Leads(leader) = self.core.shared.flights.join(flight_key) {
             let (reply, _) = oneshot::channel();
             let forward = Forward::new("stale");
-            tokio::spawn(self.into_lead(leader, Some(stale), forward).run(reply));
+            tokio::spawn(self.into_lead(leader, found, forward).run(reply));
         }
     }
 
-    fn into_lead(self, leader: Leader, stale: Option<Arc<Entry>>, forward: Forward) -> Lead<S, B> {
+    fn into_lead(self, leader: Leader, found: Found, forward: Forward) -> Lead<S, B> {
         Lead {
             core: self.core,
             inner: self.inner,
@@ -210,7 +211,8 @@ where
             asked: self.asked,
             wishes: self.wishes,
             leader,
-            stale,
+            stale: found.entry,
+            seen: found.seen,
             forward,
         }
     }

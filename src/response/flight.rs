@@ -5,7 +5,7 @@
 //! response may not be shared) releases all followers at once, and each runs the handler itself, side by side.
 
 use super::stored::Entry;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use dashmap::{DashMap, Entry as Slot};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -29,7 +29,6 @@ pub(crate) struct Flights {
 #[derive(Debug, Default)]
 struct Flight {
     outcome: watch::Sender<Option<Outcome>>,
-    purged: AtomicBool,
 }
 
 /// What a request is to a flight.
@@ -63,7 +62,7 @@ impl Flights {
         }
     }
 
-    /// Leads a flight that nobody follows; purges see it all the same.
+    /// Leads a flight that nobody follows.
     pub(crate) fn lead_alone(self: &Arc<Self>, mut key: String) -> Leader {
         // Relaxed: only to tell them apart.
         let number = self.alone.fetch_add(1, Ordering::Relaxed);
@@ -78,16 +77,9 @@ impl Flights {
         }
     }
 
-    /// Keeps what is on its way from being stored; who comes later leads anew.
-    pub(crate) fn purge(&self, doomed: impl Fn(&str) -> bool) {
-        self.table.retain(|key, flight| {
-            let doomed = doomed(key);
-            if doomed {
-                // Release: pairs with the Acquire in `is_purged`.
-                flight.purged.store(true, Ordering::Release);
-            }
-            !doomed
-        });
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.table.len()
     }
 }
 
@@ -96,20 +88,11 @@ impl Leader {
     pub(crate) fn tell(&self, outcome: Outcome) {
         self.flight.outcome.send_replace(Some(outcome));
     }
-
-    /// Whether the key was purged since.
-    pub(crate) fn is_purged(&self) -> bool {
-        // Acquire: pairs with the Release in `purge`.
-        self.flight.purged.load(Ordering::Acquire)
-    }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // A purge may have taken it out, and another be in its place.
-        self.flights
-            .table
-            .remove_if(&self.key, |_, flight| Arc::ptr_eq(flight, &self.flight));
+        self.flights.table.remove(&self.key);
         self.flight.outcome.send_if_modified(|outcome| {
             let untold = outcome.is_none();
             outcome.get_or_insert(Outcome::Alone);

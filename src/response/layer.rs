@@ -296,7 +296,7 @@ impl CacheResponse {
 
     /// Removes what is stored under a key, all its variants included, and says whether there was something.
     ///
-    /// Responses to requests that came to this layer before are not stored any more, even if they are still on their way.
+    /// What was asked for before is not stored any more, in no process that shares the backend, even if it is still on its way.
     ///
     /// # Errors
     /// Those of the backend.
@@ -361,15 +361,21 @@ impl CacheResponse {
         let backend = self.core.backend()?;
         let update =
             |purges: Option<Purges>| ready(purges.unwrap_or_default().with(what.clone(), now));
-        backend
-            .atomic_update(purge::KEY, Some(Ttl::Never), update)
-            .await?;
-        Ok(())
+        let updated = backend.atomic_update(purge::KEY, Some(Ttl::Never), update);
+        match updated.await {
+            // Nobody can say what was purged before.
+            Err(error) if error.is_decoding() => {
+                let all = Purges::of_everything(now);
+                backend.set(purge::KEY, all, Ttl::Never).await
+            }
+            updated => updated.map(drop),
+        }
     }
 
     /// What was done so far, by all services that this layer and its clones have made.
     pub fn stats(&self) -> ResponseStats {
-        self.core.shared.stats.read()
+        let running = self.core.shared.flights.count() as u64;
+        self.core.shared.stats.read(running)
     }
 }
 

@@ -7,6 +7,7 @@ use super::event;
 use super::flight::{Leader, Outcome};
 use super::key::Asked;
 use super::policy::{Plan, Refusal, end_to_end, judge, to_date};
+use super::purge::Seen;
 use super::status::{Forward, hit};
 use super::stored::{Entry, MadeFor, Origin};
 use bytes::{Buf, Bytes, BytesMut};
@@ -32,6 +33,7 @@ pub(crate) struct Lead<S, B> {
     pub(crate) wishes: Wishes,
     pub(crate) leader: Leader,
     pub(crate) stale: Option<Arc<Entry>>,
+    pub(crate) seen: Seen,
     pub(crate) forward: Forward,
 }
 
@@ -44,6 +46,7 @@ struct Led {
     wishes: Wishes,
     leader: Leader,
     stale: Option<Arc<Entry>>,
+    seen: Seen,
     forward: Forward,
     /// The request's headers as the client sent them.
     headers: HeaderMap,
@@ -66,6 +69,7 @@ where
             wishes,
             leader,
             stale,
+            seen,
             forward,
         } = self;
         let headers = parts.headers.clone();
@@ -84,6 +88,7 @@ where
             wishes,
             leader,
             stale,
+            seen,
             forward,
             headers,
             asked_at,
@@ -290,7 +295,7 @@ impl Led {
             headers,
             body,
             born: plan.born,
-            asked: self.asked_at,
+            seen: self.seen.last,
             fresh: plan.fresh,
             while_revalidate: plan.while_revalidate,
             if_error: plan.if_error,
@@ -309,25 +314,14 @@ impl Led {
         if entry.is_fresh(core.now()) {
             self.leader.tell(Outcome::Shared(Arc::clone(&entry)));
         }
-        if self.leader.is_purged() {
-            return;
-        }
-        let Origin::Ours(made_for) = &entry.origin else {
-            return;
-        };
-        let kept = core.keep(&self.asked, &self.headers, &entry, made_for, plan.keep);
+        let kept = core.keep(&self.asked, &self.headers, &entry, plan, self.seen);
         match kept.await {
-            Ok(()) => {
+            Ok(true) => {
                 core.shared.stats.stored.add();
                 event::stored(self.asked.key(), entry.body.len());
             }
+            Ok(false) => event::refused(self.asked.key(), "purged"),
             Err(error) => core.backend_failed(&error),
-        }
-        // A purge may have come between.
-        if self.leader.is_purged()
-            && let Err(error) = core.remove(self.asked.key()).await
-        {
-            core.backend_failed(&error);
         }
     }
 }

@@ -7,12 +7,14 @@
 //! | `K:variant=…` | a variant: its name is a hash of what those headers say, and of the host |
 //!
 //! The Python original reads `K` only, and ignores what it does not know: so what it would serve wrongly never lies there.
+//! What purges leave lies beside them (see `purge`).
 //! Each entry says what it was made for, and is checked against that on every read. Variants of another family than
 //! their signpost's do not count: to remove `K` and `K:variants` removes them all.
 
 use super::core::Core;
 use super::key::{Asked, normalized};
-use super::purge::{self, Purges};
+use super::policy::Plan;
+use super::purge::{self, Purges, Seen};
 use super::stored::{Entry, MadeFor, Origin, Signpost, Stored};
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
@@ -32,6 +34,16 @@ pub(crate) struct Found {
     /// Whether there is something under the key, but for other requests.
     pub(crate) other: bool,
     pub(crate) signpost: Option<Signpost>,
+    pub(crate) seen: Seen,
+    purges: Option<Purges>,
+}
+
+impl Found {
+    /// Whether an entry that another request has led is purged for this one.
+    pub(crate) fn is_purged(&self, key: &str, entry: &Entry) -> bool {
+        let purges = self.purges.as_ref();
+        purges.is_some_and(|purges| purges.covers(key, entry))
+    }
 }
 
 impl Core {
@@ -60,18 +72,23 @@ impl Core {
     pub(crate) async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Found, Error> {
         let backend = self.backend()?;
         let signpost_key = signpost_key(asked.key());
-        let keys = [asked.key(), &*signpost_key, purge::KEY];
+        let count_key = purge::count_key(asked.key());
+        let keys = [asked.key(), &*signpost_key, purge::KEY, &*count_key];
         let values = backend.get_values(&keys).await?;
         let mut values = values.into_iter();
         let mut next = || values.next().flatten();
-        let (plain, signpost, purges) = (next(), next(), next());
+        let (plain, signpost, purges, count) = (next(), next(), next(), next());
         let purges = purges.and_then(|value| value.to::<Purges>().ok());
-        let alive = |entry: &Arc<Entry>| match &purges {
-            Some(purges) => !purges.covers(asked.key(), entry),
-            None => true,
+        let seen = Seen {
+            last: purges.as_ref().map_or(0, Purges::last),
+            count: number(count),
         };
-        let mut found = Found::default();
-        if let Some(entry) = read(plain).filter(alive) {
+        let mut found = Found {
+            seen,
+            purges,
+            ..Found::default()
+        };
+        if let Some(entry) = read(plain).filter(|entry| !found.is_purged(asked.key(), entry)) {
             if entry.matches(asked, headers) {
                 found.entry = Some(entry);
                 return Ok(found);
@@ -82,26 +99,56 @@ impl Core {
             return Ok(found);
         };
         let variant_key = variant_key(asked, &signpost.names, headers);
-        let variant = read(backend.get_value(&variant_key).await?).filter(alive);
-        found.entry = variant
-            .filter(|entry| entry.family() == signpost.family && entry.matches(asked, headers));
+        let variant = read(backend.get_value(&variant_key).await?);
+        found.entry = variant.filter(|entry| {
+            entry.family() == signpost.family
+                && entry.matches(asked, headers)
+                && !found.is_purged(asked.key(), entry)
+        });
         found.other |= found.entry.is_none();
         found.signpost = Some(signpost);
         Ok(found)
     }
 
-    /// Stores an entry where requests like this one will find it.
+    /// Stores an entry where requests like this one will find it; false if the key was purged since the request came.
     pub(crate) async fn keep(
         &self,
         asked: &Asked,
         headers: &HeaderMap,
         entry: &Arc<Entry>,
-        made_for: &MadeFor,
+        plan: &Plan,
+        seen: Seen,
+    ) -> Result<bool, Error> {
+        let backend = self.backend()?;
+        let count_key = purge::count_key(asked.key());
+        let there = backend.get_values(&[asked.key(), &count_key]).await?;
+        let [occupant, count] = <[Option<Value>; 2]>::try_from(there).unwrap_or_default();
+        if number(count) != seen.count {
+            return Ok(false);
+        }
+        self.put(&**backend, asked, headers, entry, read(occupant), plan.keep)
+            .await?;
+        if number(backend.get_value(&count_key).await?) == seen.count {
+            return Ok(true);
+        }
+        let keys = [asked.key(), &*signpost_key(asked.key())];
+        backend.delete_values(&keys).await?;
+        Ok(false)
+    }
+
+    async fn put(
+        &self,
+        backend: &dyn CacheBackend,
+        asked: &Asked,
+        headers: &HeaderMap,
+        entry: &Arc<Entry>,
+        occupant: Option<Arc<Entry>>,
         keep: Duration,
     ) -> Result<(), Error> {
-        let backend = self.backend()?;
+        let Origin::Ours(made_for) = &entry.origin else {
+            return Ok(());
+        };
         let keyed = &self.settings.vary_on;
-        let occupant = read(backend.get_value(asked.key()).await?);
         let is_plain =
             made_for.vary.len() == keyed.len() && !entry.headers.contains_key(CONTENT_ENCODING);
         let is_free = occupant.as_ref().is_none_or(|entry| match &entry.origin {
@@ -119,7 +166,7 @@ impl Core {
                 .await;
         }
         let names = made_for.vary.iter().map(|(name, _)| name.clone()).collect();
-        let signpost = self.plant(&**backend, asked, names, keep).await?;
+        let signpost = self.plant(backend, asked, names, keep).await?;
         let mut made_for = MadeFor::new(asked, &signpost.names, headers);
         made_for.family = signpost.family;
         let mut entry = Entry::clone(entry);
@@ -176,16 +223,27 @@ impl Core {
         Ok(signpost)
     }
 
-    /// Removes what is under a key, variants too.
+    /// Removes what is under a key, variants too, and keeps what is on its way from being stored.
     pub(crate) async fn remove(&self, key: &str) -> Result<bool, Error> {
-        // The rest of a flight's key begins like this.
-        let start = format!("{key}\0");
-        self.shared
-            .flights
-            .purge(|flight| flight.starts_with(&start));
         let backend = self.backend()?;
+        let ttl = Ttl::After(purge::COUNT_TTL);
+        let count_key = purge::count_key(key);
+        let counted = backend.incr_value(&count_key, 1, ttl).await;
+        if counted.as_ref().is_err_and(Error::is_wrong_type) {
+            // Whatever it is, it is not what it was.
+            backend
+                .set_value(&count_key, Value::integer(-1), ttl)
+                .await?;
+        } else {
+            counted?;
+        }
         Ok(backend.delete_values(&[key, &signpost_key(key)]).await? > 0)
     }
+}
+
+/// A count; what is none is 0.
+fn number(value: Option<Value>) -> i64 {
+    value.and_then(|value| value.to().ok()).unwrap_or(0)
 }
 
 fn read(value: Option<Value>) -> Option<Arc<Entry>> {
@@ -205,24 +263,25 @@ fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> Stri
     )
 }
 
-/// A number for what tells a request from others with the same key; 64-bit FNV-1a, because all processes must agree on it. Entries
-/// are checked when they are read, so that requests which share a number do not share an answer.
+/// A number for what tells a request from others with the same key. Entries are checked when they are read, so that requests which
+/// share a number do not share an answer.
 pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> u64 {
+    let target = asked.target();
+    let resource = [asked.host(), &target, asked.own().unwrap_or("")];
+    let said: Vec<_> = names
+        .iter()
+        .map(|name| normalized(headers, name).unwrap_or("\0".into()))
+        .collect();
+    let said = names.iter().zip(&said);
+    let said = said.flat_map(|(name, said)| [name.as_str(), &**said]);
+    fnv1a(resource.into_iter().chain(said).map(str::as_bytes))
+}
+
+/// 64-bit FNV-1a of some texts, because all processes must agree on it.
+pub(crate) fn fnv1a<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes.iter().chain(&[0]) {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    add(asked.host().as_bytes());
-    add(asked.target().as_bytes());
-    add(asked.own().unwrap_or("").as_bytes());
-    for name in names {
-        add(name.as_str().as_bytes());
-        match normalized(headers, name) {
-            Some(said) => add(said.as_bytes()),
-            None => add(b"\0"),
-        }
+    for byte in texts.into_iter().flat_map(|text| text.iter().chain(&[0])) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }
     hash
 }

@@ -13,8 +13,8 @@ use nori_cache::{
 };
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower::{Layer, Service, ServiceExt};
 
@@ -23,6 +23,41 @@ use tower::{Layer, Service, ServiceExt};
 pub struct Remote {
     pub memory: MemoryCacheBackend,
     pub down: AtomicBool,
+    /// Where a write waits, if the test wants it to.
+    pub stop: Mutex<Option<Stop>>,
+}
+
+/// Holds up the next write, before and after it takes place.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    pub before: Arc<Barrier>,
+    pub after: Arc<Barrier>,
+}
+
+/// A place where a test and what it tests wait for each other.
+#[derive(Debug)]
+pub struct Barrier(tokio::sync::Barrier);
+
+impl Default for Barrier {
+    fn default() -> Self {
+        Self(tokio::sync::Barrier::new(2))
+    }
+}
+
+impl Barrier {
+    /// Waits for what is tested, which then waits here until the test lets it [`go`](Self::go).
+    pub async fn meet(&self) {
+        self.0.wait().await;
+    }
+
+    pub async fn go(&self) {
+        self.0.wait().await;
+    }
+
+    async fn pass(&self) {
+        self.0.wait().await;
+        self.0.wait().await;
+    }
 }
 
 impl Remote {
@@ -34,6 +69,7 @@ impl Remote {
         Arc::new(Self {
             memory,
             down: AtomicBool::new(false),
+            stop: Mutex::new(None),
         })
     }
 
@@ -70,7 +106,15 @@ impl CacheBackend for Remote {
         BackendFuture::boxed(async move {
             self.up()?;
             let encoded = Value::encoded(value.encode()?.into_owned());
-            self.memory.set_value(key, encoded, ttl).await
+            let stop = self.stop.lock().unwrap().take();
+            if let Some(stop) = &stop {
+                stop.before.pass().await;
+            }
+            let set = self.memory.set_value(key, encoded, ttl).await;
+            if let Some(stop) = stop {
+                stop.after.pass().await;
+            }
+            set
         })
     }
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
