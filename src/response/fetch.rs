@@ -94,12 +94,12 @@ where
                 let fresh = entry.is_fresh(now);
                 if accepted && fresh {
                     stats.hits.add();
-                    event::answered("hit", self.asked.key());
+                    self.answered("hit", "", forward);
                     return Ok(answer(entry, &self.wishes, now, hit(entry, now, None)));
                 }
                 if accepted && entry.serves_while_revalidating(now) {
                     stats.stale.add();
-                    event::answered("stale", self.asked.key());
+                    self.answered("stale", "", forward);
                     let response = answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
                     self.revalidate(flight_key, found);
                     return Ok(response);
@@ -107,6 +107,7 @@ where
                 forward.why = if fresh { "request" } else { "stale" };
             }
             if self.limits.0.only_if_cached {
+                self.answered("only-if-cached", "", forward);
                 return Ok(only_if_cached(forward.passed(None)));
             }
             // Their answers are no whole responses; and what must not be stored need not be looked at.
@@ -130,7 +131,7 @@ where
                 }
                 Ok(Outcome::Shared(entry)) if entry.matches(&self.asked, &self.parts.headers) => {
                     stats.collapsed.add();
-                    event::answered("collapsed", self.asked.key());
+                    self.answered("collapsed", "", forward);
                     return Ok(answer(
                         &entry,
                         &self.wishes,
@@ -165,7 +166,18 @@ where
         format!("{key}\0{host}\0{target}\0{own}\0{variant:x}\0{count}")
     }
 
+    fn answered(&self, how: &str, detail: &str, forward: Forward) {
+        event::answered(how, detail, self.asked.key(), forward.down);
+    }
+
     async fn pass(self, forward: Forward) -> Answer<R, S::Error> {
+        let wishes = &self.wishes;
+        let detail = match (wishes.head, wishes.has_range()) {
+            (true, _) => "head",
+            (_, true) => "range",
+            _ => "no-store",
+        };
+        self.answered("miss", detail, forward);
         let mut inner = self.inner;
         let mut response = inner
             .call(Request::from_parts(self.parts, self.body))
@@ -179,11 +191,15 @@ where
     async fn lead(self, leader: Leader, found: Found, forward: Forward) -> Answer<R, S::Error> {
         self.core.shared.stats.misses.add();
         let (reply, answer) = oneshot::channel();
+        let panicked = event::Panicked::new(self.asked.key(), forward.down);
         let task = tokio::spawn(self.into_lead(leader, found, forward).run(reply));
         match answer.await {
             Ok(answer) => answer,
             Err(_) => match task.await {
-                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                Err(error) if error.is_panic() => {
+                    panicked.tell();
+                    resume_unwind(error.into_panic())
+                }
                 // The runtime is shutting down.
                 _ => pending().await,
             },

@@ -98,22 +98,23 @@ where
         let response = match answered {
             Ok(response) => response,
             Err(error) => {
-                // Nobody may be there to hear it.
-                let _ = reply.send(led.instead_of_error().ok_or(error));
-                return;
+                return match led.instead_of_error() {
+                    Some(instead) => led.reply(reply, Ok(instead), "stale-if-error", ""),
+                    None => led.reply(reply, Err(error), "failed", "error"),
+                };
             }
         };
         let status = response.status();
         if [500, 502, 503, 504].contains(&status.as_u16())
             && let Some(instead) = led.instead_of_error()
         {
-            let _ = reply.send(Ok(instead));
-            return;
+            return led.reply(reply, Ok(instead), "stale-if-error", "");
         }
         match &led.stale {
             Some(stale) if validates && status == StatusCode::NOT_MODIFIED => {
                 let (parts, _) = response.into_parts();
-                let _ = reply.send(Ok(led.refresh(stale, &parts).await));
+                let refreshed = led.refresh(stale, &parts).await;
+                led.reply(reply, Ok(refreshed), "revalidated", "");
             }
             _ => led.receive(response, reply).await,
         }
@@ -133,6 +134,20 @@ fn validate(headers: &mut HeaderMap, stale: &Entry) -> bool {
 }
 
 impl Led {
+    /// Answers the client, if there is one: it may have gone, or have been given the stale entry.
+    fn reply<R, E>(
+        &self,
+        reply: Reply<R, E>,
+        answer: Result<Response<CacheBody<R>>, E>,
+        how: &str,
+        detail: &str,
+    ) {
+        if !reply.is_closed() {
+            event::answered(how, detail, self.asked.key(), self.forward.down);
+        }
+        let _ = reply.send(answer);
+    }
+
     /// The stale entry, where it may stand in for an error: RFC 5861 §4.
     fn instead_of_error<R>(&self) -> Option<Response<CacheBody<R>>> {
         let now = self.core.now();
@@ -141,7 +156,6 @@ impl Led {
             .as_ref()
             .filter(|stale| stale.serves_if_error(now))?;
         self.core.shared.stats.stale.add();
-        event::answered("stale-if-error", self.asked.key());
         self.leader.tell(Outcome::Shared(Arc::clone(stale)));
         let status = hit(stale, now, Some("stale-if-error"));
         Some(answer(stale, &self.wishes, now, status))
@@ -230,8 +244,8 @@ impl Led {
                 self.refuse(refusal, parts.status);
                 let status = self.forward.came(code, false, Some(refusal.name()));
                 add_status(&mut parts.headers, status);
-                let _ = reply.send(Ok(Response::from_parts(parts, CacheBody::handler(body))));
-                return;
+                let response = Response::from_parts(parts, CacheBody::handler(body));
+                return self.reply(reply, Ok(response), "uncacheable", refusal.name());
             }
         };
         let headers = end_to_end(&parts.headers);
@@ -245,7 +259,7 @@ impl Led {
                 Response::from_parts(parts, CacheBody::copied(from_task, hint))
             }
         };
-        let _ = reply.send(Ok(response));
+        self.reply(reply, Ok(response), "miss", "");
         let body = copy(Box::pin(body), &to_client, settings.max_body).await;
         // The client need not wait for the store.
         let body = match body {

@@ -4,6 +4,7 @@ use super::answer::{Wishes, add_status, answer};
 use super::body::CacheBody;
 use super::core::Core;
 use super::directives::Directives;
+use super::event;
 use super::fetch::{Fetch, Limits};
 use super::future::ResponseFuture;
 use super::key::{Asked, Unkeyed};
@@ -62,6 +63,7 @@ where
         let settings = &self.core.settings;
         let is_get = *request.method() == Method::GET;
         if !is_get && *request.method() != Method::HEAD {
+            event::passed("method", request.uri().path());
             return match settings.by_headers() && !request.method().is_safe() {
                 true => self.change(request),
                 false => ResponseFuture::pass(self.inner.call(request), None),
@@ -72,6 +74,7 @@ where
             Ok(asked) => asked,
             Err(detail) => {
                 self.core.shared.stats.bypassed.add();
+                event::passed(detail.unwrap_or("hook"), parts.uri.path());
                 let status = Forward::new("bypass").passed(detail);
                 let future = self.inner.call(Request::from_parts(parts, body));
                 return ResponseFuture::pass(future, Some(status));
@@ -86,6 +89,7 @@ where
             let now = self.core.now();
             if entry.is_fresh(now) && limits.accept(&entry, now) {
                 self.core.shared.stats.hits.add();
+                event::answered("hit", "", asked.key(), false);
                 let status = hit(&entry, now, None);
                 return ResponseFuture::hit(answer(&entry, &wishes, now, status));
             }
