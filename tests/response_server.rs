@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use nori_cache::response::CacheResponse;
 use response::loopback::{Server, counted};
-use response::{Runs, World};
+use response::{Runs, World, settled};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -145,7 +145,7 @@ async fn the_first_byte_is_not_delayed() {
             .to_bytes(),
         "last"
     );
-    sleep(Duration::from_millis(20)).await;
+    settled().await;
     assert_eq!(server.get("/").await.text(), "firstlast");
 }
 

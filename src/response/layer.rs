@@ -364,7 +364,7 @@ impl CacheResponse {
         let updated = backend.atomic_update(purge::KEY, Some(Ttl::Never), update);
         match updated.await {
             // Nobody can say what was purged before.
-            Err(error) if error.is_decoding() => {
+            Err(error) if error.is_decoding() || error.is_wrong_type() => {
                 let all = Purges::of_everything(now);
                 backend.set(purge::KEY, all, Ttl::Never).await
             }

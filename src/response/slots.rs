@@ -99,7 +99,7 @@ impl Core {
             return Ok(found);
         };
         let variant_key = variant_key(asked, &signpost.names, headers);
-        let variant = read(backend.get_value(&variant_key).await?);
+        let variant = read(look(&**backend, &variant_key).await?);
         found.entry = variant.filter(|entry| {
             entry.family() == signpost.family
                 && entry.matches(asked, headers)
@@ -128,7 +128,7 @@ impl Core {
         }
         self.put(&**backend, asked, headers, entry, read(occupant), plan.keep)
             .await?;
-        if number(backend.get_value(&count_key).await?) == seen.count {
+        if number(look(&**backend, &count_key).await?) == seen.count {
             return Ok(true);
         }
         let keys = [asked.key(), &*signpost_key(asked.key())];
@@ -192,7 +192,7 @@ impl Core {
         keep: Duration,
     ) -> Result<Signpost, Error> {
         let key = signpost_key(asked.key());
-        let standing = backend.get_value(&key).await?;
+        let standing = look(backend, &key).await?;
         let standing = standing.and_then(|value| value.to::<Signpost>().ok());
         let now = self.now();
         let mut until = now + keep.as_millis() as u64;
@@ -238,6 +238,14 @@ impl Core {
             counted?;
         }
         Ok(backend.delete_values(&[key, &signpost_key(key)]).await? > 0)
+    }
+}
+
+/// What is there; what cannot be a value of ours counts as missing.
+async fn look(backend: &dyn CacheBackend, key: &str) -> Result<Option<Value>, Error> {
+    match backend.get_value(key).await {
+        Err(error) if error.is_wrong_type() => Ok(None),
+        found => found,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A real axum server on a loopback socket, and a real HTTP client.
 
-use super::{Got, Runs};
+use super::{Got, Runs, settled};
 use axum::Router;
 use bytes::Bytes;
 use http::Request;
@@ -9,9 +9,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::time::sleep;
 
 #[derive(Clone)]
 pub struct Server {
@@ -28,7 +26,15 @@ impl Server {
         Self { address, client }
     }
 
+    /// Asks, and waits until all that is to be stored is.
     pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Got {
+        let got = self.ask_now(method, path, headers).await;
+        settled().await;
+        got
+    }
+
+    /// Waits for the response only.
+    pub async fn ask_now(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Got {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address));
@@ -40,10 +46,7 @@ impl Server {
             .request(request.body(Empty::new()).unwrap())
             .await
             .unwrap();
-        let got = Got::from(response).await;
-        // The last byte may be here before the entry is stored.
-        sleep(Duration::from_millis(5)).await;
-        got
+        Got::now(response).await
     }
 
     pub async fn get(&self, path: &str) -> Got {
