@@ -7,7 +7,8 @@ mod response;
 
 use nori_cache::ManualClock;
 use nori_cache::response::CacheResponse;
-use response::{Cached, Runs, Stop, World, cached, constant, with};
+use response::remote::Stop;
+use response::{Cached, Runs, World, cached, constant, with};
 use std::time::Duration;
 use tokio::time::sleep;
 

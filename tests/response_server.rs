@@ -11,7 +11,6 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::StatusCode;
-use nori_cache::response::CacheResponse;
 use response::loopback::{Server, counted};
 use response::{Runs, World, settled};
 use std::time::Duration;
@@ -200,40 +199,4 @@ async fn headers_govern_where_asked_to() {
         server.get("/private").await;
         assert!(!server.get("/private").await.is_hit());
     }
-}
-
-#[tokio::test]
-async fn the_layers_of_the_readme_work_together() {
-    let world = World::memory();
-    let tenant = |request: &http::request::Parts| {
-        let tenant = request.headers.get("x-tenant");
-        tenant.map_or(String::new(), |tenant| {
-            tenant.to_str().unwrap_or("").to_owned()
-        })
-    };
-    let me = CacheResponse::ttl(Duration::from_secs(60))
-        .key_fn(tenant)
-        .vary_on([http::header::ACCEPT_LANGUAGE]);
-    let app = Router::new().route(
-        "/me",
-        get(|headers: http::HeaderMap| async move {
-            format!(
-                "{:?}{:?}",
-                headers.get("x-tenant"),
-                headers.get("accept-language")
-            )
-        })
-        .layer(world.on(me)),
-    );
-    let server = Server::start(app).await;
-    let mut answers = std::collections::HashSet::new();
-    for _ in 0..2 {
-        for tenant in ["a", "b"] {
-            for language in ["de", "es"] {
-                let headers = [("x-tenant", tenant), ("accept-language", language)];
-                answers.insert(server.ask("GET", "/me", &headers).await.body);
-            }
-        }
-    }
-    assert_eq!(answers.len(), 4);
 }

@@ -99,6 +99,9 @@ impl Asked {
         let host_end = text.len();
         text.push_str(&shown);
         let names_credentials = settings.vary_on.contains(&AUTHORIZATION);
+        // With nothing of the caller in it, a key tells no callers apart, whatever the settings say.
+        let by_key = settings.authorized_by_key
+            && (settings.key_fn.is_some() || !settings.vary_on.is_empty());
         Ok(Self {
             text,
             key_len,
@@ -107,7 +110,7 @@ impl Asked {
             query,
             own,
             authorized: request.headers.contains_key(AUTHORIZATION)
-                && !settings.authorized_by_key
+                && !by_key
                 && !names_credentials,
             unambiguous,
         })

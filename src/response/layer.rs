@@ -193,7 +193,8 @@ impl CacheResponse {
         self
     }
 
-    /// Whether the key tells callers apart, so that requests with `Authorization` may be answered from the cache; not by default.
+    /// Whether the key tells callers apart, so that requests with `Authorization` may be answered from the cache; not by default. Counts only
+    /// beside a [`key_fn`](Self::key_fn) or [`vary_on`](Self::vary_on): any other key is the same for all callers.
     pub fn authorized_by_key(mut self, by_key: bool) -> Self {
         self.core.settings.authorized_by_key = by_key;
         self

@@ -74,7 +74,7 @@ impl Core {
         let signpost_key = signpost_key(asked.key());
         let count_key = purge::count_key(asked.key());
         let keys = [asked.key(), &*signpost_key, purge::KEY, &*count_key];
-        let values = backend.get_values(&keys).await?;
+        let values = look_at_all(&**backend, &keys).await?;
         let mut values = values.into_iter();
         let mut next = || values.next().flatten();
         let (plain, signpost, purges, count) = (next(), next(), next(), next());
@@ -121,7 +121,7 @@ impl Core {
     ) -> Result<bool, Error> {
         let backend = self.backend()?;
         let count_key = purge::count_key(asked.key());
-        let there = backend.get_values(&[asked.key(), &count_key]).await?;
+        let there = look_at_all(&**backend, &[asked.key(), &count_key]).await?;
         let [occupant, count] = <[Option<Value>; 2]>::try_from(there).unwrap_or_default();
         if number(count) != seen.count {
             return Ok(false);
@@ -245,6 +245,23 @@ impl Core {
 async fn look(backend: &dyn CacheBackend, key: &str) -> Result<Option<Value>, Error> {
     match backend.get_value(key).await {
         Err(error) if error.is_wrong_type() => Ok(None),
+        found => found,
+    }
+}
+
+/// As [`look`], for many. Where one of another type makes the call for all of them fail, one by one.
+async fn look_at_all(
+    backend: &dyn CacheBackend,
+    keys: &[&str],
+) -> Result<Vec<Option<Value>>, Error> {
+    match backend.get_values(keys).await {
+        Err(error) if error.is_wrong_type() => {
+            let mut values = Vec::with_capacity(keys.len());
+            for key in keys {
+                values.push(look(backend, key).await?);
+            }
+            Ok(values)
+        }
         found => found,
     }
 }

@@ -4,7 +4,7 @@
 
 use std::env::temp_dir;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -31,21 +31,27 @@ impl Server {
     }
 
     pub fn with(args: &[&str]) -> Self {
-        Self::on(free_port(), args)
+        Self::on(free_port, args)
     }
 
-    fn on(port: u16, args: &[&str]) -> Self {
-        let dir = fresh_dir();
-        let args = args.iter().map(|arg| arg.to_string()).collect();
-        let child = launch(port, &dir, &args);
-        let server = Self {
-            child,
-            port,
-            dir,
-            args,
-        };
-        server.wait_until_up();
-        server
+    /// On one of the ports that `next` names: another process may have taken the first.
+    fn on(next: fn() -> u16, args: &[&str]) -> Self {
+        let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
+        for _ in 0..20 {
+            let (port, dir) = (next(), fresh_dir());
+            let child = launch(port, &dir, &args);
+            let args = args.clone();
+            let mut server = Self {
+                child,
+                port,
+                dir,
+                args,
+            };
+            if server.is_up_in_the_end() {
+                return server;
+            }
+        }
+        panic!("no server starts");
     }
 
     pub fn url(&self) -> String {
@@ -73,7 +79,7 @@ impl Server {
 
     pub fn start_again(&mut self) {
         self.child = launch(self.port, &self.dir, &self.args);
-        self.wait_until_up();
+        assert!(self.is_up_in_the_end(), "it does not start again");
     }
 
     pub fn pause(&self) {
@@ -95,9 +101,17 @@ impl Server {
         ask(self.port, command).expect("the server answers")
     }
 
-    fn wait_until_up(&self) {
-        let up = || matches!(ask(self.port, &[b"PING"]), Ok(pong) if pong == b"PONG");
-        wait_until("the server is up", up);
+    /// Whether it runs; false if it has ended. Who answers on its port may be another's.
+    fn is_up_in_the_end(&mut self) -> bool {
+        let own = format!("process_id:{}\r", self.child.id());
+        let mut up = false;
+        wait_until("the server is up", || {
+            let info = ask(self.port, &[b"INFO", b"server"]).unwrap_or_default();
+            let answers = ask(self.port, &[b"PING"]).is_ok_and(|pong| pong == b"PONG");
+            up = answers && String::from_utf8_lossy(&info).contains(&own);
+            up || self.child.try_wait().is_ok_and(|ended| ended.is_some())
+        });
+        up
     }
 }
 
@@ -128,7 +142,7 @@ impl Cluster {
                     ["--cluster-config-file", "nodes.conf"],
                     ["--cluster-node-timeout", "1000"],
                 ];
-                Server::on(free_port_for_a_node(), &args.concat())
+                Server::on(free_port_for_a_node, &args.concat())
             })
             .collect();
         let mut create = Command::new("redis-cli");
@@ -210,12 +224,18 @@ fn free_port_for_a_node() -> u16 {
     found.expect("there are free ports")
 }
 
+/// One that nobody else has: not even another copy of this file in the same process.
 pub fn fresh_dir() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-    let dir = temp_dir().join(format!("nori-cache-redis-{}-{nth}", std::process::id()));
-    fs::create_dir_all(&dir).expect("a directory for the server can be made");
-    dir
+    let names = (0..).map(|nth| format!("nori-cache-redis-{}-{nth}", std::process::id()));
+    let mut dirs = names.map(|name| temp_dir().join(name));
+    let made = dirs.find(|dir| match fs::create_dir(dir) {
+        Ok(()) => true,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
+            false
+        }
+    });
+    made.expect("there are enough names")
 }
 
 /// Sends a command and reads one simple answer; arrays come as their lines.

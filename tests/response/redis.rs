@@ -1,15 +1,14 @@
 //! A real Redis, and a world on it.
 
 #[path = "../redis/server.rs"]
-mod server;
+pub mod server;
 
+use self::server::Server;
 use super::World;
 use nori_cache::{ManualClock, RedisCacheBackend};
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::time::Duration;
-
-pub use server::Server;
 
 /// Whether the tests that are compiled here run on it.
 pub const IS_USED: bool = is_same(env!("CARGO_CRATE_NAME"), "response_redis");

@@ -1,7 +1,8 @@
 //! Entries as they lie in Redis: the original reads ours, we read its own, and nobody is harmed by what is neither.
 
 use crate::response::loopback::{Server as Http, counted};
-use crate::response::real::{Server, backend};
+use crate::response::real::backend;
+use crate::response::real::server::{Cluster, Server};
 use crate::response::{Cached, Runs, World, cached, constant, poisons, settled, with};
 use axum::Router;
 use axum::body::Body;
@@ -172,11 +173,21 @@ async fn poisoned_and_truncated_entries_are_replaced() {
     }
 }
 
-/// Lists, sets and hashes where texts are meant to be: of the entry, of what leads to its variants, and of what purges leave.
-#[tokio::test]
-async fn keys_of_another_type_are_replaced() {
+/// Asks all of them; of a cluster, only one holds the key.
+fn ask_all(nodes: &[Server], command: &[&str]) -> Vec<String> {
+    let answers = nodes.iter().map(|node| node.ask(command));
+    let lines = answers.flat_map(|answer| answer.lines().map(str::to_owned).collect::<Vec<_>>());
+    lines.collect()
+}
+
+/// Lists where texts are meant to be: of the entry, of what leads to its variants, and of what purges leave.
+async fn replaces_keys_of_another_type(nodes: &[Server], url: &str) {
     for vary in ["", "accept-language"] {
-        let (redis, world) = world();
+        ask_all(nodes, &["FLUSHALL"]);
+        let world = World {
+            clock: ManualClock::new(),
+            backend: backend(url, "cache:"),
+        };
         let layer = world.timed(60);
         let service = cached(&layer, &Runs::default(), move |_, run| async move {
             with(&[("vary", vary), ("cache-tag", "t")], format!("run {run}"))
@@ -185,22 +196,21 @@ async fn keys_of_another_type_are_replaced() {
         layer.purge_key("view:/:").await.unwrap();
         layer.purge_tag("t").await.unwrap();
         service.get("/").await;
-        let keys = redis.ask(&["KEYS", "*"]);
-        assert!(keys.lines().count() >= 3, "{keys}");
-        for key in keys.lines() {
-            redis.ask(&["DEL", key]);
-            redis.ask(&["RPUSH", key, "a", "b"]);
+        let keys = ask_all(nodes, &["KEYS", "*"]);
+        assert!(keys.len() >= 3, "{keys:?}");
+        let spoil = |key: &str| {
+            ask_all(nodes, &["DEL", key]);
+            ask_all(nodes, &["RPUSH", key, "a", "b"]);
+        };
+        for key in &keys {
+            spoil(key);
             let first = service.get("/").await;
             assert_eq!(first.status, 200);
-            assert!(
-                !first.how().contains("backend-down"),
-                "{key}: {}",
-                first.how()
-            );
+            let is_down = first.how().contains("backend-down");
+            assert!(!is_down, "{key}: {}", first.how());
             let second = service.get("/").await;
             assert!(second.is_hit(), "{key}: {}", second.how());
-            redis.ask(&["DEL", key]);
-            redis.ask(&["RPUSH", key, "a", "b"]);
+            spoil(key);
             layer.purge_key("view:/:").await.unwrap();
             assert!(!service.get("/").await.is_hit(), "{key}");
             layer.purge_tag("t").await.unwrap();
@@ -209,6 +219,20 @@ async fn keys_of_another_type_are_replaced() {
         }
         assert_eq!(layer.stats().backend_errors, 0);
     }
+}
+
+#[tokio::test]
+async fn keys_of_another_type_are_replaced() {
+    let redis = Server::start();
+    let url = redis.url();
+    replaces_keys_of_another_type(&[redis], &url).await;
+}
+
+#[tokio::test]
+async fn keys_of_another_type_are_replaced_on_a_cluster() {
+    let cluster = Cluster::start();
+    let url = cluster.url();
+    replaces_keys_of_another_type(&cluster.nodes, &url).await;
 }
 
 /// As long as an entry can be of use: fresh, stale, or to be revalidated.

@@ -1,6 +1,10 @@
 //! The layer on a real Redis: the cases of the other files once more, and what only a server that is elsewhere can show.
 
 #![cfg(all(feature = "redis", feature = "response"))]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the files with the cases are test crates of their own too, each with what they share"
+)]
 
 mod entries;
 mod outages;

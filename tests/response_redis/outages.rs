@@ -1,7 +1,7 @@
 //! The server goes away and comes back, or answers no more: clients notice nothing but the handler's pace.
 
 use crate::response::loopback::Server as Http;
-use crate::response::real::Server;
+use crate::response::real::server::Server;
 use crate::response::{Got, Runs, settled, watch};
 use axum::Router;
 use axum::routing::get;

@@ -1,7 +1,8 @@
 //! Several processes on one Redis: each a layer with a connection, and a clock, of its own.
 
 use crate::response::loopback::Server as Http;
-use crate::response::real::{Server, backend};
+use crate::response::real::backend;
+use crate::response::real::server::Server;
 use crate::response::{Cached, Runs, cached, settled, with};
 use axum::Router;
 use axum::routing::get;
