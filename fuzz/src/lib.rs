@@ -57,5 +57,6 @@ mod response {
     mod key;
     mod settings;
     pub(crate) mod stored;
+    mod structured;
     mod wire;
 }

@@ -12,9 +12,9 @@
 //! nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `policy` (may it be stored, how long), `key` (what is asked for), `stored` and `wire` (entries, and as
+//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` (what is asked for), `stored` and `wire` (entries, and as
 //! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `answer` and `status` (what the client gets), `body`, `future`,
-//! `fetch`, `lead`, `service`, `layer`; `core` and `settings` are what they share.
+//! `fetch`, `lead`, `freshen`, `service`, `layer`; `core` and `settings` are what they share.
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +30,7 @@ mod directives;
 mod event;
 mod fetch;
 mod flight;
+mod freshen;
 mod future;
 mod key;
 mod layer;
@@ -42,6 +43,7 @@ mod slots;
 mod stats;
 mod status;
 mod stored;
+mod structured;
 mod wire;
 
 pub use body::CacheBody;
