@@ -21,6 +21,7 @@ use nori_cache::response::CacheResponse;
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::{Layer, service_fn};
 
 #[derive(Clone)]
@@ -83,6 +84,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cached = CacheResponse::from_headers()
         .heuristics(true)
         .cdn_cache_control(true)
+        .sort_languages(true)
+        // An origin that is gone need not be missed.
+        .stale_if_error(Duration::from_secs(60))
         .backend(Arc::new(MemoryCacheBackend::new(10_000)))
         .layer(service_fn(move |request| origin.clone().forward(request)));
 

@@ -58,5 +58,6 @@ mod response {
     mod settings;
     pub(crate) mod stored;
     mod structured;
+    mod vary;
     mod wire;
 }

@@ -139,6 +139,19 @@ impl CacheResponse {
         self
     }
 
+    /// Whether the order of languages of one weight in `Accept-Language` makes no difference where responses vary by it (RFC 9110 §12.5.4);
+    /// not by default, because many handlers answer in the first one they have. Case never makes a difference.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    ///
+    /// let layer = CacheResponse::from_headers().sort_languages(true);
+    /// ```
+    pub fn sort_languages(mut self, sorted: bool) -> Self {
+        self.core.settings.sort_languages = sorted;
+        self
+    }
+
     /// The only parameters that count, by their names as they stand in the query. The handler sees all of them, so it must look at no others.
     ///
     /// ```

@@ -12,7 +12,7 @@
 //! nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` (what is asked for), `stored` and `wire` (entries, and as
+//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as
 //! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `answer` and `status` (what the client gets), `body`, `future`,
 //! `fetch`, `lead`, `freshen`, `service`, `layer`; `core` and `settings` are what they share.
 
@@ -44,6 +44,7 @@ mod stats;
 mod status;
 mod stored;
 mod structured;
+mod vary;
 mod wire;
 
 pub use body::CacheBody;

@@ -11,9 +11,10 @@
 //! their signpost's do not count: to remove `K` and `K:variants` removes them all.
 
 use super::core::Core;
-use super::key::{Asked, normalized};
+use super::key::Asked;
 use super::purge::{self, Purges};
 use super::stored::{Entry, MadeFor, Origin, Signpost, Stored};
+use super::vary::normalized;
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -219,7 +220,7 @@ pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) 
     add(asked.own().unwrap_or("").as_bytes());
     for name in names {
         add(name.as_str().as_bytes());
-        match normalized(headers, name) {
+        match normalized(asked, headers, name) {
             Some(said) => add(said.as_bytes()),
             None => add(b"\0"),
         }
