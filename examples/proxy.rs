@@ -13,7 +13,7 @@ use axum::http::header::{
     CONNECTION, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, Request, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use nori_cache::MemoryCacheBackend;
@@ -38,6 +38,7 @@ impl Origin {
         uri.authority = Some(self.authority.clone());
         uri.path_and_query.get_or_insert("/".parse().unwrap());
         *request.uri_mut() = Uri::from_parts(uri).unwrap();
+        *request.version_mut() = Version::HTTP_11;
         handed_on(request.headers_mut());
         let mut response = match self.client.request(request).await {
             Ok(response) => response.map(Body::new),

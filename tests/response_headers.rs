@@ -108,6 +108,40 @@ async fn rfc9111_5_2_1_requests_can_ask_for_less() {
 }
 
 #[tokio::test]
+async fn rfc9111_5_2_1_2_requests_can_ask_for_stale_entries() {
+    for world in World::both() {
+        for (said, allows) in [
+            ("max-age=10", true),
+            ("max-age=10, must-revalidate", false),
+            ("max-age=10, proxy-revalidate", false),
+            ("s-maxage=10", false),
+            ("max-age=10, no-cache", false),
+        ] {
+            let headers = [("cache-control", said), ("etag", "\"v\"")];
+            let headers = Vec::leak(headers.to_vec());
+            let layer = world.by_headers().key_prefix(said);
+            let service = constant(&layer, &Runs::default(), headers);
+            service.get("/").await;
+            world.advance(20);
+            for (asks, will_do) in [
+                ("only-if-cached", false),
+                ("only-if-cached, max-stale=9", false),
+                ("only-if-cached, max-stale=10", true),
+                ("only-if-cached, max-stale", true),
+                ("only-if-cached, max-stale, max-age=19", false),
+                ("only-if-cached, max-stale, min-fresh=1", false),
+            ] {
+                let got = service.get_with("/", &[("cache-control", asks)]).await;
+                assert_eq!(got.is_hit(), allows && will_do, "{said} {asks}");
+                if got.is_hit() {
+                    assert_eq!(got.how(), "nori-cache; hit; ttl=-10; detail=max-stale");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn rfc9111_4_3_stale_entries_are_revalidated() {
     for world in World::both() {
         for validator in [

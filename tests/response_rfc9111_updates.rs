@@ -169,6 +169,40 @@ async fn rfc9111_7_3_a_cookie_in_a_304_reaches_its_client_only() {
 }
 
 #[tokio::test]
+async fn rfc9111_4_3_5_a_head_that_shows_another_response_removes_the_stored_one() {
+    for (then, kept) in [
+        (&[("etag", "\"v\""), ("content-length", "5")][..], true),
+        (&[("x-none", "")], true),
+        (&[("etag", "\"w\""), ("content-length", "5")], false),
+        (&[("etag", "\"v\""), ("content-length", "6")], false),
+        (&[("content-length", "x")], false),
+    ] {
+        for world in World::both() {
+            for status in [200, 404] {
+                let layer = world.by_headers().key_prefix(status.to_string());
+                let service = cached(&layer, &Runs::default(), move |request, run| async move {
+                    if request.method() == "GET" {
+                        return with(&[FRESH, ("etag", "\"v\"")], format!("run {run}"));
+                    }
+                    let mut response = with(then, "");
+                    *response.status_mut() = status.try_into().unwrap();
+                    response
+                });
+                service.get("/").await;
+                let head = response::request("HEAD", "/", &[("cache-control", "no-cache")]);
+                let head = service.ask(head).await;
+                assert_eq!(
+                    head.how(),
+                    format!("nori-cache; fwd=request; fwd-status={status}")
+                );
+                let hit = service.get("/").await.is_hit();
+                assert_eq!(hit, kept || status != 200, "{then:?} {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn rfc9110_14_4_content_range_means_nothing_with_a_200() {
     for world in World::both() {
         let headers = &[FRESH, ("content-range", "x")];

@@ -1,4 +1,4 @@
-//! What a 304 makes of a stored response: RFC 9111 §4.3.4.
+//! What a 304, or the answer to a HEAD, makes of a stored response: RFC 9111 §4.3.4 and §4.3.5.
 
 use super::answer::opaque_tag;
 use super::policy::end_to_end;
@@ -34,6 +34,14 @@ pub(crate) fn freshened(stale: &Entry, fresh: &Parts) -> Option<Parts> {
         .headers
         .extend(fresh.headers.get(AGE).map(|age| (AGE, age.clone())));
     Some(merged)
+}
+
+/// Whether the answer to a HEAD shows that the stored response is another one: RFC 9111 §4.3.5.
+pub(crate) fn is_outdated(stored: &Entry, fresh: &HeaderMap) -> bool {
+    let length = fresh.get(CONTENT_LENGTH).map(|length| length.to_str());
+    let other_length =
+        length.is_some_and(|length| length.ok() != Some(stored.body.len().to_string().as_str()));
+    other_length || !is_about(&stored.headers, fresh)
 }
 
 /// Whether a 304's validators are those of the stored response. Some servers weaken tags that they send with compressed bodies

@@ -279,6 +279,7 @@ impl Led {
             while_revalidate: plan.while_revalidate,
             if_error: plan.if_error,
             authorized: plan.authorized,
+            strict: plan.strict,
             origin: Origin::Ours(Box::new(MadeFor::new(&self.asked, &names, &self.headers))),
             tags: plan.tags.clone(),
         }

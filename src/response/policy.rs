@@ -31,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) while_revalidate: Duration,
     pub(crate) if_error: Duration,
     pub(crate) authorized: bool,
+    pub(crate) strict: bool,
     /// Of the request, these headers count.
     pub(crate) vary: Vec<HeaderName>,
     pub(crate) tags: Vec<Box<str>>,
@@ -167,6 +168,7 @@ pub(crate) fn judge(
         while_revalidate,
         if_error,
         authorized: shared,
+        strict: strict || said.s_maxage.is_some(),
         vary: vary(headers)?,
         tags: tags(response),
         keep,

@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) if_error: Duration,
     /// Whether requests with `Authorization` may have it: RFC 9111 §3.5.
     pub(crate) authorized: bool,
+    /// Whether clients may not have it stale even if they say that they would: RFC 9111 §4.2.4.
+    pub(crate) strict: bool,
     pub(crate) origin: Origin,
     pub(crate) tags: Vec<Box<str>>,
 }
