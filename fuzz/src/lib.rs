@@ -57,7 +57,7 @@ mod response {
     mod key;
     mod settings;
     pub(crate) mod stored;
-    mod structured;
+    pub(crate) mod structured;
     mod vary;
     mod wire;
 }

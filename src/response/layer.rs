@@ -63,8 +63,8 @@ impl CacheResponse {
     /// Header-driven mode: a shared cache as RFC 9111 has it. What does not say how long it is fresh is not stored.
     ///
     /// Stale entries are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC 5861)
-    /// are heeded, also beside `s-maxage`; a successful unsafe method removes what is stored of its target, its `Location` and
-    /// `Content-Location`; so does the request's `Cache-Control`.
+    /// are heeded, also beside `s-maxage`, and so is the request's `Cache-Control`; a successful unsafe method removes what is stored of
+    /// its target, its `Location` and `Content-Location`.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -214,7 +214,8 @@ impl CacheResponse {
         self
     }
 
-    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` (RFC 9213); not by default.
+    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` and `Expires` (RFC 9213); not by
+    /// default. It is a structured field, and ignored if anything in it is broken.
     pub fn cdn_cache_control(mut self, heeded: bool) -> Self {
         if let Mode::Headers { cdn, .. } = &mut self.core.settings.mode {
             *cdn = heeded;
