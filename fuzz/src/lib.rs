@@ -44,9 +44,8 @@ mod core {
     pub(crate) mod wheel;
 
     pub(crate) use entry::{Entry, NEVER};
-    pub(crate) use shard::Leftovers;
+    pub(crate) use shard::{Hit, Leftovers};
     pub(crate) use store::{Route, Store};
-    pub(crate) use table::Hit;
 }
 
 /// As `src/response/mod.rs`, but for what needs a service.
