@@ -165,6 +165,11 @@ async fn rfc9111_7_3_a_cookie_in_a_304_reaches_its_client_only() {
         assert_eq!(cookies, ["id=1", "who=me"]);
         assert!(next.is_hit());
         assert_eq!(next.header("set-cookie"), None);
+        let then = &[("cache-control", "private"), ("set-cookie", "id=2")];
+        let layer = world.by_headers().key_prefix("private");
+        let [got, next] = revalidated(&layer, &world, first, then).await;
+        assert_eq!(got.header("set-cookie"), Some("id=2"));
+        assert_eq!((next.is_hit(), next.header("set-cookie")), (false, None));
     }
 }
 

@@ -161,7 +161,7 @@ impl Led {
             );
             Some((plan.ok()?, merged))
         });
-        match judged {
+        let mut response = match judged {
             Some((plan, merged)) => {
                 self.core.shared.stats.revalidated.add();
                 let entry = self.entry(
@@ -171,11 +171,7 @@ impl Led {
                     stale.body.clone(),
                     now,
                 );
-                let mut response = answer(&entry, &self.wishes, now, status(true));
-                // Not stored, and not lost: it is for this client.
-                for cookie in fresh.headers.get_all(SET_COOKIE) {
-                    response.headers_mut().append(SET_COOKIE, cookie.clone());
-                }
+                let response = answer(&entry, &self.wishes, now, status(true));
                 self.store(entry, &plan).await;
                 response
             }
@@ -184,7 +180,12 @@ impl Led {
                 let _ = self.core.remove(self.asked.key()).await;
                 answer(stale, &self.wishes, now, status(false))
             }
+        };
+        // Not stored, and not lost: it is for this client.
+        for cookie in fresh.headers.get_all(SET_COOKIE) {
+            response.headers_mut().append(SET_COOKIE, cookie.clone());
         }
+        response
     }
 
     async fn receive<R, E>(self, response: Response<R>, reply: Reply<R, E>)
