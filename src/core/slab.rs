@@ -27,7 +27,7 @@ pub(crate) struct Slot<K, V> {
 }
 
 impl<K, V> Slot<K, V> {
-    /// Bytes from one slot of a chunk to the next: rounded up to whole cache lines where that costs an eighth at most, as a slot
+    /// Bytes from one slot of a segment to the next: rounded up to whole cache lines where that costs an eighth at most, as a slot
     /// across two lines costs two misses.
     const STRIDE: usize = {
         let (size, lines) = (size_of::<Self>(), size_of::<Self>().next_multiple_of(LINE));
@@ -189,6 +189,16 @@ impl<K, V> Slab<K, V> {
         Some((segment as usize, index - start))
     }
 
+    #[cold]
+    fn at_further(&self, id: u32) -> *mut Slot<K, V> {
+        let (segment, index) = self.place_further(id).expect("it is not in the first one");
+        // Relaxed: see `fresh`.
+        let slots = self.further[segment].load(Ordering::Relaxed);
+        debug_assert!(!slots.is_null());
+        // SAFETY: `place_further` returns an index inside the segment, which was allocated before the id was given out.
+        unsafe { slots.byte_add(index as usize * Slot::<K, V>::STRIDE) }
+    }
+
     fn len_of_further(&self, segment: usize) -> usize {
         1 << (self.step_bits as usize + segment)
     }
@@ -281,21 +291,10 @@ impl<'s, K, V> Slots<'s, K, V> {
     #[inline(always)]
     fn at(self, id: u32) -> *mut Slot<K, V> {
         if id >= self.first {
-            return self.at_further(id);
+            return self.slab.at_further(id);
         }
         // SAFETY: inside the first segment.
         unsafe { self.base.byte_add(id as usize * Slot::<K, V>::STRIDE) }
-    }
-
-    #[cold]
-    fn at_further(self, id: u32) -> *mut Slot<K, V> {
-        let place = self.slab.place_further(id);
-        let (segment, index) = place.expect("it is not in the first one");
-        // Relaxed: see `fresh`.
-        let slots = self.slab.further[segment].load(Ordering::Relaxed);
-        debug_assert!(!slots.is_null());
-        // SAFETY: `place_further` returns an index inside the segment, which was allocated before the id was given out.
-        unsafe { slots.byte_add(index as usize * Slot::<K, V>::STRIDE) }
     }
 }
 
