@@ -1,19 +1,14 @@
 //! [`CacheResponse`]: the layer, and what it can be told.
 
 use super::core::Core;
-use super::key::Asked;
-use super::purge::{self, Purges, What};
 use super::service::CacheResponseService;
 use super::settings::{Mode, Settings, WallClock};
-use super::stats::ResponseStats;
-use crate::backend::{CacheBackend, CacheBackendExt};
-use crate::error::Error;
-use crate::time::{Clock, Ttl};
+use crate::backend::CacheBackend;
+use crate::time::Clock;
 use http::header::HeaderName;
 use http::request::Parts;
-use http::{Extensions, Request, StatusCode, Uri};
+use http::{Extensions, StatusCode, Uri};
 use std::fmt;
-use std::future::ready;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +49,7 @@ use tower_layer::Layer;
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct CacheResponse {
-    core: Core,
+    pub(super) core: Core,
 }
 
 impl CacheResponse {
@@ -68,8 +63,8 @@ impl CacheResponse {
     /// Header-driven mode: a shared cache as RFC 9111 has it. What does not say how long it is fresh is not stored.
     ///
     /// Stale entries are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC 5861)
-    /// are heeded, also beside `s-maxage`; a successful unsafe method removes what is stored of its target, its `Location` and
-    /// `Content-Location`; so does the request's `Cache-Control`.
+    /// are heeded, also beside `s-maxage`, and so is the request's `Cache-Control`; a successful unsafe method removes what is stored of
+    /// its target, its `Location` and `Content-Location`.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -141,6 +136,19 @@ impl CacheResponse {
     /// their order.
     pub fn sort_query(mut self, sorted: bool) -> Self {
         self.core.settings.query.sorted = sorted;
+        self
+    }
+
+    /// Whether the order of languages of one weight in `Accept-Language` makes no difference where responses vary by it (RFC 9110 §12.5.4);
+    /// not by default, because many handlers answer in the first one they have. Case never makes a difference.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    ///
+    /// let layer = CacheResponse::from_headers().sort_languages(true);
+    /// ```
+    pub fn sort_languages(mut self, sorted: bool) -> Self {
+        self.core.settings.sort_languages = sorted;
         self
     }
 
@@ -218,7 +226,8 @@ impl CacheResponse {
         self
     }
 
-    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` (RFC 9213); not by default.
+    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` and `Expires` (RFC 9213); not by
+    /// default. It is a structured field, and ignored if anything in it is broken.
     pub fn cdn_cache_control(mut self, heeded: bool) -> Self {
         if let Mode::Headers { cdn, .. } = &mut self.core.settings.mode {
             *cdn = heeded;
@@ -279,104 +288,6 @@ impl CacheResponse {
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.core.settings.clock = WallClock::starting_now(clock.into());
         self
-    }
-}
-
-/// What is stored, and what was done.
-impl CacheResponse {
-    /// The key that a request's response is stored under, without the backend's prefix. `None` if it has none: then it is
-    /// passed through.
-    pub fn key_of<B>(&self, request: &Request<B>) -> Option<String> {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.uri = request.uri().clone();
-        parts.headers = request.headers().clone();
-        parts.extensions = request.extensions().clone();
-        let asked = Asked::new(&self.core.settings, &parts).ok()?;
-        Some(asked.key().to_owned())
-    }
-
-    /// Removes what is stored under a key, all its variants included, and says whether there was something.
-    ///
-    /// What was asked for before is not stored any more, in no process that shares the backend, even if it is still on its way.
-    ///
-    /// # Errors
-    /// Those of the backend.
-    ///
-    /// ```
-    /// use nori_cache::response::CacheResponse;
-    /// use std::time::Duration;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), nori_cache::Error> {
-    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
-    /// assert!(!layer.purge_key("view:/products:page=2").await?);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn purge_key(&self, key: &str) -> Result<bool, Error> {
-        self.core.remove(key).await
-    }
-
-    /// Makes everything count as missing whose key begins so, and that was asked for before: in all processes that share the backend.
-    ///
-    /// # Errors
-    /// Those of the backend.
-    ///
-    /// ```
-    /// use nori_cache::response::CacheResponse;
-    /// use std::time::Duration;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), nori_cache::Error> {
-    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
-    /// layer.purge_prefix("view:/products").await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn purge_prefix(&self, prefix: &str) -> Result<(), Error> {
-        self.purge(What::Prefix(prefix.into())).await
-    }
-
-    /// As [`purge_prefix`](Self::purge_prefix), for everything that has a tag: [`CacheTags`](super::CacheTags), or the header `Cache-Tag`.
-    ///
-    /// # Errors
-    /// Those of the backend.
-    ///
-    /// ```
-    /// use nori_cache::response::CacheResponse;
-    /// use std::time::Duration;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), nori_cache::Error> {
-    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
-    /// layer.purge_tag("product-42").await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn purge_tag(&self, tag: &str) -> Result<(), Error> {
-        self.purge(What::Tag(tag.into())).await
-    }
-
-    async fn purge(&self, what: What) -> Result<(), Error> {
-        let now = self.core.now();
-        let backend = self.core.backend()?;
-        let update =
-            |purges: Option<Purges>| ready(purges.unwrap_or_default().with(what.clone(), now));
-        let updated = backend.atomic_update(purge::KEY, Some(Ttl::Never), update);
-        match updated.await {
-            // Nobody can say what was purged before.
-            Err(error) if error.is_decoding() || error.is_wrong_type() => {
-                let all = Purges::of_everything(now);
-                backend.set(purge::KEY, all, Ttl::Never).await
-            }
-            updated => updated.map(drop),
-        }
-    }
-
-    /// What was done so far, by all services that this layer and its clones have made.
-    pub fn stats(&self) -> ResponseStats {
-        let running = self.core.shared.flights.count() as u64;
-        self.core.shared.stats.read(running)
     }
 }
 

@@ -12,14 +12,15 @@
 //! nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `policy` (may it be stored, how long), `key` and `original` (what is asked for), `stored` and `wire` (entries, and as
+//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` and `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as
 //! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `answer` and `status` (what the client gets), `body`, `future`,
-//! `fetch`, `lead`, `service`, `layer`; `core` and `settings` are what they share.
+//! `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what they share.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod body;
+mod control;
 mod core;
 #[cfg_attr(feature = "global", path = "default_backend_global.rs")]
 #[cfg_attr(not(feature = "global"), path = "default_backend_own.rs")]
@@ -30,6 +31,7 @@ mod directives;
 mod event;
 mod fetch;
 mod flight;
+mod freshen;
 mod future;
 mod key;
 mod layer;
@@ -45,6 +47,8 @@ mod slots;
 mod stats;
 mod status;
 mod stored;
+mod structured;
+mod vary;
 mod wire;
 
 pub use body::CacheBody;

@@ -21,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) key_fn: Option<Asks<String>>,
     pub(crate) vary_on: Vec<HeaderName>,
     pub(crate) host_in_key: bool,
+    pub(crate) sort_languages: bool,
     pub(crate) query: Query,
     /// Where the whole path is, if the user says so.
     pub(crate) original_uri: Option<fn(&Extensions) -> Option<&Uri>>,
@@ -55,6 +56,7 @@ impl Settings {
             key_fn: None,
             vary_on: Vec::new(),
             host_in_key: false,
+            sort_languages: false,
             query: Query::default(),
             original_uri: None,
             authorized_by_key: false,

@@ -12,10 +12,11 @@
 //! their signpost's do not count: to remove `K` and `K:variants` removes them all.
 
 use super::core::Core;
-use super::key::{Asked, normalized};
+use super::key::Asked;
 use super::policy::Plan;
 use super::purge::{self, Purges, Seen};
 use super::stored::{Entry, MadeFor, Origin, Signpost, Stored};
+use super::vary::normalized;
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -295,7 +296,7 @@ pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) 
     let resource = [asked.host(), &target, asked.own().unwrap_or("")];
     let said: Vec<_> = names
         .iter()
-        .map(|name| normalized(headers, name).unwrap_or("\0".into()))
+        .map(|name| normalized(asked, headers, name).unwrap_or("\0".into()))
         .collect();
     let said = names.iter().zip(&said);
     let said = said.flat_map(|(name, said)| [name.as_str(), &**said]);

@@ -18,6 +18,10 @@ mod bodies;
 mod headers;
 #[path = "../response_axum.rs"]
 mod nested;
+#[path = "../response_rfc9111_updates.rs"]
+mod rfc9111_updates;
+#[path = "../response_rfc9111_vary.rs"]
+mod rfc9111_vary;
 #[path = "../response_safety.rs"]
 mod safety;
 #[path = "../response_server.rs"]

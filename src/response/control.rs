@@ -1,0 +1,109 @@
+//! What a [`CacheResponse`] can be asked, and told, while it works.
+
+use super::key::Asked;
+use super::layer::CacheResponse;
+use super::purge::{self, Purges, What};
+use super::stats::ResponseStats;
+use crate::backend::CacheBackendExt;
+use crate::error::Error;
+use crate::time::Ttl;
+use http::Request;
+use std::future::ready;
+
+/// What is stored, and what was done.
+impl CacheResponse {
+    /// The key that a request's response is stored under, without the backend's prefix. `None` if it has none: then it is
+    /// passed through.
+    pub fn key_of<B>(&self, request: &Request<B>) -> Option<String> {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.uri = request.uri().clone();
+        parts.headers = request.headers().clone();
+        parts.extensions = request.extensions().clone();
+        let asked = Asked::new(&self.core.settings, &parts).ok()?;
+        Some(asked.key().to_owned())
+    }
+
+    /// Removes what is stored under a key, all its variants included, and says whether there was something.
+    ///
+    /// What was asked for before is not stored any more, in no process that shares the backend, even if it is still on its way.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
+    /// assert!(!layer.purge_key("view:/products:page=2").await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn purge_key(&self, key: &str) -> Result<bool, Error> {
+        self.core.remove(key).await
+    }
+
+    /// Makes everything count as missing whose key begins so, and that was asked for before: in all processes that share the backend.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
+    /// layer.purge_prefix("view:/products").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn purge_prefix(&self, prefix: &str) -> Result<(), Error> {
+        self.purge(What::Prefix(prefix.into())).await
+    }
+
+    /// As [`purge_prefix`](Self::purge_prefix), for everything that has a tag: [`CacheTags`](super::CacheTags), or the header `Cache-Tag`.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60));
+    /// layer.purge_tag("product-42").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn purge_tag(&self, tag: &str) -> Result<(), Error> {
+        self.purge(What::Tag(tag.into())).await
+    }
+
+    async fn purge(&self, what: What) -> Result<(), Error> {
+        let now = self.core.now();
+        let backend = self.core.backend()?;
+        let update =
+            |purges: Option<Purges>| ready(purges.unwrap_or_default().with(what.clone(), now));
+        let updated = backend.atomic_update(purge::KEY, Some(Ttl::Never), update);
+        match updated.await {
+            // Nobody can say what was purged before.
+            Err(error) if error.is_decoding() || error.is_wrong_type() => {
+                let all = Purges::of_everything(now);
+                backend.set(purge::KEY, all, Ttl::Never).await
+            }
+            updated => updated.map(drop),
+        }
+    }
+
+    /// What was done so far, by all services that this layer and its clones have made.
+    pub fn stats(&self) -> ResponseStats {
+        let running = self.core.shared.flights.count() as u64;
+        self.core.shared.stats.read(running)
+    }
+}
