@@ -3,11 +3,12 @@
 use super::answer::{Wishes, add_status, answer, only_if_cached};
 use super::body::CacheBody;
 use super::core::Core;
+use super::detached::Detached;
 use super::directives::Directives;
 use super::event;
-use super::flight::{Joined, Leader, Outcome};
+use super::flight::{Joined, Leader, Name, Outcome};
 use super::key::Asked;
-use super::lead::Lead;
+use super::lead::{Lead, Led};
 use super::slots::{Found, variant};
 use super::status::{Forward, hit};
 use super::stored::Entry;
@@ -15,10 +16,7 @@ use bytes::Buf;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
-use std::future::pending;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -35,6 +33,9 @@ pub(crate) struct Fetch<S, B> {
     pub(crate) asked: Asked,
     pub(crate) wishes: Wishes,
     pub(crate) limits: Limits,
+    /// What was found at once, and how many flights had landed before.
+    pub(crate) found: Option<Found>,
+    pub(crate) landed: u64,
 }
 
 /// What the request's own `Cache-Control` says: heeded where headers govern, nothing in timed mode.
@@ -70,41 +71,37 @@ where
     R::Data: Buf + Send,
     R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(crate) async fn run(self) -> Answer<R, S::Error> {
+    pub(crate) async fn run(mut self) -> Answer<R, S::Error> {
         let core = Arc::clone(&self.core);
         let stats = &core.shared.stats;
         let mut forward = Forward::new("uri-miss");
         let mut retries = VARIANT_RETRIES;
         loop {
-            let found = match core.find(&self.asked, &self.parts.headers).await {
-                Ok(found) => found,
-                Err(error) => {
-                    core.backend_failed(&error);
-                    forward.down = true;
-                    Found::default()
-                }
+            let found = match self.found.take() {
+                Some(found) => found,
+                None => self.look(&mut forward).await,
             };
             let now = core.now();
             if found.other {
                 forward.why = "vary-miss";
             }
-            let flight_key = self.flight_key(&found);
+            let flight = self.flight(&found);
             if let Some(entry) = &found.entry {
-                let accepted = self.limits.accept(entry, now);
-                let fresh = entry.is_fresh(now);
-                if accepted && fresh {
-                    stats.hits.add();
-                    event::answered("hit", self.asked.key());
-                    return Ok(answer(entry, &self.wishes, now, hit(entry, now, None)));
+                if let Some(response) = self.fresh(entry) {
+                    return Ok(response);
                 }
-                if accepted && entry.serves_while_revalidating(now) {
+                if self.limits.accept(entry, now) && entry.serves_while_revalidating(now) {
                     stats.stale.add();
                     event::answered("stale", self.asked.key());
                     let response = answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
-                    self.revalidate(flight_key, Arc::clone(entry));
+                    self.revalidate(flight, Arc::clone(entry));
                     return Ok(response);
                 }
-                forward.why = if fresh { "request" } else { "stale" };
+                forward.why = if entry.is_fresh(now) {
+                    "request"
+                } else {
+                    "stale"
+                };
             }
             if self.limits.0.only_if_cached {
                 return Ok(only_if_cached(forward.passed(None)));
@@ -112,15 +109,27 @@ where
             // Their answers are no whole responses; and what must not be stored need not be looked at.
             if self.wishes.head || self.wishes.has_range() || self.limits.0.no_store {
                 stats.misses.add();
-                return self.pass(forward).await;
+                return Box::pin(self.pass(forward)).await;
             }
             if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
-                let leader = core.shared.flights.lead_alone(flight_key);
+                let leader = core.shared.flights.lead_alone(flight);
                 return self.lead(leader, found.entry, forward).await;
             }
-            let mut follower = match core.shared.flights.join(flight_key.clone()) {
-                Joined::Leads(leader) => return self.lead(leader, found.entry, forward).await,
+            let follower = match core.shared.flights.join(flight.clone()) {
                 Joined::Follows(follower) => follower,
+                Joined::Leads(leader) if core.shared.flights.landed() == self.landed => {
+                    return self.lead(leader, found.entry, forward).await;
+                }
+                Joined::Leads(leader) => {
+                    let found = self.look(&mut forward).await;
+                    if let Some(entry) = &found.entry
+                        && let Some(response) = self.fresh(entry)
+                    {
+                        leader.tell(Outcome::Shared(Arc::clone(entry)));
+                        return Ok(response);
+                    }
+                    return self.lead(leader, found.entry, forward).await;
+                }
             };
             let patience = core.settings.patience;
             match timeout(patience, follower.outcome()).await {
@@ -140,23 +149,42 @@ where
                     retries -= 1;
                 }
                 _ => {
-                    let leader = core.shared.flights.lead_alone(flight_key);
+                    let leader = core.shared.flights.lead_alone(flight);
                     return self.lead(leader, found.entry, forward).await;
                 }
             }
         }
     }
 
+    async fn look(&mut self, forward: &mut Forward) -> Found {
+        self.landed = self.core.shared.flights.landed();
+        let found = self.core.find(&self.asked, &self.parts.headers).await;
+        found.unwrap_or_else(|error| {
+            self.core.backend_failed(&error);
+            forward.down = true;
+            Found::default()
+        })
+    }
+
+    /// The answer from an entry, if it is fresh.
+    fn fresh(&self, entry: &Entry) -> Option<Response<CacheBody<R>>> {
+        let now = self.core.now();
+        if !entry.is_fresh(now) || !self.limits.accept(entry, now) {
+            return None;
+        }
+        self.core.shared.stats.hits.add();
+        event::answered("hit", self.asked.key());
+        Some(answer(entry, &self.wishes, now, hit(entry, now, None)))
+    }
+
     /// What tells apart the requests that may wait for each other.
-    fn flight_key(&self, found: &Found) -> String {
-        let asked = &self.asked;
-        let (key, host, target) = (asked.key(), asked.host(), asked.target());
-        let own = asked.own().unwrap_or("");
-        let variant = match &found.signpost {
-            Some(signpost) => variant(asked, &signpost.names, &self.parts.headers),
-            None => variant(asked, &self.core.settings.vary_on, &self.parts.headers),
+    fn flight(&self, found: &Found) -> Name {
+        let names = match &found.signpost {
+            Some(signpost) => &signpost.names,
+            None => &self.core.settings.vary_on,
         };
-        format!("{key}\0{host}\0{target}\0{own}\0{variant:x}")
+        let variant = variant(&self.asked, names, &self.parts.headers);
+        Name::new(self.asked.key(), variant)
     }
 
     async fn pass(self, forward: Forward) -> Answer<R, S::Error> {
@@ -169,49 +197,44 @@ where
         Ok(response.map(CacheBody::handler))
     }
 
-    /// Runs the handler on a task of its own.
-    async fn lead(
+    /// Runs the handler: to its end, even if its client goes away.
+    fn lead(
         self,
         leader: Leader,
         stale: Option<Arc<Entry>>,
         forward: Forward,
-    ) -> Answer<R, S::Error> {
+    ) -> Detached<Answer<R, S::Error>> {
         self.core.shared.stats.misses.add();
-        let (reply, answer) = oneshot::channel();
-        let task = tokio::spawn(self.into_lead(leader, stale, forward).run(reply));
-        match answer.await {
-            Ok(answer) => answer,
-            Err(_) => match task.await {
-                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-                // The runtime is shutting down.
-                _ => pending().await,
-            },
-        }
+        Detached::new(self.into_lead(leader, stale, forward).run())
     }
 
     /// Replaces a stale entry behind the client's back, unless someone does already.
-    fn revalidate(self, flight_key: String, stale: Arc<Entry>) {
+    fn revalidate(self, flight: Name, stale: Arc<Entry>) {
         if self.wishes.head || self.wishes.has_range() || self.asked.authorized {
             return;
         }
-        if let Joined::Leads(leader) = self.core.shared.flights.join(flight_key) {
-            let (reply, _) = oneshot::channel();
-            let forward = Forward::new("stale");
-            tokio::spawn(self.into_lead(leader, Some(stale), forward).run(reply));
+        if let Joined::Leads(leader) = self.core.shared.flights.join(flight) {
+            let lead = self.into_lead(leader, Some(stale), Forward::new("stale"));
+            tokio::spawn(lead.run());
         }
     }
 
     fn into_lead(self, leader: Leader, stale: Option<Arc<Entry>>, forward: Forward) -> Lead<S, B> {
-        Lead {
+        let led = Led {
+            asked_at: self.core.now(),
             core: self.core,
-            inner: self.inner,
-            parts: self.parts,
-            body: self.body,
             asked: self.asked,
             wishes: self.wishes,
             leader,
             stale,
             forward,
+            headers: self.parts.headers.clone(),
+        };
+        Lead {
+            inner: self.inner,
+            parts: self.parts,
+            body: self.body,
+            led: Box::new(led),
         }
     }
 }

@@ -24,8 +24,8 @@ pub(crate) struct Asked {
     own: Option<Range<usize>>,
     /// Whether the request carries `Authorization`, and the settings do not say that the key tells callers apart.
     pub(crate) authorized: bool,
-    /// Whether the key's parts can only have come from this request.
-    pub(crate) unambiguous: bool,
+    /// Whether the values of `vary_on` can be told apart in the key.
+    clear_values: bool,
 }
 
 /// Why a request has no key.
@@ -60,14 +60,13 @@ impl Asked {
         let own = own.map(|own| add(&mut text, &own));
         let path = add(&mut text, path);
         let query = add(&mut text, &query);
-        let colon = |part: &Range<usize>| text[part.clone()].contains(':');
-        let mut unambiguous = !colon(&path) && !colon(&query) && !own.as_ref().is_some_and(colon);
+        let mut clear_values = true;
         for (at, name) in settings.vary_on.iter().enumerate() {
             let value = first_value(&request.headers, name);
             let start = if at == 0 { ":vary=" } else { "," };
             text.extend([start, name.as_str(), "=", &*value]);
             if let Some(next) = settings.vary_on.get(at + 1) {
-                unambiguous &= !value.contains(&format!(",{next}="));
+                clear_values &= !value.contains(&format!(",{next}="));
             }
         }
         let key_len = text.len();
@@ -85,7 +84,7 @@ impl Asked {
             authorized: request.headers.contains_key(AUTHORIZATION)
                 && !settings.authorized_by_key
                 && !names_credentials,
-            unambiguous,
+            clear_values,
         })
     }
 
@@ -103,6 +102,13 @@ impl Asked {
         self.own.as_ref().map(|own| &self.text[own.clone()])
     }
 
+    /// Whether the key's parts can only have come from this request.
+    pub(crate) fn is_unambiguous(&self) -> bool {
+        let colon = |part: &Range<usize>| self.text[part.clone()].contains(':');
+        let parts = [Some(&self.path), Some(&self.query), self.own.as_ref()];
+        self.clear_values && !parts.into_iter().flatten().any(colon)
+    }
+
     fn path_and_query(&self) -> (&str, &str) {
         (
             &self.text[self.path.clone()],
@@ -112,10 +118,12 @@ impl Asked {
 
     /// Path and query, as the settings have them: unambiguous, as no path has a question mark in it.
     pub(crate) fn target(&self) -> String {
-        match self.path_and_query() {
-            (path, "") => path.to_owned(),
-            (path, query) => format!("{path}?{query}"),
-        }
+        self.target_parts().concat()
+    }
+
+    pub(crate) fn target_parts(&self) -> [&str; 3] {
+        let (path, query) = self.path_and_query();
+        [path, if query.is_empty() { "" } else { "?" }, query]
     }
 
     /// Whether this is the [`target`](Self::target).

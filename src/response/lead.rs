@@ -1,8 +1,12 @@
-//! The leader's task: runs the handler, answers its own client as soon as there are headers, and stores the body while it goes by.
+//! What a leader does: runs the handler, answers its own client as soon as there are headers, and stores the body.
+//!
+//! A body that is there in one piece is stored at once. Any other goes by on a task of its own, which neither a slow client nor one that has gone
+//! away holds up: others may be waiting for the whole.
 
 use super::answer::{Wishes, add_status, answer, not_modified};
 use super::body::{CacheBody, Part};
 use super::core::Core;
+use super::detached::do_or_detach;
 use super::event;
 use super::flight::{Leader, Outcome};
 use super::key::Asked;
@@ -16,102 +20,83 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, response};
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use std::task::Poll;
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tower_service::Service;
 
+/// A call of the handler.
 pub(crate) struct Lead<S, B> {
-    pub(crate) core: Arc<Core>,
+    /// Ready.
     pub(crate) inner: S,
     pub(crate) parts: Parts,
     pub(crate) body: B,
+    pub(crate) led: Box<Led>,
+}
+
+/// What is left when the handler has been called.
+pub(crate) struct Led {
+    pub(crate) core: Arc<Core>,
     pub(crate) asked: Asked,
     pub(crate) wishes: Wishes,
     pub(crate) leader: Leader,
     pub(crate) stale: Option<Arc<Entry>>,
     pub(crate) forward: Forward,
-}
-
-type Reply<R, E> = oneshot::Sender<Result<Response<CacheBody<R>>, E>>;
-
-/// What is left when the handler has been called.
-struct Led {
-    core: Arc<Core>,
-    asked: Asked,
-    wishes: Wishes,
-    leader: Leader,
-    stale: Option<Arc<Entry>>,
-    forward: Forward,
     /// The request's headers as the client sent them.
-    headers: HeaderMap,
-    asked_at: u64,
+    pub(crate) headers: HeaderMap,
+    pub(crate) asked_at: u64,
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl<S, B, R> Lead<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: Body,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R: Body + Send + 'static,
+    R::Data: Send,
+    R::Error: Into<BoxError>,
 {
-    pub(crate) async fn run(self, reply: Reply<R, S::Error>) {
+    pub(crate) async fn run(self) -> Result<Response<CacheBody<R>>, S::Error> {
         let Self {
-            core,
             mut inner,
             mut parts,
             body,
-            asked,
-            wishes,
-            leader,
-            stale,
-            forward,
+            led,
         } = self;
-        let headers = parts.headers.clone();
+        if led.forward.down {
+            // Nothing will be stored for those who ask while this one runs: give them a chance to join, even if it never waits.
+            yield_now().await;
+        }
         // Where nothing comes to be stored, the client's own conditions are the handler's business.
-        let strip = stale.is_some() || !core.is_uncacheable(asked.key());
-        if strip {
+        if led.stale.is_some() || !led.core.is_uncacheable(led.asked.key()) {
             Wishes::strip(&mut parts.headers);
         }
-        let validates = stale
-            .as_ref()
-            .is_some_and(|stale| validate(&mut parts.headers, stale));
-        let asked_at = core.now();
-        let led = Led {
-            core,
-            asked,
-            wishes,
-            leader,
-            stale,
-            forward,
-            headers,
-            asked_at,
-        };
+        let stale = led.stale.as_ref();
+        let validates = stale.is_some_and(|stale| validate(&mut parts.headers, stale));
         let answered = inner.call(Request::from_parts(parts, body)).await;
         drop(inner);
         let response = match answered {
             Ok(response) => response,
-            Err(error) => {
-                // Nobody may be there to hear it.
-                let _ = reply.send(led.instead_of_error().ok_or(error));
-                return;
-            }
+            Err(error) => return led.instead_of_error().ok_or(error),
         };
         let status = response.status();
         if [500, 502, 503, 504].contains(&status.as_u16())
             && let Some(instead) = led.instead_of_error()
         {
-            let _ = reply.send(Ok(instead));
-            return;
+            return Ok(instead);
         }
-        match &led.stale {
+        Ok(match &led.stale {
             Some(stale) if validates && status == StatusCode::NOT_MODIFIED => {
                 let (parts, _) = response.into_parts();
-                let _ = reply.send(Ok(led.refresh(stale, &parts).await));
+                Box::pin(led.refresh(stale, &parts)).await
             }
-            _ => led.receive(response, reply).await,
-        }
+            _ => led.receive(response).await,
+        })
     }
 }
 
@@ -203,10 +188,11 @@ impl Led {
         }
     }
 
-    async fn receive<R, E>(self, response: Response<R>, reply: Reply<R, E>)
+    async fn receive<R>(self: Box<Self>, response: Response<R>) -> Response<CacheBody<R>>
     where
-        R: Body,
-        R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        R: Body + Send + 'static,
+        R::Data: Send,
+        R::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
         let now = self.core.now();
@@ -225,36 +211,81 @@ impl Led {
                 self.refuse(refusal, parts.status);
                 let status = self.forward.came(code, false, Some(refusal.name()));
                 add_status(&mut parts.headers, status);
-                let _ = reply.send(Ok(Response::from_parts(parts, CacheBody::handler(body))));
-                return;
+                return Response::from_parts(parts, CacheBody::handler(body));
             }
         };
         let headers = end_to_end(&parts.headers);
-        let stored_status = parts.status;
-        let (to_client, from_task) = mpsc::unbounded_channel();
+        let coming = Coming {
+            plan,
+            status: parts.status,
+            headers,
+            now,
+        };
         let status = self.forward.came(code, true, None);
-        let response = match self.wishes.is_not_modified(parts.status, &parts.headers) {
-            true => not_modified(&headers, 0, status),
+        let head = match self.wishes.is_not_modified(parts.status, &parts.headers) {
+            true => Err(not_modified(&coming.headers, 0, status)),
             false => {
                 add_status(&mut parts.headers, status);
-                Response::from_parts(parts, CacheBody::copied(from_task, hint))
+                Ok(parts)
             }
         };
-        let _ = reply.send(Ok(response));
-        let body = copy(Box::pin(body), &to_client, settings.max_body).await;
-        // The client need not wait for the store.
-        let body = match body {
-            Ok(body) => body,
-            Err(refusal) => return self.refuse(refusal, stored_status),
+        let mut body = Box::pin(body);
+        let body = match begin(&mut body).await {
+            Begun::Whole(bytes) => {
+                do_or_detach(Box::pin(self.stored(coming, bytes.clone()))).await;
+                CacheBody::stored(bytes)
+            }
+            Begun::Pieces(first) => self.pass_on(coming, body, first, hint),
         };
-        let length = headers
-            .get(CONTENT_LENGTH)
-            .map(|length| length.to_str().ok()?.parse::<u64>().ok());
+        match head {
+            Ok(parts) => Response::from_parts(parts, body),
+            Err(not_modified) => not_modified,
+        }
+    }
+
+    /// Copies a body from a task of its own, and stores the response when it has come.
+    fn pass_on<R>(
+        self: Box<Self>,
+        coming: Coming,
+        body: Pin<Box<R>>,
+        first: First<R::Data>,
+        length: Option<u64>,
+    ) -> CacheBody<R>
+    where
+        R: Body + Send + 'static,
+        R::Data: Send,
+        R::Error: Into<BoxError>,
+    {
+        let (to_client, from_task) = mpsc::unbounded_channel();
+        let max = self.core.settings.max_body;
+        tokio::spawn(async move {
+            match copy(body, first, &to_client, max).await {
+                // The client need not wait for the store.
+                Ok(bytes) => self.stored(coming, bytes).await,
+                Err(refusal) => self.refuse(refusal, coming.status),
+            }
+        });
+        CacheBody::copied(from_task, length)
+    }
+
+    /// Stores a response whose body has come.
+    async fn stored(self: Box<Self>, coming: Coming, body: Bytes) {
+        if body.len() as u64 > self.core.settings.max_body {
+            return self.refuse(Refusal::TooLarge, coming.status);
+        }
+        let length = coming.headers.get(CONTENT_LENGTH);
+        let length = length.map(|length| length.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length != Some(body.len() as u64)) {
             // Cut short, or worse.
             return;
         }
-        let entry = self.entry(&plan, stored_status, headers, body, now);
+        let Coming {
+            plan,
+            status,
+            headers,
+            now,
+        } = coming;
+        let entry = self.entry(&plan, status, headers, body, now);
         self.store(entry, &plan).await;
     }
 
@@ -332,27 +363,70 @@ impl Led {
     }
 }
 
+/// A response that is to be stored, but for its body.
+struct Coming {
+    plan: Plan,
+    status: StatusCode,
+    headers: HeaderMap,
+    /// When it came.
+    now: u64,
+}
+
+/// What there is of a body at once.
+enum Begun<D> {
+    Whole(Bytes),
+    /// The first look at it, if there was one.
+    Pieces(First<D>),
+}
+
+type First<D> = Poll<Option<Result<Frame<D>, BoxError>>>;
+
+/// Looks at a body once.
+async fn begin<R>(body: &mut Pin<Box<R>>) -> Begun<R::Data>
+where
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    if body.is_end_stream() {
+        return Begun::Whole(Bytes::new());
+    }
+    let first = poll_fn(|context| Poll::Ready(body.as_mut().poll_frame(context))).await;
+    let first = first.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+    match first {
+        Poll::Ready(Some(Ok(frame))) if body.is_end_stream() => match frame.into_data() {
+            Ok(mut data) => Begun::Whole(data.copy_to_bytes(data.remaining())),
+            Err(frame) => Begun::Pieces(Poll::Ready(Some(Ok(frame)))),
+        },
+        first => Begun::Pieces(first),
+    }
+}
+
 /// Sends a body to the client as it comes, and collects it.
 ///
 /// # Errors
 /// If it failed or is too large to be stored: then the client gets the rest from the handler itself.
 async fn copy<R>(
     mut body: Pin<Box<R>>,
+    mut first: First<R::Data>,
     to_client: &mpsc::UnboundedSender<Part<R>>,
     max: u64,
 ) -> Result<Bytes, Refusal>
 where
     R: Body,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R::Error: Into<BoxError>,
 {
     let mut pieces: Vec<Bytes> = Vec::new();
     let mut length = 0;
     // Sending fails when the client is gone: then the body is collected all the same.
     loop {
-        match body.frame().await {
+        let frame = match std::mem::replace(&mut first, Poll::Pending) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => body.frame().await.map(|frame| frame.map_err(Into::into)),
+        };
+        match frame {
             None => break,
             Some(Err(error)) => {
-                let _ = to_client.send(Part::Failed(error.into()));
+                let _ = to_client.send(Part::Failed(error));
                 return Err(Refusal::Failure);
             }
             Some(Ok(frame)) => match frame.into_data() {

@@ -8,8 +8,8 @@ use super::key::Asked;
 use super::settings::{Mode, Settings};
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE, VARY,
+    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -338,6 +338,23 @@ fn tags(response: &Parts) -> Vec<Box<str>> {
     tags
 }
 
+/// Headers of one connection, or of one client: never stored, whatever `Connection` says.
+const NOT_STORED: [HeaderName; 13] = [
+    AGE,
+    CONNECTION,
+    SET_COOKIE,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("set-cookie2"),
+];
+
 /// What is stored of a response's headers: RFC 9111 §3.1.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let mut kept = headers.clone();
@@ -348,25 +365,8 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
             }
         }
     }
-    for name in [
-        CONNECTION,
-        SET_COOKIE,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        AGE,
-    ] {
-        kept.remove(name);
-    }
-    for name in [
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authentication-info",
-        "proxy-authorization",
-        "proxy-connection",
-        "set-cookie2",
-    ] {
+    // Mostly there are fewer of the response's than of these.
+    for name in headers.keys().filter(|name| NOT_STORED.contains(name)) {
         kept.remove(name);
     }
     kept

@@ -4,6 +4,7 @@ use super::answer::{Wishes, add_status, answer};
 use super::body::CacheBody;
 use super::core::Core;
 use super::directives::Directives;
+use super::event;
 use super::fetch::{Fetch, Limits};
 use super::future::ResponseFuture;
 use super::key::{Asked, Unkeyed};
@@ -82,12 +83,15 @@ where
             true => Limits::new(of_request(&parts.headers)),
             false => Limits::default(),
         };
-        if let Some(entry) = self.core.find_now(&asked, &parts.headers) {
-            let now = self.core.now();
-            if entry.is_fresh(now) && limits.accept(&entry, now) {
+        let landed = self.core.shared.flights.landed();
+        let found = self.core.find_now(&asked, &parts.headers);
+        if let Some(entry) = found.as_ref().and_then(|found| found.entry.as_ref()) {
+            let now = self.core.soon();
+            if entry.is_fresh(now) && limits.accept(entry, now) {
                 self.core.shared.stats.hits.add();
-                let status = hit(&entry, now, None);
-                return ResponseFuture::hit(answer(&entry, &wishes, now, status));
+                event::answered("hit", asked.key());
+                let status = hit(entry, now, None);
+                return ResponseFuture::hit(answer(entry, &wishes, now, status));
             }
         }
         let fetch = Fetch {
@@ -98,6 +102,8 @@ where
             asked,
             wishes,
             limits,
+            found,
+            landed,
         };
         ResponseFuture::work(Box::pin(fetch.run()))
     }

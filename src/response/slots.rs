@@ -35,25 +35,33 @@ pub(crate) struct Found {
 }
 
 impl Core {
-    /// The entry for a request, if that takes no waiting and the entry is under the key itself.
-    pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Entry>> {
-        let backend = self.backend().ok()?;
-        let mut found = None;
-        backend.read_now(asked.key(), &mut |value| {
-            if let Some(Stored(entry)) = value.downcast_ref() {
-                found = entry.matches(asked, headers).then(|| Arc::clone(entry));
+    /// As [`find`](Self::find), if that takes no waiting; `None` if it does, or fails.
+    pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Found> {
+        let backend = &**self.backend().ok()?;
+        let mut found = Found::default();
+        if let Some(Stored(entry)) = read_now(backend, asked.key())? {
+            if alive_now(backend, asked.key(), &entry)? {
+                if entry.matches(asked, headers) {
+                    found.entry = Some(entry);
+                    return Some(found);
+                }
+                found.other = true;
             }
-        });
-        let entry = found?;
-        let mut purged = false;
-        backend.read_now(purge::KEY, &mut |value| {
-            purged = match value.downcast_ref::<Purges>() {
-                Some(purges) => purges.covers(asked.key(), &entry),
-                // As another process wrote it: not here.
-                None => true,
-            };
-        });
-        (!purged).then_some(entry)
+        }
+        let signpost: Option<Signpost> = read_now(backend, &signpost_key(asked.key()))?;
+        let Some(signpost) = signpost else {
+            return Some(found);
+        };
+        let variant_key = variant_key(asked, &signpost.names, headers);
+        if let Some(Stored(entry)) = read_now(backend, &variant_key)?
+            && signpost.leads_to(&entry, asked, headers)
+            && alive_now(backend, asked.key(), &entry)?
+        {
+            found.entry = Some(entry);
+        }
+        found.other |= found.entry.is_none();
+        found.signpost = Some(signpost);
+        Some(found)
     }
 
     /// The entry for a request, or what there is instead. What cannot be read counts as missing.
@@ -83,8 +91,7 @@ impl Core {
         };
         let variant_key = variant_key(asked, &signpost.names, headers);
         let variant = read(backend.get_value(&variant_key).await?).filter(alive);
-        found.entry = variant
-            .filter(|entry| entry.family() == signpost.family && entry.matches(asked, headers));
+        found.entry = variant.filter(|entry| signpost.leads_to(entry, asked, headers));
         found.other |= found.entry.is_none();
         found.signpost = Some(signpost);
         Ok(found)
@@ -105,7 +112,7 @@ impl Core {
         let is_plain =
             made_for.vary.len() == keyed.len() && !entry.headers.contains_key(CONTENT_ENCODING);
         let is_free = occupant.as_ref().is_none_or(|entry| match &entry.origin {
-            Origin::Foreign => asked.unambiguous,
+            Origin::Foreign => asked.is_unambiguous(),
             Origin::Ours(other) => {
                 let gone =
                     !entry.is_fresh(self.now()) && !entry.serves_while_revalidating(self.now());
@@ -113,7 +120,7 @@ impl Core {
             }
         });
         if is_plain && is_free {
-            let value = Value::new(Stored(Arc::clone(entry)))?;
+            let value = Value::trusted(Stored(Arc::clone(entry)));
             return backend
                 .set_value(asked.key(), value, Ttl::After(keep))
                 .await;
@@ -124,7 +131,7 @@ impl Core {
         made_for.family = signpost.family;
         let mut entry = Entry::clone(entry);
         entry.origin = Origin::Ours(Box::new(made_for));
-        let value = Value::new(Stored(Arc::new(entry)))?;
+        let value = Value::trusted(Stored(Arc::new(entry)));
         let variant_key = variant_key(asked, &signpost.names, headers);
         backend
             .set_value(&variant_key, value, Ttl::After(keep))
@@ -178,11 +185,7 @@ impl Core {
 
     /// Removes what is under a key, variants too.
     pub(crate) async fn remove(&self, key: &str) -> Result<bool, Error> {
-        // The rest of a flight's key begins like this.
-        let start = format!("{key}\0");
-        self.shared
-            .flights
-            .purge(|flight| flight.starts_with(&start));
+        self.shared.flights.purge(key);
         let backend = self.backend()?;
         Ok(backend.delete_values(&[key, &signpost_key(key)]).await? > 0)
     }
@@ -191,6 +194,39 @@ impl Core {
 fn read(value: Option<Value>) -> Option<Arc<Entry>> {
     let Stored(entry) = value?.to().ok()?;
     Some(entry)
+}
+
+/// A value that takes no waiting; `None` if it does, or must be converted.
+fn read_now<T>(backend: &dyn CacheBackend, key: &str) -> Option<Option<T>>
+where
+    T: Clone + Send + 'static,
+{
+    let mut found = None;
+    let mut known = true;
+    let answered = backend.read_now(key, &mut |value| {
+        found = value.downcast_ref().cloned();
+        known = found.is_some();
+    });
+    (answered && known).then_some(found)
+}
+
+/// Whether no purge covers an entry; `None` if that takes waiting.
+fn alive_now(backend: &dyn CacheBackend, key: &str, entry: &Entry) -> Option<bool> {
+    let (mut purged, mut known) = (false, true);
+    let answered = backend.read_now(
+        purge::KEY,
+        &mut |value| match value.downcast_ref::<Purges>() {
+            Some(purges) => purged = purges.covers(key, entry),
+            None => known = false,
+        },
+    );
+    (answered && known).then_some(!purged)
+}
+
+impl Signpost {
+    fn leads_to(&self, entry: &Entry, asked: &Asked, headers: &HeaderMap) -> bool {
+        entry.family() == self.family && entry.matches(asked, headers)
+    }
 }
 
 fn signpost_key(key: &str) -> String {
@@ -209,19 +245,19 @@ fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> Stri
 /// are checked when they are read, so that requests which share a number do not share an answer.
 pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes.iter().chain(&[0]) {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut add = |parts: &[&str]| {
+        for byte in parts.iter().flat_map(|part| part.bytes()).chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     };
-    add(asked.host().as_bytes());
-    add(asked.target().as_bytes());
-    add(asked.own().unwrap_or("").as_bytes());
+    add(&[asked.host()]);
+    add(&asked.target_parts());
+    add(&[asked.own().unwrap_or("")]);
     for name in names {
-        add(name.as_str().as_bytes());
+        add(&[name.as_str()]);
         match normalized(headers, name) {
-            Some(said) => add(said.as_bytes()),
-            None => add(b"\0"),
+            Some(said) => add(&[&said]),
+            None => add(&["\0"]),
         }
     }
     hash

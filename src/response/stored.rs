@@ -94,7 +94,7 @@ impl Entry {
             return false;
         }
         match &self.origin {
-            Origin::Foreign => asked.unambiguous,
+            Origin::Foreign => asked.is_unambiguous(),
             Origin::Ours(made_for) => made_for.matches(asked, headers),
         }
     }
