@@ -4,7 +4,8 @@
 //! away holds up: others may be waiting for the whole.
 
 use super::answer::{Wishes, add_status, answer, not_modified};
-use super::body::{CacheBody, Part};
+use super::body::{BoxError, CacheBody};
+use super::copy::{Begun, First, begin, copy};
 use super::core::Core;
 use super::detached::do_or_detach;
 use super::event;
@@ -13,19 +14,16 @@ use super::key::Asked;
 use super::policy::{Plan, Refusal, end_to_end, judge, to_date};
 use super::status::{Forward, hit};
 use super::stored::{Entry, MadeFor, Origin};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, LAST_MODIFIED,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, response};
-use http_body::{Body, Frame};
-use http_body_util::BodyExt;
-use std::future::poll_fn;
+use http_body::Body;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tower_service::Service;
@@ -51,8 +49,6 @@ pub(crate) struct Led {
     pub(crate) headers: HeaderMap,
     pub(crate) asked_at: u64,
 }
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl<S, B, R> Lead<S, B>
 where
@@ -370,94 +366,4 @@ struct Coming {
     headers: HeaderMap,
     /// When it came.
     now: u64,
-}
-
-/// What there is of a body at once.
-enum Begun<D> {
-    Whole(Bytes),
-    /// The first look at it, if there was one.
-    Pieces(First<D>),
-}
-
-type First<D> = Poll<Option<Result<Frame<D>, BoxError>>>;
-
-/// Looks at a body once.
-async fn begin<R>(body: &mut Pin<Box<R>>) -> Begun<R::Data>
-where
-    R: Body,
-    R::Error: Into<BoxError>,
-{
-    if body.is_end_stream() {
-        return Begun::Whole(Bytes::new());
-    }
-    let first = poll_fn(|context| Poll::Ready(body.as_mut().poll_frame(context))).await;
-    let first = first.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
-    match first {
-        Poll::Ready(Some(Ok(frame))) if body.is_end_stream() => match frame.into_data() {
-            Ok(mut data) => Begun::Whole(data.copy_to_bytes(data.remaining())),
-            Err(frame) => Begun::Pieces(Poll::Ready(Some(Ok(frame)))),
-        },
-        first => Begun::Pieces(first),
-    }
-}
-
-/// Sends a body to the client as it comes, and collects it.
-///
-/// # Errors
-/// If it failed or is too large to be stored: then the client gets the rest from the handler itself.
-async fn copy<R>(
-    mut body: Pin<Box<R>>,
-    mut first: First<R::Data>,
-    to_client: &mpsc::UnboundedSender<Part<R>>,
-    max: u64,
-) -> Result<Bytes, Refusal>
-where
-    R: Body,
-    R::Error: Into<BoxError>,
-{
-    let mut pieces: Vec<Bytes> = Vec::new();
-    let mut length = 0;
-    // Sending fails when the client is gone: then the body is collected all the same.
-    loop {
-        let frame = match std::mem::replace(&mut first, Poll::Pending) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => body.frame().await.map(|frame| frame.map_err(Into::into)),
-        };
-        match frame {
-            None => break,
-            Some(Err(error)) => {
-                let _ = to_client.send(Part::Failed(error));
-                return Err(Refusal::Failure);
-            }
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(mut data) => {
-                    let piece = data.copy_to_bytes(data.remaining());
-                    length += piece.len() as u64;
-                    let _ = to_client.send(Part::Data(piece.clone()));
-                    if length > max {
-                        let _ = to_client.send(Part::Rest(body));
-                        return Err(Refusal::TooLarge);
-                    }
-                    pieces.push(piece);
-                }
-                Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        let _ = to_client.send(Part::Trailers(trailers));
-                    }
-                }
-            },
-        }
-    }
-    let _ = to_client.send(Part::End);
-    Ok(match pieces.len() {
-        0 => Bytes::new(),
-        1 => pieces.swap_remove(0),
-        _ => {
-            let mut whole = BytesMut::with_capacity(length as usize);
-            pieces
-                .iter()
-                .for_each(|piece| whole.extend_from_slice(piece));
-            whole.freeze()
-        }
-    })
 }

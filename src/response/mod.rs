@@ -13,13 +13,14 @@
 //!
 //! # Files
 //! `directives` (Cache-Control), `policy` (may it be stored, how long), `key` (what is asked for), `stored` and `wire` (entries, and as
-//! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets), `body`, `future`,
+//! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets), `body`, `copy`, `future`,
 //! `fetch`, `lead`, `service`, `layer`; `core` and `settings` are what they share.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod body;
+mod copy;
 mod core;
 #[cfg_attr(feature = "global", path = "default_backend_global.rs")]
 #[cfg_attr(not(feature = "global"), path = "default_backend_own.rs")]

@@ -357,17 +357,19 @@ const NOT_STORED: [HeaderName; 13] = [
 
 /// What is stored of a response's headers: RFC 9111 §3.1.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = headers.clone();
+    // With room for what is added to all that is stored: date, age and status.
+    let mut kept = HeaderMap::with_capacity(headers.len() + 3);
+    for (name, value) in headers {
+        if !NOT_STORED.contains(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
     for line in headers.get_all(CONNECTION) {
         for name in line.as_bytes().split(|&byte| byte == b',') {
             if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
                 kept.remove(name);
             }
         }
-    }
-    // Mostly there are fewer of the response's than of these.
-    for name in headers.keys().filter(|name| NOT_STORED.contains(name)) {
-        kept.remove(name);
     }
     kept
 }
