@@ -44,9 +44,8 @@ mod core {
     pub(crate) mod wheel;
 
     pub(crate) use entry::{Entry, NEVER};
-    pub(crate) use shard::Leftovers;
+    pub(crate) use shard::{Hit, Leftovers};
     pub(crate) use store::{Route, Store};
-    pub(crate) use table::Hit;
 }
 
 /// As `src/response/mod.rs`, but for what needs a service.
@@ -57,5 +56,7 @@ mod response {
     mod key;
     mod settings;
     pub(crate) mod stored;
+    pub(crate) mod structured;
+    mod vary;
     mod wire;
 }

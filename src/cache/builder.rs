@@ -1,3 +1,4 @@
+use super::lifetime::Lifetime;
 use super::{Cache, Config};
 use crate::error::Error;
 use crate::time::{Clock, Ttl};
@@ -88,7 +89,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// Builds the cache. Memory is taken as keys come.
+    /// Builds the cache. Memory is taken as keys come, from addresses of which up to 16 MiB a shard are set aside at once.
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if `max_keys`, `shards` or `ttl` has a value that is not allowed.
@@ -100,10 +101,9 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         if self.max_keys == 0 {
             return Err(Error::invalid_config("max_keys", 0, "at least 1"));
         }
-        if self.ttl == Ttl::After(std::time::Duration::ZERO) {
-            let allowed = "longer than zero, or Ttl::Never";
-            return Err(Error::invalid_config("ttl", "zero", allowed));
-        }
+        let allowed = "longer than zero, or Ttl::Never";
+        let ttl =
+            Lifetime::new(self.ttl).ok_or_else(|| Error::invalid_config("ttl", "zero", allowed))?;
         let shards = match self.shards {
             Some(shards) => check_shards(shards, self.max_keys)?,
             None => default_shards(self.max_keys),
@@ -117,7 +117,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         }
         Ok(Cache::with(Config {
             max_keys: self.max_keys,
-            ttl: self.ttl,
+            ttl,
             shards,
             hasher: self.hasher,
             clock: self.clock,

@@ -2,6 +2,7 @@
 
 mod builder;
 mod iter;
+mod lifetime;
 mod read;
 mod stats;
 mod write;
@@ -13,7 +14,8 @@ pub use write::Update;
 
 use crate::core::{NEVER, Route, Store, recent};
 use crate::sync::{AtomicBool, Ordering};
-use crate::time::{Clock, Ttl};
+use crate::time::Clock;
+use lifetime::Lifetime;
 use stats::Reads;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -60,7 +62,7 @@ struct Inner<K, V, S> {
     store: Store<K, V>,
     hasher: S,
     clock: Clock,
-    ttl: Ttl,
+    ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
     reads: Reads,
@@ -69,7 +71,7 @@ struct Inner<K, V, S> {
 /// What the builder has checked.
 struct Config<S> {
     max_keys: usize,
-    ttl: Ttl,
+    ttl: Lifetime,
     shards: usize,
     hasher: S,
     clock: Clock,
@@ -109,7 +111,7 @@ impl<K, V, S> Cache<K, V, S> {
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,
-                timed: AtomicBool::new(config.ttl != Ttl::Never),
+                timed: AtomicBool::new(config.ttl != Lifetime::EVER),
                 reads: Reads::new(),
             }),
         }

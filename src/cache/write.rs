@@ -1,5 +1,6 @@
 //! Writes.
 
+use super::lifetime::Lifetime;
 use super::{Cache, Inner};
 use crate::core::{Entry, Leftovers, NEVER, reclaim};
 use crate::sync::Ordering;
@@ -30,7 +31,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(cache.get("key"), Some(2));
     /// ```
     pub fn insert(&self, key: K, value: V) {
-        self.insert_with_ttl(key, value, self.inner.ttl);
+        self.put(key, value, self.inner.ttl);
     }
 
     /// Stores a value with a time to live of its own. Replaces what was there; counts as a use. A zero time stores nothing
@@ -45,11 +46,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert!(cache.is_empty());
     /// ```
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) {
+        match Lifetime::new(ttl.into()) {
+            Some(lifetime) => self.put(key, value, lifetime),
+            None => _ = self.remove(&key),
+        }
+    }
+
+    fn put(&self, key: K, value: V, lifetime: Lifetime) {
         let inner = &*self.inner;
-        let Some((now, deadline)) = inner.deadline(ttl.into()) else {
-            self.remove(&key);
-            return;
-        };
+        let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
         let pin = reclaim::pin();
         let context = inner.store.context(reclaim::domain(), now);
@@ -57,7 +62,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
         inner
             .store
-            .insert(&context, &mut leftovers, &pin, route, &mut entry);
+            .insert(context, &mut leftovers, &pin, route, &mut entry);
         drop(pin);
     }
 
@@ -86,19 +91,20 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let current = hit
                 .map(|hit| hit.entry)
                 .filter(|entry| inner.is_alive(entry, soon));
-            let (value, kept, ttl) = match f(current.map(|entry| &entry.value)) {
+            let put = match f(current.map(|entry| &entry.value)) {
                 Update::Keep => return false,
                 Update::Set(value) => {
-                    let kept = current.map(|entry| entry.meta.deadline());
-                    (Some(value), kept, inner.ttl)
+                    let (now, deadline) = match current {
+                        Some(entry) => (inner.now(), entry.meta.deadline()),
+                        None => inner.deadline(inner.ttl),
+                    };
+                    Some((value, now, deadline))
                 }
-                Update::SetWithTtl(value, ttl) => (Some(value), None, ttl),
-                Update::Remove => (None, None, Ttl::Never),
-            };
-            let put = match (value, kept, inner.deadline(ttl)) {
-                (Some(value), Some(kept), _) => Some((value, inner.now(), kept)),
-                (Some(value), None, Some((now, deadline))) => Some((value, now, deadline)),
-                _ => None,
+                Update::SetWithTtl(value, ttl) => Lifetime::new(ttl).map(|lifetime| {
+                    let (now, deadline) = inner.deadline(lifetime);
+                    (value, now, deadline)
+                }),
+                Update::Remove => None,
             };
             let Some((value, now, deadline)) = put else {
                 let context = inner.store.context(reclaim::domain(), inner.now());
@@ -108,7 +114,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 let mut leftovers = Leftovers::none();
                 let removed = inner
                     .store
-                    .remove_seen(&context, &mut leftovers, route, seen);
+                    .remove_seen(context, &mut leftovers, route, seen);
                 drop(pin);
                 if removed.is_some() {
                     return true;
@@ -120,7 +126,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
             let put = inner
                 .store
-                .put(&context, &mut leftovers, &pin, route, seen, &mut entry);
+                .put(context, &mut leftovers, &pin, route, seen, &mut entry);
             drop(pin);
             match entry {
                 Some(refused) if !put => key = refused.key,
@@ -142,7 +148,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let inner = &*self.inner;
         let context = inner.store.context(reclaim::domain(), inner.now());
-        inner.store.retain(&context, reclaim::pin, |entry| {
+        inner.store.retain(context, reclaim::pin, |entry| {
             entry.meta.deadline() > context.now && keep(&entry.key, &entry.value)
         });
     }
@@ -192,7 +198,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let is_it = |other: &K| key.equivalent(other);
         let removed = inner
             .store
-            .remove(&context, &mut leftovers, &pin, route, is_it);
+            .remove(context, &mut leftovers, &pin, route, is_it);
         let read = removed.map(|entry| read(&entry.value));
         drop(pin);
         read
@@ -211,7 +217,7 @@ impl<K, V, S> Cache<K, V, S> {
     pub fn clear(&self) {
         let inner = &*self.inner;
         let context = inner.store.context(reclaim::domain(), inner.now());
-        inner.store.clear(&context);
+        inner.store.clear(context);
     }
 
     /// Removes the entries whose time to live has passed, and says how many. Writes do the same by and by.
@@ -230,28 +236,23 @@ impl<K, V, S> Cache<K, V, S> {
     pub fn purge_expired(&self) -> usize {
         let inner = &*self.inner;
         let context = inner.store.context(reclaim::domain(), inner.now());
-        inner.store.purge_expired(&context)
+        inner.store.purge_expired(context)
     }
 }
 
 impl<K, V, S> Inner<K, V, S> {
-    /// The time now, or a moment ago, if any deadline counts, and that of an entry with this ttl; `None` for a zero ttl.
+    /// The time now, or a moment ago, if any deadline counts, and that of an entry with this lifetime.
     #[inline(always)]
-    fn deadline(&self, ttl: Ttl) -> Option<(u64, u64)> {
-        let Ttl::After(after) = ttl else {
-            // Relaxed: see `Inner::now`.
-            let timed = self.timed.load(Ordering::Relaxed);
-            return Some((if timed { self.recent() } else { 0 }, NEVER));
-        };
-        if after.is_zero() {
-            return None;
+    fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
+        // Relaxed, both: see `Inner::now`.
+        let timed = self.timed.load(Ordering::Relaxed);
+        if lifetime == Lifetime::EVER {
+            return (if timed { self.recent() } else { 0 }, NEVER);
         }
-        if !self.timed.load(Ordering::Relaxed) {
-            // Relaxed: see `Inner::now`.
+        if !timed {
             self.timed.store(true, Ordering::Relaxed);
         }
         let now = self.recent();
-        let millis = u64::try_from(after.as_millis()).unwrap_or(NEVER).max(1);
-        Some((now, now.saturating_add(millis).min(NEVER)))
+        (now, lifetime.deadline(now))
     }
 }

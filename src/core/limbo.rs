@@ -109,11 +109,10 @@ impl<T> Limbo<T> {
         self.filling >= self.look_at
     }
 
-    /// Moves the batches on as far as the readers allow. Returns tables to drop, and a ticket that needs
+    /// Moves the batches on as far as the readers allow. Adds tables to drop to `freed`; returns a ticket that needs
     /// [`Domain::quiesce`] if only idle threads hold up the batch.
     #[cold]
-    pub(crate) fn turn(&mut self, domain: &Domain) -> (Vec<T>, Option<Ticket>) {
-        let mut freed = Vec::new();
+    pub(crate) fn turn(&mut self, domain: &Domain, freed: &mut Vec<T>) -> Option<Ticket> {
         if let Some(ticket) = self.ticket {
             let grace = domain.poll(ticket);
             if grace != Grace::Passed {
@@ -122,10 +121,10 @@ impl<T> Limbo<T> {
                     true => self.filling + self.batch.div_ceil(4),
                     false => 0,
                 };
-                return (freed, (grace == Grace::Idle).then_some(ticket));
+                return (grace == Grace::Idle).then_some(ticket);
             }
             self.ready += std::mem::take(&mut self.waiting);
-            freed = std::mem::take(&mut self.waiting_tables);
+            freed.append(&mut self.waiting_tables);
             self.ticket = None;
         }
         self.look_at = if self.filling_tables.is_empty() {
@@ -138,7 +137,7 @@ impl<T> Limbo<T> {
             self.waiting_tables = std::mem::take(&mut self.filling_tables);
             self.ticket = Some(domain.seal());
         }
-        (freed, None)
+        None
     }
 
     /// Whether anything waits for a grace period.

@@ -137,13 +137,27 @@ impl Links {
         }
     }
 
-    /// Makes room for `ids` ids behind the anchors; never shrinks.
-    pub(crate) fn reserve(&mut self, ids: usize) {
-        let len = self.anchors as usize + ids;
-        let more = len.saturating_sub(self.nodes.len());
-        if self.nodes.capacity() < len {
-            // A sixteenth ahead: chunk by chunk, all nodes would be copied for each where the allocator moves them.
-            self.nodes.reserve_exact(more.max(self.nodes.len() / 16));
+    /// As above, for about `ids` ids.
+    pub(crate) fn with_capacity(anchors: u32, ids: usize) -> Self {
+        let mut links = Self::new(anchors);
+        links.nodes.reserve_exact(ids);
+        links
+    }
+
+    /// Makes sure that there is a node for this id.
+    #[inline(always)]
+    pub(crate) fn reserve(&mut self, id: u32) {
+        if self.number(id) as usize >= self.nodes.len() {
+            self.reserve_slow(id);
+        }
+    }
+
+    #[cold]
+    fn reserve_slow(&mut self, id: u32) {
+        let more = self.number(id) as usize + 1 - self.nodes.len();
+        if self.nodes.capacity() - self.nodes.len() < more {
+            // An eighth ahead: doubling would cost more memory than the few ids beyond the expected ones are worth.
+            self.nodes.reserve_exact(more.max(self.nodes.len() / 8));
         }
         self.nodes.extend((0..more).map(|_| Node::new()));
     }

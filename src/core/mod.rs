@@ -28,14 +28,14 @@
 //! |---|---|---|
 //! | `Store::table` | pinned readers; writers under any shard's lock | a writer that holds all locks |
 //! | `Index` tags and ids of a range | pinned readers; the shard's writer | the shard's writer |
-//! | `Directory` places of a shard | pinned readers | the shard's writer, before it files an id of that chunk |
+//! | `Slab::further` | pinned readers; the shard's writer | the shard's writer, before it gives out an id of that segment |
 //! | `Slot::entry` | pinned readers that found its id; the shard's writer | the shard's writer: while the slot is vacant, and when its grace period is over |
 //! | `Member::stamp` | readers and the shard's writer | the same; a lost store is a lost use |
 //! | `Member::node` | the lock's holder | the lock's holder |
 //! | `Front::era`, `Front::owner` | hits; the shard's writer | the shard's writer; in an exact list also its one reader |
 //! | `Back::version` | writers before and under the lock | the shard's writer |
 //! | `Back::due` | writers of other shards, as a hint | the shard's writer |
-//! | `Inner` (slab, free, limbo, list, wheel, counts) | the lock's holder | the lock's holder |
+//! | `Slab::used`, `Inner` (free, limbo, list, wheel, counts) | the lock's holder | the lock's holder |
 //! | `Budget::free` | anybody | anybody, by compare-and-swap |
 //! | `Record::state` | collectors | its thread; a collector that marks an idle thread offline |
 
@@ -56,6 +56,5 @@ mod table;
 mod wheel;
 
 pub(crate) use entry::{Entry, NEVER};
-pub(crate) use shard::Leftovers;
+pub(crate) use shard::{Hit, Leftovers};
 pub(crate) use store::{Route, Store};
-pub(crate) use table::Hit;

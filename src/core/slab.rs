@@ -1,16 +1,20 @@
-//! Type-stable storage for a shard's entries: slots in chunks that stay where they are until the shard goes.
+//! Type-stable storage for a shard's entries: slots in segments that stay where they are until the shard goes.
 //!
 //! A slot is *vacant* or holds an initialised entry; the shard knows which (an id is in the list, in limbo, or free) and
-//! says so with each `unsafe` call. Readers reach slots through a [`Directory`], a copy of all shards' chunk pointers
-//! that belongs to one generation of the table.
+//! says so with each `unsafe` call.
+//!
+//! The first segment has room for all entries that the shard is expected to hold, so that mostly the way from an id to its slot
+//! is one multiplication, for readers and writers. Nothing is written to a slot before its id is given out: until then a system
+//! that gives out memory by pages, when they are touched, has only set addresses aside. Should the shard hold more, each further
+//! segment is twice as large as the one before.
 
 use super::entry::{Entry, NEVER};
 use super::links::Node;
 use super::list::{MAX_IDS, Member, Members};
 use super::wheel::Deadlines;
-use crate::sync::{AtomicPtr, Ordering, UnsafeCell};
+use crate::sync::{AtomicPtr, Guarded, Ordering, UnsafeCell};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, needs_drop};
 
 /// Bytes to a cache line.
 const LINE: usize = 64;
@@ -23,7 +27,7 @@ pub(crate) struct Slot<K, V> {
 }
 
 impl<K, V> Slot<K, V> {
-    /// Bytes from one slot of a chunk to the next: rounded up to whole cache lines where that costs an eighth at most, as a slot
+    /// Bytes from one slot of a segment to the next: rounded up to whole cache lines where that costs an eighth at most, as a slot
     /// across two lines costs two misses.
     const STRIDE: usize = {
         let (size, lines) = (size_of::<Self>(), size_of::<Self>().next_multiple_of(LINE));
@@ -99,123 +103,209 @@ impl<K, V> Slot<K, V> {
     }
 }
 
-/// The chunks of one shard. Guarded by its lock.
+/// The most that the first segment may take, in bytes.
+const FIRST_BYTES: usize = 16 << 20;
+/// Enough for all ids, as the first of them has at least [`MIN_STEP`] slots.
+const FURTHER: usize = 27;
+const MIN_STEP: u32 = 32;
+
+/// The slots of one shard. Readers go from an id to its slot; ids are given out under the shard's lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Slab<K, V> {
-    chunks: Vec<*mut Slot<K, V>>,
-    chunk_bits: u32,
-    /// `(1 << chunk_bits) - 1`.
-    mask: u32,
+    /// The first segment.
+    base: *mut Slot<K, V>,
+    /// How many slots that has.
+    first: u32,
+    /// The first of the further segments has `1 << step_bits` slots.
+    step_bits: u32,
+    /// Null until the segment's first slot is given out.
+    further: [AtomicPtr<Slot<K, V>>; FURTHER],
     /// Ids below this one have been given out.
-    len: u32,
+    used: Guarded,
 }
 
 // SAFETY: the slab owns its slots, as a `Vec<Slot>` would; the pointers are only where it keeps them.
 unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}
+// SAFETY: readers on any thread see `&K` and `&V`, and the lock's holder, whichever thread that is, takes them out.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
 
 impl<K, V> Slab<K, V> {
-    /// An empty slab with `1 << chunk_bits` slots to a chunk.
-    pub(crate) fn new(chunk_bits: u32) -> Self {
+    /// An empty slab that expects to give out about `expected` ids.
+    pub(crate) fn new(expected: usize) -> Self {
+        let first = expected.clamp(1, (FIRST_BYTES / Slot::<K, V>::STRIDE).max(1)) as u32;
         Self {
-            chunks: Vec::new(),
-            chunk_bits,
-            mask: (1 << chunk_bits) - 1,
-            len: 0,
+            base: Self::allocate(first as usize),
+            first,
+            step_bits: (first / 8).max(MIN_STEP).next_power_of_two().ilog2(),
+            further: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
+            used: Guarded::new(0),
         }
     }
 
-    /// How many chunks there are.
-    pub(crate) fn chunks(&self) -> usize {
-        self.chunks.len()
+    /// The way to the slots.
+    #[inline(always)]
+    pub(crate) fn slots(&self) -> Slots<'_, K, V> {
+        Slots {
+            slab: self,
+            base: self.base,
+            first: self.first,
+        }
     }
 
-    /// How many ids the chunks have room for.
-    pub(crate) fn capacity(&self) -> usize {
-        self.chunks.len() << self.chunk_bits
+    /// The ids that have been given out. For the holder of the lock.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn ids(&self) -> std::ops::Range<u32> {
+        0..self.used.get()
+    }
+
+    /// An id that has never been used, with a vacant slot. For the holder of the lock.
+    ///
+    /// # Panics
+    /// If there is none left: a reader that never ends lets slots queue up in limbo without bound.
+    #[cold]
+    pub(crate) fn fresh(&self) -> u32 {
+        let id = self.used.get();
+        assert!(
+            (id as usize) < MAX_IDS,
+            "too many entries wait for a reader to end"
+        );
+        if let Some((segment, 0)) = self.place_further(id) {
+            let slots = Self::allocate(self.len_of_further(segment));
+            // Relaxed: a reader gets an id of this segment from an Acquire read of the index, where it is filed later.
+            self.further[segment].store(slots, Ordering::Relaxed);
+        }
+        // SAFETY: inside its segment; nobody looks at the slot, as nobody has its id yet.
+        unsafe { self.slots().at(id).write(Slot::vacant()) };
+        self.used.set(id + 1);
+        id
+    }
+
+    /// The segment of an id beyond the first, and the slot's index there.
+    fn place_further(&self, id: u32) -> Option<(usize, u32)> {
+        let index = id.checked_sub(self.first)?;
+        let segment = ((index >> self.step_bits) + 1).ilog2();
+        let start = ((1 << segment) - 1) << self.step_bits;
+        Some((segment as usize, index - start))
+    }
+
+    #[cold]
+    fn at_further(&self, id: u32) -> *mut Slot<K, V> {
+        let (segment, index) = self.place_further(id).expect("it is not in the first one");
+        // Relaxed: see `fresh`.
+        let slots = self.further[segment].load(Ordering::Relaxed);
+        debug_assert!(!slots.is_null());
+        // SAFETY: `place_further` returns an index inside the segment, which was allocated before the id was given out.
+        unsafe { slots.byte_add(index as usize * Slot::<K, V>::STRIDE) }
+    }
+
+    fn len_of_further(&self, segment: usize) -> usize {
+        1 << (self.step_bits as usize + segment)
+    }
+
+    fn layout(slots: usize) -> Layout {
+        let size = slots.checked_mul(Slot::<K, V>::STRIDE);
+        let align = align_of::<Slot<K, V>>().max(LINE);
+        Layout::from_size_align(size.expect("a segment fits into memory"), align)
+            .expect("a segment fits into memory")
+    }
+
+    /// A segment of so many slots, at least one, uninitialised.
+    fn allocate(slots: usize) -> *mut Slot<K, V> {
+        let layout = Self::layout(slots);
+        // SAFETY: not of size zero, as a slot has a member.
+        let segment = unsafe { alloc(layout) };
+        if segment.is_null() {
+            handle_alloc_error(layout);
+        }
+        segment.cast()
+    }
+
+    /// Frees a segment.
+    ///
+    /// # Safety
+    /// [`Slab::allocate`] returned it for as many slots, and nobody uses it any more.
+    unsafe fn free(segment: *mut Slot<K, V>, slots: usize) {
+        // SAFETY: by the contract.
+        unsafe { dealloc(segment.cast(), Self::layout(slots)) };
+    }
+}
+
+impl<K, V> Drop for Slab<K, V> {
+    /// Frees the segments. The shard has emptied the slots that held entries; what is left of them needs no drop.
+    fn drop(&mut self) {
+        // Only the model checker's atomics do.
+        if needs_drop::<Slot<K, V>>() {
+            for id in 0..self.used.get() {
+                // SAFETY: initialised in `fresh`, and dropped only here.
+                unsafe { self.slots().at(id).drop_in_place() };
+            }
+        }
+        // SAFETY: allocated in `new`, and freed only here.
+        unsafe { Self::free(self.base, self.first as usize) };
+        for (segment, slots) in self.further.iter().enumerate() {
+            // Relaxed: `&mut self` means that no other thread is left.
+            let slots = slots.load(Ordering::Relaxed);
+            if !slots.is_null() {
+                // SAFETY: allocated in `fresh`, and freed only here.
+                unsafe { Self::free(slots, self.len_of_further(segment)) };
+            }
+        }
+    }
+}
+
+/// The way from ids to slots, with what it needs of the slab at hand.
+///
+/// Ids come from [`Slab::fresh`] alone, so whatever part of the shard one has been through since, its slot is initialised and
+/// stays in its place.
+#[derive(Debug)]
+pub(crate) struct Slots<'s, K, V> {
+    slab: &'s Slab<K, V>,
+    base: *mut Slot<K, V>,
+    first: u32,
+}
+
+impl<K, V> Clone for Slots<'_, K, V> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Slots<'_, K, V> {}
+
+impl<'s, K, V> Slots<'s, K, V> {
+    /// The slot of an id.
+    #[inline(always)]
+    pub(crate) fn slot(self, id: u32) -> &'s Slot<K, V> {
+        // SAFETY: the id was given out, so its slot is initialised; it stays as long as the slab, and is only ever shared.
+        unsafe { &*self.at(id) }
     }
 
     /// The node that links a slot into the list, or chains it to another slot that is in no list.
     #[inline(always)]
-    pub(crate) fn node(&self, id: u32) -> &Node {
+    pub(crate) fn node(self, id: u32) -> &'s Node {
         &self.slot(id).member.node
     }
 
-    /// The ids that have been given out.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn ids(&self) -> std::ops::Range<u32> {
-        0..self.len
-    }
-
-    /// An id that has never been used, if a chunk has one left.
     #[inline(always)]
-    pub(crate) fn fresh(&mut self) -> Option<u32> {
-        let id = self.len;
-        ((id as usize) < self.capacity()).then(|| {
-            self.len += 1;
-            id
-        })
-    }
-
-    fn layout(&self) -> Layout {
-        let size = Slot::<K, V>::STRIDE
-            .checked_mul(1 << self.chunk_bits)
-            .expect("a chunk fits into memory");
-        let align = align_of::<Slot<K, V>>().max(LINE);
-        Layout::from_size_align(size, align).expect("a chunk fits into memory")
-    }
-
-    /// Adds a chunk.
-    ///
-    /// # Panics
-    /// If that makes more ids than there are: a reader that never ends lets slots queue up in limbo without bound.
-    #[cold]
-    pub(crate) fn grow(&mut self) {
-        assert!(
-            self.capacity() + (1 << self.chunk_bits) <= MAX_IDS,
-            "too many entries wait for a reader to end"
-        );
-        let layout = self.layout();
-        // SAFETY: not of size zero, as a slot has a member.
-        let chunk: *mut Slot<K, V> = unsafe { alloc(layout) }.cast();
-        if chunk.is_null() {
-            handle_alloc_error(layout);
+    fn at(self, id: u32) -> *mut Slot<K, V> {
+        if id >= self.first {
+            return self.slab.at_further(id);
         }
-        for index in 0..1 << self.chunk_bits {
-            // SAFETY: the chunk has as many slots, aligned as `STRIDE` is a multiple of a slot's alignment.
-            unsafe { at(chunk, index).write(Slot::vacant()) };
-        }
-        self.chunks.push(chunk);
-    }
-
-    /// The slot of an id that was given out.
-    #[inline(always)]
-    pub(crate) fn slot(&self, id: u32) -> &Slot<K, V> {
-        debug_assert!(id < self.len);
-        let chunk = self.chunks[(id >> self.chunk_bits) as usize];
-        // SAFETY: the chunk has `1 << chunk_bits` slots, so the index is inside; it lives as long as `self`, and slots are
-        // only ever shared.
-        unsafe { &*at(chunk, id & self.mask) }
+        // SAFETY: inside the first segment.
+        unsafe { self.base.byte_add(id as usize * Slot::<K, V>::STRIDE) }
     }
 }
 
-/// A slot of a chunk.
-///
-/// # Safety
-/// The chunk has more than `index` slots.
-#[inline(always)]
-unsafe fn at<K, V>(chunk: *mut Slot<K, V>, index: u32) -> *mut Slot<K, V> {
-    // SAFETY: inside the chunk, by the contract.
-    unsafe { chunk.byte_add(index as usize * Slot::<K, V>::STRIDE) }
-}
-
-impl<K, V> Members for Slab<K, V> {
+impl<K, V> Members for Slots<'_, K, V> {
     #[inline(always)]
     fn member(&self, id: u32) -> &Member {
         &self.slot(id).member
     }
 }
 
-impl<K, V> Deadlines for Slab<K, V> {
+impl<K, V> Deadlines for Slots<'_, K, V> {
     fn deadline(&self, id: u32) -> u64 {
         let slot = self.slot(id);
         if slot.member.node.is_vacant() {
@@ -230,70 +320,43 @@ impl<K, V> Deadlines for Slab<K, V> {
     }
 }
 
-impl<K, V> Drop for Slab<K, V> {
-    /// Frees the chunks. The shard has emptied the slots that held entries; what is left of them needs no drop.
-    fn drop(&mut self) {
-        for &chunk in &self.chunks {
-            for index in 0..1 << self.chunk_bits {
-                // SAFETY: initialised in `grow`, and dropped only here. (Only the model checker's atomics have a `Drop`.)
-                unsafe { at(chunk, index).drop_in_place() };
-            }
-            // SAFETY: allocated with this layout in `grow`, and freed only here.
-            unsafe { dealloc(chunk.cast(), self.layout()) };
-        }
-    }
-}
+#[cfg(all(test, not(nori_loom)))]
+mod tests {
+    use super::*;
 
-/// A reader's way from an id of any shard to its slot: the shards' chunk pointers, so many places to a shard.
-#[derive(Debug)]
-pub(crate) struct Directory<K, V> {
-    chunks: Box<[AtomicPtr<Slot<K, V>>]>,
-    /// Places to a shard.
-    places: usize,
-    chunk_bits: u32,
-    /// `(1 << chunk_bits) - 1`.
-    mask: u32,
-}
-
-impl<K, V> Directory<K, V> {
-    /// A directory with `places` places for chunks to each of `shards` shards.
-    pub(crate) fn new(shards: usize, places: usize, chunk_bits: u32) -> Self {
-        let null = || AtomicPtr::new(std::ptr::null_mut());
-        Self {
-            chunks: (0..shards * places).map(|_| null()).collect(),
-            places,
-            chunk_bits,
-            mask: (1 << chunk_bits) - 1,
+    /// Also of a size that needs rounding up, and beyond what any cache expects.
+    #[test]
+    fn every_id_has_a_slot_of_its_own() {
+        for expected in [1, 7, 100, 1000] {
+            let slab = Slab::<[u8; 3], u8>::new(expected);
+            let ids = 0..5000;
+            let mut slots: Vec<usize> = ids
+                .map(|id| {
+                    assert_eq!(slab.fresh(), id);
+                    assert!(slab.slots().node(id).is_vacant());
+                    &raw const *slab.slots().slot(id) as usize
+                })
+                .collect();
+            slots.sort_unstable();
+            let stride = Slot::<[u8; 3], u8>::STRIDE;
+            assert!(slots.windows(2).all(|pair| pair[0] + stride <= pair[1]));
+            assert!(
+                slots
+                    .iter()
+                    .all(|slot| slot.is_multiple_of(align_of::<Slot<[u8; 3], u8>>()))
+            );
         }
     }
 
-    /// Places to a shard.
-    pub(crate) fn places(&self) -> usize {
-        self.places
-    }
-
-    /// Makes all chunks of a shard's slab known, for which there must be places.
-    pub(crate) fn add_chunks(&self, shard: usize, slab: &Slab<K, V>) {
-        let places = &self.chunks[shard * self.places..][..self.places];
-        for (place, &chunk) in places[..slab.chunks.len()].iter().zip(&slab.chunks) {
-            // Relaxed: a reader gets an id of this chunk from an Acquire read of the index, which is filled later.
-            place.store(chunk, Ordering::Relaxed);
+    #[test]
+    fn the_last_id_is_in_the_last_segment() {
+        let slab = Slab::<u8, u8>::new(1);
+        let (segment, index) = slab.place_further(MAX_IDS as u32 - 1).unwrap();
+        assert!(segment < FURTHER && (index as usize) < slab.len_of_further(segment));
+        for id in 1..100_000 {
+            let (segment, index) = slab.place_further(id).unwrap();
+            let before: usize = (0..segment).map(|it| slab.len_of_further(it)).sum();
+            assert_eq!(1 + before + index as usize, id as usize);
         }
-    }
-
-    /// The slot of an id.
-    ///
-    /// # Safety
-    /// The id came from the shard's range of the index that this directory belongs to, and the slab lives for as long as the
-    /// reference is used.
-    #[inline(always)]
-    pub(crate) unsafe fn slot(&self, shard: usize, id: u32) -> &Slot<K, V> {
-        let place = shard * self.places + (id >> self.chunk_bits) as usize;
-        // SAFETY: an id is filed only after its chunk was added here, so the place is one of the shard's.
-        let chunk = unsafe { self.chunks.get_unchecked(place) };
-        // Relaxed: see `add_chunks`.
-        let chunk = chunk.load(Ordering::Relaxed);
-        // SAFETY: the pointer is the chunk's, which has `1 << chunk_bits` slots and stays in place until the slab is dropped.
-        unsafe { &*at(chunk, id & self.mask) }
     }
 }

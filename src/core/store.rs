@@ -4,8 +4,8 @@ use super::budget::{Budget, Token};
 use super::entry::Entry;
 use super::index::Fragment;
 use super::reclaim::{Domain, Pin};
-use super::shard::{Context, Leftovers, Refused, Seen, Shard, Writer};
-use super::table::{Hit, Sizing, Table};
+use super::shard::{Context, Hit, Leftovers, Refused, Seen, Shard, Writer};
+use super::table::{Sizing, Table};
 use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering, thread};
 
 /// How many entries a collection drops between two releases of the lock.
@@ -17,7 +17,7 @@ const PATIENCE: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Store<K, V> {
     /// Never null; replaced under all shards' locks, freed after a grace period.
-    table: AtomicPtr<Table<K, V>>,
+    table: AtomicPtr<Table>,
     shards: Box<[Shard<K, V>]>,
     /// How many low bits of a fragment do not select the shard.
     shard_shift: u32,
@@ -40,7 +40,7 @@ impl<K, V> Store<K, V> {
         debug_assert!(shards.is_power_of_two());
         let sizing = Sizing::new(max_keys, shards);
         Self {
-            table: AtomicPtr::new(Box::into_raw(Box::new(Table::new(sizing, 1, 0)))),
+            table: AtomicPtr::new(Box::into_raw(Box::new(Table::new(sizing, 1)))),
             shards: (0..shards)
                 .map(|number| Shard::new(number, sizing))
                 .collect(),
@@ -77,7 +77,7 @@ impl<K, V> Store<K, V> {
     }
 
     #[inline(always)]
-    fn table<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Table<K, V> {
+    fn table<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Table {
         // Acquire: pairs with the Release in `Writer::publish`; the table is filled before we see it.
         let table = self.table.load(Ordering::Acquire);
         // SAFETY: never null, and a replaced table is freed only after a grace period, which the pin holds up.
@@ -95,10 +95,11 @@ impl<K, V> Store<K, V> {
     pub(crate) fn find<'p>(
         &'p self,
         pin: &'p Pin<'_>,
-        Route { shard, fragment }: Route,
+        route: Route,
         is_it: impl Fn(&K) -> bool,
     ) -> Option<Hit<'p, K, V>> {
-        self.table(pin).find(pin, shard, fragment, is_it)
+        let table = self.table(pin);
+        self.shard(route).find(pin, table, route.fragment, is_it)
     }
 
     /// As [`Store::find`], for a write that is to follow.
@@ -110,7 +111,7 @@ impl<K, V> Store<K, V> {
         is_it: impl Fn(&K) -> bool,
     ) -> (Seen, Option<Hit<'p, K, V>>) {
         self.shard(route)
-            .look(route.fragment, || self.find(pin, route, is_it))
+            .look(pin, || self.table(pin), route.fragment, is_it)
     }
 
     /// Leaves the stamp of this read in the entry.
@@ -125,8 +126,8 @@ impl<K, V> Store<K, V> {
         for route in routes {
             table.index.prefetch(route.fragment);
         }
-        for route in routes {
-            table.prefetch_slot(route.shard, route.fragment);
+        for &route in routes {
+            self.shard(route).prefetch(table, route.fragment);
         }
     }
 
@@ -137,12 +138,12 @@ impl<K, V> Store<K, V> {
         shard: usize,
         mut each: impl FnMut(&'p Entry<K, V>),
     ) {
-        self.table(pin).for_each(pin, shard, |_, entry| each(entry));
+        self.shards[shard].for_each(pin, self.table(pin), |_, entry| each(entry));
     }
 
     /// What a write at time `now` works with.
     #[inline(always)]
-    pub(crate) fn context<'c>(&'c self, domain: &'c Domain, now: u64) -> Context<'c, K, V> {
+    pub(crate) fn context<'c>(&'c self, domain: &'c Domain, now: u64) -> Context<'c> {
         Context {
             domain,
             budget: &self.budget,
@@ -155,7 +156,7 @@ impl<K, V> Store<K, V> {
     #[inline(always)]
     pub(crate) fn insert(
         &self,
-        context: &Context<'_, K, V>,
+        context: Context<'_>,
         leftovers: &mut Leftovers<K, V>,
         pin: &Pin<'_>,
         route: Route,
@@ -174,7 +175,7 @@ impl<K, V> Store<K, V> {
     #[inline(always)]
     pub(crate) fn put<'c>(
         &'c self,
-        context: &'c Context<'c, K, V>,
+        context: Context<'c>,
         leftovers: &mut Leftovers<K, V>,
         pin: &Pin<'_>,
         route: Route,
@@ -205,7 +206,7 @@ impl<K, V> Store<K, V> {
     #[inline(always)]
     pub(crate) fn remove<'p>(
         &'p self,
-        context: &Context<'_, K, V>,
+        context: Context<'_>,
         leftovers: &mut Leftovers<K, V>,
         pin: &'p Pin<'_>,
         route: Route,
@@ -224,7 +225,7 @@ impl<K, V> Store<K, V> {
     #[inline(always)]
     pub(crate) fn remove_seen(
         &self,
-        context: &Context<'_, K, V>,
+        context: Context<'_>,
         leftovers: &mut Leftovers<K, V>,
         route: Route,
         seen: Seen,
@@ -238,14 +239,14 @@ impl<K, V> Store<K, V> {
     /// Takes out all entries that `keep` refuses; it is called without a lock.
     pub(crate) fn retain(
         &self,
-        context: &Context<'_, K, V>,
+        context: Context<'_>,
         pin: impl Fn() -> Pin<'static>,
         mut keep: impl FnMut(&Entry<K, V>) -> bool,
     ) {
-        for (number, shard) in self.shards.iter().enumerate() {
+        for shard in &self.shards {
             let pin = pin();
             let mut doomed = Vec::new();
-            self.table(&pin).for_each(&pin, number, |id, entry| {
+            shard.for_each(&pin, self.table(&pin), |id, entry| {
                 if !keep(entry) {
                     doomed.push(Seen::entry(id, entry));
                 }
@@ -264,7 +265,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// Takes everything out.
-    pub(crate) fn clear(&self, context: &Context<'_, K, V>) {
+    pub(crate) fn clear(&self, context: Context<'_>) {
         for shard in &self.shards {
             let mut leftovers = Leftovers::none();
             let mut writer = shard.lock(context, &mut leftovers);
@@ -275,7 +276,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// Takes out all entries that are expired; says how many.
-    pub(crate) fn purge_expired(&self, context: &Context<'_, K, V>) -> usize {
+    pub(crate) fn purge_expired(&self, context: Context<'_>) -> usize {
         let mut purged = 0;
         for shard in &self.shards {
             while shard.due() <= context.now {
@@ -290,7 +291,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// Drops what has left the cache until now, as far as readers allow.
-    fn collect(&self, context: &Context<'_, K, V>) {
+    fn collect(&self, context: Context<'_>) {
         for shard in &self.shards {
             let mut patience = PATIENCE;
             // What leaves limbo leaves it in the order in which it came: this many, and all that was there at first is gone.
@@ -318,7 +319,7 @@ impl<K, V> Store<K, V> {
     #[cold]
     fn sweep<'c>(
         &self,
-        context: &'c Context<'c, K, V>,
+        context: Context<'c>,
         leftovers: &mut Leftovers<K, V>,
     ) -> Option<Token<'c>> {
         for shard in self.shards.iter().filter(|it| it.due() <= context.now) {
@@ -339,7 +340,7 @@ impl<K, V> Store<K, V> {
     #[cold]
     fn steal<'c>(
         &self,
-        context: &'c Context<'c, K, V>,
+        context: Context<'c>,
         leftovers: &mut Leftovers<K, V>,
         route: Route,
     ) -> Token<'c> {
@@ -365,7 +366,7 @@ impl<K, V> Store<K, V> {
 
     /// Replaces the table by one with more room, unless another thread has just done so.
     #[cold]
-    fn grow(&self, context: &Context<'_, K, V>) {
+    fn grow(&self, context: Context<'_>) {
         // Always in this order, and by threads that hold no lock.
         let mut leftovers: Vec<_> = self.shards.iter().map(|_| Leftovers::none()).collect();
         let mut writers: Vec<Writer<'_, '_, K, V>> = self
@@ -374,12 +375,9 @@ impl<K, V> Store<K, V> {
             .zip(&mut leftovers)
             .map(|(shard, leftovers)| shard.lock(context, leftovers))
             .collect();
-        let sizes = || writers.iter().map(Writer::size);
-        let table = writers[0].table();
-        if sizes().any(|(keys, chunks)| table.is_full(keys, chunks)) {
-            let keys = sizes().map(|(keys, _)| keys).max().unwrap_or(0);
-            let chunks = sizes().map(|(_, chunks)| chunks).max().unwrap_or(0);
-            let next = Box::new(Table::new(self.sizing, keys + 1, chunks));
+        let most = writers.iter().map(Writer::len).max().unwrap_or(0);
+        if writers[0].table().is_full(most) {
+            let next = Box::new(Table::new(self.sizing, most + 1));
             for writer in &writers {
                 writer.file_all(&next);
             }
@@ -437,7 +435,7 @@ mod tests {
             match random >> 60 {
                 0 => {
                     let is_it = |it: &u64| *it == key;
-                    let removed = store.remove(&context, &mut leftovers, &pin, route, is_it);
+                    let removed = store.remove(context, &mut leftovers, &pin, route, is_it);
                     assert_eq!(
                         removed.map(|entry| entry.value),
                         removed.and(last.remove(&key))
@@ -457,7 +455,7 @@ mod tests {
                     };
                     last.insert(key, now);
                     let mut entry = Some(Entry::new(route.fragment, deadline, key, now));
-                    store.insert(&context, &mut leftovers, &pin, route, &mut entry);
+                    store.insert(context, &mut leftovers, &pin, route, &mut entry);
                 }
             }
             drop(pin);
@@ -466,7 +464,7 @@ mod tests {
                 store.validate(&reclaim::pin());
             }
         }
-        store.clear(&store.context(domain, 4_000));
+        store.clear(store.context(domain, 4_000));
         assert_eq!(store.len(), 0);
         store.validate(&reclaim::pin());
     }

@@ -43,17 +43,18 @@ pub(crate) struct Wheel {
     elapsed: u64,
     /// No entry is due before this tick.
     next_due: u64,
-    capacity: usize,
+    expected: usize,
 }
 
 impl Wheel {
-    pub(crate) fn new() -> Self {
+    /// A wheel that expects ids up to about `expected`.
+    pub(crate) fn new(expected: usize) -> Self {
         Self {
             links: Links::new(0),
             occupied: [0; LEVELS as usize],
             elapsed: 0,
             next_due: IDLE,
-            capacity: 0,
+            expected,
         }
     }
 
@@ -63,14 +64,6 @@ impl Wheel {
         self.next_due
     }
 
-    /// Makes room for ids below `ids`.
-    pub(crate) fn reserve(&mut self, ids: usize) {
-        self.capacity = ids;
-        if self.is_used() {
-            self.links.reserve(ids);
-        }
-    }
-
     #[inline(always)]
     fn is_used(&self) -> bool {
         self.links.has_anchors()
@@ -78,8 +71,7 @@ impl Wheel {
 
     #[cold]
     fn start(&mut self) {
-        self.links = Links::new(LEVELS * BUCKETS);
-        self.links.reserve(self.capacity);
+        self.links = Links::with_capacity(LEVELS * BUCKETS, self.expected);
     }
 
     /// Files an entry under its deadline. `before` is the deadline of the entry that was in the slot until now; [`NEVER`] if
@@ -96,6 +88,7 @@ impl Wheel {
         if !self.is_used() {
             self.start();
         }
+        self.links.reserve(id);
         let node = self.links.node(self.links.number(id));
         if node.is_linked() {
             self.links.unlink(node);

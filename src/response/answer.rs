@@ -110,22 +110,27 @@ fn any_matches(list: &[u8], etag: Option<&HeaderValue>) -> bool {
     let Some(etag) = etag else {
         return false;
     };
-    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
-    let etag = opaque(etag.as_bytes().trim_ascii());
+    let etag = opaque_tag(etag.as_bytes());
     let mut rest = list;
     while let Some(start) = rest.iter().position(|&byte| byte == b'"') {
         let Some(length) = rest[start + 1..].iter().position(|&byte| byte == b'"') else {
             return false;
         };
         let end = start + length + 2;
-        if rest[start..end] == etag[..] {
+        if rest[start..end] == *etag {
             return true;
         }
         rest = &rest[end..];
     }
     // Tags without quotes are against the rules, and common.
     list.split(|&byte| byte == b',')
-        .any(|tag| opaque(tag.trim_ascii()) == etag)
+        .any(|tag| opaque_tag(tag) == etag)
+}
+
+/// An entity tag without its mark of weakness: RFC 9110 §8.8.3.2.
+pub(crate) fn opaque_tag(tag: &[u8]) -> &[u8] {
+    let tag = tag.trim_ascii();
+    tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
 /// A single range of bytes: RFC 9110 §14.1.2. `None` for what is better answered in full: several ranges, other units, nonsense.

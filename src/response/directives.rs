@@ -3,7 +3,10 @@
 //! Directives are compared without regard to case, may be spread over several lines, and may carry their value as a token or
 //! as a quoted string. Whatever cannot be understood counts against caching: a lifetime that is no number is 0, of two
 //! lifetimes the shorter one holds, and a field that ends within a quoted string is taken for `no-store`.
+//!
+//! Targeted fields such as `CDN-Cache-Control` (RFC 9213 §2.1) look alike and are not: they are structured, and ignored if they are broken.
 
+use super::structured::{Bare, dictionary};
 use http::HeaderMap;
 use http::header::HeaderName;
 use std::time::Duration;
@@ -43,6 +46,40 @@ impl Directives {
             directives.add_line(line.as_bytes());
         }
         directives
+    }
+
+    /// Those of a targeted field: RFC 9213 §2.1. `None` if it has none, or is broken, or a directive's value is of a wrong type.
+    pub(crate) fn read_targeted(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        let lines: Vec<&[u8]> = headers
+            .get_all(name)
+            .iter()
+            .map(|line| line.as_bytes())
+            .collect();
+        let text = lines.join(&b", "[..]);
+        let mut directives = Self::default();
+        for (name, value) in dictionary(&text)? {
+            directives.add_typed(std::str::from_utf8(name).ok()?, value)?;
+        }
+        directives.present.then_some(directives)
+    }
+
+    fn add_typed(&mut self, name: &str, value: Bare) -> Option<()> {
+        self.present = true;
+        if let Some(flag) = self.flag(name) {
+            *flag = match value {
+                Bare::Boolean(set) => set,
+                // Fields named.
+                Bare::Text => true,
+                _ => return None,
+            };
+        } else if let Some(slot) = self.lifetime(name) {
+            let Bare::Integer(seconds) = value else {
+                return None;
+            };
+            let seconds = u64::try_from(seconds).unwrap_or(0).min(MOST_SECONDS);
+            *slot = Some(Duration::from_secs(seconds));
+        }
+        Some(())
     }
 
     pub(crate) fn add_line(&mut self, line: &[u8]) {
@@ -87,49 +124,56 @@ impl Directives {
             ),
             None => (member, None),
         };
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        let flags: [(&str, &mut bool); 8] = [
-            ("no-store", &mut self.no_store),
-            // With fields named or without: one that is meant for some fields only is taken for all.
-            ("no-cache", &mut self.no_cache),
-            ("private", &mut self.private),
-            ("public", &mut self.public),
-            ("must-revalidate", &mut self.must_revalidate),
-            ("proxy-revalidate", &mut self.proxy_revalidate),
-            ("must-understand", &mut self.must_understand),
-            ("only-if-cached", &mut self.only_if_cached),
-        ];
-        for (flag, set) in flags {
-            if is(flag) {
-                *set = true;
-                return;
-            }
-        }
-        let seconds = value.map_or(Some(0), seconds).unwrap_or(0);
-        let shortest: [(&str, &mut Option<Duration>); 5] = [
-            ("max-age", &mut self.max_age),
-            ("s-maxage", &mut self.s_maxage),
-            ("stale-while-revalidate", &mut self.stale_while_revalidate),
-            ("stale-if-error", &mut self.stale_if_error),
-            ("max-stale", &mut self.max_stale),
-        ];
-        for (lifetime, slot) in shortest {
-            if is(lifetime) {
-                let given = match (lifetime, value) {
-                    ("max-stale", None) => MOST_SECONDS,
-                    _ => seconds,
-                };
-                let given = Duration::from_secs(given);
-                *slot = Some(slot.map_or(given, |other| other.min(given)));
-                return;
-            }
-        }
-        if is("min-fresh") {
+        // In place: requests have directives too. Longer names are none of ours.
+        let mut lower = [0; 32];
+        let Some(lower) = lower.get_mut(..name.len()) else {
+            return;
+        };
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let name = std::str::from_utf8(lower).unwrap_or("");
+        if let Some(flag) = self.flag(name) {
+            *flag = true;
+        } else if let Some(slot) = self.lifetime(name) {
+            let given = match (name, value) {
+                ("max-stale", None) => MOST_SECONDS,
+                _ => value.and_then(seconds).unwrap_or(0),
+            };
+            let given = Duration::from_secs(given);
+            *slot = Some(slot.map_or(given, |other| other.min(given)));
+        } else if name == "min-fresh" {
             // Of these, the longer is the stricter; and what is no number is not met.
-            let given = value.and_then(self::seconds).unwrap_or(MOST_SECONDS);
+            let given = value.and_then(seconds).unwrap_or(MOST_SECONDS);
             let given = Duration::from_secs(given);
             self.min_fresh = Some(self.min_fresh.map_or(given, |other| other.max(given)));
         }
+    }
+
+    fn flag(&mut self, name: &str) -> Option<&mut bool> {
+        Some(match name {
+            "no-store" => &mut self.no_store,
+            // With fields named or without: one that is meant for some fields only is taken for all.
+            "no-cache" => &mut self.no_cache,
+            "private" => &mut self.private,
+            "public" => &mut self.public,
+            "must-revalidate" => &mut self.must_revalidate,
+            "proxy-revalidate" => &mut self.proxy_revalidate,
+            "must-understand" => &mut self.must_understand,
+            "only-if-cached" => &mut self.only_if_cached,
+            _ => return None,
+        })
+    }
+
+    /// Of two of these, the shorter one is the stricter.
+    fn lifetime(&mut self, name: &str) -> Option<&mut Option<Duration>> {
+        Some(match name {
+            "max-age" => &mut self.max_age,
+            "s-maxage" => &mut self.s_maxage,
+            "stale-while-revalidate" => &mut self.stale_while_revalidate,
+            "stale-if-error" => &mut self.stale_if_error,
+            "max-stale" => &mut self.max_stale,
+            _ => return None,
+        })
     }
 }
 
@@ -216,6 +260,40 @@ mod tests {
     fn rfc9111_5_2_2_7_private_with_fields_is_private() {
         assert!(read(&["private=\"x-user\""]).private);
         assert!(read(&["no-cache=\"set-cookie, x\", max-age=9"]).no_cache);
+    }
+
+    #[test]
+    fn rfc9213_2_1_targeted_fields_are_structured() {
+        let read = |lines: &[&'static str]| {
+            let name = HeaderName::from_static("cdn-cache-control");
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(&name, line.parse().unwrap());
+            }
+            Directives::read_targeted(&headers, &name)
+        };
+        let max_age = |lines: &[&'static str]| read(lines)?.max_age.map(|age| age.as_secs());
+        assert_eq!(max_age(&["max-age=600;x=1, foo=bar"]), Some(600));
+        assert_eq!(max_age(&["max-age=99999999999"]), Some(MOST_SECONDS));
+        assert_eq!(max_age(&["max-age=-1"]), Some(0));
+        // Unlike in Cache-Control, the last one holds.
+        assert_eq!(max_age(&["max-age=9, max-age=600"]), Some(600));
+        let two = read(&["no-cache=\"a, b\"", "private=?0, must-revalidate"]).unwrap();
+        assert!(two.no_cache && two.must_revalidate && !two.private);
+        for broken in [
+            "max-age=\"600\"",
+            "max-age=600.0",
+            "max-age",
+            "MAX-AGE=600",
+            "max-age =600",
+            "max-age=600, &&&&&",
+            "no-store=1, max-age=600",
+            "",
+        ] {
+            assert_eq!(read(&[broken]), None, "{broken}");
+        }
+        assert_eq!(read(&["max-age=600", "x=\"a"]), None);
+        assert_eq!(read(&[]), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::detached::Detached;
 use super::directives::Directives;
 use super::event;
 use super::flight::{Joined, Leader, Name, Outcome};
+use super::freshen::is_outdated;
 use super::key::Asked;
 use super::lead::{Lead, Led};
 use super::slots::{Found, variant};
@@ -14,7 +15,7 @@ use super::status::{Forward, hit};
 use super::stored::Entry;
 use bytes::Buf;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -45,6 +46,12 @@ pub(crate) struct Limits(Directives);
 impl Limits {
     pub(crate) fn new(directives: Directives) -> Self {
         Self(directives)
+    }
+
+    /// Whether an entry will do although it is so stale: RFC 9111 §5.2.1.2.
+    fn accept_stale(&self, entry: &Entry, now: u64) -> bool {
+        let most = self.0.max_stale.filter(|_| !entry.strict);
+        most.is_some_and(|most| entry.age(now) <= entry.fresh.saturating_add(most))
     }
 
     /// Whether an entry of this age will do: RFC 9111 §5.2.1.
@@ -97,6 +104,12 @@ where
                     self.revalidate(flight, Arc::clone(entry));
                     return Ok(response);
                 }
+                if self.limits.accept(entry, now) && self.limits.accept_stale(entry, now) {
+                    stats.stale.add();
+                    event::answered("max-stale", self.asked.key());
+                    let status = hit(entry, now, Some("max-stale"));
+                    return Ok(answer(entry, &self.wishes, now, status));
+                }
                 forward.why = if entry.is_fresh(now) {
                     "request"
                 } else {
@@ -109,7 +122,7 @@ where
             // Their answers are no whole responses; and what must not be stored need not be looked at.
             if self.wishes.head || self.wishes.has_range() || self.limits.0.no_store {
                 stats.misses.add();
-                return Box::pin(self.pass(forward)).await;
+                return Box::pin(self.pass(found.entry, forward)).await;
             }
             if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
                 let leader = core.shared.flights.lead_alone(flight);
@@ -187,11 +200,20 @@ where
         Name::new(self.asked.key(), variant)
     }
 
-    async fn pass(self, forward: Forward) -> Answer<R, S::Error> {
+    async fn pass(self, stored: Option<Arc<Entry>>, forward: Forward) -> Answer<R, S::Error> {
         let mut inner = self.inner;
         let mut response = inner
             .call(Request::from_parts(self.parts, self.body))
             .await?;
+        // RFC 9111 §4.3.5.
+        if self.core.settings.by_headers()
+            && self.wishes.head
+            && response.status() == StatusCode::OK
+            && stored.is_some_and(|stored| is_outdated(&stored, response.headers()))
+            && let Err(error) = self.core.remove(self.asked.key()).await
+        {
+            self.core.backend_failed(&error);
+        }
         let status = forward.came(response.status().as_u16(), false, None);
         add_status(response.headers_mut(), status);
         Ok(response.map(CacheBody::handler))

@@ -5,7 +5,7 @@
 //! [`Asked`] names it, and answers nothing else.
 
 use super::settings::Settings;
-use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName};
+use http::header::{AUTHORIZATION, HOST, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use std::borrow::Cow;
@@ -26,6 +26,8 @@ pub(crate) struct Asked {
     pub(crate) authorized: bool,
     /// Whether the values of `vary_on` can be told apart in the key.
     clear_values: bool,
+    /// Whether the order of languages makes no difference.
+    pub(crate) sorts_languages: bool,
 }
 
 /// Why a request has no key.
@@ -85,6 +87,7 @@ impl Asked {
                 && !settings.authorized_by_key
                 && !names_credentials,
             clear_values,
+            sorts_languages: settings.sort_languages,
         })
     }
 
@@ -187,30 +190,6 @@ pub(crate) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-/// What a request's header says, for the comparison of RFC 9111 §4.1: all its lines as one list, without the white space
-/// around its members. `None` if it is missing.
-pub(crate) fn normalized(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
-    let mut lines = headers.get_all(name).iter().peekable();
-    lines.peek()?;
-    // Members of these are not told apart by commas.
-    let list = name != COOKIE && name != AUTHORIZATION;
-    let mut text = String::new();
-    for line in lines {
-        let line = line.as_bytes();
-        let members: Box<dyn Iterator<Item = &[u8]>> = match list {
-            true => Box::new(line.split(|&byte| byte == b',')),
-            false => Box::new(std::iter::once(line)),
-        };
-        for member in members {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            text.extend(member.trim_ascii().iter().copied().map(char::from));
-        }
-    }
-    Some(text.into())
-}
-
 /// How the query goes into the key.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Query {
@@ -254,15 +233,5 @@ mod tests {
             allowed: Some(vec!["page".into()]),
         };
         assert_eq!(some.apply("utm=1&page=2&pages=3&page=1"), "page=2&page=1");
-    }
-
-    #[test]
-    fn white_space_in_lists_is_no_difference() {
-        let mut headers = HeaderMap::new();
-        headers.append("accept", "a ,  b".parse().unwrap());
-        headers.append("accept", "c".parse().unwrap());
-        let name = HeaderName::from_static("accept");
-        assert_eq!(normalized(&headers, &name).as_deref(), Some("a,b,c"));
-        assert_eq!(normalized(&headers, &COOKIE), None);
     }
 }

@@ -63,8 +63,8 @@ impl CacheResponse {
     /// Header-driven mode: a shared cache as RFC 9111 has it. What does not say how long it is fresh is not stored.
     ///
     /// Stale entries are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC 5861)
-    /// are heeded, also beside `s-maxage`; a successful unsafe method removes what is stored of its target, its `Location` and
-    /// `Content-Location`; so does the request's `Cache-Control`.
+    /// are heeded, also beside `s-maxage`, and so is the request's `Cache-Control`; a successful unsafe method removes what is stored of
+    /// its target, its `Location` and `Content-Location`.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -139,6 +139,19 @@ impl CacheResponse {
         self
     }
 
+    /// Whether the order of languages of one weight in `Accept-Language` makes no difference where responses vary by it (RFC 9110 §12.5.4);
+    /// not by default, because many handlers answer in the first one they have. Case never makes a difference.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    ///
+    /// let layer = CacheResponse::from_headers().sort_languages(true);
+    /// ```
+    pub fn sort_languages(mut self, sorted: bool) -> Self {
+        self.core.settings.sort_languages = sorted;
+        self
+    }
+
     /// The only parameters that count, by their names as they stand in the query. The handler sees all of them, so it must look at no others.
     ///
     /// ```
@@ -201,7 +214,8 @@ impl CacheResponse {
         self
     }
 
-    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` (RFC 9213); not by default.
+    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` and `Expires` (RFC 9213); not by
+    /// default. It is a structured field, and ignored if anything in it is broken.
     pub fn cdn_cache_control(mut self, heeded: bool) -> Self {
         if let Mode::Headers { cdn, .. } = &mut self.core.settings.mode {
             *cdn = heeded;

@@ -10,14 +10,14 @@ use super::core::Core;
 use super::detached::do_or_detach;
 use super::event;
 use super::flight::{Leader, Outcome};
+use super::freshen::freshened;
 use super::key::Asked;
 use super::policy::{Plan, Refusal, end_to_end, judge, to_date};
 use super::status::{Forward, hit};
 use super::stored::{Entry, MadeFor, Origin};
 use bytes::Bytes;
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, LAST_MODIFIED,
+    CONTENT_LENGTH, DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, response};
@@ -130,41 +130,20 @@ impl Led {
         fresh: &response::Parts,
     ) -> Response<CacheBody<R>> {
         let now = self.core.now();
-        let (mut merged, ()) = Response::new(()).into_parts();
-        merged.status = stale.status;
-        merged.extensions = fresh.extensions.clone();
-        merged.headers = stale.headers.clone();
-        let update = end_to_end(&fresh.headers);
-        for name in update.keys() {
-            if [
-                CONTENT_LENGTH,
-                CONTENT_ENCODING,
-                CONTENT_TYPE,
-                CONTENT_RANGE,
-            ]
-            .contains(name)
-            {
-                continue;
-            }
-            merged.headers.remove(name);
-            for value in update.get_all(name) {
-                merged.headers.append(name.clone(), value.clone());
-            }
-        }
-        if !update.contains_key(DATE) {
-            merged.headers.remove(DATE);
-        }
         let status = |stored| self.forward.came(304, stored, None);
-        // Of the stored response's age nothing holds any longer.
-        merged.headers.remove(http::header::AGE);
-        match judge(
-            &self.core.settings,
-            &self.asked,
-            &merged,
-            self.asked_at,
-            now,
-        ) {
-            Ok(plan) => {
+        let merged = freshened(stale, fresh);
+        let judged = merged.and_then(|merged| {
+            let plan = judge(
+                &self.core.settings,
+                &self.asked,
+                &merged,
+                self.asked_at,
+                now,
+            );
+            Some((plan.ok()?, merged))
+        });
+        let mut response = match judged {
+            Some((plan, merged)) => {
                 self.core.shared.stats.revalidated.add();
                 let entry = self.entry(
                     &plan,
@@ -177,11 +156,17 @@ impl Led {
                 self.store(entry, &plan).await;
                 response
             }
-            Err(_) => {
+            // It may not be kept, or the 304 is about another one: then this is the last answer from it.
+            None => {
                 let _ = self.core.remove(self.asked.key()).await;
                 answer(stale, &self.wishes, now, status(false))
             }
+        };
+        // Not stored, and not lost: it is for this client.
+        for cookie in fresh.headers.get_all(SET_COOKIE) {
+            response.headers_mut().append(SET_COOKIE, cookie.clone());
         }
+        response
     }
 
     async fn receive<R>(self: Box<Self>, response: Response<R>) -> Response<CacheBody<R>>
@@ -322,6 +307,7 @@ impl Led {
             while_revalidate: plan.while_revalidate,
             if_error: plan.if_error,
             authorized: plan.authorized,
+            strict: plan.strict,
             origin: Origin::Ours(Box::new(MadeFor::new(&self.asked, &names, &self.headers))),
             tags: plan.tags.clone(),
         }

@@ -12,9 +12,9 @@
 //! nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `policy` (may it be stored, how long), `key` (what is asked for), `stored` and `wire` (entries, and as
+//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as
 //! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets), `body`, `copy`, `future`,
-//! `fetch`, `lead`, `service`, `layer`; `core` and `settings` are what they share.
+//! `fetch`, `lead`, `freshen`, `service`, `layer`; `core` and `settings` are what they share.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +32,7 @@ mod directives;
 mod event;
 mod fetch;
 mod flight;
+mod freshen;
 mod future;
 mod key;
 mod layer;
@@ -44,6 +45,8 @@ mod slots;
 mod stats;
 mod status;
 mod stored;
+mod structured;
+mod vary;
 mod wire;
 
 pub use body::CacheBody;

@@ -31,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) while_revalidate: Duration,
     pub(crate) if_error: Duration,
     pub(crate) authorized: bool,
+    pub(crate) strict: bool,
     /// Of the request, these headers count.
     pub(crate) vary: Vec<HeaderName>,
     pub(crate) tags: Vec<Box<str>>,
@@ -110,12 +111,12 @@ pub(crate) fn judge(
     let headers = &response.headers;
     let said = Directives::read(headers, &CACHE_CONTROL);
     let targeted = match settings.mode {
-        Mode::Headers { cdn: true, .. } => targeted(headers),
+        Mode::Headers { cdn: true, .. } => Directives::read_targeted(headers, &CDN_CACHE_CONTROL),
         _ => None,
     };
     let is_targeted = targeted.is_some();
     let said = targeted.unwrap_or(said);
-    refuse(&said, response, settings.max_body)?;
+    refuse(&said, response, settings)?;
     let shared = said.public || said.s_maxage.is_some() || said.must_revalidate;
     if asked.authorized && !shared {
         return Err(Refusal::Authorization);
@@ -167,13 +168,14 @@ pub(crate) fn judge(
         while_revalidate,
         if_error,
         authorized: shared,
+        strict: strict || said.s_maxage.is_some(),
         vary: vary(headers)?,
         tags: tags(response),
         keep,
     })
 }
 
-fn refuse(said: &Directives, response: &Parts, max_body: u64) -> Result<(), Refusal> {
+fn refuse(said: &Directives, response: &Parts, settings: &Settings) -> Result<(), Refusal> {
     let (status, headers) = (response.status, &response.headers);
     let understood = !said.must_understand || is_understood(status);
     // RFC 9111 §5.2.2.3: `must-understand` stands over `no-store` for those who understand.
@@ -187,7 +189,10 @@ fn refuse(said: &Directives, response: &Parts, max_body: u64) -> Result<(), Refu
         return Err(Refusal::SetCookie);
     }
     let partial = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
-    if partial || status.is_informational() || headers.contains_key(CONTENT_RANGE) {
+    // Elsewhere the field means nothing (RFC 9110 §14.4); but a handler that says it may have meant something.
+    let has_meaning = status == StatusCode::RANGE_NOT_SATISFIABLE || !settings.by_headers();
+    let ranged = has_meaning && headers.contains_key(CONTENT_RANGE);
+    if partial || status.is_informational() || ranged {
         return Err(Refusal::Status);
     }
     let content_type = headers
@@ -202,7 +207,7 @@ fn refuse(said: &Directives, response: &Parts, max_body: u64) -> Result<(), Refu
     let length = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > max_body) {
+    if length.is_some_and(|length: u64| length > settings.max_body) {
         return Err(Refusal::TooLarge);
     }
     Ok(())
@@ -223,12 +228,6 @@ fn timed(
         None if !status.is_success() || without_content => Err(Refusal::Status),
         None => Ok(ttl),
     }
-}
-
-/// `CDN-Cache-Control`, if it is there and well-formed: RFC 9213 §2.1.
-fn targeted(headers: &HeaderMap) -> Option<Directives> {
-    let said = Directives::read(headers, &CDN_CACHE_CONTROL);
-    (said.present && !said.malformed).then_some(said)
 }
 
 /// The lifetime that headers give: RFC 9111 §4.2.1.

@@ -21,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) key_fn: Option<Asks<String>>,
     pub(crate) vary_on: Vec<HeaderName>,
     pub(crate) host_in_key: bool,
+    pub(crate) sort_languages: bool,
     pub(crate) query: Query,
     pub(crate) original_uri: Option<fn(&Extensions) -> Option<&Uri>>,
     /// Whether the key tells callers apart, so that requests with `Authorization` may share entries.
@@ -54,6 +55,7 @@ impl Settings {
             key_fn: None,
             vary_on: Vec::new(),
             host_in_key: false,
+            sort_languages: false,
             query: Query::default(),
             original_uri: None,
             authorized_by_key: false,

@@ -11,9 +11,10 @@
 //! their signpost's do not count: to remove `K` and `K:variants` removes them all.
 
 use super::core::Core;
-use super::key::{Asked, normalized};
+use super::key::Asked;
 use super::purge::{self, Purges};
 use super::stored::{Entry, MadeFor, Origin, Signpost, Stored};
+use super::vary::normalized;
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -39,14 +40,14 @@ impl Core {
     pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Found> {
         let backend = &**self.backend().ok()?;
         let mut found = Found::default();
-        if let Some(Stored(entry)) = read_now(backend, asked.key())? {
-            if alive_now(backend, asked.key(), &entry)? {
-                if entry.matches(asked, headers) {
-                    found.entry = Some(entry);
-                    return Some(found);
-                }
-                found.other = true;
+        if let Some(Stored(entry)) = read_now(backend, asked.key())?
+            && alive_now(backend, asked.key(), &entry)?
+        {
+            if entry.matches(asked, headers) {
+                found.entry = Some(entry);
+                return Some(found);
             }
+            found.other = true;
         }
         let signpost: Option<Signpost> = read_now(backend, &signpost_key(asked.key()))?;
         let Some(signpost) = signpost else {
@@ -255,7 +256,7 @@ pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) 
     add(&[asked.own().unwrap_or("")]);
     for name in names {
         add(&[name.as_str()]);
-        match normalized(headers, name) {
+        match normalized(asked, headers, name) {
             Some(said) => add(&[&said]),
             None => add(&["\0"]),
         }

@@ -1,6 +1,7 @@
 //! [`Entry`]: a stored response, and what is known about it.
 
-use super::key::{Asked, normalized};
+use super::key::Asked;
+use super::vary::normalized;
 use bytes::Bytes;
 use http::header::{AGE, CACHE_STATUS, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -24,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) if_error: Duration,
     /// Whether requests with `Authorization` may have it: RFC 9111 §3.5.
     pub(crate) authorized: bool,
+    /// Whether clients may not have it stale even if they say that they would: RFC 9111 §4.2.4.
+    pub(crate) strict: bool,
     pub(crate) origin: Origin,
     pub(crate) tags: Vec<Box<str>>,
 }
@@ -56,7 +59,7 @@ impl MadeFor {
             own: asked.own().map(Box::from),
             vary: names
                 .iter()
-                .map(|name| (name.clone(), normalized(headers, name)))
+                .map(|name| (name.clone(), normalized(asked, headers, name)))
                 .collect(),
             family: 0,
         }
@@ -74,15 +77,15 @@ impl MadeFor {
             && self
                 .vary
                 .iter()
-                .all(|(name, said)| same(headers, name, said.as_deref()))
+                .all(|(name, said)| same(asked, headers, name, said.as_deref()))
     }
 }
 
 /// Whether a request's header says what another's said.
-fn same(headers: &HeaderMap, name: &HeaderName, said: Option<&str>) -> bool {
+fn same(asked: &Asked, headers: &HeaderMap, name: &HeaderName, said: Option<&str>) -> bool {
     match (headers.get(name), said) {
         (None, None) => true,
-        (Some(_), Some(said)) => normalized(headers, name).as_deref() == Some(said),
+        (Some(_), Some(said)) => normalized(asked, headers, name).as_deref() == Some(said),
         _ => false,
     }
 }

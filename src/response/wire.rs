@@ -100,6 +100,7 @@ impl Serialize for Known<'_> {
         object.serialize_entry("swr", &millis(entry.while_revalidate))?;
         object.serialize_entry("sie", &millis(entry.if_error))?;
         object.serialize_entry("authorized", &entry.authorized)?;
+        object.serialize_entry("strict", &entry.strict)?;
         object.serialize_entry("host", &made_for.host)?;
         object.serialize_entry("target", &made_for.target)?;
         object.serialize_entry("own", &made_for.own)?;
@@ -179,6 +180,7 @@ fn foreign(status: StatusCode, media_type: Option<&str>, body: Bytes) -> Option<
         while_revalidate: Duration::ZERO,
         if_error: Duration::ZERO,
         authorized: false,
+        strict: true,
         origin: Origin::Foreign,
         tags: Vec::new(),
     })
@@ -235,6 +237,10 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<En
         while_revalidate: lifetime("swr")?,
         if_error: lifetime("sie")?,
         authorized: known.get("authorized")?.as_bool()?,
+        // Entries of earlier versions do not say.
+        strict: known
+            .get("strict")
+            .is_none_or(|strict| *strict != Json::Bool(false)),
         origin: Origin::Ours(Box::new(made_for)),
         tags: tags?,
     })

@@ -328,3 +328,17 @@ pub async fn assert_never_stored(headers: Headers) {
         }
     }
 }
+
+/// For how many seconds a response with these headers is served again.
+pub async fn lives(layer: impl Fn(&World) -> CacheResponse, headers: Headers) -> u64 {
+    let world = World::memory();
+    let service = constant(&layer(&world), &Runs::default(), headers);
+    service.get("/").await;
+    for second in 0..200 {
+        if !service.get("/").await.is_hit() {
+            return second;
+        }
+        world.advance(1);
+    }
+    200
+}

@@ -1,6 +1,8 @@
 //! `Cache-Control` fields of any bytes: never a panic, and more text never makes a response more cacheable.
+//! As a structured field, the same bytes are read whole or not at all.
 
 use crate::response::directives::Directives;
+use crate::response::structured::dictionary;
 
 /// Reads the input as lines of a field.
 pub fn run(input: &[u8]) {
@@ -32,4 +34,15 @@ pub fn run(input: &[u8]) {
     let mut one = Directives::default();
     one.add_line(&[b"no-store,", input].concat());
     assert!(one.no_store);
+    let Some(members) = dictionary(input) else {
+        return;
+    };
+    for (at, (name, _)) in members.iter().enumerate() {
+        assert!(members[..at].iter().all(|(other, _)| other != name));
+    }
+    assert_eq!(dictionary(&[input, b", &"].concat()), None);
+    if !members.is_empty() {
+        assert!(dictionary(&[b"first, ", input].concat()).is_some());
+        assert!(dictionary(&[input, b" ,\tlast=(1 2);x"].concat()).is_some());
+    }
 }

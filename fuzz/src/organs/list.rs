@@ -9,7 +9,7 @@ use std::collections::HashSet;
 const LOOKS: usize = 128;
 /// Entries in a list with marks: enough that evictions run into `LOOKS`.
 const MOST: usize = 300;
-/// How many ids a chunk of the slab has.
+/// How many ids are added at a time.
 const CHUNK: usize = 8;
 
 /// What a list expects, who reads it, and what happens to it.

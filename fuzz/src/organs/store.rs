@@ -186,7 +186,7 @@ impl<'d> Subject<'d> {
             }
             Op::Advance(by) => self.now += u64::from(by),
             Op::Clear => {
-                self.store.clear(&self.context());
+                self.store.clear(self.context());
                 self.changes += 1;
                 self.sync();
                 assert!(self.filed.is_empty());
@@ -213,7 +213,7 @@ impl<'d> Subject<'d> {
         })
     }
 
-    fn context<'c>(&self) -> Context<'c, u8, Value>
+    fn context<'c>(&self) -> Context<'c>
     where
         'd: 'c,
     {
@@ -228,7 +228,7 @@ impl<'d> Subject<'d> {
         let context = self.context();
         let shards = self.store.shards();
         let mut leftovers = Leftovers::none();
-        let mut writer = shards[usize::from(shard) % shards.len()].lock(&context, &mut leftovers);
+        let mut writer = shards[usize::from(shard) % shards.len()].lock(context, &mut leftovers);
         let result = write(&mut writer);
         writer.finish();
         self.changes += 1;
@@ -292,7 +292,7 @@ impl<'d> Subject<'d> {
             let mut leftovers = Leftovers::none();
             let put = self
                 .store
-                .put(&context, &mut leftovers, pin, route, seen, &mut entry);
+                .put(context, &mut leftovers, pin, route, seen, &mut entry);
             assert_eq!(entry.is_none(), put);
             let unchanged = since == self.changes;
             self.changes += 1;
@@ -334,7 +334,7 @@ impl<'d> Subject<'d> {
         let mut leftovers = Leftovers::none();
         let removed = self
             .store
-            .remove_seen(&context, &mut leftovers, route, seen);
+            .remove_seen(context, &mut leftovers, route, seen);
         let unchanged = since == self.changes;
         self.changes += 1;
         let gone = self.sync();
@@ -353,7 +353,7 @@ impl<'d> Subject<'d> {
     }
 
     fn purge(&mut self) {
-        let purged = self.store.purge_expired(&self.context());
+        let purged = self.store.purge_expired(self.context());
         self.changes += 1;
         let gone = self.sync();
         assert_eq!(gone.len(), purged);

@@ -35,7 +35,7 @@ enum Op {
     /// To just before, or at, the next tick at which something may be due.
     AdvanceToNext(bool),
     /// More ids.
-    Reserve,
+    MoreIds,
     Poll(u8),
     /// By a writer whose clock was read a little earlier.
     PollBefore(u8, u8),
@@ -119,10 +119,9 @@ struct Subject {
 
 impl Subject {
     fn new() -> Self {
-        let mut wheel = Wheel::new();
-        wheel.reserve(1);
         Self {
-            wheel,
+            // Fewer than there will be: it grows.
+            wheel: Wheel::new(2),
             slots: Slots([Slot::Vacant; IDS as usize]),
             ids: 1,
             now: 0,
@@ -152,10 +151,7 @@ impl Subject {
                     self.now = self.now.max(next - u64::from(!there && next > 0));
                 }
             }
-            Op::Reserve => {
-                self.ids = (self.ids * 2).min(IDS);
-                self.wheel.reserve(self.ids as usize);
-            }
+            Op::MoreIds => self.ids = (self.ids * 2).min(IDS),
             Op::Poll(work) => {
                 self.poll(self.now, work.into());
             }

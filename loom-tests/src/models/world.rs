@@ -67,7 +67,7 @@ impl<V> World<V> {
         let mut entry = Some(Entry::new(route.fragment, NEVER, key, value));
         let pin = record.pin(&self.domain);
         self.store
-            .insert(&context, &mut leftovers, &pin, route, &mut entry);
+            .insert(context, &mut leftovers, &pin, route, &mut entry);
         drop(pin);
     }
 
@@ -80,7 +80,7 @@ impl<V> World<V> {
         let is_it = |other: &u64| *other == key;
         let removed = self
             .store
-            .remove(&context, &mut leftovers, &pin, route, is_it)
+            .remove(context, &mut leftovers, &pin, route, is_it)
             .is_some();
         drop(pin);
         removed
@@ -92,7 +92,7 @@ impl<V> World<V> {
         // Seal, ask idle readers, free; and once more for a reader that came back.
         (0..4).any(|_| {
             let mut leftovers = Leftovers::none();
-            let mut writer = self.store.shards()[shard].lock(&context, &mut leftovers);
+            let mut writer = self.store.shards()[shard].lock(context, &mut leftovers);
             let more = writer.collect(u32::MAX);
             writer.finish();
             !more

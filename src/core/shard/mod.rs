@@ -3,17 +3,16 @@
 mod read;
 mod write;
 
-pub(crate) use read::Seen;
+pub(crate) use read::{Hit, Seen};
 pub(crate) use write::{Context, Leftovers, Refused, Writer};
 
 use super::entry::Entry;
 use super::limbo::Limbo;
 use super::list::List;
-use super::slab::Slab;
+use super::slab::{Slab, Slots};
 use super::table::Sizing;
 use super::wheel::{IDLE, Wheel};
 use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
-use std::marker::PhantomData;
 use write::Retired;
 
 /// See the module.
@@ -21,19 +20,19 @@ use write::Retired;
 pub(crate) struct Shard<K, V> {
     /// Which of the store's shards this is.
     number: usize,
-    front: CachePadded<Front>,
-    back: CachePadded<Back<K, V>>,
-    /// Readers on any thread see `&K` and `&V`.
-    shares: PhantomData<(K, V)>,
+    front: CachePadded<Front<K, V>>,
+    back: CachePadded<Back>,
 }
 
-/// Read by every hit; written when an era begins.
+/// Read by every hit; written when an era begins. What hits need of the slab is on the same line.
 #[derive(Debug)]
-struct Front {
+#[repr(C)]
+struct Front<K, V> {
     /// The era that reads stamp with.
     era: AtomicU64,
     /// In an exact list, the one thread whose reads each begin an era: [`NOBODY`] yet, `index + 1`, or [`SHARED`].
     owner: AtomicU64,
+    slab: Slab<K, V>,
 }
 
 const NOBODY: u64 = 0;
@@ -44,26 +43,25 @@ const SHARED: u64 = u64::MAX;
 /// hardly ever, so that few lines go from one core to another.
 #[derive(Debug)]
 #[repr(C)]
-struct Back<K, V> {
+struct Back {
     /// Counts changes to the index, so that a writer knows whether what it saw before it took the lock still stands.
     version: AtomicU64,
     /// A copy of the wheel's `next_due`, for those who do not hold the lock.
     due: AtomicU64,
-    inner: Mutex<Inner<K, V>>,
+    inner: Mutex<Inner>,
 }
 
 /// What the lock guards; see [`Back`] for the order.
 #[derive(Debug)]
 #[repr(C)]
-struct Inner<K, V> {
+struct Inner {
     counts: Counts,
     /// Links since the exact list's owner was last chosen.
     links: u32,
     /// Vacant slots that have been used before.
     free: Free,
     list: List,
-    limbo: Limbo<Retired<K, V>>,
-    slab: Slab<K, V>,
+    limbo: Limbo<Retired>,
     wheel: Wheel,
 }
 
@@ -75,17 +73,17 @@ struct Free {
 }
 
 impl Free {
-    fn push<K, V>(&mut self, id: u32, slab: &Slab<K, V>) {
-        slab.node(id).chain(self.top);
+    fn push<K, V>(&mut self, id: u32, slots: Slots<'_, K, V>) {
+        slots.node(id).chain(self.top);
         self.top = id;
         self.len += 1;
     }
 
     #[inline(always)]
-    fn pop<K, V>(&mut self, slab: &Slab<K, V>) -> Option<u32> {
+    fn pop<K, V>(&mut self, slots: Slots<'_, K, V>) -> Option<u32> {
         self.len = self.len.checked_sub(1)?;
         let id = self.top;
-        self.top = slab.node(id).next();
+        self.top = slots.node(id).next();
         Some(id)
     }
 }
@@ -107,21 +105,20 @@ impl<K, V> Shard<K, V> {
             front: CachePadded(Front {
                 era: AtomicU64::new(list.era()),
                 owner: AtomicU64::new(if list.is_exact() { NOBODY } else { SHARED }),
+                slab: Slab::new(sizing.slots()),
             }),
             back: CachePadded(Back {
                 version: AtomicU64::new(0),
                 due: AtomicU64::new(IDLE),
                 inner: Mutex::new(Inner {
-                    slab: Slab::new(sizing.chunk_bits()),
                     free: Free::default(),
                     limbo: Limbo::new(sizing.batch()),
                     list,
-                    wheel: Wheel::new(),
+                    wheel: Wheel::new(sizing.slots()),
                     counts: Counts::default(),
                     links: 0,
                 }),
             }),
-            shares: PhantomData,
         }
     }
 
@@ -141,19 +138,20 @@ impl<K, V> Shard<K, V> {
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self, table: &super::table::Table<K, V>) {
+    pub(crate) fn validate(&self, table: &super::table::Table) {
         let inner = self.back.inner.lock();
-        inner.list.validate(&inner.slab);
-        inner.wheel.validate(inner.slab.ids(), &inner.slab);
+        let slots = self.front.slab.slots();
+        inner.list.validate(&slots);
+        inner.wheel.validate(self.front.slab.ids(), &slots);
         let mut filed: Vec<u32> = table.index.ids(self.number).collect();
-        let mut listed: Vec<u32> = inner.list.iter(&inner.slab).collect();
+        let mut listed: Vec<u32> = inner.list.iter(&slots).collect();
         filed.sort_unstable();
         listed.sort_unstable();
         assert_eq!(filed, listed, "index and list disagree");
         assert_eq!(listed.len(), inner.list.len());
         table.index.validate(self.number, |id| {
             // SAFETY: called for ids in the index, which are live while the lock is held.
-            unsafe { inner.slab.slot(id).entry() }.meta.fragment()
+            unsafe { slots.slot(id).entry() }.meta.fragment()
         });
     }
 }
@@ -161,10 +159,11 @@ impl<K, V> Shard<K, V> {
 impl<K, V> Drop for Shard<K, V> {
     fn drop(&mut self) {
         let inner = self.back.inner.lock();
-        let limbo = inner.limbo.slots(|id| inner.slab.node(id));
-        let ids: Vec<u32> = inner.list.iter(&inner.slab).chain(limbo).collect();
+        let slots = self.front.slab.slots();
+        let limbo = inner.limbo.slots(|id| slots.node(id));
+        let ids: Vec<u32> = inner.list.iter(&slots).chain(limbo).collect();
         let mut rest = Rest {
-            slab: &inner.slab,
+            slots,
             ids: ids.into_iter(),
         };
         rest.drop_all();
@@ -173,7 +172,7 @@ impl<K, V> Drop for Shard<K, V> {
 
 /// The entries that are left when a shard is dropped. Should the drop of one panic, the others are dropped all the same.
 struct Rest<'s, K, V> {
-    slab: &'s Slab<K, V>,
+    slots: Slots<'s, K, V>,
     ids: std::vec::IntoIter<u32>,
 }
 
@@ -181,7 +180,7 @@ impl<K, V> Rest<'_, K, V> {
     fn drop_all(&mut self) {
         for id in self.ids.by_ref() {
             // SAFETY: a slot in the list or in limbo holds an entry; each id is in one of them once, and no reader is left.
-            let entry: Entry<K, V> = unsafe { self.slab.slot(id).empty() };
+            let entry: Entry<K, V> = unsafe { self.slots.slot(id).empty() };
             drop(entry);
         }
     }

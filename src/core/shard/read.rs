@@ -4,8 +4,18 @@ use super::{NOBODY, SHARED, Shard};
 use crate::core::entry::Entry;
 use crate::core::index::{Fragment, Place};
 use crate::core::reclaim::Pin;
-use crate::core::table::Hit;
+use crate::core::slab::Slot;
+use crate::core::table::Table;
 use crate::sync::Ordering;
+
+/// An entry that a pinned reader has found. It stays as it is for as long as the pin, in the cache or not.
+#[derive(Debug)]
+pub(crate) struct Hit<'p, K, V> {
+    id: u32,
+    place: Place,
+    slot: &'p Slot<K, V>,
+    pub(crate) entry: &'p Entry<K, V>,
+}
 
 /// What a writer saw of a key before it took the lock.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +31,7 @@ impl Seen {
     /// No version stands for ever.
     const OUTDATED: u64 = u64::MAX;
 
-    /// An entry that [`Table::for_each`](crate::core::table::Table::for_each) showed; the pin must still be the same.
+    /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
     pub(crate) fn entry<K, V>(id: u32, entry: &Entry<K, V>) -> Self {
         Self {
             fragment: entry.meta.fragment(),
@@ -33,17 +43,43 @@ impl Seen {
 }
 
 impl<K, V> Shard<K, V> {
-    /// As [`Table::find`](crate::core::table::Table::find), with what a writer needs to know whether that still holds once it has the lock. `find` must look
-    /// into the table that is in place when it is called.
+    /// Finds a key: the entry of this fragment that `is_it` accepts. The table must have been reached through the pin.
+    #[inline(always)]
+    pub(crate) fn find<'p>(
+        &'p self,
+        _pin: &'p Pin<'_>,
+        table: &Table,
+        fragment: Fragment,
+        is_it: impl Fn(&K) -> bool,
+    ) -> Option<Hit<'p, K, V>> {
+        let slots = self.front.slab.slots();
+        let (place, (id, slot, entry)) = table.index.find(fragment, |id| {
+            let slot = slots.slot(id);
+            // SAFETY: the id was in the index after the pin, so its slot holds the entry at least until the unpin.
+            let entry = unsafe { slot.entry() };
+            is_it(&entry.key).then_some((id, slot, entry))
+        })?;
+        Some(Hit {
+            id,
+            place,
+            slot,
+            entry,
+        })
+    }
+
+    /// As [`Shard::find`], with what a writer needs to know whether that still holds once it has the lock. `table` is called
+    /// for the table that is in place then.
     #[inline(always)]
     pub(crate) fn look<'p>(
-        &self,
+        &'p self,
+        pin: &'p Pin<'_>,
+        table: impl FnOnce() -> &'p Table,
         fragment: Fragment,
-        find: impl FnOnce() -> Option<Hit<'p, K, V>>,
+        is_it: impl Fn(&K) -> bool,
     ) -> (Seen, Option<Hit<'p, K, V>>) {
         // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
         let version = self.back.version.load(Ordering::Acquire);
-        let hit = find();
+        let hit = self.find(pin, table(), fragment, is_it);
         let seen = Seen {
             fragment,
             id: hit.as_ref().map(|hit| hit.id),
@@ -51,6 +87,29 @@ impl<K, V> Shard<K, V> {
             version,
         };
         (seen, hit)
+    }
+
+    /// Starts to bring the first slot that may be the key's into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, table: &Table, fragment: Fragment) {
+        table.index.find(fragment, |id| {
+            self.front.slab.slots().slot(id).prefetch();
+            Some(())
+        });
+    }
+
+    /// Calls `each` for every entry; one that is there throughout is shown once.
+    pub(crate) fn for_each<'p>(
+        &'p self,
+        _pin: &'p Pin<'_>,
+        table: &Table,
+        mut each: impl FnMut(u32, &'p Entry<K, V>),
+    ) {
+        let slots = self.front.slab.slots();
+        for id in table.index.ids(self.number) {
+            // SAFETY: as in `find`.
+            each(id, unsafe { slots.slot(id).entry() });
+        }
     }
 
     /// Leaves the stamp of this read in the entry.

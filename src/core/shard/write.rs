@@ -8,6 +8,7 @@ use crate::core::budget::{Budget, Token};
 use crate::core::entry::{Entry, NEVER};
 use crate::core::index::Place;
 use crate::core::reclaim::{Domain, Pin, Ticket};
+use crate::core::slab::Slots;
 use crate::core::table::Table;
 use crate::core::wheel::IDLE;
 use crate::sync::{AtomicPtr, MutexGuard, Ordering};
@@ -22,12 +23,12 @@ const LEFT_OVER: usize = WORK as usize + 2;
 const TERM: u32 = 64;
 
 /// What a write works with.
-#[derive(Debug)]
-pub(crate) struct Context<'c, K, V> {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'c> {
     pub(crate) domain: &'c Domain,
     pub(crate) budget: &'c Budget,
     /// The store's table: replaced only under all shards' locks.
-    pub(crate) table: &'c AtomicPtr<Table<K, V>>,
+    pub(crate) table: &'c AtomicPtr<Table>,
     /// Milliseconds of the cache's clock; 0 as long as no entry has had a deadline.
     pub(crate) now: u64,
 }
@@ -41,7 +42,7 @@ pub(crate) enum Refused {
     Sweep,
     /// No token is free and this shard has no entry to evict.
     Empty,
-    /// The table has no room for one more key or chunk of this shard.
+    /// The table has no room for one more key of this shard.
     Full,
 }
 
@@ -50,7 +51,7 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Leftovers<K, V> {
     entries: SmallVec<[Entry<K, V>; LEFT_OVER]>,
-    tables: Vec<Retired<K, V>>,
+    tables: Vec<Retired>,
 }
 
 impl<K, V> Leftovers<K, V> {
@@ -71,8 +72,9 @@ impl<K, V> Leftovers<K, V> {
 #[derive(Debug)]
 pub(crate) struct Writer<'s, 'c, K, V> {
     shard: &'s Shard<K, V>,
-    context: &'c Context<'c, K, V>,
-    inner: MutexGuard<'s, Inner<K, V>>,
+    context: Context<'c>,
+    inner: MutexGuard<'s, Inner>,
+    slots: Slots<'s, K, V>,
     leftovers: &'s mut Leftovers<K, V>,
     /// How many slots this write is still to vacate for others to use.
     quota: i64,
@@ -85,7 +87,7 @@ impl<K, V> Shard<K, V> {
     #[inline(always)]
     pub(crate) fn lock<'s, 'c>(
         &'s self,
-        context: &'c Context<'c, K, V>,
+        context: Context<'c>,
         leftovers: &'s mut Leftovers<K, V>,
     ) -> Writer<'s, 'c, K, V> {
         let inner = self.back.inner.lock();
@@ -94,6 +96,7 @@ impl<K, V> Shard<K, V> {
             context,
             quota: inner.limbo.is_crowded().into(),
             inner,
+            slots: self.front.slab.slots(),
             leftovers,
             lagging: None,
         }
@@ -115,7 +118,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         sweep: bool,
     ) -> Result<(), Refused> {
         self.expire(WORK);
-        if self.table().is_full(self.inner.list.len(), 0) {
+        if self.table().is_full(self.inner.list.len()) {
             return Err(Refused::Full);
         }
         let place = match self.locate(seen)? {
@@ -128,7 +131,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             }
             place => place,
         };
-        let vacant = self.allocate().ok_or(Refused::Full)?;
+        let vacant = self.allocate();
         match place {
             Some((place, old)) => {
                 self.fill(vacant.id, entry);
@@ -137,8 +140,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             }
             None => {
                 let Some(token) = token.take().or_else(|| self.evict()) else {
-                    let inner = &mut *self.inner;
-                    inner.free.push(vacant.id, &inner.slab);
+                    self.inner.free.push(vacant.id, self.slots);
                     return Err(Refused::Empty);
                 };
                 self.fill(vacant.id, entry);
@@ -165,11 +167,12 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Evicts the least recently used entry and returns its token.
     #[inline(always)]
     pub(crate) fn evict(&mut self) -> Option<Token<'c>> {
-        let Inner { list, slab, .. } = &mut *self.inner;
-        let id = list.victim(slab)?;
+        let slots = self.slots;
+        let list = &mut self.inner.list;
+        let id = list.victim(&slots)?;
         // The next one is the oldest again, and no longer in the processor's cache.
-        if let Some(next) = list.before(id, slab) {
-            slab.slot(next).prefetch();
+        if let Some(next) = list.before(id, &slots) {
+            slots.slot(next).prefetch();
         }
         let (token, alive) = self.take_out(id);
         let counts = &mut self.inner.counts;
@@ -184,8 +187,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Takes out one expired entry, with at most `work` steps of the wheel, and returns its token.
     #[inline(always)]
     pub(crate) fn expire_one(&mut self, work: &mut u32) -> Option<Token<'c>> {
-        let Inner { wheel, slab, .. } = &mut *self.inner;
-        let id = wheel.poll(self.context.now, work, slab)?;
+        let wheel = &mut self.inner.wheel;
+        let id = wheel.poll(self.context.now, work, &self.slots)?;
         self.inner.counts.expirations += 1;
         Some(self.take_out(id).0)
     }
@@ -202,7 +205,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
-        let ids: Vec<u32> = self.inner.list.iter(&self.inner.slab).collect();
+        let ids: Vec<u32> = self.inner.list.iter(&self.slots).collect();
         self.table().index.clear(self.shard.number);
         for id in ids {
             self.forget(id);
@@ -211,23 +214,20 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         self.changed();
     }
 
-    /// How many keys and how many chunks the shard has.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        (self.inner.list.len(), self.inner.slab.chunks())
+    /// How many keys the shard has.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.list.len()
     }
 
     /// Files everything in a table that is about to be published.
-    pub(crate) fn file_all(&self, table: &Table<K, V>) {
-        table
-            .directory
-            .add_chunks(self.shard.number, &self.inner.slab);
+    pub(crate) fn file_all(&self, table: &Table) {
         for id in self.table().index.ids(self.shard.number) {
             table.index.insert(self.entry(id).meta.fragment(), id);
         }
     }
 
     /// Publishes a table in which every shard has filed everything. All shards must be locked.
-    pub(crate) fn publish(&mut self, table: Box<Table<K, V>>) {
+    pub(crate) fn publish(&mut self, table: Box<Table>) {
         let next = Box::into_raw(table);
         // Release: pairs with the Acquire in `Store::table`.
         let old = self.context.table.swap(next, Ordering::Release);
@@ -251,24 +251,22 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     #[inline(always)]
     pub(crate) fn finish(mut self) {
         self.drain();
-        let Inner {
-            limbo, slab, wheel, ..
-        } = &mut *self.inner;
-        let mut ready = limbo.ready(|id| slab.node(id));
+        let slots = self.slots;
+        let mut ready = self.inner.limbo.ready(|id| slots.node(id));
         if let Some(next) = ready.next() {
             // The next entry goes there, and what is there is dropped; the one after that goes to the slot behind it.
-            slab.slot(next).prefetch_drop();
+            slots.slot(next).prefetch_drop();
             if let Some(next) = ready.next() {
-                slab.slot(next).prefetch();
+                slots.slot(next).prefetch();
             }
         }
         drop(ready);
-        let due = wheel.next_due();
+        let due = self.inner.wheel.next_due();
         if due != self.shard.due() {
             // Relaxed: a hint.
             self.shard.back.due.store(due, Ordering::Relaxed);
         }
-        if limbo.is_due() {
+        if self.inner.limbo.is_due() {
             self.turn();
         }
         let Self {
@@ -290,30 +288,12 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         if self.shard.back.version.load(Ordering::Relaxed) == seen.version {
             return Ok(seen.id.map(|id| (seen.place, id)));
         }
-        self.locate_slow(seen)
-    }
-
-    /// Compares fragments, not keys: the id that was seen is the key's entry if it is still filed (ids are not reused while
-    /// the writer is pinned), and where nothing of that fragment is filed the key is absent.
-    #[cold]
-    fn locate_slow(&self, seen: Seen) -> Result<Option<(Place, u32)>, Refused> {
-        let others = Cell::new(false);
-        let found = self.table().index.find(seen.fragment, |id| {
-            if self.entry(id).meta.fragment() == seen.fragment {
-                others.set(true);
-            }
-            (Some(id) == seen.id).then_some(id)
-        });
-        match (found, seen.id) {
-            (Some(found), _) => Ok(Some(found)),
-            (None, None) if !others.get() => Ok(None),
-            _ => Err(Refused::Raced),
-        }
+        locate_slow(self.table(), self.slots, seen)
     }
 
     /// The table in place.
     #[inline(always)]
-    pub(crate) fn table(&self) -> &'c Table<K, V> {
+    pub(crate) fn table(&self) -> &'c Table {
         // Relaxed: replaced only under all locks, of which we hold one.
         let table = self.context.table.load(Ordering::Relaxed);
         // SAFETY: never null; whoever retires it holds our lock, and frees it only after the pin of a writer, or the locks
@@ -325,50 +305,34 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     #[inline(always)]
     fn entry(&self, id: u32) -> &Entry<K, V> {
         // SAFETY: called for ids in the index, whose slots hold entries while we hold the lock.
-        unsafe { self.inner.slab.slot(id).entry() }
+        unsafe { self.slots.slot(id).entry() }
     }
 
     /// Moves the entry into a slot that `allocate` has just returned.
     #[inline(always)]
     fn fill(&mut self, id: u32, entry: &mut Option<Entry<K, V>>) {
         // SAFETY: `allocate` returns vacant slots, and we hold the lock.
-        unsafe { self.inner.slab.slot(id).fill(entry) };
+        unsafe { self.slots.slot(id).fill(entry) };
     }
 
-    /// A vacant slot; `None` if the table has no place for another chunk.
+    /// A vacant slot.
     #[inline(always)]
-    fn allocate(&mut self) -> Option<Vacant> {
-        let ready = self.pop_ready();
-        ready.or_else(|| {
-            let inner = &mut *self.inner;
-            let id = inner.free.pop(&inner.slab);
-            let id = id.or_else(|| inner.slab.fresh());
-            let id = id.or_else(|| self.allocate_slow())?;
-            Some(Vacant { id, before: NEVER })
+    fn allocate(&mut self) -> Vacant {
+        self.pop_ready().unwrap_or_else(|| {
+            let id = self.inner.free.pop(self.slots);
+            let id = id.unwrap_or_else(|| self.shard.front.slab.fresh());
+            Vacant { id, before: NEVER }
         })
-    }
-
-    #[cold]
-    fn allocate_slow(&mut self) -> Option<u32> {
-        let table = self.table();
-        let inner = &mut *self.inner;
-        if table.is_full(0, inner.slab.chunks()) {
-            return None;
-        }
-        inner.slab.grow();
-        inner.wheel.reserve(inner.slab.capacity());
-        table.directory.add_chunks(self.shard.number, &inner.slab);
-        inner.slab.fresh()
     }
 
     /// Vacates a slot whose grace period has passed; its entry is left over.
     #[inline(always)]
     fn pop_ready(&mut self) -> Option<Vacant> {
-        let Inner { limbo, slab, .. } = &mut *self.inner;
-        let id = limbo.pop_ready(|id| slab.node(id))?;
+        let slots = self.slots;
+        let id = self.inner.limbo.pop_ready(|id| slots.node(id))?;
         self.quota -= 1;
         // SAFETY: a ready slot holds an entry that was unlinked and whose grace period has passed; we hold the lock.
-        let entry = unsafe { slab.slot(id).empty() };
+        let entry = unsafe { slots.slot(id).empty() };
         let before = entry.meta.deadline();
         self.leftovers.entries.push(entry);
         Some(Vacant { id, before })
@@ -380,23 +344,22 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             let Some(Vacant { id, .. }) = self.pop_ready() else {
                 break;
             };
-            let inner = &mut *self.inner;
-            inner.free.push(id, &inner.slab);
+            self.inner.free.push(id, self.slots);
         }
     }
 
     /// Moves limbo on.
-    #[cold]
+    #[inline(always)]
     fn turn(&mut self) {
-        let (tables, lagging) = self.inner.limbo.turn(self.context.domain);
-        self.leftovers.tables.extend(tables);
-        self.lagging = lagging;
+        let tables = &mut self.leftovers.tables;
+        self.lagging = self.inner.limbo.turn(self.context.domain, tables);
     }
 
     /// Links a filed entry into list and wheel.
     #[inline(always)]
     fn link(&mut self, pin: &Pin<'_>, &Vacant { id, before }: &Vacant) {
         let front = &self.shard.front;
+        let slots = self.slots;
         let inner = &mut *self.inner;
         if inner.list.is_exact() {
             inner.links += 1;
@@ -412,12 +375,12 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         }
         // Relaxed, both: recency orders nothing.
         let seen = front.era.load(Ordering::Relaxed);
-        inner.list.push_front(id, seen, &inner.slab);
+        inner.list.push_front(id, seen, &slots);
         if inner.list.era() != seen {
             front.era.store(inner.list.era(), Ordering::Relaxed);
         }
         // SAFETY: just filled; we hold the lock.
-        let meta = unsafe { inner.slab.slot(id).entry() }.meta;
+        let meta = unsafe { slots.slot(id).entry() }.meta;
         inner.wheel.file(id, meta.deadline(), before);
         self.changed();
     }
@@ -436,11 +399,10 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Takes an entry that is no longer in the index out of the list, into limbo. The wheel finds out by itself.
     #[inline(always)]
     fn forget(&mut self, id: u32) {
-        let Inner {
-            list, slab, limbo, ..
-        } = &mut *self.inner;
-        list.unlink(id, slab);
-        limbo.retire(id, |id| slab.node(id));
+        let slots = self.slots;
+        let Inner { list, limbo, .. } = &mut *self.inner;
+        list.unlink(id, &slots);
+        limbo.retire(id, |id| slots.node(id));
         self.quota += 1;
     }
 
@@ -450,6 +412,30 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let version = &self.shard.back.version;
         // Relaxed load: written only under the lock. Release: pairs with the Acquire in `Shard::look`.
         version.store(version.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+}
+
+/// What became of what was seen. Compares fragments, not keys: the id that was seen is the key's entry if it is still filed (ids
+/// are not reused while the writer is pinned), and where nothing of that fragment is filed the key is absent.
+#[cold]
+fn locate_slow<K, V>(
+    table: &Table,
+    slots: Slots<'_, K, V>,
+    seen: Seen,
+) -> Result<Option<(Place, u32)>, Refused> {
+    let others = Cell::new(false);
+    let found = table.index.find(seen.fragment, |id| {
+        // SAFETY: in the index, and the caller holds the lock.
+        let entry = unsafe { slots.slot(id).entry() };
+        if entry.meta.fragment() == seen.fragment {
+            others.set(true);
+        }
+        (Some(id) == seen.id).then_some(id)
+    });
+    match (found, seen.id) {
+        (Some(found), _) => Ok(Some(found)),
+        (None, None) if !others.get() => Ok(None),
+        _ => Err(Refused::Raced),
     }
 }
 
@@ -463,12 +449,12 @@ struct Vacant {
 
 /// A table that has been replaced. Readers may be inside it until the grace period is over; then it is dropped.
 #[derive(Debug)]
-pub(super) struct Retired<K, V>(*mut Table<K, V>);
+pub(super) struct Retired(*mut Table);
 
 // SAFETY: it is the only owner of the table, whose parts are all `Send`.
-unsafe impl<K: Send, V: Send> Send for Retired<K, V> {}
+unsafe impl Send for Retired {}
 
-impl<K, V> Drop for Retired<K, V> {
+impl Drop for Retired {
     fn drop(&mut self) {
         // SAFETY: made by `Box::into_raw`, replaced once, and dropped here alone: by limbo's user after the grace period, or
         // with the shard, when no reader is left.
