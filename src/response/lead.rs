@@ -308,7 +308,7 @@ impl Led {
             if_error: plan.if_error,
             authorized: plan.authorized,
             strict: plan.strict,
-            origin: Origin::Ours(Box::new(MadeFor::new(&self.asked, &names, &self.headers))),
+            origin: Origin::Ours(MadeFor::new(&self.asked, &names, &self.headers)),
             tags: plan.tags.clone(),
         }
     }

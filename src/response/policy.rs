@@ -6,6 +6,7 @@
 use super::directives::{Directives, parse_seconds};
 use super::key::Asked;
 use super::settings::{Mode, Settings};
+use super::status::Line;
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
     EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
@@ -13,6 +14,7 @@ use http::header::{
 };
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
+use httpdate::HttpDate;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// More headers than these tell no variants apart.
@@ -296,7 +298,7 @@ pub(crate) fn date(value: &HeaderValue) -> Option<u64> {
 /// Milliseconds since 1970 as a date.
 pub(crate) fn to_date(millis: u64) -> Option<HeaderValue> {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
-    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
+    Some(Line::of(HttpDate::from(time)).into_value())
 }
 
 /// The headers that `Vary` names: RFC 9111 §4.1.

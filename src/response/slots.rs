@@ -131,7 +131,7 @@ impl Core {
         let mut made_for = MadeFor::new(asked, &signpost.names, headers);
         made_for.family = signpost.family;
         let mut entry = Entry::clone(entry);
-        entry.origin = Origin::Ours(Box::new(made_for));
+        entry.origin = Origin::Ours(made_for);
         let value = Value::trusted(Stored(Arc::new(entry)));
         let variant_key = variant_key(asked, &signpost.names, headers);
         backend

@@ -2,6 +2,7 @@
 
 use super::stored::Entry;
 use http::HeaderValue;
+use std::fmt::{self, Write as _};
 
 /// How this cache calls itself.
 const NAME: &str = "nori-cache";
@@ -111,6 +112,13 @@ impl Line {
         line
     }
 
+    pub(crate) fn of(text: impl fmt::Display) -> Self {
+        let mut line = Self::new();
+        // Writing to it never fails.
+        let _ = write!(line, "{text}");
+        line
+    }
+
     /// Adds a part, if there is room for it.
     fn add(&mut self, part: &str) {
         let end = self.length + part.len();
@@ -136,6 +144,13 @@ impl Line {
     pub(crate) fn into_value(self) -> HeaderValue {
         HeaderValue::from_bytes(&self.text[..self.length])
             .unwrap_or_else(|_| HeaderValue::from_static(NAME))
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.add(part);
+        Ok(())
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Entry {
 pub(crate) enum Origin {
     /// By the Python original, which does not say.
     Foreign,
-    Ours(Box<MadeFor>),
+    Ours(MadeFor),
 }
 
 /// What the request was that an entry answers.
