@@ -8,7 +8,7 @@
 //! | route | is |
 //! |---|---|
 //! | `/dashboard` | the slow query; run once a minute, however many ask |
-//! | `/reports/monthly?page=1` | under the prefix `reports`, for two minutes; its entries have the tag `reports` |
+//! | `/reports/monthly?page=1` | in a nested router, under the prefix `reports`, for two minutes; its entries have the tag `reports` |
 //! | `/me` | one entry for each tenant (`x-tenant`) and language |
 //! | `/news` | the response's own `Cache-Control` governs |
 //! | `POST /refresh` | purges the tag `reports` |
@@ -131,9 +131,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         reports: reports_cache.clone(),
         dashboard: dashboard_cache.clone(),
     });
+    let reports = Router::new().route("/monthly", get(monthly).layer(reports_cache));
     let router = Router::new()
         .route("/dashboard", get(dashboard).layer(dashboard_cache))
-        .route("/reports/monthly", get(monthly).layer(reports_cache))
+        .nest("/reports", reports)
         .route("/me", get(me).layer(me_cache))
         .route("/news", get(news).layer(CacheResponse::from_headers()))
         .route("/refresh", post(refresh))

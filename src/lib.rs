@@ -29,8 +29,8 @@ mod core;
 mod error;
 #[cfg(all(feature = "global", not(nori_loom)))]
 mod global;
-#[cfg(all(feature = "response", not(nori_loom)))]
-#[cfg_attr(docsrs, doc(cfg(feature = "response")))]
+#[cfg(all(feature = "tower", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "response", feature = "tower"))))]
 pub mod response;
 mod sync;
 #[cfg(not(nori_loom))]

@@ -238,36 +238,6 @@ async fn patience_ends() {
     assert_eq!(slow.await.unwrap().text(), "run 1");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_purge_wins_over_a_handler_that_runs() {
-    for world in World::both() {
-        let runs = Runs::default();
-        let layer = world.timed(60);
-        let service = cached(&layer, &runs, |_, run| async move {
-            sleep(Duration::from_secs(1)).await;
-            with(&[("cache-tag", "t")], format!("run {run}"))
-        });
-        for round in 0..3 {
-            let running = tokio::spawn({
-                let service = service.clone();
-                async move { service.get("/").await }
-            });
-            sleep(Duration::from_millis(500)).await;
-            match round {
-                0 => drop(layer.purge_key("view:/:").await.unwrap()),
-                1 => layer.purge_prefix("view:").await.unwrap(),
-                _ => layer.purge_tag("t").await.unwrap(),
-            }
-            world.advance(1);
-            let before = runs.count();
-            assert_eq!(running.await.unwrap().text(), format!("run {before}"));
-            let after = service.get("/").await;
-            assert_eq!(after.text(), format!("run {}", before + 1), "round {round}");
-            layer.purge_key("view:/:").await.unwrap();
-        }
-    }
-}
-
 /// A body whose frames come when the test sends them.
 struct Slow(mpsc::UnboundedReceiver<Result<Bytes, std::io::Error>>);
 

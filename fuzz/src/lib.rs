@@ -54,6 +54,8 @@ mod core {
 mod response {
     pub(crate) mod directives;
     mod key;
+    #[path = "original_unknown.rs"]
+    mod original;
     mod settings;
     pub(crate) mod stored;
     pub(crate) mod structured;

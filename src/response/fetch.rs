@@ -94,19 +94,19 @@ where
             }
             let flight = self.flight(&found);
             if let Some(entry) = &found.entry {
-                if let Some(response) = self.fresh(entry) {
+                if let Some(response) = self.fresh(entry, forward) {
                     return Ok(response);
                 }
                 if self.limits.accept(entry, now) && entry.serves_while_revalidating(now) {
                     stats.stale.add();
-                    event::answered("stale", self.asked.key());
+                    self.answered("stale", "", forward);
                     let response = answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
-                    self.revalidate(flight, Arc::clone(entry));
+                    self.revalidate(flight, found);
                     return Ok(response);
                 }
                 if self.limits.accept(entry, now) && self.limits.accept_stale(entry, now) {
                     stats.stale.add();
-                    event::answered("max-stale", self.asked.key());
+                    self.answered("max-stale", "", forward);
                     let status = hit(entry, now, Some("max-stale"));
                     return Ok(answer(entry, &self.wishes, now, status));
                 }
@@ -117,6 +117,7 @@ where
                 };
             }
             if self.limits.0.only_if_cached {
+                self.answered("only-if-cached", "", forward);
                 return Ok(only_if_cached(forward.passed(None)));
             }
             // Their answers are no whole responses; and what must not be stored need not be looked at.
@@ -126,29 +127,33 @@ where
             }
             if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
                 let leader = core.shared.flights.lead_alone(flight);
-                return self.lead(leader, found.entry, forward).await;
+                return self.lead(leader, found, forward).await;
             }
             let follower = match core.shared.flights.join(flight.clone()) {
                 Joined::Follows(follower) => follower,
                 Joined::Leads(leader) if core.shared.flights.landed() == self.landed => {
-                    return self.lead(leader, found.entry, forward).await;
+                    return self.lead(leader, found, forward).await;
                 }
                 Joined::Leads(leader) => {
                     let found = self.look(&mut forward).await;
                     if let Some(entry) = &found.entry
-                        && let Some(response) = self.fresh(entry)
+                        && let Some(response) = self.fresh(entry, forward)
                     {
                         leader.tell(Outcome::Shared(Arc::clone(entry)));
                         return Ok(response);
                     }
-                    return self.lead(leader, found.entry, forward).await;
+                    return self.lead(leader, found, forward).await;
                 }
             };
             let patience = core.settings.patience;
             match timeout(patience, follower.outcome()).await {
+                Ok(Outcome::Shared(entry)) if found.is_purged(self.asked.key(), &entry) => {
+                    let leader = core.shared.flights.lead_alone(flight);
+                    return self.lead(leader, found, forward).await;
+                }
                 Ok(Outcome::Shared(entry)) if entry.matches(&self.asked, &self.parts.headers) => {
                     stats.collapsed.add();
-                    event::answered("collapsed", self.asked.key());
+                    self.answered("collapsed", "", forward);
                     return Ok(answer(
                         &entry,
                         &self.wishes,
@@ -163,7 +168,7 @@ where
                 }
                 _ => {
                     let leader = core.shared.flights.lead_alone(flight);
-                    return self.lead(leader, found.entry, forward).await;
+                    return self.lead(leader, found, forward).await;
                 }
             }
         }
@@ -180,13 +185,13 @@ where
     }
 
     /// The answer from an entry, if it is fresh.
-    fn fresh(&self, entry: &Entry) -> Option<Response<CacheBody<R>>> {
+    fn fresh(&self, entry: &Entry, forward: Forward) -> Option<Response<CacheBody<R>>> {
         let now = self.core.now();
         if !entry.is_fresh(now) || !self.limits.accept(entry, now) {
             return None;
         }
         self.core.shared.stats.hits.add();
-        event::answered("hit", self.asked.key());
+        self.answered("hit", "", forward);
         Some(answer(entry, &self.wishes, now, hit(entry, now, None)))
     }
 
@@ -197,10 +202,21 @@ where
             None => &self.core.settings.vary_on,
         };
         let variant = variant(&self.asked, names, &self.parts.headers);
-        Name::new(self.asked.key(), variant)
+        Name::new(self.asked.key(), variant, found.seen.count)
+    }
+
+    fn answered(&self, how: &str, detail: &str, forward: Forward) {
+        event::answered(how, detail, self.asked.key(), forward.down);
     }
 
     async fn pass(self, stored: Option<Arc<Entry>>, forward: Forward) -> Answer<R, S::Error> {
+        let wishes = &self.wishes;
+        let detail = match (wishes.head, wishes.has_range()) {
+            (true, _) => "head",
+            (_, true) => "range",
+            _ => "no-store",
+        };
+        self.answered("miss", detail, forward);
         let mut inner = self.inner;
         let mut response = inner
             .call(Request::from_parts(self.parts, self.body))
@@ -223,32 +239,39 @@ where
     fn lead(
         self,
         leader: Leader,
-        stale: Option<Arc<Entry>>,
+        found: Found,
         forward: Forward,
-    ) -> Detached<Answer<R, S::Error>> {
+    ) -> impl Future<Output = Answer<R, S::Error>> + Send {
         self.core.shared.stats.misses.add();
-        Detached::new(self.into_lead(leader, stale, forward).run())
+        let asker = event::Asker::new(self.asked.key(), forward.down);
+        let led = Detached::new(self.into_lead(leader, found, forward).run());
+        async move {
+            let (answer, how) = led.await;
+            asker.answered(how);
+            answer
+        }
     }
 
     /// Replaces a stale entry behind the client's back, unless someone does already.
-    fn revalidate(self, flight: Name, stale: Arc<Entry>) {
+    fn revalidate(self, flight: Name, found: Found) {
         if self.wishes.head || self.wishes.has_range() || self.asked.authorized {
             return;
         }
         if let Joined::Leads(leader) = self.core.shared.flights.join(flight) {
-            let lead = self.into_lead(leader, Some(stale), Forward::new("stale"));
+            let lead = self.into_lead(leader, found, Forward::new("stale"));
             tokio::spawn(lead.run());
         }
     }
 
-    fn into_lead(self, leader: Leader, stale: Option<Arc<Entry>>, forward: Forward) -> Lead<S, B> {
+    fn into_lead(self, leader: Leader, found: Found, forward: Forward) -> Lead<S, B> {
         let led = Led {
             asked_at: self.core.now(),
             core: self.core,
             asked: self.asked,
             wishes: self.wishes,
             leader,
-            stale,
+            stale: found.entry,
+            seen: found.seen,
             forward,
             headers: self.parts.headers.clone(),
         };

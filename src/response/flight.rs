@@ -36,15 +36,18 @@ pub(crate) struct Flights {
 pub(crate) struct Name {
     key: Arc<str>,
     variant: u64,
+    /// Of the key's purges: who comes after one waits for nobody who came before.
+    purges: i64,
     /// Another one for each that nobody follows; 0 for the others.
     alone: u64,
 }
 
 impl Name {
-    pub(crate) fn new(key: &str, variant: u64) -> Self {
+    pub(crate) fn new(key: &str, variant: u64, purges: i64) -> Self {
         Self {
             key: key.into(),
             variant,
+            purges,
             alone: 0,
         }
     }
@@ -54,7 +57,6 @@ impl Name {
 struct Flight {
     outcome: OnceLock<Outcome>,
     over: AtomicBool,
-    purged: AtomicBool,
     /// When there is an outcome, and when it is over.
     news: Notify,
 }
@@ -90,7 +92,7 @@ impl Flights {
         }
     }
 
-    /// Leads a flight that nobody follows; purges see it all the same.
+    /// Leads a flight that nobody follows.
     pub(crate) fn lead_alone(self: &Arc<Self>, mut name: Name) -> Leader {
         // Relaxed: only to tell them apart.
         name.alone = self.alone.fetch_add(1, Ordering::Relaxed) + 1;
@@ -109,16 +111,9 @@ impl Flights {
         self.landed.load(Ordering::Acquire)
     }
 
-    /// Keeps what is on its way from being stored; who comes later leads anew.
-    pub(crate) fn purge(&self, key: &str) {
-        self.table.retain(|name, flight| {
-            let doomed = *name.key == *key;
-            if doomed {
-                // Release: pairs with the Acquire in `is_purged`.
-                flight.purged.store(true, Ordering::Release);
-            }
-            !doomed
-        });
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.table.len()
     }
 }
 
@@ -129,12 +124,6 @@ impl Leader {
             self.flight.news.notify_waiters();
         }
     }
-
-    /// Whether the key was purged since.
-    pub(crate) fn is_purged(&self) -> bool {
-        // Acquire: pairs with the Release in `purge`.
-        self.flight.purged.load(Ordering::Acquire)
-    }
 }
 
 impl Drop for Leader {
@@ -144,10 +133,7 @@ impl Drop for Leader {
             // Release: pairs with the Acquire in `Flights::landed`. Before the table is left: who leads next sees it.
             self.flights.landed.fetch_add(1, Ordering::Release);
         }
-        // A purge may have taken it out, and another be in its place.
-        self.flights
-            .table
-            .remove_if(&self.name, |_, there| Arc::ptr_eq(there, flight));
+        self.flights.table.remove(&self.name);
         // Release: pairs with the Acquire in `Follower::ended`.
         flight.over.store(true, Ordering::Release);
         flight.news.notify_waiters();

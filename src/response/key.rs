@@ -3,7 +3,11 @@
 //! The key is the wire format's: `{prefix}:{path}:{query}`, with more parts on request. It is not unique: a colon may stand in
 //! each part, and the host is not in it. So the key only says where to look; every entry records what it was made for, as
 //! [`Asked`] names it, and answers nothing else.
+//!
+//! The path is the one that the client sent. Where the service sees another, because a router has taken off its own part or something
+//! has rewritten it, entries record both: who sees something else answers something else.
 
+use super::original;
 use super::settings::Settings;
 use http::header::{AUTHORIZATION, HOST, HeaderName};
 use http::request::Parts;
@@ -14,18 +18,21 @@ use std::ops::Range;
 /// Longer keys are not stored.
 pub(crate) const MAX_KEY: usize = 4 * 1024;
 
-/// What a request asks for, as far as entries tell requests apart. One text holds the key and, behind it, the host.
+/// What a request asks for, as far as entries tell requests apart. One text holds the key and, behind it, the host and what the
+/// service sees.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     text: String,
     key_len: usize,
+    /// Where the host ends.
+    host_end: usize,
     path: Range<usize>,
     query: Range<usize>,
     own: Option<Range<usize>>,
     /// Whether the request carries `Authorization`, and the settings do not say that the key tells callers apart.
     pub(crate) authorized: bool,
-    /// Whether the values of `vary_on` can be told apart in the key.
-    clear_values: bool,
+    /// Whether the values of `vary_on` can be told apart in the key, and the path is what the service sees.
+    clear: bool,
     /// Whether the order of languages makes no difference.
     pub(crate) sorts_languages: bool,
 }
@@ -37,20 +44,33 @@ pub(crate) enum Unkeyed {
     Host,
     /// The key would be too long.
     TooLong,
+    /// A router may have shortened the path, and the whole one is not to be had.
+    Shortened,
 }
 
 impl Asked {
+    /// Whether the path is the one that the client sent, as far as that can be known of a request with a body `B`.
+    pub(crate) fn knows_path<B: 'static>(
+        settings: &Settings,
+        request: &Parts,
+    ) -> Result<(), Unkeyed> {
+        let told = settings.original_uri.is_some() || original::uri(&request.extensions).is_some();
+        match told || original::is_whole::<B>() {
+            true => Ok(()),
+            false => Err(Unkeyed::Shortened),
+        }
+    }
+
     pub(crate) fn new(settings: &Settings, request: &Parts) -> Result<Self, Unkeyed> {
-        let uri = match settings.original_uri {
-            Some(original) => original(&request.extensions).unwrap_or(&request.uri),
-            None => &request.uri,
-        };
-        let host = host(uri, &request.uri, &request.headers)?;
+        let seen = &request.uri;
+        let uri = original_uri(settings, request).unwrap_or(seen);
+        let host = host(uri, seen, &request.headers)?;
         let path = uri.path();
         let query = settings.query.apply(uri.query().unwrap_or(""));
+        let shown = shown(settings, uri, seen);
         let own = settings.key_fn.as_ref().map(|key_fn| key_fn(request));
         let mut length = path.len() + query.len() + 2 * host.len();
-        length += own.as_ref().map_or(0, String::len);
+        length += own.as_ref().map_or(0, String::len) + shown.len();
         if length > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
@@ -62,13 +82,13 @@ impl Asked {
         let own = own.map(|own| add(&mut text, &own));
         let path = add(&mut text, path);
         let query = add(&mut text, &query);
-        let mut clear_values = true;
+        let mut clear = is_end(&shown, uri.path());
         for (at, name) in settings.vary_on.iter().enumerate() {
             let value = first_value(&request.headers, name);
             let start = if at == 0 { ":vary=" } else { "," };
             text.extend([start, name.as_str(), "=", &*value]);
             if let Some(next) = settings.vary_on.get(at + 1) {
-                clear_values &= !value.contains(&format!(",{next}="));
+                clear &= !value.contains(&format!(",{next}="));
             }
         }
         let key_len = text.len();
@@ -76,17 +96,20 @@ impl Asked {
             return Err(Unkeyed::TooLong);
         }
         text.push_str(&host);
+        let host_end = text.len();
+        text.push_str(&shown);
         let names_credentials = settings.vary_on.contains(&AUTHORIZATION);
         Ok(Self {
             text,
             key_len,
+            host_end,
             path,
             query,
             own,
             authorized: request.headers.contains_key(AUTHORIZATION)
                 && !settings.authorized_by_key
                 && !names_credentials,
-            clear_values,
+            clear,
             sorts_languages: settings.sort_languages,
         })
     }
@@ -97,7 +120,7 @@ impl Asked {
 
     /// In lower case; empty if the request has none.
     pub(crate) fn host(&self) -> &str {
-        &self.text[self.key_len..]
+        &self.text[self.key_len..self.host_end]
     }
 
     /// What the key function said.
@@ -109,35 +132,84 @@ impl Asked {
     pub(crate) fn is_unambiguous(&self) -> bool {
         let colon = |part: &Range<usize>| self.text[part.clone()].contains(':');
         let parts = [Some(&self.path), Some(&self.query), self.own.as_ref()];
-        self.clear_values && !parts.into_iter().flatten().any(colon)
+        self.clear && !parts.into_iter().flatten().any(colon)
     }
 
-    fn path_and_query(&self) -> (&str, &str) {
+    /// Path, query, and what the service sees if that is something else.
+    fn parts(&self) -> (&str, &str, &str) {
         (
             &self.text[self.path.clone()],
             &self.text[self.query.clone()],
+            &self.text[self.host_end..],
         )
     }
 
-    /// Path and query, as the settings have them: unambiguous, as no path has a question mark in it.
+    /// Path and query, as the settings have them, and what the service sees: unambiguous, as no path has a question mark in it, and
+    /// neither has a space.
     pub(crate) fn target(&self) -> String {
-        self.target_parts().concat()
-    }
-
-    pub(crate) fn target_parts(&self) -> [&str; 3] {
-        let (path, query) = self.path_and_query();
-        [path, if query.is_empty() { "" } else { "?" }, query]
+        let (path, query, shown) = self.parts();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let space = if shown.is_empty() { "" } else { " " };
+        [path, mark, query, space, shown].concat()
     }
 
     /// Whether this is the [`target`](Self::target).
     pub(crate) fn has_target(&self, target: &str) -> bool {
-        let (path, query) = self.path_and_query();
-        match target.strip_prefix(path) {
-            Some("") => query.is_empty(),
-            Some(rest) => !query.is_empty() && rest.strip_prefix('?') == Some(query),
-            None => false,
+        let (path, query, shown) = self.parts();
+        let Some(mut rest) = target.strip_prefix(path) else {
+            return false;
+        };
+        for (mark, part) in [('?', query), (' ', shown)] {
+            if part.is_empty() {
+                continue;
+            }
+            match rest
+                .strip_prefix(mark)
+                .and_then(|rest| rest.strip_prefix(part))
+            {
+                Some(left) => rest = left,
+                None => return false,
+            }
         }
+        rest.is_empty()
     }
+}
+
+/// The URI as the client sent it, if it is known to be another than the service sees.
+fn original_uri<'r>(settings: &Settings, request: &'r Parts) -> Option<&'r Uri> {
+    match settings.original_uri {
+        Some(original) => original(&request.extensions),
+        None => original::uri(&request.extensions),
+    }
+}
+
+/// What the service sees, if it is not the original.
+fn shown<'u>(settings: &Settings, original: &'u Uri, seen: &'u Uri) -> Cow<'u, str> {
+    if std::ptr::eq(original, seen) {
+        return Cow::Borrowed("");
+    }
+    let query = |uri: &'u Uri| settings.query.apply(uri.query().unwrap_or(""));
+    match query(seen) {
+        other if other != query(original) => Cow::Owned(format!("{}?{other}", seen.path())),
+        _ if seen.path() != original.path() => Cow::Borrowed(seen.path()),
+        _ => Cow::Borrowed(""),
+    }
+}
+
+/// Whether what the service sees is what is left of a path when a router has taken off its own part.
+fn is_end(shown: &str, path: &str) -> bool {
+    shown == "/" || path.ends_with(shown)
+}
+
+/// Whether a type of request bodies is axum's, or made of it. The name is no promise of the compiler's; it is looked at only to be
+/// careful.
+pub(super) fn is_of_axum(body: &str) -> bool {
+    let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    // The first look is the one that most take.
+    body.contains("axum")
+        && body
+            .split(|char| !is_name(char))
+            .any(|name| name == "axum" || name == "axum_core")
 }
 
 /// Adds a part, and says where it is.
@@ -233,5 +305,20 @@ mod tests {
             allowed: Some(vec!["page".into()]),
         };
         assert_eq!(some.apply("utm=1&page=2&pages=3&page=1"), "page=2&page=1");
+    }
+
+    #[test]
+    fn bodies_of_axum_are_recognised_by_their_names() {
+        for (name, want) in [
+            (std::any::type_name::<axum::body::Body>(), true),
+            (
+                "http_body_util::limited::Limited<axum_core::body::Body>",
+                true,
+            ),
+            ("hyper::body::incoming::Incoming", false),
+            ("my_axum_app::Body", false),
+        ] {
+            assert_eq!(is_of_axum(name), want, "{name}");
+        }
     }
 }

@@ -27,6 +27,11 @@ use tower_layer::Layer;
 /// `private` or `no-store`, sets a cookie, varies by `*`, is partial, answers a request with `Authorization` without saying that it may
 /// be shared, or is larger than [`max_body`](Self::max_body). If the backend is down, the handler answers.
 ///
+/// Under nested axum routers the key has the whole path, as the client sent it. Where axum is another version than this crate's (0.8), or this
+/// crate has only the feature `tower`, the whole path is not to be had: then nothing is cached, and `Cache-Status` says
+/// `detail=original-uri-unknown`, until [`original_uri`](Self::original_uri) says where it is. Under other routers that shorten paths that has
+/// to be said too, and cannot be found out.
+///
 /// A `CacheResponse` is a handle: clones, and the services it makes, share what goes on.
 ///
 /// ```
@@ -168,18 +173,29 @@ impl CacheResponse {
         self
     }
 
-    /// The type of the request extension that holds the URI as the client sent it, for routers that shorten the path: under
-    /// `axum::Router::nest`, `axum::extract::OriginalUri`. Needed there, or else routes of two nested routers look the same.
+    /// The type of the request extension that holds the URI as the client sent it, for routers that shorten the path. On axum this need
+    /// not be said: `axum::extract::OriginalUri` is known to the feature `response`.
     ///
     /// ```
-    /// use axum::{Router, extract::OriginalUri, routing::get};
     /// use nori_cache::response::CacheResponse;
-    /// use std::time::Duration;
+    /// use http::{Request, Uri};
+    /// use std::{ops::Deref, time::Duration};
     ///
-    /// let minute = CacheResponse::ttl(Duration::from_secs(60)).original_uri::<OriginalUri>();
-    /// let users = Router::new().route("/list", get(|| async { "users" }).layer(minute.clone()));
-    /// let orders = Router::new().route("/list", get(|| async { "orders" }).layer(minute));
-    /// let app: Router = Router::new().nest("/users", users).nest("/orders", orders);
+    /// /// What a router of yours keeps.
+    /// #[derive(Clone)]
+    /// struct Whole(Uri);
+    ///
+    /// impl Deref for Whole {
+    ///     type Target = Uri;
+    ///     fn deref(&self) -> &Uri {
+    ///         &self.0
+    ///     }
+    /// }
+    ///
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60)).original_uri::<Whole>();
+    /// let whole = Whole(Uri::from_static("/users/list"));
+    /// let request = Request::get("/list").extension(whole).body(()).unwrap();
+    /// assert_eq!(layer.key_of(&request).unwrap(), "view:/users/list:");
     /// ```
     pub fn original_uri<T>(mut self) -> Self
     where
@@ -294,7 +310,7 @@ impl CacheResponse {
 
     /// Removes what is stored under a key, all its variants included, and says whether there was something.
     ///
-    /// Responses to requests that came to this layer before are not stored any more, even if they are still on their way.
+    /// What was asked for before is not stored any more, in no process that shares the backend, even if it is still on its way.
     ///
     /// # Errors
     /// Those of the backend.
@@ -359,15 +375,21 @@ impl CacheResponse {
         let backend = self.core.backend()?;
         let update =
             |purges: Option<Purges>| ready(purges.unwrap_or_default().with(what.clone(), now));
-        backend
-            .atomic_update(purge::KEY, Some(Ttl::Never), update)
-            .await?;
-        Ok(())
+        let updated = backend.atomic_update(purge::KEY, Some(Ttl::Never), update);
+        match updated.await {
+            // Nobody can say what was purged before.
+            Err(error) if error.is_decoding() || error.is_wrong_type() => {
+                let all = Purges::of_everything(now);
+                backend.set(purge::KEY, all, Ttl::Never).await
+            }
+            updated => updated.map(drop),
+        }
     }
 
     /// What was done so far, by all services that this layer and its clones have made.
     pub fn stats(&self) -> ResponseStats {
-        self.core.shared.stats.read()
+        let running = self.core.shared.flights.count() as u64;
+        self.core.shared.stats.read(running)
     }
 }
 

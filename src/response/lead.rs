@@ -13,6 +13,7 @@ use super::flight::{Leader, Outcome};
 use super::freshen::freshened;
 use super::key::Asked;
 use super::policy::{Plan, Refusal, end_to_end, judge, to_date};
+use super::purge::Seen;
 use super::status::{Forward, hit};
 use super::stored::{Entry, MadeFor, Origin};
 use bytes::Bytes;
@@ -27,6 +28,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tower_service::Service;
+
+/// How a client was answered, and why so.
+pub(crate) type How = (&'static str, &'static str);
 
 /// A call of the handler.
 pub(crate) struct Lead<S, B> {
@@ -44,6 +48,7 @@ pub(crate) struct Led {
     pub(crate) wishes: Wishes,
     pub(crate) leader: Leader,
     pub(crate) stale: Option<Arc<Entry>>,
+    pub(crate) seen: Seen,
     pub(crate) forward: Forward,
     /// The request's headers as the client sent them.
     pub(crate) headers: HeaderMap,
@@ -57,7 +62,7 @@ where
     R::Data: Send,
     R::Error: Into<BoxError>,
 {
-    pub(crate) async fn run(self) -> Result<Response<CacheBody<R>>, S::Error> {
+    pub(crate) async fn run(self) -> (Result<Response<CacheBody<R>>, S::Error>, How) {
         let Self {
             mut inner,
             mut parts,
@@ -78,21 +83,28 @@ where
         drop(inner);
         let response = match answered {
             Ok(response) => response,
-            Err(error) => return led.instead_of_error().ok_or(error),
+            Err(error) => {
+                return match led.instead_of_error() {
+                    Some((instead, how)) => (Ok(instead), how),
+                    None => (Err(error), ("failed", "error")),
+                };
+            }
         };
         let status = response.status();
         if [500, 502, 503, 504].contains(&status.as_u16())
-            && let Some(instead) = led.instead_of_error()
+            && let Some((instead, how)) = led.instead_of_error()
         {
-            return Ok(instead);
+            return (Ok(instead), how);
         }
-        Ok(match &led.stale {
+        let (response, how) = match &led.stale {
             Some(stale) if validates && status == StatusCode::NOT_MODIFIED => {
                 let (parts, _) = response.into_parts();
-                Box::pin(led.refresh(stale, &parts)).await
+                let refreshed = Box::pin(led.refresh(stale, &parts)).await;
+                (refreshed, ("revalidated", ""))
             }
             _ => led.receive(response).await,
-        })
+        };
+        (Ok(response), how)
     }
 }
 
@@ -110,17 +122,17 @@ fn validate(headers: &mut HeaderMap, stale: &Entry) -> bool {
 
 impl Led {
     /// The stale entry, where it may stand in for an error: RFC 5861 §4.
-    fn instead_of_error<R>(&self) -> Option<Response<CacheBody<R>>> {
+    fn instead_of_error<R>(&self) -> Option<(Response<CacheBody<R>>, How)> {
         let now = self.core.now();
         let stale = self
             .stale
             .as_ref()
             .filter(|stale| stale.serves_if_error(now))?;
         self.core.shared.stats.stale.add();
-        event::answered("stale-if-error", self.asked.key());
         self.leader.tell(Outcome::Shared(Arc::clone(stale)));
         let status = hit(stale, now, Some("stale-if-error"));
-        Some(answer(stale, &self.wishes, now, status))
+        let answer = answer(stale, &self.wishes, now, status);
+        Some((answer, ("stale-if-error", "")))
     }
 
     /// The handler says that the entry is still good: RFC 9111 §4.3.4.
@@ -169,7 +181,7 @@ impl Led {
         response
     }
 
-    async fn receive<R>(self: Box<Self>, response: Response<R>) -> Response<CacheBody<R>>
+    async fn receive<R>(self: Box<Self>, response: Response<R>) -> (Response<CacheBody<R>>, How)
     where
         R: Body + Send + 'static,
         R::Data: Send,
@@ -192,7 +204,8 @@ impl Led {
                 self.refuse(refusal, parts.status);
                 let status = self.forward.came(code, false, Some(refusal.name()));
                 add_status(&mut parts.headers, status);
-                return Response::from_parts(parts, CacheBody::handler(body));
+                let response = Response::from_parts(parts, CacheBody::handler(body));
+                return (response, ("uncacheable", refusal.name()));
             }
         };
         let headers = end_to_end(&parts.headers);
@@ -218,10 +231,11 @@ impl Led {
             }
             Begun::Pieces(first) => self.pass_on(coming, body, first, hint),
         };
-        match head {
+        let response = match head {
             Ok(parts) => Response::from_parts(parts, body),
             Err(not_modified) => not_modified,
-        }
+        };
+        (response, ("miss", ""))
     }
 
     /// Copies a body from a task of its own, and stores the response when it has come.
@@ -302,7 +316,7 @@ impl Led {
             headers,
             body,
             born: plan.born,
-            asked: self.asked_at,
+            seen: self.seen.last,
             fresh: plan.fresh,
             while_revalidate: plan.while_revalidate,
             if_error: plan.if_error,
@@ -322,25 +336,14 @@ impl Led {
         if entry.is_fresh(core.now()) {
             self.leader.tell(Outcome::Shared(Arc::clone(&entry)));
         }
-        if self.leader.is_purged() {
-            return;
-        }
-        let Origin::Ours(made_for) = &entry.origin else {
-            return;
-        };
-        let kept = core.keep(&self.asked, &self.headers, &entry, made_for, plan.keep);
+        let kept = core.keep(&self.asked, &self.headers, &entry, plan, self.seen);
         match kept.await {
-            Ok(()) => {
+            Ok(true) => {
                 core.shared.stats.stored.add();
                 event::stored(self.asked.key(), entry.body.len());
             }
+            Ok(false) => event::refused(self.asked.key(), "purged"),
             Err(error) => core.backend_failed(&error),
-        }
-        // A purge may have come between.
-        if self.leader.is_purged()
-            && let Err(error) = core.remove(self.asked.key()).await
-        {
-            core.backend_failed(&error);
         }
     }
 }

@@ -12,7 +12,7 @@
 //! nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as
+//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` and `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as
 //! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets), `body`, `copy`, `future`,
 //! `fetch`, `lead`, `freshen`, `service`, `layer`; `core` and `settings` are what they share.
 
@@ -37,6 +37,9 @@ mod future;
 mod key;
 mod layer;
 mod lead;
+#[cfg_attr(feature = "axum", path = "original_axum.rs")]
+#[cfg_attr(not(feature = "axum"), path = "original_unknown.rs")]
+mod original;
 mod policy;
 mod purge;
 mod service;

@@ -1,28 +1,54 @@
-//! Purges by prefix and by tag.
+//! What purges leave behind, so that no response which was asked for before them is served or stored after them, in no process.
 //!
-//! A backend cannot be searched, so nothing is removed: the purge is written down, with its time, in one entry of the backend that every
-//! hit looks at, and whatever was asked for before that time counts as missing. So a purge holds in every process at once, and
-//! also for responses that are still on their way. The list is short: when it grows, its older half is folded into one purge of everything.
+//! **By prefix and tag.** A backend cannot be searched, so nothing is removed: the purge is written down, with a number, in one entry of the
+//! backend that every hit looks at. Entries say which purge was the last one when their handler was started, and what a later one
+//! covers counts as missing. Numbers are the times of the purges, or one more than the last: so no clocks need agree. The list is short:
+//! when it grows, its older half is folded into one purge of everything.
+//!
+//! **By key.** The entry and its variants are removed; what is left is a count, shared by the keys of one of [`BUCKETS`] buckets, that goes up before.
+//! A handler's response is stored only if the count is what it was before the handler was started, and is removed again if it is not
+//! once the response is stored: so either the purge sees the response, or its writer sees the purge. Other keys of a bucket lose no more
+//! than the storing of a response that is on its way.
 
+use super::slots::fnv1a;
 use super::stored::Entry;
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
+use std::time::Duration;
 
 /// Where the list is.
 pub(crate) const KEY: &str = "nori-cache:purges";
 /// More purges than these are folded.
 const MOST: usize = 512;
+/// Counts of purges by key.
+const BUCKETS: u64 = 4096;
+/// How long a count stays: longer than handlers run.
+pub(crate) const COUNT_TTL: Duration = Duration::from_secs(60 * 60);
+
+/// Where the count for a key is.
+pub(crate) fn count_key(key: &str) -> String {
+    format!("{KEY}:{}", fnv1a([key.as_bytes()]) % BUCKETS)
+}
+
+/// What was purged when a request came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// The last purge in the list.
+    pub(crate) last: u64,
+    /// The count for the key.
+    pub(crate) count: i64,
+}
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Purges {
-    /// Everything that was asked for up to this time is gone.
+    /// All purges up to this one are of everything.
     all: u64,
-    /// In the order of their times.
+    /// In the order of their numbers.
     list: Vec<Purge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Purge {
-    at: u64,
+    number: u64,
     what: What,
 }
 
@@ -33,32 +59,41 @@ pub(crate) enum What {
 }
 
 impl Purges {
+    /// One of everything, where what was written down cannot be read.
+    pub(crate) fn of_everything(now: u64) -> Self {
+        Self {
+            all: now,
+            list: Vec::new(),
+        }
+    }
+
+    /// The number of the last one.
+    pub(crate) fn last(&self) -> u64 {
+        self.list.last().map_or(self.all, |purge| purge.number)
+    }
+
     #[must_use]
-    pub(crate) fn with(mut self, what: What, at: u64) -> Self {
+    pub(crate) fn with(mut self, what: What, now: u64) -> Self {
+        let number = now.max(self.last() + 1);
         self.list.retain(|purge| purge.what != what);
-        // Other processes' clocks may be ahead.
-        let last = self.list.last().map_or(0, |purge| purge.at);
-        self.list.push(Purge {
-            at: at.max(last),
-            what,
-        });
+        self.list.push(Purge { number, what });
         if self.list.len() > MOST {
             let folded = self.list.drain(..MOST / 2).next_back();
-            self.all = folded.map_or(self.all, |purge| purge.at);
+            self.all = folded.map_or(self.all, |purge| purge.number);
         }
         self
     }
 
     /// Whether an entry is gone.
     pub(crate) fn covers(&self, key: &str, entry: &Entry) -> bool {
-        if self.all > 0 && entry.asked <= self.all {
+        if entry.seen < self.all {
             return true;
         }
         let later = self
             .list
             .iter()
             .rev()
-            .take_while(|purge| purge.at >= entry.asked);
+            .take_while(|purge| purge.number > entry.seen);
         later.into_iter().any(|purge| match &purge.what {
             What::Prefix(prefix) => key.starts_with(&**prefix),
             What::Tag(tag) => entry.tags.contains(tag),
@@ -72,8 +107,8 @@ impl Serialize for Purges {
             .list
             .iter()
             .map(|purge| match &purge.what {
-                What::Prefix(prefix) => (purge.at, "prefix", &**prefix),
-                What::Tag(tag) => (purge.at, "tag", &**tag),
+                What::Prefix(prefix) => (purge.number, "prefix", &**prefix),
+                What::Tag(tag) => (purge.number, "tag", &**tag),
             })
             .collect();
         (self.all, list).serialize(serializer)
@@ -83,8 +118,8 @@ impl Serialize for Purges {
 impl<'de> Deserialize<'de> for Purges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (all, list) = <(u64, Vec<(u64, String, String)>)>::deserialize(deserializer)?;
-        let list = list.into_iter().map(|(at, kind, text)| Purge {
-            at,
+        let list = list.into_iter().map(|(number, kind, text)| Purge {
+            number,
             what: match kind.as_str() {
                 "tag" => What::Tag(text.into()),
                 _ => What::Prefix(text.into()),

@@ -9,6 +9,7 @@ use super::fetch::{Fetch, Limits};
 use super::future::ResponseFuture;
 use super::key::{Asked, Unkeyed};
 use super::status::{Forward, hit};
+use super::stored::Entry;
 use bytes::Buf;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION,
@@ -64,16 +65,18 @@ where
         let settings = &self.core.settings;
         let is_get = *request.method() == Method::GET;
         if !is_get && *request.method() != Method::HEAD {
+            event::passed("method", request.uri().path());
             return match settings.by_headers() && !request.method().is_safe() {
                 true => self.change(request),
                 false => ResponseFuture::pass(self.inner.call(request), None),
             };
         }
         let (parts, body) = request.into_parts();
-        let asked = match self.admit(&parts) {
+        let asked = match self.admit::<B>(&parts) {
             Ok(asked) => asked,
             Err(detail) => {
                 self.core.shared.stats.bypassed.add();
+                event::passed(detail.unwrap_or("hook"), parts.uri.path());
                 let status = Forward::new("bypass").passed(detail);
                 let future = self.inner.call(Request::from_parts(parts, body));
                 return ResponseFuture::pass(future, Some(status));
@@ -84,16 +87,17 @@ where
             true => Limits::new(of_request(&parts.headers)),
             false => Limits::default(),
         };
+        if let Some(entry) = self.core.find_plain(&asked, &parts.headers)
+            && let Some(hit) = self.hit(&asked, &wishes, &limits, &entry)
+        {
+            return hit;
+        }
         let landed = self.core.shared.flights.landed();
         let found = self.core.find_now(&asked, &parts.headers);
-        if let Some(entry) = found.as_ref().and_then(|found| found.entry.as_ref()) {
-            let now = self.core.soon();
-            if entry.is_fresh(now) && limits.accept(entry, now) {
-                self.core.shared.stats.hits.add();
-                event::answered("hit", asked.key());
-                let status = hit(entry, now, None);
-                return ResponseFuture::hit(answer(entry, &wishes, now, status));
-            }
+        if let Some(entry) = found.as_ref().and_then(|found| found.entry.as_ref())
+            && let Some(hit) = self.hit(&asked, &wishes, &limits, entry)
+        {
+            return hit;
         }
         let fetch = Fetch {
             core: Arc::clone(&self.core),
@@ -111,11 +115,30 @@ where
 }
 
 impl<S> CacheResponseService<S> {
+    /// The answer from an entry, if it is fresh for sure.
+    #[inline]
+    fn hit<F, R, E>(
+        &self,
+        asked: &Asked,
+        wishes: &Wishes,
+        limits: &Limits,
+        entry: &Entry,
+    ) -> Option<ResponseFuture<F, R, E>> {
+        let now = self.core.soon();
+        if !entry.is_fresh(now) || !limits.accept(entry, now) {
+            return None;
+        }
+        self.core.shared.stats.hits.add();
+        event::answered("hit", "", asked.key(), false);
+        let status = hit(entry, now, None);
+        Some(ResponseFuture::hit(answer(entry, wishes, now, status)))
+    }
+
     /// What a GET or HEAD asks for.
     ///
     /// # Errors
     /// Why it is passed through.
-    fn admit(&self, parts: &Parts) -> Result<Asked, Option<&'static str>> {
+    fn admit<B: 'static>(&self, parts: &Parts) -> Result<Asked, Option<&'static str>> {
         let settings = &self.core.settings;
         if settings.bypass.as_ref().is_some_and(|bypass| bypass(parts)) {
             return Err(None);
@@ -132,9 +155,12 @@ impl<S> CacheResponseService<S> {
             };
             return Err(Some(detail));
         }
-        Asked::new(settings, parts).map_err(|unkeyed| match unkeyed {
+        let known = Asked::knows_path::<B>(settings, parts);
+        let asked = known.and_then(|()| Asked::new(settings, parts));
+        asked.map_err(|unkeyed| match unkeyed {
             Unkeyed::Host => Some("host"),
             Unkeyed::TooLong => Some("key-too-long"),
+            Unkeyed::Shortened => Some("original-uri-unknown"),
         })
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Settings {
     pub(crate) host_in_key: bool,
     pub(crate) sort_languages: bool,
     pub(crate) query: Query,
+    /// Where the whole path is, if the user says so.
     pub(crate) original_uri: Option<fn(&Extensions) -> Option<&Uri>>,
     /// Whether the key tells callers apart, so that requests with `Authorization` may share entries.
     pub(crate) authorized_by_key: bool,

@@ -7,12 +7,14 @@
 //! | `K:variant=…` | a variant: its name is a hash of what those headers say, and of the host |
 //!
 //! The Python original reads `K` only, and ignores what it does not know: so what it would serve wrongly never lies there.
+//! What purges leave lies beside them (see `purge`).
 //! Each entry says what it was made for, and is checked against that on every read. Variants of another family than
 //! their signpost's do not count: to remove `K` and `K:variants` removes them all.
 
 use super::core::Core;
 use super::key::Asked;
-use super::purge::{self, Purges};
+use super::policy::Plan;
+use super::purge::{self, Purges, Seen};
 use super::stored::{Entry, MadeFor, Origin, Signpost, Stored};
 use super::vary::normalized;
 use crate::backend::{CacheBackend, Value};
@@ -33,83 +35,154 @@ pub(crate) struct Found {
     /// Whether there is something under the key, but for other requests.
     pub(crate) other: bool,
     pub(crate) signpost: Option<Signpost>,
+    pub(crate) seen: Seen,
+    purges: Option<Purges>,
+}
+
+impl Found {
+    /// From what lies under the key, its signpost, the list of purges, and the count of those of the key.
+    fn new(asked: &Asked, headers: &HeaderMap, values: [Option<Value>; 4]) -> Self {
+        let [plain, signpost, purges, count] = values;
+        let purges = purges.and_then(|value| value.to::<Purges>().ok());
+        let seen = Seen {
+            last: purges.as_ref().map_or(0, Purges::last),
+            count: number(count),
+        };
+        let mut found = Self {
+            seen,
+            purges,
+            ..Self::default()
+        };
+        let plain = read(plain).filter(|entry| !found.is_purged(asked.key(), entry));
+        found.other = plain.is_some();
+        found.entry = plain.filter(|entry| entry.matches(asked, headers));
+        if found.entry.is_none() {
+            found.signpost = signpost.and_then(|value| value.to().ok());
+        }
+        found
+    }
+
+    /// Where to look next.
+    fn variant_key(&self, asked: &Asked, headers: &HeaderMap) -> Option<String> {
+        let names = &self.signpost.as_ref()?.names;
+        Some(variant_key(asked, names, headers))
+    }
+
+    /// With what lies there.
+    fn with_variant(mut self, asked: &Asked, headers: &HeaderMap, variant: Option<Value>) -> Self {
+        let family = self.signpost.as_ref().map(|signpost| signpost.family);
+        self.entry = read(variant).filter(|entry| {
+            Some(entry.family()) == family
+                && entry.matches(asked, headers)
+                && !self.is_purged(asked.key(), entry)
+        });
+        self.other |= self.entry.is_none();
+        self
+    }
+
+    /// Whether an entry that another request has led is purged for this one.
+    pub(crate) fn is_purged(&self, key: &str, entry: &Entry) -> bool {
+        let purges = self.purges.as_ref();
+        purges.is_some_and(|purges| purges.covers(key, entry))
+    }
 }
 
 impl Core {
+    /// The entry that lies under a request's key itself, if it is for this request and to look takes no waiting.
+    pub(crate) fn find_plain(&self, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Entry>> {
+        let backend = self.backend().ok()?;
+        let mut found = None;
+        backend.read_now(asked.key(), &mut |value| {
+            if let Some(Stored(entry)) = value.downcast_ref() {
+                found = entry.matches(asked, headers).then(|| Arc::clone(entry));
+            }
+        });
+        let entry = found?;
+        let mut purged = false;
+        backend.read_now(purge::KEY, &mut |value| {
+            purged = match value.downcast_ref::<Purges>() {
+                Some(purges) => purges.covers(asked.key(), &entry),
+                // As another process wrote it: not here.
+                None => true,
+            };
+        });
+        (!purged).then_some(entry)
+    }
+
     /// As [`find`](Self::find), if that takes no waiting; `None` if it does, or fails.
     pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Found> {
         let backend = &**self.backend().ok()?;
-        let mut found = Found::default();
-        if let Some(Stored(entry)) = read_now(backend, asked.key())?
-            && alive_now(backend, asked.key(), &entry)?
-        {
-            if entry.matches(asked, headers) {
-                found.entry = Some(entry);
-                return Some(found);
-            }
-            found.other = true;
-        }
-        let signpost: Option<Signpost> = read_now(backend, &signpost_key(asked.key()))?;
-        let Some(signpost) = signpost else {
-            return Some(found);
+        let read = |key: &str| {
+            let mut found = None;
+            let is_known = backend.read_now(key, &mut |value| found = Some(value.clone()));
+            is_known.then_some(found)
         };
-        let variant_key = variant_key(asked, &signpost.names, headers);
-        if let Some(Stored(entry)) = read_now(backend, &variant_key)?
-            && signpost.leads_to(&entry, asked, headers)
-            && alive_now(backend, asked.key(), &entry)?
-        {
-            found.entry = Some(entry);
-        }
-        found.other |= found.entry.is_none();
-        found.signpost = Some(signpost);
-        Some(found)
+        let values = [
+            read(asked.key())?,
+            read(&signpost_key(asked.key()))?,
+            read(purge::KEY)?,
+            read(&purge::count_key(asked.key()))?,
+        ];
+        let found = Found::new(asked, headers, values);
+        Some(match found.variant_key(asked, headers) {
+            Some(key) => found.with_variant(asked, headers, read(&key)?),
+            None => found,
+        })
     }
 
     /// The entry for a request, or what there is instead. What cannot be read counts as missing.
     pub(crate) async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Found, Error> {
         let backend = self.backend()?;
         let signpost_key = signpost_key(asked.key());
-        let keys = [asked.key(), &*signpost_key, purge::KEY];
+        let count_key = purge::count_key(asked.key());
+        let keys = [asked.key(), &*signpost_key, purge::KEY, &*count_key];
         let values = backend.get_values(&keys).await?;
-        let mut values = values.into_iter();
-        let mut next = || values.next().flatten();
-        let (plain, signpost, purges) = (next(), next(), next());
-        let purges = purges.and_then(|value| value.to::<Purges>().ok());
-        let alive = |entry: &Arc<Entry>| match &purges {
-            Some(purges) => !purges.covers(asked.key(), entry),
-            None => true,
-        };
-        let mut found = Found::default();
-        if let Some(entry) = read(plain).filter(alive) {
-            if entry.matches(asked, headers) {
-                found.entry = Some(entry);
-                return Ok(found);
-            }
-            found.other = true;
-        }
-        let Some(signpost) = signpost.and_then(|value| value.to::<Signpost>().ok()) else {
-            return Ok(found);
-        };
-        let variant_key = variant_key(asked, &signpost.names, headers);
-        let variant = read(backend.get_value(&variant_key).await?).filter(alive);
-        found.entry = variant.filter(|entry| signpost.leads_to(entry, asked, headers));
-        found.other |= found.entry.is_none();
-        found.signpost = Some(signpost);
-        Ok(found)
+        let found = Found::new(asked, headers, values.try_into().unwrap_or_default());
+        Ok(match found.variant_key(asked, headers) {
+            Some(key) => found.with_variant(asked, headers, look(&**backend, &key).await?),
+            None => found,
+        })
     }
 
-    /// Stores an entry where requests like this one will find it.
+    /// Stores an entry where requests like this one will find it; false if the key was purged since the request came.
     pub(crate) async fn keep(
         &self,
         asked: &Asked,
         headers: &HeaderMap,
         entry: &Arc<Entry>,
-        made_for: &MadeFor,
+        plan: &Plan,
+        seen: Seen,
+    ) -> Result<bool, Error> {
+        let backend = self.backend()?;
+        let count_key = purge::count_key(asked.key());
+        let there = backend.get_values(&[asked.key(), &count_key]).await?;
+        let [occupant, count] = <[Option<Value>; 2]>::try_from(there).unwrap_or_default();
+        if number(count) != seen.count {
+            return Ok(false);
+        }
+        self.put(&**backend, asked, headers, entry, read(occupant), plan.keep)
+            .await?;
+        if number(look(&**backend, &count_key).await?) == seen.count {
+            return Ok(true);
+        }
+        let keys = [asked.key(), &*signpost_key(asked.key())];
+        backend.delete_values(&keys).await?;
+        Ok(false)
+    }
+
+    async fn put(
+        &self,
+        backend: &dyn CacheBackend,
+        asked: &Asked,
+        headers: &HeaderMap,
+        entry: &Arc<Entry>,
+        occupant: Option<Arc<Entry>>,
         keep: Duration,
     ) -> Result<(), Error> {
-        let backend = self.backend()?;
+        let Origin::Ours(made_for) = &entry.origin else {
+            return Ok(());
+        };
         let keyed = &self.settings.vary_on;
-        let occupant = read(backend.get_value(asked.key()).await?);
         let is_plain =
             made_for.vary.len() == keyed.len() && !entry.headers.contains_key(CONTENT_ENCODING);
         let is_free = occupant.as_ref().is_none_or(|entry| match &entry.origin {
@@ -127,7 +200,7 @@ impl Core {
                 .await;
         }
         let names = made_for.vary.iter().map(|(name, _)| name.clone()).collect();
-        let signpost = self.plant(&**backend, asked, names, keep).await?;
+        let signpost = self.plant(backend, asked, names, keep).await?;
         let mut made_for = MadeFor::new(asked, &signpost.names, headers);
         made_for.family = signpost.family;
         let mut entry = Entry::clone(entry);
@@ -153,7 +226,7 @@ impl Core {
         keep: Duration,
     ) -> Result<Signpost, Error> {
         let key = signpost_key(asked.key());
-        let standing = backend.get_value(&key).await?;
+        let standing = look(backend, &key).await?;
         let standing = standing.and_then(|value| value.to::<Signpost>().ok());
         let now = self.now();
         let mut until = now + keep.as_millis() as u64;
@@ -184,50 +257,40 @@ impl Core {
         Ok(signpost)
     }
 
-    /// Removes what is under a key, variants too.
+    /// Removes what is under a key, variants too, and keeps what is on its way from being stored.
     pub(crate) async fn remove(&self, key: &str) -> Result<bool, Error> {
-        self.shared.flights.purge(key);
         let backend = self.backend()?;
+        let ttl = Ttl::After(purge::COUNT_TTL);
+        let count_key = purge::count_key(key);
+        let counted = backend.incr_value(&count_key, 1, ttl).await;
+        if counted.as_ref().is_err_and(Error::is_wrong_type) {
+            // Whatever it is, it is not what it was.
+            backend
+                .set_value(&count_key, Value::integer(-1), ttl)
+                .await?;
+        } else {
+            counted?;
+        }
         Ok(backend.delete_values(&[key, &signpost_key(key)]).await? > 0)
     }
+}
+
+/// What is there; what cannot be a value of ours counts as missing.
+async fn look(backend: &dyn CacheBackend, key: &str) -> Result<Option<Value>, Error> {
+    match backend.get_value(key).await {
+        Err(error) if error.is_wrong_type() => Ok(None),
+        found => found,
+    }
+}
+
+/// A count; what is none is 0.
+fn number(value: Option<Value>) -> i64 {
+    value.and_then(|value| value.to().ok()).unwrap_or(0)
 }
 
 fn read(value: Option<Value>) -> Option<Arc<Entry>> {
     let Stored(entry) = value?.to().ok()?;
     Some(entry)
-}
-
-/// A value that takes no waiting; `None` if it does, or must be converted.
-fn read_now<T>(backend: &dyn CacheBackend, key: &str) -> Option<Option<T>>
-where
-    T: Clone + Send + 'static,
-{
-    let mut found = None;
-    let mut known = true;
-    let answered = backend.read_now(key, &mut |value| {
-        found = value.downcast_ref().cloned();
-        known = found.is_some();
-    });
-    (answered && known).then_some(found)
-}
-
-/// Whether no purge covers an entry; `None` if that takes waiting.
-fn alive_now(backend: &dyn CacheBackend, key: &str, entry: &Entry) -> Option<bool> {
-    let (mut purged, mut known) = (false, true);
-    let answered = backend.read_now(
-        purge::KEY,
-        &mut |value| match value.downcast_ref::<Purges>() {
-            Some(purges) => purged = purges.covers(key, entry),
-            None => known = false,
-        },
-    );
-    (answered && known).then_some(!purged)
-}
-
-impl Signpost {
-    fn leads_to(&self, entry: &Entry, asked: &Asked, headers: &HeaderMap) -> bool {
-        entry.family() == self.family && entry.matches(asked, headers)
-    }
 }
 
 fn signpost_key(key: &str) -> String {
@@ -242,24 +305,25 @@ fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> Stri
     )
 }
 
-/// A number for what tells a request from others with the same key; 64-bit FNV-1a, because all processes must agree on it. Entries
-/// are checked when they are read, so that requests which share a number do not share an answer.
+/// A number for what tells a request from others with the same key. Entries are checked when they are read, so that requests which
+/// share a number do not share an answer.
 pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> u64 {
+    let target = asked.target();
+    let resource = [asked.host(), &target, asked.own().unwrap_or("")];
+    let said: Vec<_> = names
+        .iter()
+        .map(|name| normalized(asked, headers, name).unwrap_or("\0".into()))
+        .collect();
+    let said = names.iter().zip(&said);
+    let said = said.flat_map(|(name, said)| [name.as_str(), &**said]);
+    fnv1a(resource.into_iter().chain(said).map(str::as_bytes))
+}
+
+/// 64-bit FNV-1a of some texts, because all processes must agree on it.
+pub(crate) fn fnv1a<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |parts: &[&str]| {
-        for byte in parts.iter().flat_map(|part| part.bytes()).chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    add(&[asked.host()]);
-    add(&asked.target_parts());
-    add(&[asked.own().unwrap_or("")]);
-    for name in names {
-        add(&[name.as_str()]);
-        match normalized(asked, headers, name) {
-            Some(said) => add(&[&said]),
-            None => add(&["\0"]),
-        }
+    for byte in texts.into_iter().flat_map(|text| text.iter().chain(&[0])) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }
     hash
 }

@@ -17,6 +17,8 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct ResponseStats {
             $($(#[$doc])* pub $name: u64,)*
+            /// Not a count: the handlers that the cache has started and that run, or whose responses are being stored, just now.
+            pub running: u64,
         }
 
         #[derive(Debug, Default)]
@@ -25,8 +27,8 @@ macro_rules! counters {
         }
 
         impl Counters {
-            pub(crate) fn read(&self) -> ResponseStats {
-                ResponseStats { $($name: self.$name.get(),)* }
+            pub(crate) fn read(&self, running: u64) -> ResponseStats {
+                ResponseStats { $($name: self.$name.get(),)* running }
             }
         }
     };

@@ -17,8 +17,8 @@ pub(crate) struct Entry {
     pub(crate) body: Bytes,
     /// When the response was made, as far as its `Age` and `Date` tell: RFC 9111 §4.2.3.
     pub(crate) born: u64,
-    /// When it was asked for: purges compare with that.
-    pub(crate) asked: u64,
+    /// The last purge that was written down when its handler was started: later ones may cover it.
+    pub(crate) seen: u64,
     /// How long it is fresh, then may be served while it is revalidated, and if that fails.
     pub(crate) fresh: Duration,
     pub(crate) while_revalidate: Duration,

@@ -95,7 +95,7 @@ impl Serialize for Known<'_> {
         object.serialize_entry("length", &entry.body.len())?;
         object.serialize_entry("headers", &Headers(&entry.headers))?;
         object.serialize_entry("born", &entry.born)?;
-        object.serialize_entry("asked", &entry.asked)?;
+        object.serialize_entry("seen", &entry.seen)?;
         object.serialize_entry("fresh", &millis(entry.fresh))?;
         object.serialize_entry("swr", &millis(entry.while_revalidate))?;
         object.serialize_entry("sie", &millis(entry.if_error))?;
@@ -175,7 +175,7 @@ fn foreign(status: StatusCode, media_type: Option<&str>, body: Bytes) -> Option<
         headers,
         body,
         born: 0,
-        asked: 0,
+        seen: 0,
         fresh: Duration::MAX,
         while_revalidate: Duration::ZERO,
         if_error: Duration::ZERO,
@@ -232,7 +232,7 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<En
         headers,
         body,
         born: time("born")?,
-        asked: time("asked")?,
+        seen: time("seen")?,
         fresh: lifetime("fresh")?,
         while_revalidate: lifetime("swr")?,
         if_error: lifetime("sie")?,

@@ -2,6 +2,11 @@
 
 #![allow(dead_code)]
 
+pub mod loopback;
+#[cfg_attr(feature = "redis", path = "redis.rs")]
+#[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
+pub mod real;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -9,10 +14,11 @@ use nori_cache::response::CacheResponse;
 use nori_cache::{
     BackendFuture, CacheBackend, Error, Flights, ManualClock, MemoryCacheBackend, Ttl, Value,
 };
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower::{Layer, Service, ServiceExt};
 
@@ -21,6 +27,41 @@ use tower::{Layer, Service, ServiceExt};
 pub struct Remote {
     pub memory: MemoryCacheBackend,
     pub down: AtomicBool,
+    /// Where a write waits, if the test wants it to.
+    pub stop: Mutex<Option<Stop>>,
+}
+
+/// Holds up the next write, before and after it takes place.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    pub before: Arc<Barrier>,
+    pub after: Arc<Barrier>,
+}
+
+/// A place where a test and what it tests wait for each other.
+#[derive(Debug)]
+pub struct Barrier(tokio::sync::Barrier);
+
+impl Default for Barrier {
+    fn default() -> Self {
+        Self(tokio::sync::Barrier::new(2))
+    }
+}
+
+impl Barrier {
+    /// Waits for what is tested, which then waits here until the test lets it [`go`](Self::go).
+    pub async fn meet(&self) {
+        self.0.wait().await;
+    }
+
+    pub async fn go(&self) {
+        self.0.wait().await;
+    }
+
+    async fn pass(&self) {
+        self.0.wait().await;
+        self.0.wait().await;
+    }
 }
 
 impl Remote {
@@ -32,6 +73,7 @@ impl Remote {
         Arc::new(Self {
             memory,
             down: AtomicBool::new(false),
+            stop: Mutex::new(None),
         })
     }
 
@@ -68,7 +110,15 @@ impl CacheBackend for Remote {
         BackendFuture::boxed(async move {
             self.up()?;
             let encoded = Value::encoded(value.encode()?.into_owned());
-            self.memory.set_value(key, encoded, ttl).await
+            let stop = self.stop.lock().unwrap().take();
+            if let Some(stop) = &stop {
+                stop.before.pass().await;
+            }
+            let set = self.memory.set_value(key, encoded, ttl).await;
+            if let Some(stop) = stop {
+                stop.after.pass().await;
+            }
+            set
         })
     }
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
@@ -106,6 +156,25 @@ impl CacheBackend for Remote {
     }
 }
 
+thread_local! {
+    /// Those of the test that runs on this thread.
+    static LAYERS: RefCell<Vec<CacheResponse>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has [`settled`] wait for a layer's handlers too.
+pub fn watch(layer: &CacheResponse) {
+    LAYERS.with_borrow_mut(|layers| layers.push(layer.clone()));
+}
+
+/// Waits until all handlers have ended, and their responses are stored: that may be after the last byte has come.
+pub async fn settled() {
+    let running =
+        || LAYERS.with_borrow(|layers| layers.iter().any(|layer| layer.stats().running > 0));
+    while running() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// A clock that tests move, and a backend that goes by it.
 pub struct World {
     pub clock: ManualClock,
@@ -132,9 +201,12 @@ impl World {
         (Self { clock, backend }, remote)
     }
 
-    /// Both kinds.
-    pub fn both() -> [Self; 2] {
-        [Self::memory(), Self::remote().0]
+    /// Both kinds; in the tests of `response_redis.rs`, a real Redis.
+    pub fn both() -> Vec<Self> {
+        match real::IS_USED {
+            true => vec![real::world()],
+            false => vec![Self::memory(), Self::remote().0],
+        }
     }
 
     pub fn timed(&self, seconds: u64) -> CacheResponse {
@@ -146,9 +218,11 @@ impl World {
     }
 
     pub fn on(&self, layer: CacheResponse) -> CacheResponse {
-        layer
+        let layer = layer
             .backend(Arc::clone(&self.backend))
-            .clock(self.clock.clone())
+            .clock(self.clock.clone());
+        watch(&layer);
+        layer
     }
 
     pub fn advance(&self, seconds: u64) {
@@ -173,7 +247,7 @@ impl Runs {
 pub type Body = Full<Bytes>;
 
 /// A cached handler: called with the request and the number of its run.
-pub fn cached<F, Fut>(layer: &CacheResponse, runs: &Runs, handler: F) -> impl Cached
+pub fn cached<F, Fut>(layer: &CacheResponse, runs: &Runs, handler: F) -> impl Cached + use<F, Fut>
 where
     F: Fn(Request<()>, usize) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response<Body>> + Send + 'static,
@@ -264,17 +338,30 @@ pub struct Got {
 }
 
 impl Got {
+    /// Waits until the response is stored as well.
     pub async fn from<B>(response: Response<B>) -> Self
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: std::fmt::Debug,
+    {
+        let got = Self::now(response).await;
+        // The handler's task stores after the last byte has gone.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        if real::IS_USED {
+            settled().await;
+        }
+        got
+    }
+
+    pub async fn now<B>(response: Response<B>) -> Self
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: std::fmt::Debug,
     {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        // The handler's task stores after the last byte has gone.
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
         Self {
             status: parts.status.as_u16(),
             headers: parts.headers,
@@ -341,4 +428,38 @@ pub async fn lives(layer: impl Fn(&World) -> CacheResponse, headers: Headers) ->
         world.advance(1);
     }
     200
+}
+
+/// What may stand in the place of an entry, made from a good one.
+pub fn poisons(entry: &str) -> Vec<String> {
+    let mut poisons: Vec<String> = (0..entry.len())
+        .step_by(7)
+        .map(|end| entry[..end].to_owned())
+        .collect();
+    for (from, to) in [
+        ("200", "99"),
+        ("200", "9999"),
+        ("200", "101"),
+        ("200", "\"200\""),
+        ("\"content-type\",\"text", "\"content-type\",\"\\n"),
+        ("\"length\":5", "\"length\":6"),
+        ("\"born\":", "\"born\":-"),
+        ("\"fresh\":60000", "\"fresh\":99999999999999999999"),
+        ("\"headers\":[", "\"headers\":[7,"),
+        ("cnVuIDE=", "%%%"),
+        ("\"vary\":[]", "\"vary\":[[\"\",1]]"),
+    ] {
+        let poison = entry.replacen(from, to, 1);
+        assert_ne!(poison, entry, "{from}");
+        poisons.push(poison);
+    }
+    poisons.extend([
+        "null".into(),
+        "[]".into(),
+        "{}".into(),
+        "7".into(),
+        "\"\"".into(),
+        "[".repeat(5000),
+    ]);
+    poisons
 }

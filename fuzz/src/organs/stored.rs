@@ -21,7 +21,7 @@ pub fn run(input: &[u8]) {
     assert_eq!(again.body, entry.body);
     assert_eq!(format!("{:?}", again.origin), format!("{:?}", entry.origin));
     assert_eq!(
-        (again.born, again.asked, again.fresh),
-        (entry.born, entry.asked, entry.fresh)
+        (again.born, again.seen, again.fresh),
+        (entry.born, entry.seen, entry.fresh)
     );
 }

@@ -1,0 +1,31 @@
+//! The layer on a real Redis: the cases of the other files once more, and what only a server that is elsewhere can show.
+
+#![cfg(all(feature = "redis", feature = "response"))]
+
+mod entries;
+mod outages;
+mod processes;
+#[path = "../response/mod.rs"]
+mod response;
+
+#[path = "../response_bodies.rs"]
+mod bodies;
+#[path = "../response_headers.rs"]
+mod headers;
+#[path = "../response_axum.rs"]
+mod nested;
+#[path = "../response_safety.rs"]
+mod safety;
+#[path = "../response_server.rs"]
+mod served;
+#[path = "../response_timed.rs"]
+mod timed;
+
+use response::World;
+
+#[test]
+fn the_cases_run_on_redis() {
+    let worlds = World::both();
+    assert_eq!(worlds.len(), 1);
+    assert!(format!("{:?}", worlds[0].backend).contains("RedisCacheBackend"));
+}
