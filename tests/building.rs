@@ -96,12 +96,13 @@ fn a_cache_whose_entries_would_never_live_is_refused() {
 }
 
 #[test]
-fn an_absurd_max_keys_is_refused_or_costs_nothing_up_front() {
-    for max_keys in [1 << 40, usize::MAX / 2, usize::MAX] {
+fn an_absurd_max_keys_is_refused_or_costs_little_up_front() {
+    for max_keys in [1 << 34, 1 << 40, usize::MAX / 2, usize::MAX] {
         match Cache::<u64, u64>::builder().max_keys(max_keys).build() {
             Ok(cache) => {
                 cache.insert(1, 2);
-                assert_eq!(cache.get(&1), Some(2));
+                cache.insert_with_ttl(2, 3, Duration::from_secs(60));
+                assert_eq!((cache.get(&1), cache.get(&2)), (Some(2), Some(3)));
                 assert_eq!(cache.max_keys(), max_keys);
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 //! The barrier that the domain runs with under loom, in the place of `core/reclaim/barrier.rs`.
 //!
-//! A model runs with either of its two kinds. [`Kind::Symmetric`] is two full fences. [`Kind::Membarrier`] acts out what
+//! A model runs with one of its kinds. [`Kind::Symmetric`] is two full fences. [`Kind::Membarrier`] acts out what
 //! Linux promises: the light half does nothing at all, and the heavy one makes every other thread run a full fence wherever
 //! it happens to be, before it returns. The fence cannot be forced upon a thread from outside, so each thread looks before
 //! each operation whether one is wanted ([`checkpoint`]) and the caller waits until all have had theirs.
@@ -14,6 +14,8 @@ use std::cell::Cell;
 pub(crate) enum Kind {
     Symmetric,
     Membarrier,
+    /// The call is refused from some time on: the light half does nothing, and the heavy one says that it did nothing.
+    Refused,
 }
 
 /// As many threads as loom lets a model start.
@@ -85,12 +87,17 @@ impl Barrier {
         }
     }
 
-    pub(crate) fn heavy(self) {
+    #[must_use]
+    pub(crate) fn heavy(self) -> bool {
+        if self.0 == Kind::Refused {
+            return false;
+        }
         fence(Ordering::SeqCst);
         if self.0 == Kind::Membarrier {
             fence_elsewhere();
             fence(Ordering::SeqCst);
         }
+        true
     }
 }
 
@@ -114,7 +121,7 @@ fn fence_elsewhere() {
 
 /// Runs the fence that another thread's heavy half waits for, if one does.
 pub(crate) fn checkpoint() {
-    if KIND.get() == Kind::Symmetric {
+    if KIND.get() != Kind::Membarrier {
         return;
     }
     let Some((index, met)) = ME.with(Cell::get) else {

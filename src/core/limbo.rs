@@ -89,12 +89,7 @@ impl<T> Limbo<T> {
     /// The slots that [`Limbo::pop_ready`] will return next.
     #[inline(always)]
     pub(crate) fn ready<'n>(&self, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
-        let mut next = self.first;
-        (0..self.ready).map(move |_| {
-            let id = next;
-            next = node(id).next();
-            id
-        })
+        self.first(self.ready, node)
     }
 
     /// Whether more slots are ready than a batch: writers have fallen behind.
@@ -147,8 +142,12 @@ impl<T> Limbo<T> {
 
     /// All slots that hold an entry here, whatever their state. For the end of the shard.
     pub(crate) fn slots<'n>(&self, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
+        self.first(self.queued(), node)
+    }
+
+    fn first<'n>(&self, count: u32, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
         let mut next = self.first;
-        (0..self.queued()).map(move |_| {
+        (0..count).map(move |_| {
             let id = next;
             next = node(id).next();
             id

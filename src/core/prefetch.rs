@@ -1,7 +1,11 @@
 //! Hints to the processor that memory will be read soon; they have no other effect.
 
 /// `at` itself will be read.
-#[cfg(all(target_arch = "x86_64", not(any(miri, nori_loom))))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, nori_loom))
+))]
 #[inline(always)]
 pub(crate) fn read<T>(at: *const T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -13,7 +17,11 @@ pub(crate) fn read<T>(at: *const T) {
 ///
 /// # Safety
 /// `at` can be read (initialised or not).
-#[cfg(all(target_arch = "x86_64", not(any(miri, nori_loom))))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, nori_loom))
+))]
 #[inline(always)]
 pub(crate) unsafe fn drop<T>(at: *const T) {
     /// A pointer further back is rarely one that a drop follows.
@@ -35,7 +43,11 @@ pub(crate) unsafe fn drop<T>(at: *const T) {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_loom)))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, nori_loom))
+)))]
 mod none {
     /// No hint.
     #[inline(always)]
@@ -49,5 +61,9 @@ mod none {
     pub(crate) unsafe fn drop<T>(_at: *const T) {}
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_loom)))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, nori_loom))
+)))]
 pub(crate) use none::{drop, read};

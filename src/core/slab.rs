@@ -3,8 +3,8 @@
 //! A slot is *vacant* or holds an initialised entry; the shard knows which (an id is in the list, in limbo, or free) and
 //! says so with each `unsafe` call.
 //!
-//! The first segment has room for all entries that the shard is expected to hold, so that mostly the way from an id to its slot
-//! is one multiplication, for readers and writers. Nothing is written to a slot before its id is given out: until then a system
+//! The first segment has room for all entries that the shard is expected to hold, up to a number of bytes, so that mostly the way
+//! from an id to its slot is one multiplication, for readers and writers. Nothing is written to a slot before its id is given out: until then a system
 //! that gives out memory by pages, when they are touched, has only set addresses aside. Should the shard hold more, each further
 //! segment is twice as large as the one before.
 
@@ -103,8 +103,6 @@ impl<K, V> Slot<K, V> {
     }
 }
 
-/// The most that the first segment may take, in bytes.
-const FIRST_BYTES: usize = 16 << 20;
 /// Enough for all ids, as the first of them has at least [`MIN_STEP`] slots.
 const FURTHER: usize = 27;
 const MIN_STEP: u32 = 32;
@@ -131,9 +129,10 @@ unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
 
 impl<K, V> Slab<K, V> {
-    /// An empty slab that expects to give out about `expected` ids.
-    pub(crate) fn new(expected: usize) -> Self {
-        let first = expected.clamp(1, (FIRST_BYTES / Slot::<K, V>::STRIDE).max(1)) as u32;
+    /// An empty slab that expects to give out about `expected` ids, whose first segment takes no more than `bytes` bytes if that
+    /// is enough for one slot.
+    pub(crate) fn new(expected: usize, bytes: usize) -> Self {
+        let first = expected.clamp(1, (bytes / Slot::<K, V>::STRIDE).max(1)) as u32;
         Self {
             base: Self::allocate(first as usize),
             first,
@@ -159,12 +158,15 @@ impl<K, V> Slab<K, V> {
         0..self.used.get()
     }
 
-    /// An id that has never been used, with a vacant slot. For the holder of the lock.
+    /// An id that has never been used, with a vacant slot.
     ///
     /// # Panics
     /// If there is none left: a reader that never ends lets slots queue up in limbo without bound.
+    ///
+    /// # Safety
+    /// The caller holds the shard's lock.
     #[cold]
-    pub(crate) fn fresh(&self) -> u32 {
+    pub(crate) unsafe fn fresh(&self) -> u32 {
         let id = self.used.get();
         assert!(
             (id as usize) < MAX_IDS,
@@ -172,10 +174,11 @@ impl<K, V> Slab<K, V> {
         );
         if let Some((segment, 0)) = self.place_further(id) {
             let slots = Self::allocate(self.len_of_further(segment));
-            // Relaxed: a reader gets an id of this segment from an Acquire read of the index, where it is filed later.
+            // Relaxed: a reader gets an id of this segment from an Acquire read of the index, where it is filed later; all others
+            // hold the lock.
             self.further[segment].store(slots, Ordering::Relaxed);
         }
-        // SAFETY: inside its segment; nobody looks at the slot, as nobody has its id yet.
+        // SAFETY: inside its segment; nobody looks at the slot, as nobody else gives out ids and nobody has this one yet.
         unsafe { self.slots().at(id).write(Slot::vacant()) };
         self.used.set(id + 1);
         id
@@ -278,6 +281,8 @@ impl<'s, K, V> Slots<'s, K, V> {
     /// The slot of an id.
     #[inline(always)]
     pub(crate) fn slot(self, id: u32) -> &'s Slot<K, V> {
+        // To the model checker `used` is a cell, which readers must not touch.
+        debug_assert!(cfg!(nori_loom) || id < self.slab.used.get());
         // SAFETY: the id was given out, so its slot is initialised; it stays as long as the slab, and is only ever shared.
         unsafe { &*self.at(id) }
     }
@@ -328,11 +333,12 @@ mod tests {
     #[test]
     fn every_id_has_a_slot_of_its_own() {
         for expected in [1, 7, 100, 1000] {
-            let slab = Slab::<[u8; 3], u8>::new(expected);
+            let slab = Slab::<[u8; 3], u8>::new(expected, 1 << 12);
             let ids = 0..5000;
             let mut slots: Vec<usize> = ids
                 .map(|id| {
-                    assert_eq!(slab.fresh(), id);
+                    // SAFETY: no other thread has it.
+                    assert_eq!(unsafe { slab.fresh() }, id);
                     assert!(slab.slots().node(id).is_vacant());
                     &raw const *slab.slots().slot(id) as usize
                 })
@@ -350,7 +356,7 @@ mod tests {
 
     #[test]
     fn the_last_id_is_in_the_last_segment() {
-        let slab = Slab::<u8, u8>::new(1);
+        let slab = Slab::<u8, u8>::new(1, 1 << 12);
         let (segment, index) = slab.place_further(MAX_IDS as u32 - 1).unwrap();
         assert!(segment < FURTHER && (index as usize) < slab.len_of_further(segment));
         for id in 1..100_000 {

@@ -27,6 +27,13 @@ impl Sizing {
     const DENSITY_OF_LARGE: usize = 1020;
     /// From so many keys on a cache is large.
     const LARGE: usize = 1 << 18;
+    /// What a cache may set aside for slots before it has any keys: addresses, where memory is given out when it is touched.
+    const BYTES: usize = if cfg!(target_pointer_width = "64") {
+        512 << 20
+    } else {
+        16 << 20
+    };
+    const BYTES_OF_SHARD: usize = 64 << 20;
     /// The model checker cannot wait for more than one entry to leave.
     const MIN_BATCH: usize = if cfg!(nori_loom) { 1 } else { 8 };
 
@@ -57,10 +64,15 @@ impl Sizing {
         self.expected + 3 * self.expected.isqrt() + 4 * self.batch() as usize
     }
 
+    /// The most that a shard may set aside for slots before it has any keys.
+    pub(crate) fn bytes(self) -> usize {
+        (Self::BYTES / self.shards).min(Self::BYTES_OF_SHARD)
+    }
+
     /// Buckets to a range that is to take `keys` keys soon: three times as many while that is far from what is expected, then
     /// just that, then an eighth more each time.
     fn range(self, keys: usize) -> usize {
-        let large = self.expected * self.shards >= Self::LARGE;
+        let large = self.expected.saturating_mul(self.shards) >= Self::LARGE;
         // Shards are not equally full: by about the square root of their keys.
         let expected = self.expected + self.expected / if large { 32 } else { 16 } + 8;
         let room = if keys * 3 < expected {
@@ -68,11 +80,12 @@ impl Sizing {
         } else {
             expected.max(keys + keys / 8)
         };
-        (room * 100).div_ceil(if large {
+        let density = if large {
             Self::DENSITY_OF_LARGE
         } else {
             Self::DENSITY
-        })
+        };
+        room / density * 100 + (room % density * 100).div_ceil(density)
     }
 
     /// How many keys a range may hold before the table is replaced by a larger one: 7 of 8 lanes.

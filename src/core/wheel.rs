@@ -19,6 +19,8 @@ const BITS: u32 = 6;
 const BUCKETS: u32 = 1 << BITS;
 /// Enough for deadlines of 42 bits.
 const LEVELS: u32 = 7;
+/// Room is made for no more ids than this at once.
+const MOST_AT_ONCE: usize = 1 << 20;
 /// No entry is due, ever.
 pub(crate) const IDLE: u64 = u64::MAX;
 
@@ -71,7 +73,8 @@ impl Wheel {
 
     #[cold]
     fn start(&mut self) {
-        self.links = Links::with_capacity(LEVELS * BUCKETS, self.expected);
+        let expected = self.expected.min(MOST_AT_ONCE);
+        self.links = Links::with_capacity(LEVELS * BUCKETS, expected);
     }
 
     /// Files an entry under its deadline. `before` is the deadline of the entry that was in the slot until now; [`NEVER`] if

@@ -10,7 +10,7 @@ const LOOKS: usize = 128;
 /// Entries in a list with marks: enough that evictions run into `LOOKS`.
 const MOST: usize = 300;
 /// How many ids are added at a time.
-const CHUNK: usize = 8;
+const MORE: usize = 8;
 
 /// What a list expects, who reads it, and what happens to it.
 #[derive(Debug, Arbitrary)]
@@ -136,10 +136,10 @@ impl Subject {
 
     fn fresh(&mut self) -> u32 {
         let id = self.slots.0.len() as u32;
-        for _ in 0..CHUNK {
+        for _ in 0..MORE {
             self.slots.0.push(Member::new());
         }
-        self.free.extend((id + 1..id + CHUNK as u32).rev());
+        self.free.extend((id + 1..id + MORE as u32).rev());
         id
     }
 

@@ -178,6 +178,12 @@ fn keeps_its_epoch_symmetric() {
     keeps_its_epoch(Kind::Symmetric);
 }
 
+/// Caught: a quiesce that marks readers although the barrier was refused.
+#[test]
+fn keeps_its_epoch_refused() {
+    keeps_its_epoch(Kind::Refused);
+}
+
 /// A pin inside another. Caught: an inner pin that ends the outer one's read.
 #[test]
 fn nested() {

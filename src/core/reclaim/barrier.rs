@@ -42,16 +42,16 @@ mod asymmetric {
             }
         }
 
+        /// False if that was not to be had: the kernel may be out of memory, or a filter may forbid the call by now.
         #[cold]
-        pub(in super::super) fn heavy(self) {
-            if self.expedited {
-                // The command succeeds once registration has; a failure would be a broken kernel contract, and going on
-                // would be use after free.
-                membarrier(MembarrierCommand::PrivateExpedited)
-                    .expect("membarrier was registered and must succeed");
+        #[must_use]
+        pub(in super::super) fn heavy(self) -> bool {
+            if self.expedited && membarrier(MembarrierCommand::PrivateExpedited).is_err() {
+                return false;
             }
             // SeqCst: orders this thread's own accesses, and pairs with `light` where both halves are full fences.
             fence(Ordering::SeqCst);
+            true
         }
     }
 }
@@ -75,10 +75,13 @@ mod symmetric {
             fence(Ordering::SeqCst);
         }
 
+        /// Always true.
         #[cold]
-        pub(in super::super) fn heavy(self) {
+        #[must_use]
+        pub(in super::super) fn heavy(self) -> bool {
             // SeqCst: pairs with the fence in `light`.
             fence(Ordering::SeqCst);
+            true
         }
     }
 }

@@ -163,10 +163,13 @@ impl Domain {
         grace
     }
 
-    /// Takes the threads that lag behind the ticket and are outside offline, so that a poll need not wait for them.
+    /// Takes the threads that lag behind the ticket and are outside offline, so that a poll need not wait for them. Without a
+    /// barrier they stay as they are, and the poll waits until they read again.
     #[cold]
     pub(crate) fn quiesce(&self, ticket: Ticket) {
-        Barrier::get().heavy();
+        if !Barrier::get().heavy() {
+            return;
+        }
         for record in self.iter() {
             // Acquire: as in `poll`.
             let state = record.state.load(Ordering::Acquire);

@@ -105,7 +105,7 @@ impl<K, V> Shard<K, V> {
             front: CachePadded(Front {
                 era: AtomicU64::new(list.era()),
                 owner: AtomicU64::new(if list.is_exact() { NOBODY } else { SHARED }),
-                slab: Slab::new(sizing.slots()),
+                slab: Slab::new(sizing.slots(), sizing.bytes()),
             }),
             back: CachePadded(Back {
                 version: AtomicU64::new(0),
@@ -166,6 +166,7 @@ impl<K, V> Drop for Shard<K, V> {
             slots,
             ids: ids.into_iter(),
         };
+        drop(inner);
         rest.drop_all();
     }
 }

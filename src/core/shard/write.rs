@@ -46,8 +46,8 @@ pub(crate) enum Refused {
     Full,
 }
 
-/// What a write leaves to be dropped without the lock. The caller lends it, so that entries are moved there only once, and
-/// drops it when it holds neither lock nor pin: user code runs there.
+/// What a write leaves to be dropped. The caller lends it, so that entries are moved there only once, and drops it when it
+/// holds no lock, as user code runs there, and no pin, as that would hold others up, unless it still needs one.
 #[derive(Debug)]
 pub(crate) struct Leftovers<K, V> {
     entries: SmallVec<[Entry<K, V>; LEFT_OVER]>,
@@ -293,11 +293,10 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// The table in place.
     #[inline(always)]
-    pub(crate) fn table(&self) -> &'c Table {
+    pub(crate) fn table(&self) -> &Table {
         // Relaxed: replaced only under all locks, of which we hold one.
         let table = self.context.table.load(Ordering::Relaxed);
-        // SAFETY: never null; whoever retires it holds our lock, and frees it only after the pin of a writer, or the locks
-        // of all, that may still use this reference.
+        // SAFETY: never null, and replacing it takes all locks, of which we hold one for as long as `self` is borrowed.
         unsafe { &*table }
     }
 
@@ -320,7 +319,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     fn allocate(&mut self) -> Vacant {
         self.pop_ready().unwrap_or_else(|| {
             let id = self.inner.free.pop(self.slots);
-            let id = id.unwrap_or_else(|| self.shard.front.slab.fresh());
+            // SAFETY: we hold the lock.
+            let id = id.unwrap_or_else(|| unsafe { self.shard.front.slab.fresh() });
             Vacant { id, before: NEVER }
         })
     }
@@ -358,6 +358,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Links a filed entry into list and wheel.
     #[inline(always)]
     fn link(&mut self, pin: &Pin<'_>, &Vacant { id, before }: &Vacant) {
+        self.changed();
         let front = &self.shard.front;
         let slots = self.slots;
         let inner = &mut *self.inner;
@@ -382,7 +383,6 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         // SAFETY: just filled; we hold the lock.
         let meta = unsafe { slots.slot(id).entry() }.meta;
         inner.wheel.file(id, meta.deadline(), before);
-        self.changed();
     }
 
     /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.
