@@ -76,6 +76,12 @@ impl Value {
         Ok(Self(Form::Typed(Arc::new(value))))
     }
 
+    /// A value of one of our own types, of which it is known that JSON can say it.
+    #[cfg(feature = "response")]
+    pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: T) -> Self {
+        Self(Form::Typed(Arc::new(value)))
+    }
+
     /// A value as a store keeps it: JSON, or any other UTF-8, which then reads as a string.
     pub fn encoded(bytes: impl Into<Vec<u8>>) -> Self {
         Self(Form::Encoded(Arc::new(bytes.into())))

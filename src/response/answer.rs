@@ -2,6 +2,7 @@
 
 use super::body::CacheBody;
 use super::policy::date;
+use super::status::Line;
 use super::stored::Entry;
 use bytes::Bytes;
 use http::header::{
@@ -257,7 +258,12 @@ fn respond<B>(
 }
 
 fn set(headers: &mut HeaderMap, age: u64, status: HeaderValue) {
-    headers.insert(AGE, HeaderValue::from(age));
+    let age = Line::of_number(age).into_value();
+    match headers.get_mut(AGE) {
+        // To insert would make room for one more first, and that may be a larger map.
+        Some(place) => *place = age,
+        None => drop(headers.insert(AGE, age)),
+    }
     match headers.get_mut(CACHE_STATUS) {
         // The place that is kept for it.
         Some(place) if place == "0" => *place = status,

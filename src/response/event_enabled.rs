@@ -19,20 +19,28 @@ pub(super) fn answered(how: &str, detail: &str, key: &str, backend_down: bool) {
     debug!(target: target!(), how, detail, key, backend_down, "answered");
 }
 
-/// That the handler has panicked, should it do so.
-pub(super) struct Panicked {
+/// A client that waits for the handler: no event without it.
+pub(super) struct Asker {
     key: Box<str>,
     backend_down: bool,
 }
 
-impl Panicked {
+impl Asker {
     pub(super) fn new(key: &str, backend_down: bool) -> Self {
         let key = key.into();
         Self { key, backend_down }
     }
 
-    pub(super) fn tell(&self) {
-        answered("failed", "panic", &self.key, self.backend_down);
+    pub(super) fn answered(&self, (how, detail): super::lead::How) {
+        answered(how, detail, &self.key, self.backend_down);
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.answered(("failed", "panic"));
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 use super::answer::{Wishes, add_status, answer, only_if_cached};
 use super::body::CacheBody;
 use super::core::Core;
+use super::detached::Detached;
 use super::directives::Directives;
 use super::event;
-use super::flight::{Joined, Leader, Outcome};
+use super::flight::{Joined, Leader, Name, Outcome};
 use super::freshen::is_outdated;
 use super::key::Asked;
-use super::lead::Lead;
+use super::lead::{Lead, Led};
 use super::slots::{Found, variant};
 use super::status::{Forward, hit};
 use super::stored::Entry;
@@ -16,10 +17,7 @@ use bytes::Buf;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use std::future::pending;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -36,6 +34,9 @@ pub(crate) struct Fetch<S, B> {
     pub(crate) asked: Asked,
     pub(crate) wishes: Wishes,
     pub(crate) limits: Limits,
+    /// What was found at once, and how many flights had landed before.
+    pub(crate) found: Option<Found>,
+    pub(crate) landed: u64,
 }
 
 /// What the request's own `Cache-Control` says: heeded where headers govern, nothing in timed mode.
@@ -77,47 +78,43 @@ where
     R::Data: Buf + Send,
     R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(crate) async fn run(self) -> Answer<R, S::Error> {
+    pub(crate) async fn run(mut self) -> Answer<R, S::Error> {
         let core = Arc::clone(&self.core);
         let stats = &core.shared.stats;
         let mut forward = Forward::new("uri-miss");
         let mut retries = VARIANT_RETRIES;
         loop {
-            let found = match core.find(&self.asked, &self.parts.headers).await {
-                Ok(found) => found,
-                Err(error) => {
-                    core.backend_failed(&error);
-                    forward.down = true;
-                    Found::default()
-                }
+            let found = match self.found.take() {
+                Some(found) => found,
+                None => self.look(&mut forward).await,
             };
             let now = core.now();
             if found.other {
                 forward.why = "vary-miss";
             }
-            let flight_key = self.flight_key(&found);
+            let flight = self.flight(&found);
             if let Some(entry) = &found.entry {
-                let accepted = self.limits.accept(entry, now);
-                let fresh = entry.is_fresh(now);
-                if accepted && fresh {
-                    stats.hits.add();
-                    self.answered("hit", "", forward);
-                    return Ok(answer(entry, &self.wishes, now, hit(entry, now, None)));
+                if let Some(response) = self.fresh(entry, forward) {
+                    return Ok(response);
                 }
-                if accepted && entry.serves_while_revalidating(now) {
+                if self.limits.accept(entry, now) && entry.serves_while_revalidating(now) {
                     stats.stale.add();
                     self.answered("stale", "", forward);
                     let response = answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
-                    self.revalidate(flight_key, found);
+                    self.revalidate(flight, found);
                     return Ok(response);
                 }
-                if accepted && self.limits.accept_stale(entry, now) {
+                if self.limits.accept(entry, now) && self.limits.accept_stale(entry, now) {
                     stats.stale.add();
                     self.answered("max-stale", "", forward);
                     let status = hit(entry, now, Some("max-stale"));
                     return Ok(answer(entry, &self.wishes, now, status));
                 }
-                forward.why = if fresh { "request" } else { "stale" };
+                forward.why = if entry.is_fresh(now) {
+                    "request"
+                } else {
+                    "stale"
+                };
             }
             if self.limits.0.only_if_cached {
                 self.answered("only-if-cached", "", forward);
@@ -126,20 +123,32 @@ where
             // Their answers are no whole responses; and what must not be stored need not be looked at.
             if self.wishes.head || self.wishes.has_range() || self.limits.0.no_store {
                 stats.misses.add();
-                return self.pass(found.entry, forward).await;
+                return Box::pin(self.pass(found.entry, forward)).await;
             }
             if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
-                let leader = core.shared.flights.lead_alone(flight_key);
+                let leader = core.shared.flights.lead_alone(flight);
                 return self.lead(leader, found, forward).await;
             }
-            let mut follower = match core.shared.flights.join(flight_key.clone()) {
-                Joined::Leads(leader) => return self.lead(leader, found, forward).await,
+            let follower = match core.shared.flights.join(flight.clone()) {
                 Joined::Follows(follower) => follower,
+                Joined::Leads(leader) if core.shared.flights.landed() == self.landed => {
+                    return self.lead(leader, found, forward).await;
+                }
+                Joined::Leads(leader) => {
+                    let found = self.look(&mut forward).await;
+                    if let Some(entry) = &found.entry
+                        && let Some(response) = self.fresh(entry, forward)
+                    {
+                        leader.tell(Outcome::Shared(Arc::clone(entry)));
+                        return Ok(response);
+                    }
+                    return self.lead(leader, found, forward).await;
+                }
             };
             let patience = core.settings.patience;
             match timeout(patience, follower.outcome()).await {
                 Ok(Outcome::Shared(entry)) if found.is_purged(self.asked.key(), &entry) => {
-                    let leader = core.shared.flights.lead_alone(flight_key);
+                    let leader = core.shared.flights.lead_alone(flight);
                     return self.lead(leader, found, forward).await;
                 }
                 Ok(Outcome::Shared(entry)) if entry.matches(&self.asked, &self.parts.headers) => {
@@ -158,25 +167,42 @@ where
                     retries -= 1;
                 }
                 _ => {
-                    let leader = core.shared.flights.lead_alone(flight_key);
+                    let leader = core.shared.flights.lead_alone(flight);
                     return self.lead(leader, found, forward).await;
                 }
             }
         }
     }
 
+    async fn look(&mut self, forward: &mut Forward) -> Found {
+        self.landed = self.core.shared.flights.landed();
+        let found = self.core.find(&self.asked, &self.parts.headers).await;
+        found.unwrap_or_else(|error| {
+            self.core.backend_failed(&error);
+            forward.down = true;
+            Found::default()
+        })
+    }
+
+    /// The answer from an entry, if it is fresh.
+    fn fresh(&self, entry: &Entry, forward: Forward) -> Option<Response<CacheBody<R>>> {
+        let now = self.core.now();
+        if !entry.is_fresh(now) || !self.limits.accept(entry, now) {
+            return None;
+        }
+        self.core.shared.stats.hits.add();
+        self.answered("hit", "", forward);
+        Some(answer(entry, &self.wishes, now, hit(entry, now, None)))
+    }
+
     /// What tells apart the requests that may wait for each other.
-    fn flight_key(&self, found: &Found) -> String {
-        let asked = &self.asked;
-        let (key, host, target) = (asked.key(), asked.host(), asked.target());
-        let own = asked.own().unwrap_or("");
-        let variant = match &found.signpost {
-            Some(signpost) => variant(asked, &signpost.names, &self.parts.headers),
-            None => variant(asked, &self.core.settings.vary_on, &self.parts.headers),
+    fn flight(&self, found: &Found) -> Name {
+        let names = match &found.signpost {
+            Some(signpost) => &signpost.names,
+            None => &self.core.settings.vary_on,
         };
-        // Who comes after a purge waits for nobody who came before.
-        let count = found.seen.count;
-        format!("{key}\0{host}\0{target}\0{own}\0{variant:x}\0{count}")
+        let variant = variant(&self.asked, names, &self.parts.headers);
+        Name::new(self.asked.key(), variant, found.seen.count)
     }
 
     fn answered(&self, how: &str, detail: &str, forward: Forward) {
@@ -209,49 +235,51 @@ where
         Ok(response.map(CacheBody::handler))
     }
 
-    /// Runs the handler on a task of its own.
-    async fn lead(self, leader: Leader, found: Found, forward: Forward) -> Answer<R, S::Error> {
+    /// Runs the handler: to its end, even if its client goes away.
+    fn lead(
+        self,
+        leader: Leader,
+        found: Found,
+        forward: Forward,
+    ) -> impl Future<Output = Answer<R, S::Error>> + Send {
         self.core.shared.stats.misses.add();
-        let (reply, answer) = oneshot::channel();
-        let panicked = event::Panicked::new(self.asked.key(), forward.down);
-        let task = tokio::spawn(self.into_lead(leader, found, forward).run(reply));
-        match answer.await {
-            Ok(answer) => answer,
-            Err(_) => match task.await {
-                Err(error) if error.is_panic() => {
-                    panicked.tell();
-                    resume_unwind(error.into_panic())
-                }
-                // The runtime is shutting down.
-                _ => pending().await,
-            },
+        let asker = event::Asker::new(self.asked.key(), forward.down);
+        let led = Detached::new(self.into_lead(leader, found, forward).run());
+        async move {
+            let (answer, how) = led.await;
+            asker.answered(how);
+            answer
         }
     }
 
     /// Replaces a stale entry behind the client's back, unless someone does already.
-    fn revalidate(self, flight_key: String, found: Found) {
+    fn revalidate(self, flight: Name, found: Found) {
         if self.wishes.head || self.wishes.has_range() || self.asked.authorized {
             return;
         }
-        if let Joined::Leads(leader) = self.core.shared.flights.join(flight_key) {
-            let (reply, _) = oneshot::channel();
-            let forward = Forward::new("stale");
-            tokio::spawn(self.into_lead(leader, found, forward).run(reply));
+        if let Joined::Leads(leader) = self.core.shared.flights.join(flight) {
+            let lead = self.into_lead(leader, found, Forward::new("stale"));
+            tokio::spawn(lead.run());
         }
     }
 
     fn into_lead(self, leader: Leader, found: Found, forward: Forward) -> Lead<S, B> {
-        Lead {
+        let led = Led {
+            asked_at: self.core.now(),
             core: self.core,
-            inner: self.inner,
-            parts: self.parts,
-            body: self.body,
             asked: self.asked,
             wishes: self.wishes,
             leader,
             stale: found.entry,
             seen: found.seen,
             forward,
+            headers: self.parts.headers.clone(),
+        };
+        Lead {
+            inner: self.inner,
+            parts: self.parts,
+            body: self.body,
+            led: Box::new(led),
         }
     }
 }

@@ -1,15 +1,18 @@
 //! One run of the handler for each key at a time.
 //!
-//! The first request that misses *leads*: its handler runs on a task of its own. Requests for the same that come meanwhile
+//! The first request that misses *leads*: it runs the handler. Requests for the same that come meanwhile
 //! *follow*: they wait for the outcome, check that it may be theirs, and share it. A leader that ends without one (the handler failed or panicked, the
 //! response may not be shared) releases all followers at once, and each runs the handler itself, side by side.
+//!
+//! Between a look into the store and the joining of a flight, another flight may store what was missed, and end. So whoever looks
+//! notes beforehand how many [have landed](Flights::landed); one that leads although more have by then looks again.
 
 use super::stored::Entry;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use dashmap::{DashMap, Entry as Slot};
-use std::fmt::Write as _;
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
 
 /// What a leader ends with.
 #[derive(Debug, Clone)]
@@ -22,13 +25,40 @@ pub(crate) enum Outcome {
 /// The handlers that run.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
-    table: DashMap<Box<str>, Arc<Flight>, ahash::RandomState>,
+    table: DashMap<Name, Arc<Flight>, ahash::RandomState>,
     alone: AtomicU64,
+    landed: AtomicU64,
+}
+
+/// What the requests of a flight have in common. Followers check the outcome, so that a number may stand for all that is not in
+/// the key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Name {
+    key: Arc<str>,
+    variant: u64,
+    /// Of the key's purges: who comes after one waits for nobody who came before.
+    purges: i64,
+    /// Another one for each that nobody follows; 0 for the others.
+    alone: u64,
+}
+
+impl Name {
+    pub(crate) fn new(key: &str, variant: u64, purges: i64) -> Self {
+        Self {
+            key: key.into(),
+            variant,
+            purges,
+            alone: 0,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Flight {
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: OnceLock<Outcome>,
+    over: AtomicBool,
+    /// When there is an outcome, and when it is over.
+    news: Notify,
 }
 
 /// What a request is to a flight.
@@ -42,39 +72,43 @@ pub(crate) enum Joined {
 #[derive(Debug)]
 pub(crate) struct Leader {
     flights: Arc<Flights>,
-    key: Box<str>,
+    name: Name,
     flight: Arc<Flight>,
 }
 
 /// Waits for a flight's outcome.
 #[derive(Debug)]
-pub(crate) struct Follower(watch::Receiver<Option<Outcome>>);
+pub(crate) struct Follower(Arc<Flight>);
 
 impl Flights {
-    pub(crate) fn join(self: &Arc<Self>, key: String) -> Joined {
-        match self.table.entry(key.into_boxed_str()) {
-            Slot::Occupied(there) => Joined::Follows(Follower(there.get().outcome.subscribe())),
+    pub(crate) fn join(self: &Arc<Self>, name: Name) -> Joined {
+        match self.table.entry(name) {
+            Slot::Occupied(there) => Joined::Follows(Follower(Arc::clone(there.get()))),
             Slot::Vacant(place) => Joined::Leads(Leader {
                 flights: Arc::clone(self),
-                key: place.key().clone(),
+                name: place.key().clone(),
                 flight: Arc::clone(&place.insert(Arc::default())),
             }),
         }
     }
 
     /// Leads a flight that nobody follows.
-    pub(crate) fn lead_alone(self: &Arc<Self>, mut key: String) -> Leader {
+    pub(crate) fn lead_alone(self: &Arc<Self>, mut name: Name) -> Leader {
         // Relaxed: only to tell them apart.
-        let number = self.alone.fetch_add(1, Ordering::Relaxed);
-        let _ = write!(key, "\0{number}");
-        let key = key.into_boxed_str();
+        name.alone = self.alone.fetch_add(1, Ordering::Relaxed) + 1;
         let flight = Arc::<Flight>::default();
-        self.table.insert(key.clone(), Arc::clone(&flight));
+        self.table.insert(name.clone(), Arc::clone(&flight));
         Leader {
             flights: Arc::clone(self),
-            key,
+            name,
             flight,
         }
+    }
+
+    /// How many flights have ended so far with something to share, and have stored it.
+    pub(crate) fn landed(&self) -> u64 {
+        // Acquire: pairs with the Release in `Leader::drop`; what they stored is seen by who looks after this.
+        self.landed.load(Ordering::Acquire)
     }
 
     /// How many there are.
@@ -86,31 +120,47 @@ impl Flights {
 impl Leader {
     /// Tells the followers.
     pub(crate) fn tell(&self, outcome: Outcome) {
-        self.flight.outcome.send_replace(Some(outcome));
+        if self.flight.outcome.set(outcome).is_ok() {
+            self.flight.news.notify_waiters();
+        }
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        self.flights.table.remove(&self.key);
-        self.flight.outcome.send_if_modified(|outcome| {
-            let untold = outcome.is_none();
-            outcome.get_or_insert(Outcome::Alone);
-            untold
-        });
+        let flight = &self.flight;
+        if let Outcome::Shared(_) = flight.outcome.get_or_init(|| Outcome::Alone) {
+            // Release: pairs with the Acquire in `Flights::landed`. Before the table is left: who leads next sees it.
+            self.flights.landed.fetch_add(1, Ordering::Release);
+        }
+        self.flights.table.remove(&self.name);
+        // Release: pairs with the Acquire in `Follower::ended`.
+        flight.over.store(true, Ordering::Release);
+        flight.news.notify_waiters();
     }
 }
 
 impl Follower {
-    pub(crate) async fn outcome(&mut self) -> Outcome {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Outcome::Alone),
-            Err(_) => Outcome::Alone,
-        }
+    pub(crate) async fn outcome(&self) -> Outcome {
+        self.wait_for(|flight| flight.outcome.get().cloned()).await
     }
 
     /// Waits until the leader has done all it has to do.
-    pub(crate) async fn ended(&mut self) {
-        while self.0.changed().await.is_ok() {}
+    pub(crate) async fn ended(&self) {
+        // Acquire: pairs with the Release in `Leader::drop`.
+        let is_over = |flight: &Flight| flight.over.load(Ordering::Acquire).then_some(());
+        self.wait_for(is_over).await;
+    }
+
+    async fn wait_for<T>(&self, look: impl Fn(&Flight) -> Option<T>) -> T {
+        loop {
+            // In line before the look, so that no news comes between.
+            let mut news = pin!(self.0.news.notified());
+            news.as_mut().enable();
+            match look(&self.0) {
+                Some(seen) => return seen,
+                None => news.await,
+            }
+        }
     }
 }

@@ -31,8 +31,8 @@ pub(crate) struct Asked {
     own: Option<Range<usize>>,
     /// Whether the request carries `Authorization`, and the settings do not say that the key tells callers apart.
     pub(crate) authorized: bool,
-    /// Whether the key's parts can only have come from this request.
-    pub(crate) unambiguous: bool,
+    /// Whether the values of `vary_on` can be told apart in the key, and the path is what the service sees.
+    clear: bool,
     /// Whether the order of languages makes no difference.
     pub(crate) sorts_languages: bool,
 }
@@ -82,15 +82,13 @@ impl Asked {
         let own = own.map(|own| add(&mut text, &own));
         let path = add(&mut text, path);
         let query = add(&mut text, &query);
-        let colon = |part: &Range<usize>| text[part.clone()].contains(':');
-        let mut unambiguous = !colon(&path) && !colon(&query) && !own.as_ref().is_some_and(colon);
-        unambiguous &= is_end(&shown, uri.path());
+        let mut clear = is_end(&shown, uri.path());
         for (at, name) in settings.vary_on.iter().enumerate() {
             let value = first_value(&request.headers, name);
             let start = if at == 0 { ":vary=" } else { "," };
             text.extend([start, name.as_str(), "=", &*value]);
             if let Some(next) = settings.vary_on.get(at + 1) {
-                unambiguous &= !value.contains(&format!(",{next}="));
+                clear &= !value.contains(&format!(",{next}="));
             }
         }
         let key_len = text.len();
@@ -114,7 +112,7 @@ impl Asked {
             authorized: request.headers.contains_key(AUTHORIZATION)
                 && !by_key
                 && !names_credentials,
-            unambiguous,
+            clear,
             sorts_languages: settings.sort_languages,
         })
     }
@@ -131,6 +129,13 @@ impl Asked {
     /// What the key function said.
     pub(crate) fn own(&self) -> Option<&str> {
         self.own.as_ref().map(|own| &self.text[own.clone()])
+    }
+
+    /// Whether the key's parts can only have come from this request.
+    pub(crate) fn is_unambiguous(&self) -> bool {
+        let colon = |part: &Range<usize>| self.text[part.clone()].contains(':');
+        let parts = [Some(&self.path), Some(&self.query), self.own.as_ref()];
+        self.clear && !parts.into_iter().flatten().any(colon)
     }
 
     /// Path, query, and what the service sees if that is something else.

@@ -1,8 +1,13 @@
-//! The leader's task: runs the handler, answers its own client as soon as there are headers, and stores the body while it goes by.
+//! What a leader does: runs the handler, answers its own client as soon as there are headers, and stores the body.
+//!
+//! A body that is there in one piece is stored at once. Any other goes by on a task of its own, which neither a slow client nor one that has gone
+//! away holds up: others may be waiting for the whole.
 
 use super::answer::{Wishes, add_status, answer, not_modified};
-use super::body::{CacheBody, Part};
+use super::body::{BoxError, CacheBody};
+use super::copy::{Begun, First, begin, copy};
 use super::core::Core;
+use super::detached::do_or_detach;
 use super::event;
 use super::flight::{Leader, Outcome};
 use super::freshen::freshened;
@@ -11,113 +16,95 @@ use super::policy::{Plan, Refusal, end_to_end, judge, to_date};
 use super::purge::Seen;
 use super::status::{Forward, hit};
 use super::stored::{Entry, MadeFor, Origin};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{
     CONTENT_LENGTH, DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, response};
 use http_body::Body;
-use http_body_util::BodyExt;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tower_service::Service;
 
+/// How a client was answered, and why so.
+pub(crate) type How = (&'static str, &'static str);
+
+/// A call of the handler.
 pub(crate) struct Lead<S, B> {
-    pub(crate) core: Arc<Core>,
+    /// Ready.
     pub(crate) inner: S,
     pub(crate) parts: Parts,
     pub(crate) body: B,
+    pub(crate) led: Box<Led>,
+}
+
+/// What is left when the handler has been called.
+pub(crate) struct Led {
+    pub(crate) core: Arc<Core>,
     pub(crate) asked: Asked,
     pub(crate) wishes: Wishes,
     pub(crate) leader: Leader,
     pub(crate) stale: Option<Arc<Entry>>,
     pub(crate) seen: Seen,
     pub(crate) forward: Forward,
-}
-
-type Reply<R, E> = oneshot::Sender<Result<Response<CacheBody<R>>, E>>;
-
-/// What is left when the handler has been called.
-struct Led {
-    core: Arc<Core>,
-    asked: Asked,
-    wishes: Wishes,
-    leader: Leader,
-    stale: Option<Arc<Entry>>,
-    seen: Seen,
-    forward: Forward,
     /// The request's headers as the client sent them.
-    headers: HeaderMap,
-    asked_at: u64,
+    pub(crate) headers: HeaderMap,
+    pub(crate) asked_at: u64,
 }
 
 impl<S, B, R> Lead<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: Body,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R: Body + Send + 'static,
+    R::Data: Send,
+    R::Error: Into<BoxError>,
 {
-    pub(crate) async fn run(self, reply: Reply<R, S::Error>) {
+    pub(crate) async fn run(self) -> (Result<Response<CacheBody<R>>, S::Error>, How) {
         let Self {
-            core,
             mut inner,
             mut parts,
             body,
-            asked,
-            wishes,
-            leader,
-            stale,
-            seen,
-            forward,
+            led,
         } = self;
-        let headers = parts.headers.clone();
+        if led.forward.down {
+            // Nothing will be stored for those who ask while this one runs: give them a chance to join, even if it never waits.
+            yield_now().await;
+        }
         // Where nothing comes to be stored, the client's own conditions are the handler's business.
-        let strip = stale.is_some() || !core.is_uncacheable(asked.key());
-        if strip {
+        if led.stale.is_some() || !led.core.is_uncacheable(led.asked.key()) {
             Wishes::strip(&mut parts.headers);
         }
-        let validates = stale
-            .as_ref()
-            .is_some_and(|stale| validate(&mut parts.headers, stale));
-        let asked_at = core.now();
-        let led = Led {
-            core,
-            asked,
-            wishes,
-            leader,
-            stale,
-            seen,
-            forward,
-            headers,
-            asked_at,
-        };
+        let stale = led.stale.as_ref();
+        let validates = stale.is_some_and(|stale| validate(&mut parts.headers, stale));
         let answered = inner.call(Request::from_parts(parts, body)).await;
         drop(inner);
         let response = match answered {
             Ok(response) => response,
             Err(error) => {
                 return match led.instead_of_error() {
-                    Some(instead) => led.reply(reply, Ok(instead), "stale-if-error", ""),
-                    None => led.reply(reply, Err(error), "failed", "error"),
+                    Some((instead, how)) => (Ok(instead), how),
+                    None => (Err(error), ("failed", "error")),
                 };
             }
         };
         let status = response.status();
         if [500, 502, 503, 504].contains(&status.as_u16())
-            && let Some(instead) = led.instead_of_error()
+            && let Some((instead, how)) = led.instead_of_error()
         {
-            return led.reply(reply, Ok(instead), "stale-if-error", "");
+            return (Ok(instead), how);
         }
-        match &led.stale {
+        let (response, how) = match &led.stale {
             Some(stale) if validates && status == StatusCode::NOT_MODIFIED => {
                 let (parts, _) = response.into_parts();
-                let refreshed = led.refresh(stale, &parts).await;
-                led.reply(reply, Ok(refreshed), "revalidated", "");
+                let refreshed = Box::pin(led.refresh(stale, &parts)).await;
+                (refreshed, ("revalidated", ""))
             }
-            _ => led.receive(response, reply).await,
-        }
+            _ => led.receive(response).await,
+        };
+        (Ok(response), how)
     }
 }
 
@@ -134,22 +121,8 @@ fn validate(headers: &mut HeaderMap, stale: &Entry) -> bool {
 }
 
 impl Led {
-    /// Answers the client, if there is one: it may have gone, or have been given the stale entry.
-    fn reply<R, E>(
-        &self,
-        reply: Reply<R, E>,
-        answer: Result<Response<CacheBody<R>>, E>,
-        how: &str,
-        detail: &str,
-    ) {
-        if !reply.is_closed() {
-            event::answered(how, detail, self.asked.key(), self.forward.down);
-        }
-        let _ = reply.send(answer);
-    }
-
     /// The stale entry, where it may stand in for an error: RFC 5861 §4.
-    fn instead_of_error<R>(&self) -> Option<Response<CacheBody<R>>> {
+    fn instead_of_error<R>(&self) -> Option<(Response<CacheBody<R>>, How)> {
         let now = self.core.now();
         let stale = self
             .stale
@@ -158,7 +131,8 @@ impl Led {
         self.core.shared.stats.stale.add();
         self.leader.tell(Outcome::Shared(Arc::clone(stale)));
         let status = hit(stale, now, Some("stale-if-error"));
-        Some(answer(stale, &self.wishes, now, status))
+        let answer = answer(stale, &self.wishes, now, status);
+        Some((answer, ("stale-if-error", "")))
     }
 
     /// The handler says that the entry is still good: RFC 9111 §4.3.4.
@@ -207,10 +181,11 @@ impl Led {
         response
     }
 
-    async fn receive<R, E>(self, response: Response<R>, reply: Reply<R, E>)
+    async fn receive<R>(self: Box<Self>, response: Response<R>) -> (Response<CacheBody<R>>, How)
     where
-        R: Body,
-        R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        R: Body + Send + 'static,
+        R::Data: Send,
+        R::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
         let now = self.core.now();
@@ -230,35 +205,82 @@ impl Led {
                 let status = self.forward.came(code, false, Some(refusal.name()));
                 add_status(&mut parts.headers, status);
                 let response = Response::from_parts(parts, CacheBody::handler(body));
-                return self.reply(reply, Ok(response), "uncacheable", refusal.name());
+                return (response, ("uncacheable", refusal.name()));
             }
         };
         let headers = end_to_end(&parts.headers);
-        let stored_status = parts.status;
-        let (to_client, from_task) = mpsc::unbounded_channel();
+        let coming = Coming {
+            plan,
+            status: parts.status,
+            headers,
+            now,
+        };
         let status = self.forward.came(code, true, None);
-        let response = match self.wishes.is_not_modified(parts.status, &parts.headers) {
-            true => not_modified(&headers, 0, status),
+        let head = match self.wishes.is_not_modified(parts.status, &parts.headers) {
+            true => Err(not_modified(&coming.headers, 0, status)),
             false => {
                 add_status(&mut parts.headers, status);
-                Response::from_parts(parts, CacheBody::copied(from_task, hint))
+                Ok(parts)
             }
         };
-        self.reply(reply, Ok(response), "miss", "");
-        let body = copy(Box::pin(body), &to_client, settings.max_body).await;
-        // The client need not wait for the store.
-        let body = match body {
-            Ok(body) => body,
-            Err(refusal) => return self.refuse(refusal, stored_status),
+        let mut body = Box::pin(body);
+        let body = match begin(&mut body).await {
+            Begun::Whole(bytes) => {
+                do_or_detach(Box::pin(self.stored(coming, bytes.clone()))).await;
+                CacheBody::stored(bytes)
+            }
+            Begun::Pieces(first) => self.pass_on(coming, body, first, hint),
         };
-        let length = headers
-            .get(CONTENT_LENGTH)
-            .map(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let response = match head {
+            Ok(parts) => Response::from_parts(parts, body),
+            Err(not_modified) => not_modified,
+        };
+        (response, ("miss", ""))
+    }
+
+    /// Copies a body from a task of its own, and stores the response when it has come.
+    fn pass_on<R>(
+        self: Box<Self>,
+        coming: Coming,
+        body: Pin<Box<R>>,
+        first: First<R::Data>,
+        length: Option<u64>,
+    ) -> CacheBody<R>
+    where
+        R: Body + Send + 'static,
+        R::Data: Send,
+        R::Error: Into<BoxError>,
+    {
+        let (to_client, from_task) = mpsc::unbounded_channel();
+        let max = self.core.settings.max_body;
+        tokio::spawn(async move {
+            match copy(body, first, &to_client, max).await {
+                // The client need not wait for the store.
+                Ok(bytes) => self.stored(coming, bytes).await,
+                Err(refusal) => self.refuse(refusal, coming.status),
+            }
+        });
+        CacheBody::copied(from_task, length)
+    }
+
+    /// Stores a response whose body has come.
+    async fn stored(self: Box<Self>, coming: Coming, body: Bytes) {
+        if body.len() as u64 > self.core.settings.max_body {
+            return self.refuse(Refusal::TooLarge, coming.status);
+        }
+        let length = coming.headers.get(CONTENT_LENGTH);
+        let length = length.map(|length| length.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length != Some(body.len() as u64)) {
             // Cut short, or worse.
             return;
         }
-        let entry = self.entry(&plan, stored_status, headers, body, now);
+        let Coming {
+            plan,
+            status,
+            headers,
+            now,
+        } = coming;
+        let entry = self.entry(&plan, status, headers, body, now);
         self.store(entry, &plan).await;
     }
 
@@ -300,7 +322,7 @@ impl Led {
             if_error: plan.if_error,
             authorized: plan.authorized,
             strict: plan.strict,
-            origin: Origin::Ours(Box::new(MadeFor::new(&self.asked, &names, &self.headers))),
+            origin: Origin::Ours(MadeFor::new(&self.asked, &names, &self.headers)),
             tags: plan.tags.clone(),
         }
     }
@@ -326,58 +348,11 @@ impl Led {
     }
 }
 
-/// Sends a body to the client as it comes, and collects it.
-///
-/// # Errors
-/// If it failed or is too large to be stored: then the client gets the rest from the handler itself.
-async fn copy<R>(
-    mut body: Pin<Box<R>>,
-    to_client: &mpsc::UnboundedSender<Part<R>>,
-    max: u64,
-) -> Result<Bytes, Refusal>
-where
-    R: Body,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let mut pieces: Vec<Bytes> = Vec::new();
-    let mut length = 0;
-    // Sending fails when the client is gone: then the body is collected all the same.
-    loop {
-        match body.frame().await {
-            None => break,
-            Some(Err(error)) => {
-                let _ = to_client.send(Part::Failed(error.into()));
-                return Err(Refusal::Failure);
-            }
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(mut data) => {
-                    let piece = data.copy_to_bytes(data.remaining());
-                    length += piece.len() as u64;
-                    let _ = to_client.send(Part::Data(piece.clone()));
-                    if length > max {
-                        let _ = to_client.send(Part::Rest(body));
-                        return Err(Refusal::TooLarge);
-                    }
-                    pieces.push(piece);
-                }
-                Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        let _ = to_client.send(Part::Trailers(trailers));
-                    }
-                }
-            },
-        }
-    }
-    let _ = to_client.send(Part::End);
-    Ok(match pieces.len() {
-        0 => Bytes::new(),
-        1 => pieces.swap_remove(0),
-        _ => {
-            let mut whole = BytesMut::with_capacity(length as usize);
-            pieces
-                .iter()
-                .for_each(|piece| whole.extend_from_slice(piece));
-            whole.freeze()
-        }
-    })
+/// A response that is to be stored, but for its body.
+struct Coming {
+    plan: Plan,
+    status: StatusCode,
+    headers: HeaderMap,
+    /// When it came.
+    now: u64,
 }

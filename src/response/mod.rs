@@ -3,8 +3,8 @@
 //! # The life of a request
 //! The [service](CacheResponseService) names what is asked for (`key`), and looks: what lies fresh in memory is answered at once, in
 //! full or in part (`answer`). Anything else is fetched (`fetch`): looked up in the backend (`slots`), waited for if another
-//! request's handler is at it already (`flight`), or led (`lead`): the handler runs on a task of its own, which gives the response to its
-//! client as soon as it begins, copies the body on its way, and stores it if it may be stored (`policy`).
+//! request's handler is at it already (`flight`), or led (`lead`): the handler runs, on a task of its own as soon as its client has gone
+//! away (`detached`), and its response is stored if it may be (`policy`). A body that comes in pieces goes to the client as it comes, from a task that copies it on its way.
 //!
 //! # What keeps responses apart
 //! The key is the wire format's and does not say all. So each entry records the host, path, query, key function's word and
@@ -13,7 +13,7 @@
 //!
 //! # Files
 //! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` and `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as
-//! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `answer` and `status` (what the client gets), `body`, `future`,
+//! JSON), `slots` (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets), `body`, `copy`, `future`,
 //! `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what they share.
 
 #![forbid(unsafe_code)]
@@ -21,10 +21,12 @@
 mod answer;
 mod body;
 mod control;
+mod copy;
 mod core;
 #[cfg_attr(feature = "global", path = "default_backend_global.rs")]
 #[cfg_attr(not(feature = "global"), path = "default_backend_own.rs")]
 mod default_backend;
+mod detached;
 mod directives;
 #[cfg_attr(feature = "tracing", path = "event_enabled.rs")]
 #[cfg_attr(not(feature = "tracing"), path = "event_disabled.rs")]

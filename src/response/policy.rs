@@ -6,13 +6,15 @@
 use super::directives::{Directives, parse_seconds};
 use super::key::Asked;
 use super::settings::{Mode, Settings};
+use super::status::Line;
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE, VARY,
+    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
+use httpdate::HttpDate;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// More headers than these tell no variants apart.
@@ -296,7 +298,7 @@ pub(crate) fn date(value: &HeaderValue) -> Option<u64> {
 /// Milliseconds since 1970 as a date.
 pub(crate) fn to_date(millis: u64) -> Option<HeaderValue> {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
-    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
+    Some(Line::of(HttpDate::from(time)).into_value())
 }
 
 /// The headers that `Vary` names: RFC 9111 §4.1.
@@ -337,36 +339,38 @@ fn tags(response: &Parts) -> Vec<Box<str>> {
     tags
 }
 
+/// Headers of one connection, or of one client: never stored, whatever `Connection` says.
+const NOT_STORED: [HeaderName; 13] = [
+    AGE,
+    CONNECTION,
+    SET_COOKIE,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("set-cookie2"),
+];
+
 /// What is stored of a response's headers: RFC 9111 §3.1.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = headers.clone();
+    // With room for what is added to all that is stored: date, age and status.
+    let mut kept = HeaderMap::with_capacity(headers.len() + 3);
+    for (name, value) in headers {
+        if !NOT_STORED.contains(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
     for line in headers.get_all(CONNECTION) {
         for name in line.as_bytes().split(|&byte| byte == b',') {
             if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
                 kept.remove(name);
             }
         }
-    }
-    for name in [
-        CONNECTION,
-        SET_COOKIE,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        AGE,
-    ] {
-        kept.remove(name);
-    }
-    for name in [
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authentication-info",
-        "proxy-authorization",
-        "proxy-connection",
-        "set-cookie2",
-    ] {
-        kept.remove(name);
     }
     kept
 }

@@ -9,6 +9,7 @@ use super::fetch::{Fetch, Limits};
 use super::future::ResponseFuture;
 use super::key::{Asked, Unkeyed};
 use super::status::{Forward, hit};
+use super::stored::Entry;
 use bytes::Buf;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION,
@@ -58,7 +59,8 @@ where
     }
 
     /// # Panics
-    /// If the request cannot be answered from memory and there is no tokio runtime.
+    /// The future may, where there is no tokio runtime: to wait for another request's handler, or for a backend, and to store a body that comes in
+    /// pieces takes one.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let settings = &self.core.settings;
         let is_get = *request.method() == Method::GET;
@@ -85,14 +87,17 @@ where
             true => Limits::new(of_request(&parts.headers)),
             false => Limits::default(),
         };
-        if let Some(entry) = self.core.find_now(&asked, &parts.headers) {
-            let now = self.core.now();
-            if entry.is_fresh(now) && limits.accept(&entry, now) {
-                self.core.shared.stats.hits.add();
-                event::answered("hit", "", asked.key(), false);
-                let status = hit(&entry, now, None);
-                return ResponseFuture::hit(answer(&entry, &wishes, now, status));
-            }
+        if let Some(entry) = self.core.find_plain(&asked, &parts.headers)
+            && let Some(hit) = self.hit(&asked, &wishes, &limits, &entry)
+        {
+            return hit;
+        }
+        let landed = self.core.shared.flights.landed();
+        let found = self.core.find_now(&asked, &parts.headers);
+        if let Some(entry) = found.as_ref().and_then(|found| found.entry.as_ref())
+            && let Some(hit) = self.hit(&asked, &wishes, &limits, entry)
+        {
+            return hit;
         }
         let fetch = Fetch {
             core: Arc::clone(&self.core),
@@ -102,12 +107,33 @@ where
             asked,
             wishes,
             limits,
+            found,
+            landed,
         };
         ResponseFuture::work(Box::pin(fetch.run()))
     }
 }
 
 impl<S> CacheResponseService<S> {
+    /// The answer from an entry, if it is fresh for sure.
+    #[inline]
+    fn hit<F, R, E>(
+        &self,
+        asked: &Asked,
+        wishes: &Wishes,
+        limits: &Limits,
+        entry: &Entry,
+    ) -> Option<ResponseFuture<F, R, E>> {
+        let now = self.core.soon();
+        if !entry.is_fresh(now) || !limits.accept(entry, now) {
+            return None;
+        }
+        self.core.shared.stats.hits.add();
+        event::answered("hit", "", asked.key(), false);
+        let status = hit(entry, now, None);
+        Some(ResponseFuture::hit(answer(entry, wishes, now, status)))
+    }
+
     /// What a GET or HEAD asks for.
     ///
     /// # Errors

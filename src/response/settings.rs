@@ -2,7 +2,7 @@
 
 use super::key::Query;
 use crate::backend::CacheBackend;
-use crate::time::Clock;
+use crate::time::{Clock, wall_millis_soon};
 use http::header::HeaderName;
 use http::request::Parts;
 use http::{Extensions, StatusCode, Uri};
@@ -91,6 +91,15 @@ impl WallClock {
         match self {
             Self::System => system_millis(),
             Self::Other(origin, clock) => origin + clock.now(),
+        }
+    }
+
+    /// See [`Core::soon`](super::core::Core::soon).
+    #[inline]
+    pub(crate) fn soon(&self) -> u64 {
+        match self {
+            Self::System => wall_millis_soon().unwrap_or_else(system_millis),
+            Self::Other(..) => self.now(),
         }
     }
 }

@@ -40,6 +40,46 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// From what lies under the key, its signpost, the list of purges, and the count of those of the key.
+    fn new(asked: &Asked, headers: &HeaderMap, values: [Option<Value>; 4]) -> Self {
+        let [plain, signpost, purges, count] = values;
+        let purges = purges.and_then(|value| value.to::<Purges>().ok());
+        let seen = Seen {
+            last: purges.as_ref().map_or(0, Purges::last),
+            count: number(count),
+        };
+        let mut found = Self {
+            seen,
+            purges,
+            ..Self::default()
+        };
+        let plain = read(plain).filter(|entry| !found.is_purged(asked.key(), entry));
+        found.other = plain.is_some();
+        found.entry = plain.filter(|entry| entry.matches(asked, headers));
+        if found.entry.is_none() {
+            found.signpost = signpost.and_then(|value| value.to().ok());
+        }
+        found
+    }
+
+    /// Where to look next.
+    fn variant_key(&self, asked: &Asked, headers: &HeaderMap) -> Option<String> {
+        let names = &self.signpost.as_ref()?.names;
+        Some(variant_key(asked, names, headers))
+    }
+
+    /// With what lies there.
+    fn with_variant(mut self, asked: &Asked, headers: &HeaderMap, variant: Option<Value>) -> Self {
+        let family = self.signpost.as_ref().map(|signpost| signpost.family);
+        self.entry = read(variant).filter(|entry| {
+            Some(entry.family()) == family
+                && entry.matches(asked, headers)
+                && !self.is_purged(asked.key(), entry)
+        });
+        self.other |= self.entry.is_none();
+        self
+    }
+
     /// Whether an entry that another request has led is purged for this one.
     pub(crate) fn is_purged(&self, key: &str, entry: &Entry) -> bool {
         let purges = self.purges.as_ref();
@@ -48,8 +88,8 @@ impl Found {
 }
 
 impl Core {
-    /// The entry for a request, if that takes no waiting and the entry is under the key itself.
-    pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Entry>> {
+    /// The entry that lies under a request's key itself, if it is for this request and to look takes no waiting.
+    pub(crate) fn find_plain(&self, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Entry>> {
         let backend = self.backend().ok()?;
         let mut found = None;
         backend.read_now(asked.key(), &mut |value| {
@@ -69,6 +109,27 @@ impl Core {
         (!purged).then_some(entry)
     }
 
+    /// As [`find`](Self::find), if that takes no waiting; `None` if it does, or fails.
+    pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Found> {
+        let backend = &**self.backend().ok()?;
+        let read = |key: &str| {
+            let mut found = None;
+            let is_known = backend.read_now(key, &mut |value| found = Some(value.clone()));
+            is_known.then_some(found)
+        };
+        let values = [
+            read(asked.key())?,
+            read(&signpost_key(asked.key()))?,
+            read(purge::KEY)?,
+            read(&purge::count_key(asked.key()))?,
+        ];
+        let found = Found::new(asked, headers, values);
+        Some(match found.variant_key(asked, headers) {
+            Some(key) => found.with_variant(asked, headers, read(&key)?),
+            None => found,
+        })
+    }
+
     /// The entry for a request, or what there is instead. What cannot be read counts as missing.
     pub(crate) async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Found, Error> {
         let backend = self.backend()?;
@@ -76,39 +137,11 @@ impl Core {
         let count_key = purge::count_key(asked.key());
         let keys = [asked.key(), &*signpost_key, purge::KEY, &*count_key];
         let values = look_at_all(&**backend, &keys).await?;
-        let mut values = values.into_iter();
-        let mut next = || values.next().flatten();
-        let (plain, signpost, purges, count) = (next(), next(), next(), next());
-        let purges = purges.and_then(|value| value.to::<Purges>().ok());
-        let seen = Seen {
-            last: purges.as_ref().map_or(0, Purges::last),
-            count: number(count),
-        };
-        let mut found = Found {
-            seen,
-            purges,
-            ..Found::default()
-        };
-        if let Some(entry) = read(plain).filter(|entry| !found.is_purged(asked.key(), entry)) {
-            if entry.matches(asked, headers) {
-                found.entry = Some(entry);
-                return Ok(found);
-            }
-            found.other = true;
-        }
-        let Some(signpost) = signpost.and_then(|value| value.to::<Signpost>().ok()) else {
-            return Ok(found);
-        };
-        let variant_key = variant_key(asked, &signpost.names, headers);
-        let variant = read(look(&**backend, &variant_key).await?);
-        found.entry = variant.filter(|entry| {
-            entry.family() == signpost.family
-                && entry.matches(asked, headers)
-                && !found.is_purged(asked.key(), entry)
-        });
-        found.other |= found.entry.is_none();
-        found.signpost = Some(signpost);
-        Ok(found)
+        let found = Found::new(asked, headers, values.try_into().unwrap_or_default());
+        Ok(match found.variant_key(asked, headers) {
+            Some(key) => found.with_variant(asked, headers, look(&**backend, &key).await?),
+            None => found,
+        })
     }
 
     /// Stores an entry where requests like this one will find it; false if the key was purged since the request came.
@@ -153,7 +186,7 @@ impl Core {
         let is_plain =
             made_for.vary.len() == keyed.len() && !entry.headers.contains_key(CONTENT_ENCODING);
         let is_free = occupant.as_ref().is_none_or(|entry| match &entry.origin {
-            Origin::Foreign => asked.unambiguous,
+            Origin::Foreign => asked.is_unambiguous(),
             Origin::Ours(other) => {
                 let gone =
                     !entry.is_fresh(self.now()) && !entry.serves_while_revalidating(self.now());
@@ -161,7 +194,7 @@ impl Core {
             }
         });
         if is_plain && is_free {
-            let value = Value::new(Stored(Arc::clone(entry)))?;
+            let value = Value::trusted(Stored(Arc::clone(entry)));
             return backend
                 .set_value(asked.key(), value, Ttl::After(keep))
                 .await;
@@ -171,8 +204,8 @@ impl Core {
         let mut made_for = MadeFor::new(asked, &signpost.names, headers);
         made_for.family = signpost.family;
         let mut entry = Entry::clone(entry);
-        entry.origin = Origin::Ours(Box::new(made_for));
-        let value = Value::new(Stored(Arc::new(entry)))?;
+        entry.origin = Origin::Ours(made_for);
+        let value = Value::trusted(Stored(Arc::new(entry)));
         let variant_key = variant_key(asked, &signpost.names, headers);
         backend
             .set_value(&variant_key, value, Ttl::After(keep))

@@ -36,7 +36,7 @@ pub(crate) struct Entry {
 pub(crate) enum Origin {
     /// By the Python original, which does not say.
     Foreign,
-    Ours(Box<MadeFor>),
+    Ours(MadeFor),
 }
 
 /// What the request was that an entry answers.
@@ -97,7 +97,7 @@ impl Entry {
             return false;
         }
         match &self.origin {
-            Origin::Foreign => asked.unambiguous,
+            Origin::Foreign => asked.is_unambiguous(),
             Origin::Ours(made_for) => made_for.matches(asked, headers),
         }
     }

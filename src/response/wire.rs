@@ -241,7 +241,7 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<En
         strict: known
             .get("strict")
             .is_none_or(|strict| *strict != Json::Bool(false)),
-        origin: Origin::Ours(Box::new(made_for)),
+        origin: Origin::Ours(made_for),
         tags: tags?,
     })
 }

@@ -19,6 +19,13 @@ mod imp {
         to_millis(clock_gettime(ClockId::Monotonic))
     }
 
+    /// As `millis`, of the time of day.
+    #[cfg(feature = "response")]
+    #[inline(always)]
+    pub(in super::super) fn wall_millis() -> Option<u64> {
+        Some(to_millis(clock_gettime(ClockId::RealtimeCoarse)))
+    }
+
     #[inline(always)]
     fn to_millis(time: rustix::time::Timespec) -> u64 {
         time.tv_sec as u64 * 1000 + (time.tv_nsec as u64 / 1_000_000)
@@ -37,10 +44,18 @@ mod imp {
         None
     }
 
+    #[cfg(feature = "response")]
+    #[inline(always)]
+    pub(in super::super) fn wall_millis() -> Option<u64> {
+        None
+    }
+
     #[inline(always)]
     pub(in super::super) fn precise_millis() -> u64 {
         ORIGIN.elapsed().as_millis() as u64
     }
 }
 
+#[cfg(feature = "response")]
+pub(super) use imp::wall_millis;
 pub(super) use imp::{millis, precise_millis};

@@ -4,5 +4,7 @@ mod clock;
 mod coarse;
 mod ttl;
 
+#[cfg(feature = "response")]
+pub(crate) use clock::wall_millis_soon;
 pub use clock::{Clock, ManualClock};
 pub use ttl::Ttl;

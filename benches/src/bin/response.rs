@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Every subject wraps the same axum handler, which returns static bytes and says `max-age=3600`. A call is: make a request, await
-//! readiness, call, read the body to its end. Rounds are interleaved, the order rotates, medians are shown, and the ratio to the
-//! handler without a layer.
+//! readiness, call, read the body to its end. Rounds are interleaved, the order rotates, medians are shown, the ratio to the
+//! handler without a layer, and how often a handler ran for each call: never, if all were hits. The row `the call alone` has a service that gives
+//! back a ready body: that much of each figure is the benchmark's own.
 
 #![forbid(unsafe_code)]
 
@@ -23,11 +24,14 @@ use nori_cache_benches::runner::stats::median;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceExt};
 
 const TTL: Duration = Duration::from_secs(3600);
+
+type Runs = Arc<AtomicU64>;
 
 /// Makes a number of calls; the second argument says whether each is for another URI.
 type Calls = Box<dyn FnMut(&Runtime, usize, bool)>;
@@ -35,15 +39,22 @@ type Calls = Box<dyn FnMut(&Runtime, usize, bool)>;
 struct Row {
     name: &'static str,
     calls: Calls,
+    made: u64,
+    /// How often its handler ran.
+    runs: Runs,
     /// Nanoseconds a call, in each round.
     nanos: Vec<f64>,
 }
 
-fn handler(size: usize) -> MethodRouter {
+fn handler(size: usize, runs: &Runs) -> MethodRouter {
     let body = Bytes::from(vec![b'x'; size]);
+    let runs = Arc::clone(runs);
     get(move || {
         let body = body.clone();
+        let runs = Arc::clone(&runs);
         async move {
+            // Relaxed: only counted.
+            runs.fetch_add(1, Ordering::Relaxed);
             let headers = [
                 ("cache-control", "max-age=3600"),
                 ("content-type", "application/json"),
@@ -53,12 +64,14 @@ fn handler(size: usize) -> MethodRouter {
     })
 }
 
-fn row<S, R>(name: &'static str, mut service: S) -> Row
+fn row<S, R>(name: &'static str, service: impl FnOnce(&Runs) -> S) -> Row
 where
     S: Service<Request<Body>, Response = Response<R>> + 'static,
     S::Error: Debug,
     R: http_body::Body<Error: Debug>,
 {
+    let runs = Runs::default();
+    let mut service = service(&runs);
     let mut number = 0_u64;
     let calls: Calls = Box::new(move |runtime, count, cold| {
         runtime.block_on(async {
@@ -80,6 +93,8 @@ where
     Row {
         name,
         calls,
+        made: 0,
+        runs,
         nanos: Vec::new(),
     }
 }
@@ -99,32 +114,52 @@ fn rows(size: usize) -> Vec<Row> {
     .build();
     let moka = http_cache_tower_server::ServerCacheLayer::new(http_cache::MokaManager::default());
     // It asks for bodies that are Sync, which axum's are not: so it gets a plainer handler.
-    let body = Bytes::from(vec![b'x'; size]);
-    let plain = tower::service_fn(move |_: Request<Body>| {
-        let body = Full::new(body.clone());
-        let response = Response::builder()
-            .header("cache-control", "max-age=3600")
-            .body(body);
-        std::future::ready(Ok::<_, Infallible>(response.expect("it is a response")))
-    });
+    let plain = move |runs: &Runs| {
+        let body = Bytes::from(vec![b'x'; size]);
+        let runs = Arc::clone(runs);
+        tower::service_fn(move |_: Request<Body>| {
+            // Relaxed: only counted.
+            runs.fetch_add(1, Ordering::Relaxed);
+            let body = Full::new(body.clone());
+            let response = Response::builder()
+                .header("cache-control", "max-age=3600")
+                .body(body);
+            std::future::ready(Ok::<_, Infallible>(response.expect("it is a response")))
+        })
+    };
+    let alone = move |_: &Runs| {
+        let body = Bytes::from(vec![b'x'; size]);
+        tower::service_fn(move |_: Request<Body>| {
+            let response = Response::new(Full::new(body.clone()));
+            std::future::ready(Ok::<_, Infallible>(response))
+        })
+    };
     vec![
-        row("handler, no layer", handler(size)),
-        row("nori-cache, timed", ours.layer(handler(size))),
-        row("nori-cache, by headers", headers.layer(handler(size))),
-        row("axum-response-cache", axum.layer(handler(size))),
-        row("tower-http-cache", tower.layer(plain)),
-        row("http-cache-tower-server", moka.layer(handler(size))),
+        row("handler, no layer", |runs| handler(size, runs)),
+        row("nori-cache, timed", |runs| ours.layer(handler(size, runs))),
+        row("nori-cache, by headers", |runs| {
+            headers.layer(handler(size, runs))
+        }),
+        row("axum-response-cache", |runs| {
+            axum.layer(handler(size, runs))
+        }),
+        row("tower-http-cache", |runs| tower.layer(plain(runs))),
+        row("http-cache-tower-server", |runs| {
+            moka.layer(handler(size, runs))
+        }),
+        row("the call alone", alone),
     ]
 }
 
 fn round(row: &mut Row, runtime: &Runtime, millis: u64, cold: bool) {
     let end = Duration::from_millis(millis);
     let start = Instant::now();
-    let mut calls = 0;
+    let mut calls = 0_u32;
     while start.elapsed() < end {
         (row.calls)(runtime, 20, cold);
         calls += 20;
     }
+    row.made += u64::from(calls);
     row.nanos
         .push(start.elapsed().as_nanos() as f64 / f64::from(calls));
 }
@@ -154,6 +189,7 @@ fn main() {
         for row in &mut rows {
             // Fills the cache.
             (row.calls)(&runtime, 20, cold);
+            row.runs.store(0, Ordering::Relaxed);
         }
         for turn in 0..rounds as usize {
             for at in 0..rows.len() {
@@ -165,7 +201,12 @@ fn main() {
         let bare = median(rows[0].nanos.clone());
         for row in &mut rows {
             let nanos = median(std::mem::take(&mut row.nanos));
-            println!("{:<26} {nanos:>12.0} ns   x {:.2}", row.name, nanos / bare);
+            let (ratio, runs) = (nanos / bare, row.runs.load(Ordering::Relaxed));
+            let runs = runs as f64 / row.made as f64;
+            println!(
+                "{:<26} {nanos:>12.0} ns   x {ratio:.2}   {runs:.3} runs",
+                row.name
+            );
         }
     }
 }
