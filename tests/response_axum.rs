@@ -16,6 +16,8 @@ use response::loopback::Server;
 use response::{Got, World, with};
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::time::Duration;
+use tokio::time::timeout;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 /// Answers with what only the whole path tells.
@@ -96,6 +98,25 @@ async fn layers_of_nested_routers_and_of_their_routes() {
             "/d/b/list",
         ];
         assert_apart(&world, app, &layer, &paths).await;
+    }
+}
+
+/// The inner one must not wait for the handler that the outer one has started: for itself.
+#[tokio::test]
+async fn one_layer_on_a_router_and_on_its_route() {
+    for world in World::both() {
+        let layer = world.timed(60);
+        let route = get(whole).layer(layer.clone());
+        let app = Router::new().route("/page", route).layer(layer.clone());
+        let server = Server::start(app).await;
+        let patience = Duration::from_secs(5);
+        let got = timeout(patience, server.get("/page")).await;
+        let got = got.expect("the inner layer does not wait");
+        assert_eq!(got.text(), "of /page");
+        let inner = got.headers["cache-status"].to_str().unwrap();
+        assert!(inner.contains("detail=within"), "{inner}");
+        assert!(server.get("/page").await.is_hit());
+        assert_eq!(layer.stats().misses, 1);
     }
 }
 

@@ -80,7 +80,19 @@ pub(crate) struct Leader {
 #[derive(Debug)]
 pub(crate) struct Follower(Arc<Flight>);
 
+/// Goes with the request that a leader sends on: a layer of the same flights further in must not wait for this one.
+#[derive(Debug, Clone)]
+pub(crate) struct Aboard {
+    flights: Arc<Flights>,
+    key: Arc<str>,
+}
+
 impl Flights {
+    /// Whether a request for this key comes from inside a flight for it.
+    pub(crate) fn carries(self: &Arc<Self>, aboard: &Aboard, key: &str) -> bool {
+        Arc::ptr_eq(self, &aboard.flights) && *aboard.key == *key
+    }
+
     pub(crate) fn join(self: &Arc<Self>, name: Name) -> Joined {
         match self.table.entry(name) {
             Slot::Occupied(there) => Joined::Follows(Follower(Arc::clone(there.get()))),
@@ -118,6 +130,13 @@ impl Flights {
 }
 
 impl Leader {
+    pub(crate) fn aboard(&self) -> Aboard {
+        Aboard {
+            flights: Arc::clone(&self.flights),
+            key: Arc::clone(&self.name.key),
+        }
+    }
+
     /// Tells the followers.
     pub(crate) fn tell(&self, outcome: Outcome) {
         if self.flight.outcome.set(outcome).is_ok() {

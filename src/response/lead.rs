@@ -79,6 +79,7 @@ where
         }
         let stale = led.stale.as_ref();
         let validates = stale.is_some_and(|stale| validate(&mut parts.headers, stale));
+        parts.extensions.insert(led.leader.aboard());
         let answered = inner.call(Request::from_parts(parts, body)).await;
         drop(inner);
         let response = match answered {

@@ -157,11 +157,17 @@ impl<S> CacheResponseService<S> {
         }
         let known = Asked::knows_path::<B>(settings, parts);
         let asked = known.and_then(|()| Asked::new(settings, parts));
-        asked.map_err(|unkeyed| match unkeyed {
+        let asked = asked.map_err(|unkeyed| match unkeyed {
             Unkeyed::Host => Some("host"),
             Unkeyed::TooLong => Some("key-too-long"),
             Unkeyed::Shortened => Some("original-uri-unknown"),
-        })
+        })?;
+        let flights = &self.core.shared.flights;
+        let aboard = parts.extensions.get();
+        if aboard.is_some_and(|aboard| flights.carries(aboard, asked.key())) {
+            return Err(Some("within"));
+        }
+        Ok(asked)
     }
 
     /// The inner service that has said it is ready; a clone of it, which has not, takes its place.
