@@ -9,12 +9,12 @@ use futures_lite::join_all;
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
-use response::{Cached, Got, Runs, World, cached, get, with};
+use response::{Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt};
 
 /// What a few lines do need no crate for.
@@ -69,13 +69,7 @@ async fn the_handler_survives_the_client_who_started_it() {
             sleep(Duration::from_secs(1)).await;
             with(&[], format!("run {run}"))
         });
-        let leader = timeout(Duration::from_millis(100), service.get("/"));
-        let follower = async {
-            sleep(Duration::from_millis(50)).await;
-            service.get("/").await
-        };
-        let (gone, got) = tokio::join!(leader, follower);
-        assert!(gone.is_err());
+        let got = after_the_leader_left(&service).await;
         assert_eq!(got.text(), "run 1");
         assert!(service.get("/").await.is_hit());
         assert_eq!(runs.count(), 1);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use nori_cache::response::CacheResponse;
-use response::{Cached, Got, Runs, World, cached, get, with};
+use response::{Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt};
 
 /// What a future answers at its first poll.
@@ -110,13 +110,7 @@ async fn a_panic_behind_the_clients_back_releases_everyone() {
             assert!(run > 1, "the first one panics");
             with(&[], format!("run {run}"))
         });
-        let leader = timeout(Duration::from_millis(100), service.get("/"));
-        let follower = async {
-            sleep(Duration::from_millis(50)).await;
-            service.get("/").await
-        };
-        let (gone, got) = tokio::join!(leader, follower);
-        assert!(gone.is_err());
+        let got = after_the_leader_left(&service).await;
         assert_eq!(got.text(), "run 2");
     }
 }

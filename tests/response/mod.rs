@@ -19,6 +19,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
+use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt};
 
 use remote::Remote;
@@ -281,6 +282,18 @@ pub async fn assert_never_stored(headers: Headers) {
             }
         }
     }
+}
+
+/// What a request gets that follows another one, whose client goes away before the handler has answered.
+pub async fn after_the_leader_left(service: &impl Cached) -> Got {
+    let leader = timeout(Duration::from_millis(100), service.get("/"));
+    let follower = async {
+        sleep(Duration::from_millis(50)).await;
+        service.get("/").await
+    };
+    let (gone, got) = tokio::join!(leader, follower);
+    assert!(gone.is_err(), "the leader was answered");
+    got
 }
 
 /// What may stand in the place of an entry, made from a good one.
