@@ -77,7 +77,7 @@ impl Value {
     }
 
     /// A value of one of our own types, of which it is known that JSON can say it.
-    #[cfg(feature = "response")]
+    #[cfg(feature = "tower")]
     pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: T) -> Self {
         Self(Form::Typed(Arc::new(value)))
     }

@@ -57,7 +57,7 @@ impl Clock {
 
 /// A time of day, in milliseconds since 1970, that is not past yet: a little later than now, and cheaper to know. `None` where
 /// the platform has no such clock.
-#[cfg(feature = "response")]
+#[cfg(feature = "tower")]
 #[inline]
 pub(crate) fn wall_millis_soon() -> Option<u64> {
     coarse::wall_millis().map(|coarse| coarse + coarse::LAG_MILLIS)

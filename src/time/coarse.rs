@@ -20,7 +20,7 @@ mod imp {
     }
 
     /// As `millis`, of the time of day.
-    #[cfg(feature = "response")]
+    #[cfg(feature = "tower")]
     #[inline(always)]
     pub(in super::super) fn wall_millis() -> Option<u64> {
         Some(to_millis(clock_gettime(ClockId::RealtimeCoarse)))
@@ -44,7 +44,7 @@ mod imp {
         None
     }
 
-    #[cfg(feature = "response")]
+    #[cfg(feature = "tower")]
     #[inline(always)]
     pub(in super::super) fn wall_millis() -> Option<u64> {
         None
@@ -56,6 +56,6 @@ mod imp {
     }
 }
 
-#[cfg(feature = "response")]
+#[cfg(feature = "tower")]
 pub(super) use imp::wall_millis;
 pub(super) use imp::{millis, precise_millis};

@@ -4,7 +4,7 @@ mod clock;
 mod coarse;
 mod ttl;
 
-#[cfg(feature = "response")]
+#[cfg(feature = "tower")]
 pub(crate) use clock::wall_millis_soon;
 pub use clock::{Clock, ManualClock};
 pub use ttl::Ttl;
