@@ -52,7 +52,10 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
-        match inner.store.find(&pin, route, |other| key.equivalent(other)) {
+        match inner
+            .store
+            .find(&pin, route, move |other| key.equivalent(other))
+        {
             Some(hit) if inner.is_alive(hit.entry, soon) => {
                 inner.reads.hit(pin.index());
                 inner.store.touch(&pin, route, &hit);
@@ -164,7 +167,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             .map(|(key, &route)| {
                 let hit = inner
                     .store
-                    .find(&pin, route, |other| key.equivalent(other))?;
+                    .find(&pin, route, move |other| key.equivalent(other))?;
                 (hit.entry.meta.deadline() > now).then_some(hit)
             })
             .collect();
@@ -191,7 +194,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let pin = reclaim::pin();
         let hit = inner
             .store
-            .find(&pin, route, |other| key.equivalent(other))?;
+            .find(&pin, route, move |other| key.equivalent(other))?;
         inner.is_alive(hit.entry, soon).then(|| read(hit.entry))
     }
 }

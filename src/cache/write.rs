@@ -195,7 +195,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let pin = reclaim::pin();
         let context = inner.store.context(reclaim::domain(), inner.now());
         let mut leftovers = Leftovers::none();
-        let is_it = |other: &K| key.equivalent(other);
+        let is_it = move |other: &K| key.equivalent(other);
         let removed = inner
             .store
             .remove(context, &mut leftovers, &pin, route, is_it);

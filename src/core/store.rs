@@ -96,7 +96,7 @@ impl<K, V> Store<K, V> {
         &'p self,
         pin: &'p Pin<'_>,
         route: Route,
-        is_it: impl Fn(&K) -> bool,
+        is_it: impl Fn(&K) -> bool + Copy,
     ) -> Option<Hit<'p, K, V>> {
         let table = self.table(pin);
         self.shard(route).find(pin, table, route.fragment, is_it)
@@ -108,7 +108,7 @@ impl<K, V> Store<K, V> {
         &'p self,
         pin: &'p Pin<'_>,
         route: Route,
-        is_it: impl Fn(&K) -> bool,
+        is_it: impl Fn(&K) -> bool + Copy,
     ) -> (Seen, Option<Hit<'p, K, V>>) {
         self.shard(route)
             .look(pin, || self.table(pin), route.fragment, is_it)
@@ -164,8 +164,8 @@ impl<K, V> Store<K, V> {
     ) where
         K: Eq,
     {
-        while let Some(Entry { key, .. }) = entry {
-            let (seen, _) = self.look(pin, route, |other| other == key);
+        while let Some(Entry { key, .. }) = &*entry {
+            let (seen, _) = self.look(pin, route, move |other| other == key);
             // Refused if a writer was faster: then the entry is still here, and we look again.
             let _ = self.put(context, leftovers, pin, route, seen, entry);
         }
@@ -210,10 +210,10 @@ impl<K, V> Store<K, V> {
         leftovers: &mut Leftovers<K, V>,
         pin: &'p Pin<'_>,
         route: Route,
-        is_it: impl Fn(&K) -> bool,
+        is_it: impl Fn(&K) -> bool + Copy,
     ) -> Option<&'p Entry<K, V>> {
         loop {
-            let (seen, hit) = self.look(pin, route, &is_it);
+            let (seen, hit) = self.look(pin, route, is_it);
             let hit = hit?;
             if let Some(alive) = self.remove_seen(context, leftovers, route, seen) {
                 return alive.then_some(hit.entry);

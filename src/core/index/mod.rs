@@ -59,6 +59,10 @@ pub(crate) struct Place {
     lane: usize,
 }
 
+/// What is looked for may be in a bucket further on.
+#[derive(Debug)]
+pub(crate) struct Further;
+
 /// What one bucket says about a key.
 enum Probe<R> {
     /// The id in this lane was accepted.
@@ -129,24 +133,36 @@ impl Index {
     pub(crate) fn find<R>(
         &self,
         fragment: Fragment,
-        accept: impl Fn(u32) -> Option<R>,
+        accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Option<(Place, R)> {
+        self.find_near(fragment, accept)
+            .unwrap_or_else(|Further| self.find_further(fragment, accept))
+    }
+
+    /// The part of [`Index::find`] that mostly suffices: looks into the nearest bucket alone.
+    #[inline(always)]
+    pub(crate) fn find_near<R>(
+        &self,
+        fragment: Fragment,
+        accept: impl Fn(u32) -> Option<R> + Copy,
+    ) -> Result<Option<(Place, R)>, Further> {
         let bucket = self.home(fragment);
-        match self.find_in(bucket, fragment, &accept) {
-            Probe::Found(lane, found) => Some((Place { bucket, lane }, found)),
-            Probe::Absent => None,
-            Probe::Further => self.find_further(fragment, accept),
+        match self.find_in(bucket, fragment, accept) {
+            Probe::Found(lane, found) => Ok(Some((Place { bucket, lane }, found))),
+            Probe::Absent => Ok(None),
+            Probe::Further => Err(Further),
         }
     }
 
+    /// The other part: looks into the other buckets.
     #[cold]
-    fn find_further<R>(
+    pub(crate) fn find_further<R>(
         &self,
         fragment: Fragment,
-        accept: impl Fn(u32) -> Option<R>,
+        accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Option<(Place, R)> {
         for bucket in self.chain(fragment).skip(1) {
-            match self.find_in(bucket, fragment, &accept) {
+            match self.find_in(bucket, fragment, accept) {
                 Probe::Found(lane, found) => return Some((Place { bucket, lane }, found)),
                 Probe::Absent => return None,
                 Probe::Further => {}
@@ -160,7 +176,7 @@ impl Index {
         &self,
         bucket: usize,
         fragment: Fragment,
-        accept: &impl Fn(u32) -> Option<R>,
+        accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Probe<R> {
         // SAFETY: `home` scales a fragment, which is below 2^26, to below the number of buckets, and `chain` stays there.
         let it = unsafe { self.buckets.get_unchecked(bucket) };
@@ -222,7 +238,7 @@ impl Index {
     #[inline(always)]
     pub(crate) fn remove(&self, fragment: Fragment, id: u32) {
         let (place, ()) = self
-            .find(fragment, |found| (found == id).then_some(()))
+            .find(fragment, move |found| (found == id).then_some(()))
             .expect("only a filed id is removed");
         self.buckets[place.bucket].set_tag(place.lane, 0);
         if place.bucket != self.home(fragment) {

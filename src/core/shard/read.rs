@@ -2,7 +2,7 @@
 
 use super::{NOBODY, SHARED, Shard};
 use crate::core::entry::Entry;
-use crate::core::index::{Fragment, Place};
+use crate::core::index::{Fragment, Further, Place};
 use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::table::Table;
@@ -16,6 +16,9 @@ pub(crate) struct Hit<'p, K, V> {
     slot: &'p Slot<K, V>,
     pub(crate) entry: &'p Entry<K, V>,
 }
+
+/// A key's id, and its slot.
+type Accepted<'s, K, V> = (u32, &'s Slot<K, V>);
 
 /// What a writer saw of a key before it took the lock.
 #[derive(Debug, Clone, Copy)]
@@ -50,21 +53,41 @@ impl<K, V> Shard<K, V> {
         _pin: &'p Pin<'_>,
         table: &Table,
         fragment: Fragment,
-        is_it: impl Fn(&K) -> bool,
+        is_it: impl Fn(&K) -> bool + Copy,
     ) -> Option<Hit<'p, K, V>> {
-        let slots = self.front.slab.slots();
-        let (place, (id, slot, entry)) = table.index.find(fragment, |id| {
-            let slot = slots.slot(id);
-            // SAFETY: the id was in the index after the pin, so its slot holds the entry at least until the unpin.
-            let entry = unsafe { slot.entry() };
-            is_it(&entry.key).then_some((id, slot, entry))
-        })?;
+        let near = table
+            .index
+            .find_near(fragment, |id| self.accept(id, &is_it));
+        let found = near.unwrap_or_else(|Further| self.find_further(table, fragment, is_it));
+        let (place, (id, slot)) = found?;
+        // SAFETY: as in `accept`.
+        let entry = unsafe { slot.entry() };
         Some(Hit {
             id,
             place,
             slot,
             entry,
         })
+    }
+
+    /// Out of line with what it works on, so that none of that has to be in memory for a key in its nearest bucket.
+    #[cold]
+    fn find_further(
+        &self,
+        table: &Table,
+        fragment: Fragment,
+        is_it: impl Fn(&K) -> bool + Copy,
+    ) -> Option<(Place, Accepted<'_, K, V>)> {
+        table
+            .index
+            .find_further(fragment, |id| self.accept(id, &is_it))
+    }
+
+    #[inline(always)]
+    fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<Accepted<'_, K, V>> {
+        let slot = self.front.slab.slots().slot(id);
+        // SAFETY: a pinned reader found the id in the index, so its slot holds the entry at least until the unpin.
+        is_it(unsafe { &slot.entry().key }).then_some((id, slot))
     }
 
     /// As [`Shard::find`], with what a writer needs to know whether that still holds once it has the lock. `table` is called
@@ -75,7 +98,7 @@ impl<K, V> Shard<K, V> {
         pin: &'p Pin<'_>,
         table: impl FnOnce() -> &'p Table,
         fragment: Fragment,
-        is_it: impl Fn(&K) -> bool,
+        is_it: impl Fn(&K) -> bool + Copy,
     ) -> (Seen, Option<Hit<'p, K, V>>) {
         // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
         let version = self.back.version.load(Ordering::Acquire);
