@@ -5,8 +5,8 @@
 //! cargo run --release --features redis --example redis -- redis://:password@host:6379/1
 //! ```
 //!
-//! The workers draw job numbers from one counter, so that no job is done twice, and keep one tally. Stop the server while they run: they
-//! say so at once, and go on within a second of its return.
+//! The workers draw job numbers from one counter, so that no job is done twice, and keep one tally. Stop the server while they
+//! run: they say so at once, and go on within a second of its return.
 
 use std::collections::BTreeMap;
 use std::env;

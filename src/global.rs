@@ -1,7 +1,7 @@
 //! The backend of the whole process, and the functions that work on it.
 //!
-//! It is built when it is first asked for, from [`Config::from_env`], under a lock: so once. A failure to build it is returned and not
-//! kept: the next call tries again.
+//! It is built when it is first asked for, from [`Config::from_env`], under a lock: so once. A failure to build it is returned
+//! and not kept: the next call tries again.
 //!
 //! Each thread keeps a pointer of its own to the backend, with its own reference count, so that threads which read at the same
 //! time write nothing that the others need; a number that only changes with the backend tells it when to ask again.

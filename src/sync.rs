@@ -19,7 +19,8 @@ mod imp {
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
     /// A number that only the holder of some lock looks at. A relaxed atomic, so that a mistake would be no data race on the
-    /// number itself; what it leads to is right only under the lock. The model checker sees it as a plain cell, and reports one.
+    /// number itself; what it leads to is right only under the lock. The model checker sees it as a plain cell, and reports
+    /// one.
     #[derive(Debug)]
     pub(crate) struct Guarded(AtomicU32);
 

@@ -1,5 +1,5 @@
-//! How caches in front of applications fail, the other half: methods, bodies, headers, stored entries and backends that are not as
-//! they should be.
+//! How caches in front of applications fail, the other half: methods, bodies, headers, stored entries and backends that are not
+//! as they should be.
 
 #![cfg(feature = "response")]
 

@@ -1,4 +1,5 @@
-//! The feature `tower` without `axum`: other services are cached, and axum's routers are not, because their whole paths are not known.
+//! The feature `tower` without `axum`: other services are cached, and axum's routers are not, because their whole paths are not
+//! known.
 
 #![cfg(all(feature = "tower", not(feature = "axum")))]
 

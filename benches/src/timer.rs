@@ -1,7 +1,7 @@
 //! A timestamp cheap enough to be taken around a single lookup.
 //!
-//! On x86-64 this is the time stamp counter, fenced so that the lookup can neither start before the first nor end after the second
-//! reading, and calibrated against `Instant`. Elsewhere it is `Instant` itself.
+//! On x86-64 this is the time stamp counter, fenced so that the lookup can neither start before the first nor end after the
+//! second reading, and calibrated against `Instant`. Elsewhere it is `Instant` itself.
 
 #![allow(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! Whether a value can be said in JSON: a serializer that writes nothing.
 //!
-//! `serde_json` writes NaN as `null`, integer keys as strings and bytes as arrays. None of these read back as what they were, so
-//! all are refused, before anything is stored.
+//! `serde_json` writes NaN as `null`, integer keys as strings and bytes as arrays. None of these read back as what they were,
+//! so all are refused, before anything is stored.
 
 use crate::error::Error;
 use serde_core::ser::{self, Serialize, Serializer};

@@ -147,8 +147,8 @@ pub trait CacheBackendExt: CacheBackend {
         }
     }
 
-    /// Adds to the integer under `key`, or starts it at `by`; returns the sum. The time to live counts only for a counter that is
-    /// born, and stays what it is at later increments.
+    /// Adds to the integer under `key`, or starts it at `by`; returns the sum. The time to live counts only for a counter that
+    /// is born, and stays what it is at later increments.
     ///
     /// # Errors
     /// [`Error::is_wrong_type`] if what is stored is not an integer, [`Error::is_overflow`] if the sum does not fit into 64
@@ -186,8 +186,8 @@ pub trait CacheBackendExt: CacheBackend {
         }
     }
 
-    /// Stores many values with one time to live. Not atomic: on an error some may have been stored, but not if the error is that
-    /// a value cannot be said in JSON.
+    /// Stores many values with one time to live. Not atomic: on an error some may have been stored, but not if the error is
+    /// that a value cannot be said in JSON.
     fn set_many<'a, T>(
         &'a self,
         entries: impl IntoIterator<Item = (&'a str, T)> + Send,

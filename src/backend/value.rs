@@ -1,8 +1,8 @@
 //! [`Value`]: what travels between callers and stores.
 //!
 //! A value is in one of three forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it as
-//! JSON; a store in memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*: JSON
-//! bytes, as a store elsewhere keeps them. *Integer*: what counters are, and every integer type that fits.
+//! JSON; a store in memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*:
+//! JSON bytes, as a store elsewhere keeps them. *Integer*: what counters are, and every integer type that fits.
 //!
 //! Whichever form it has, it reads the same: as `T` if it is one, else through JSON. And what JSON cannot say is refused when
 //! the value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.

@@ -89,8 +89,8 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// Builds the cache. Memory is taken as keys come; but up to 512 MiB of addresses (16 where they are short) are set aside at
-    /// once for as many keys, which counts where a system charges for memory before it is touched.
+    /// Builds the cache. Memory is taken as keys come; but up to 512 MiB of addresses (16 where they are short) are set aside
+    /// at once for as many keys, which counts where a system charges for memory before it is touched.
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if `max_keys`, `shards` or `ttl` has a value that is not allowed.

@@ -1,8 +1,8 @@
 //! The monotonic clock as of a moment ago, for a fraction of what reading it costs.
 //!
 //! Reading a precise clock takes longer than linking an entry does. Most writes come right behind another one, and the
-//! processor's cycle counter tells cheaply that they do: as long as it has moved by less than [`imp::MOMENT`], the thread's last
-//! reading of the clock serves.
+//! processor's cycle counter tells cheaply that they do: as long as it has moved by less than [`imp::MOMENT`], the thread's
+//! last reading of the clock serves.
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod imp {

@@ -3,10 +3,10 @@
 //! A slot is *vacant* or holds an initialised entry; the shard knows which (an id is in the list, in limbo, or free) and
 //! says so with each `unsafe` call.
 //!
-//! The first segment has room for all entries that the shard is expected to hold, up to a number of bytes, so that mostly the way
-//! from an id to its slot is one multiplication, for readers and writers. Nothing is written to a slot before its id is given out: until then a system
-//! that gives out memory by pages, when they are touched, has only set addresses aside. Should the shard hold more, each further
-//! segment is twice as large as the one before.
+//! The first segment has room for all entries that the shard is expected to hold, up to a number of bytes, so that mostly the
+//! way from an id to its slot is one multiplication, for readers and writers. Nothing is written to a slot before its id is
+//! given out: until then a system that gives out memory by pages, when they are touched, has only set addresses aside. Should
+//! the shard hold more, each further segment is twice as large as the one before.
 
 use super::entry::{Entry, NEVER};
 use super::links::Node;
@@ -27,8 +27,8 @@ pub(crate) struct Slot<K, V> {
 }
 
 impl<K, V> Slot<K, V> {
-    /// Bytes from one slot of a segment to the next: rounded up to whole cache lines where that costs an eighth at most, as a slot
-    /// across two lines costs two misses.
+    /// Bytes from one slot of a segment to the next: rounded up to whole cache lines where that costs an eighth at most, as a
+    /// slot across two lines costs two misses.
     const STRIDE: usize = {
         let (size, lines) = (size_of::<Self>(), size_of::<Self>().next_multiple_of(LINE));
         if lines - size <= lines / 8 {
@@ -129,8 +129,8 @@ unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
 
 impl<K, V> Slab<K, V> {
-    /// An empty slab that expects to give out about `expected` ids, whose first segment takes no more than `bytes` bytes if that
-    /// is enough for one slot.
+    /// An empty slab that expects to give out about `expected` ids, whose first segment takes no more than `bytes` bytes if
+    /// that is enough for one slot.
     pub(crate) fn new(expected: usize, bytes: usize) -> Self {
         let first = expected.clamp(1, (bytes / Slot::<K, V>::STRIDE).max(1)) as u32;
         Self {
@@ -174,8 +174,8 @@ impl<K, V> Slab<K, V> {
         );
         if let Some((segment, 0)) = self.place_further(id) {
             let slots = Self::allocate(self.len_of_further(segment));
-            // Relaxed: a reader gets an id of this segment from an Acquire read of the index, where it is filed later; all others
-            // hold the lock.
+            // Relaxed: a reader gets an id of this segment from an Acquire read of the index, where it is filed later; all
+            // others hold the lock.
             self.further[segment].store(slots, Ordering::Relaxed);
         }
         // SAFETY: inside its segment; nobody looks at the slot, as nobody else gives out ids and nobody has this one yet.

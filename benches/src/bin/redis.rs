@@ -4,14 +4,14 @@
 //! cargo run -p nori-cache-benches --profile bench --bin redis -- --rounds 9 --millis 500
 //! ```
 //!
-//! Starts a `redis-server` of its own, or uses the one that `--url` names (and removes what starts with `bench:` there). Rounds are
-//! interleaved, the order rotates, medians are shown.
+//! Starts a `redis-server` of its own, or uses the one that `--url` names (and removes what starts with `bench:` there). Rounds
+//! are interleaved, the order rotates, medians are shown.
 //!
-//! - **get, set**: 64 tasks over one connection, 10,000 keys, values of 100 bytes; the crate's multiplexed connection with its own
-//!   settings does the same GET and SET, and reads the same `String`.
+//! - **get, set**: 64 tasks over one connection, 10,000 keys, values of 100 bytes; the crate's multiplexed connection with its
+//!   own settings does the same GET and SET, and reads the same `String`.
 //! - **get_many**: 100 keys at once, and one by one, by one task.
-//! - **atomic_update**: 8 tasks add to the number under one key; the rival does it with WATCH, GET, MULTI, SET and EXEC on a connection for
-//!   each task, because on a shared one it loses updates.
+//! - **atomic_update**: 8 tasks add to the number under one key; the rival does it with WATCH, GET, MULTI, SET and EXEC on a
+//!   connection for each task, because on a shared one it loses updates.
 
 #![forbid(unsafe_code)]
 

@@ -4,10 +4,10 @@
 //! cargo run -p nori-cache-benches --profile bench --bin response -- --rounds 9 --millis 200
 //! ```
 //!
-//! Every subject wraps the same axum handler, which returns static bytes and says `max-age=3600`. A call is: make a request, await
-//! readiness, call, read the body to its end. Rounds are interleaved, the order rotates, medians are shown, the ratio to the
-//! handler without a layer, and how often a handler ran for each call: never, if all were hits. The row `the call alone` has a service that gives
-//! back a ready body: that much of each figure is the benchmark's own.
+//! Every subject wraps the same axum handler, which returns static bytes and says `max-age=3600`. A call is: make a request,
+//! await readiness, call, read the body to its end. Rounds are interleaved, the order rotates, medians are shown, the ratio to
+//! the handler without a layer, and how often a handler ran for each call: never, if all were hits. The row `the call alone`
+//! has a service that gives back a ready body: that much of each figure is the benchmark's own.
 
 #![forbid(unsafe_code)]
 

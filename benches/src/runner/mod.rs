@@ -1,8 +1,8 @@
 //! Interleaved rounds of all subjects under all workloads.
 //!
 //! [`scenario`] says what is measured, [`cell`] measures one subject with some threads, [`latency`] and [`memory`] are
-//! the two kinds of cells that are not throughput, [`contender`] hides the subjects' types so that they fit in one list, [`round`]
-//! goes through that list round after round, and [`table`] and [`json`] write down what came out.
+//! the two kinds of cells that are not throughput, [`contender`] hides the subjects' types so that they fit in one list,
+//! [`round`] goes through that list round after round, and [`table`] and [`json`] write down what came out.
 
 pub mod cell;
 pub mod contender;

@@ -243,8 +243,8 @@ fn two_writers_symmetric() {
 }
 
 /// Two threads lease records, of which there is one: the other gets a new one, or that which the first gave back, with what is
-/// counted under its index. Caught: a lease that two threads get, or that does not acquire what its last holder did; a release that does not
-/// pass that on; a record that is published before it is whole.
+/// counted under its index. Caught: a lease that two threads get, or that does not acquire what its last holder did; a release
+/// that does not pass that on; a record that is published before it is whole.
 #[test]
 fn leases() {
     check(Kind::Symmetric, 3, || {

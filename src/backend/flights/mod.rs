@@ -7,13 +7,13 @@
 //!
 //! # Writes win over loads
 //! What was set, deleted or flushed while a load was going on must not be overwritten by it. So a write, before it touches the
-//! store, [overtakes](Flights::overtake) the loads of its keys that are under way: they will not store. One that is storing just then
-//! is waited for, and its result written over.
+//! store, [overtakes](Flights::overtake) the loads of its keys that are under way: they will not store. One that is storing
+//! just then is waited for, and its result written over.
 //!
-//! A load that the write does not come upon began after the write did: then it reads what the caller of the write did before, and is
-//! none to be overtaken. For that, the table is asked behind a fence that pairs with one which a load passes when it is in
-//! the table and before it reads anything: of a load and a write, either the load reads what the write's caller did, or
-//! the write finds the load. (A set needs no more either: loads store only where there is nothing.)
+//! A load that the write does not come upon began after the write did: then it reads what the caller of the write did before,
+//! and is none to be overtaken. For that, the table is asked behind a fence that pairs with one which a load passes when it is
+//! in the table and before it reads anything: of a load and a write, either the load reads what the write's caller did, or the
+//! write finds the load. (A set needs no more either: loads store only where there is nothing.)
 //!
 //! A load that was overtaken still answers those who wait for it, but it leaves the table: who comes after the write loads
 //! afresh.
@@ -25,8 +25,8 @@
 //! no lock: it keeps nobody else from writing the key.
 //!
 //! # Inside
-//! A closure that loads or updates the key it is called for would wait for itself. So each closure runs inside [`Flights::inside`],
-//! which lets such a call know; it then goes ahead on its own.
+//! A closure that loads or updates the key it is called for would wait for itself. So each closure runs inside
+//! [`Flights::inside`], which lets such a call know; it then goes ahead on its own.
 
 mod load;
 mod turn;

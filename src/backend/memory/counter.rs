@@ -1,11 +1,11 @@
 //! A counter that many threads add to at once, in place.
 //!
 //! An entry of the cache never changes once it is published, except for this: increments of a counter add to its cell, without
-//! a lock and without replacing the entry. That loses nothing when the entry is removed, expires or is set anew while someone adds
-//! to the cell it was found with: the increment began before, and counts as one that came before.
+//! a lock and without replacing the entry. That loses nothing when the entry is removed, expires or is set anew while someone
+//! adds to the cell it was found with: the increment began before, and counts as one that came before.
 //!
-//! What replaces the entry by something *made from* its value must not miss an increment, though: an update, or an increment too
-//! large for the cell. So it first kills the cell, which takes the value out in one step. Whoever then comes upon the dead
+//! What replaces the entry by something *made from* its value must not miss an increment, though: an update, or an increment
+//! too large for the cell. So it first kills the cell, which takes the value out in one step. Whoever then comes upon the dead
 //! cell looks the key up again; the entry that replaces it is on its way.
 //!
 //! | the cell's number | is |

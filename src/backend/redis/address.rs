@@ -276,8 +276,8 @@ impl<'q> SentinelOptions<'q> {
 
 /// RESP3, and a name that operators find in `CLIENT LIST`.
 ///
-/// Nagle's algorithm stays on, as the library has it: what many tasks send while an answer is on its way goes out together, half as much
-/// again a second. Alone, nobody waits: each answer acknowledges its command.
+/// Nagle's algorithm stays on, as the library has it: what many tasks send while an answer is on its way goes out together,
+/// half as much again a second. Alone, nobody waits: each answer acknowledges its command.
 fn prepared(info: ConnectionInfo) -> ConnectionInfo {
     let settings = info
         .redis_settings()

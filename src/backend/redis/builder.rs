@@ -54,8 +54,8 @@ impl RedisCacheBackendBuilder {
         self
     }
 
-    /// How long a command may take at most, connecting and trying again included; a second by default. Not zero; more than a day counts as a
-    /// day.
+    /// How long a command may take at most, connecting and trying again included; a second by default. Not zero; more than a
+    /// day counts as a day.
     ///
     /// A call that is many commands (a flush, or many-calls on more than a thousand keys) has it for each round trip.
     pub fn timeout(mut self, timeout: Duration) -> Self {

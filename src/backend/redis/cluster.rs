@@ -1,13 +1,13 @@
 //! A cluster: a [`Link`] to each master, and who serves which slot.
 //!
 //! A command goes to the master that is thought to serve its key's slot. Three things can show that thought to be old: the node
-//! answers `MOVED` (then the command goes where it says, and the cluster is asked again), `ASK` (the slot is on its way; this one command
-//! follows it), or it cannot be reached (the cluster is asked again; if another master has the slot by now, the command goes
-//! there, else the caller is told). None of these carried the command out, so nothing is done twice. A lost answer is not a
-//! reason to go elsewhere with a command that writes.
+//! answers `MOVED` (then the command goes where it says, and the cluster is asked again), `ASK` (the slot is on its way; this
+//! one command follows it), or it cannot be reached (the cluster is asked again; if another master has the slot by now, the
+//! command goes there, else the caller is told). None of these carried the command out, so nothing is done twice. A lost answer
+//! is not a reason to go elsewhere with a command that writes.
 //!
-//! The cluster is asked once however many want to know, not more often than every 50 ms for the same failure, and several nodes at a
-//! time: the first to answer decides, so that a paused one costs nothing.
+//! The cluster is asked once however many want to know, not more often than every 50 ms for the same failure, and several nodes
+//! at a time: the first to answer decides, so that a paused one costs nothing.
 
 use super::address::{Secrets, moved_to};
 use super::dial::{Dial, host_of};

@@ -1,8 +1,8 @@
 //! Removing all entries of one prefix: SCAN and UNLINK on every master, in batches, never FLUSHDB.
 //!
-//! What was there all the time is removed; what is written meanwhile may be removed or stay. If the cluster moved slots meanwhile, a key may
-//! have been on neither node when that was scanned: then all is scanned again. So it is if the connection was made anew in the middle of
-//! a scan: a cursor means nothing to a server that was restarted, or to another one.
+//! What was there all the time is removed; what is written meanwhile may be removed or stay. If the cluster moved slots
+//! meanwhile, a key may have been on neither node when that was scanned: then all is scanned again. So it is if the connection
+//! was made anew in the middle of a scan: a cursor means nothing to a server that was restarted, or to another one.
 
 use super::failure::Failure;
 use super::link::{Link, Replay};

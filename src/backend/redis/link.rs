@@ -12,11 +12,11 @@
 //!
 //! **Nobody waits past a deadline.** Every wait here, for a connection or for an answer, ends at the caller's.
 //!
-//! **One dials, in a task of its own**, so that a caller who gives up does not take the attempt along. From `Idle`, and when a connection
-//! has broken, all callers wait for the attempt: a server that was only restarted costs them nothing but time. After a failure
-//! the breaker is open: callers fail at once with the reason, until a pause with jitter (25 to 250 ms) is over; then one caller
-//! starts the next attempt and waits for it, and all others go on failing at once. So a server that is back is in use
-//! a quarter of a second later, and one that is not costs nobody time.
+//! **One dials, in a task of its own**, so that a caller who gives up does not take the attempt along. From `Idle`, and when a
+//! connection has broken, all callers wait for the attempt: a server that was only restarted costs them nothing but time. After
+//! a failure the breaker is open: callers fail at once with the reason, until a pause with jitter (25 to 250 ms) is over; then
+//! one caller starts the next attempt and waits for it, and all others go on failing at once. So a server that is back is in
+//! use a quarter of a second later, and one that is not costs nobody time.
 //!
 //! **How a break is noticed.** The task that drives a connection owns a [`Life`]; when the server closes the connection, or the
 //! runtime of that task ends, it is dropped and marks the [`Line`] as dead. A server that is paused closes nothing: when a

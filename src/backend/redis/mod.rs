@@ -58,18 +58,18 @@ use tokio::time::Instant;
 /// | `redis+cluster://[user:password@]host[:6379],…` | a cluster; some of its nodes are enough |
 /// | `redis://host:6379,host:6380` or `redis://host:6379,redis://host:6380` | a cluster |
 ///
-/// With `rediss` in the place of `redis` they use TLS, which takes the feature `redis-tls`. What a user name or a password has of
-/// `:/?#@,%` is written as percent and two hex digits.
+/// With `rediss` in the place of `redis` they use TLS, which takes the feature `redis-tls`. What a user name or a password has
+/// of `:/?#@,%` is written as percent and two hex digits.
 ///
-/// All calls share one connection for each server, which is made when it is first needed and made anew when it breaks. Nothing takes
-/// longer than the [`timeout`](RedisCacheBackendBuilder::timeout), whatever state the server is in, and while a server is known to be
-/// down calls fail at once; when it is back, they work again within a second. A server that is down is an error, never a miss.
-/// [`Error::is_timeout`], and [`Error::is_connection`] for a connection that broke in the middle of a call, mean
+/// All calls share one connection for each server, which is made when it is first needed and made anew when it breaks. Nothing
+/// takes longer than the [`timeout`](RedisCacheBackendBuilder::timeout), whatever state the server is in, and while a server is
+/// known to be down calls fail at once; when it is back, they work again within a second. A server that is down is an error,
+/// never a miss. [`Error::is_timeout`], and [`Error::is_connection`] for a connection that broke in the middle of a call, mean
 /// that it is not known whether a write took place; writes are never sent a second time.
 ///
-/// A value is stored as JSON, a counter as the bare number, under the prefix and the key. A time to live of more than 146 million
-/// years means never. A foreign type under a key, a list say, is an error ([`Error::is_wrong_type`]), but `get_many` on one server
-/// takes it for a miss. A `flush` removes what starts with the prefix, with SCAN and UNLINK.
+/// A value is stored as JSON, a counter as the bare number, under the prefix and the key. A time to live of more than 146
+/// million years means never. A foreign type under a key, a list say, is an error ([`Error::is_wrong_type`]), but `get_many` on
+/// one server takes it for a miss. A `flush` removes what starts with the prefix, with SCAN and UNLINK.
 ///
 /// Passwords reach neither errors nor `Debug`. Needs a Tokio runtime with time and I/O enabled; a connection whose runtime
 /// has ended is made anew on that of the next call.

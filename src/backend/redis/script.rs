@@ -61,8 +61,8 @@ return ARGV[1]
     )
 });
 
-/// `KEYS[1]` becomes `ARGV[1]` if it is `ARGV[3]`, or is not there and there is no `ARGV[3]`; 1 if so. `ARGV[2]`: milliseconds to
-/// live, `0` to be removed, empty for ever, `keep` for what is left.
+/// `KEYS[1]` becomes `ARGV[1]` if it is `ARGV[3]`, or is not there and there is no `ARGV[3]`; 1 if so. `ARGV[2]`: milliseconds
+/// to live, `0` to be removed, empty for ever, `keep` for what is left.
 pub(super) static COMPARE_AND_SET: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
         r"

@@ -63,8 +63,8 @@ impl Servers {
         }
     }
 
-    /// Sends many commands, to each server in batches and in order, to all servers at once. The answers come in the order of the
-    /// commands.
+    /// Sends many commands, to each server in batches and in order, to all servers at once. The answers come in the order of
+    /// the commands.
     ///
     /// `budget` is that of a round trip: there is one deadline for all, so much for each batch that may be needed.
     pub(super) async fn many(

@@ -3,8 +3,8 @@
 use crate::error::Error;
 use rustls::crypto::{CryptoProvider, ring};
 
-/// Sees to it that rustls has a provider of cryptography: the program's own choice if it made one, else ring. Without one the first
-/// handshake would panic.
+/// Sees to it that rustls has a provider of cryptography: the program's own choice if it made one, else ring. Without one the
+/// first handshake would panic.
 ///
 /// # Errors
 /// None: its twin, which is used without the feature, has one.

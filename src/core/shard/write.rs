@@ -415,8 +415,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     }
 }
 
-/// What became of what was seen. Compares fragments, not keys: the id that was seen is the key's entry if it is still filed (ids
-/// are not reused while the writer is pinned), and where nothing of that fragment is filed the key is absent.
+/// What became of what was seen. Compares fragments, not keys: the id that was seen is the key's entry if it is still filed
+/// (ids are not reused while the writer is pinned), and where nothing of that fragment is filed the key is absent.
 #[cold]
 fn locate_slow<K, V>(
     table: &Table,

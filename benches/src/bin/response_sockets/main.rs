@@ -4,12 +4,13 @@
 //! cargo run -p nori-cache-benches --profile bench --bin response_sockets -- --rounds 7 --millis 1000 --connections 32
 //! ```
 //!
-//! Each server is a process of its own and has one worker (nginx: one process; axum: a runtime of one thread; Varnish: one pool of
-//! threads). The load comes from this process, from one thread: on two cores each side has one of its own. All answer the same 1 KiB of JSON on connections
-//! that are kept alive; each connection has one request on its way at a time. Rounds are interleaved, the order rotates, medians are shown.
+//! Each server is a process of its own and has one worker (nginx: one process; axum: a runtime of one thread; Varnish: one pool
+//! of threads). The load comes from this process, from one thread: on two cores each side has one of its own. All answer the
+//! same 1 KiB of JSON on connections that are kept alive; each connection has one request on its way at a time. Rounds are
+//! interleaved, the order rotates, medians are shown.
 //!
-//! Where the load generator is what holds a server up, the rates say little about it: so the table also has the processor time that each server
-//! took for a request, by `/proc` (its threads and those of its child processes).
+//! Where the load generator is what holds a server up, the rates say little about it: so the table also has the processor time
+//! that each server took for a request, by `/proc` (its threads and those of its child processes).
 
 #![forbid(unsafe_code)]
 
