@@ -76,10 +76,10 @@ impl Value {
         Ok(Self(Form::Typed(Arc::new(value))))
     }
 
-    /// A value of one of our own types, of which it is known that JSON can say it.
+    /// A shared value of one of our own types, of which it is known that JSON can say it.
     #[cfg(feature = "tower")]
-    pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: T) -> Self {
-        Self(Form::Typed(Arc::new(value)))
+    pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: Arc<T>) -> Self {
+        Self(Form::Typed(value))
     }
 
     /// A value as a store keeps it: JSON, or any other UTF-8, which then reads as a string.

@@ -10,9 +10,10 @@ use super::flight::{Joined, Leader, Name, Outcome};
 use super::freshen::is_outdated;
 use super::key::Asked;
 use super::lead::{Lead, Led};
-use super::slots::{Found, variant};
+use super::slots::Found;
 use super::status::{Forward, hit};
 use super::stored::Entry;
+use super::vary::normalized;
 use bytes::Buf;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
@@ -78,97 +79,102 @@ where
     R::Data: Buf + Send,
     R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(crate) async fn run(mut self) -> Answer<R, S::Error> {
+    pub(crate) fn run(mut self) -> impl Future<Output = Answer<R, S::Error>> + Send {
         let core = Arc::clone(&self.core);
-        let stats = &core.shared.stats;
-        let mut forward = Forward::new("uri-miss");
-        let mut retries = VARIANT_RETRIES;
-        loop {
-            let found = match self.found.take() {
-                Some(found) => found,
-                None => self.look(&mut forward).await,
-            };
-            let now = core.now();
-            if found.other {
-                forward.why = "vary-miss";
-            }
-            let flight = self.flight(&found);
-            if let Some(entry) = &found.entry {
-                if let Some(response) = self.fresh(entry, forward) {
-                    return Ok(response);
-                }
-                if self.limits.accept(entry, now) && entry.serves_while_revalidating(now) {
-                    stats.stale.add();
-                    self.answered("stale", "", forward);
-                    let response = answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
-                    self.revalidate(flight, found);
-                    return Ok(response);
-                }
-                if self.limits.accept(entry, now) && self.limits.accept_stale(entry, now) {
-                    stats.stale.add();
-                    self.answered("max-stale", "", forward);
-                    let status = hit(entry, now, Some("max-stale"));
-                    return Ok(answer(entry, &self.wishes, now, status));
-                }
-                forward.why = if entry.is_fresh(now) {
-                    "request"
-                } else {
-                    "stale"
+        async move {
+            let stats = &core.shared.stats;
+            let mut forward = Forward::new("uri-miss");
+            let mut retries = VARIANT_RETRIES;
+            loop {
+                let found = match self.found.take() {
+                    Some(found) => found,
+                    None => self.look(&mut forward).await,
                 };
-            }
-            if self.limits.0.only_if_cached {
-                self.answered("only-if-cached", "", forward);
-                return Ok(only_if_cached(forward.passed(None)));
-            }
-            // Their answers are no whole responses; and what must not be stored need not be looked at.
-            if self.wishes.head || self.wishes.has_range() || self.limits.0.no_store {
-                stats.misses.add();
-                return Box::pin(self.pass(found.entry, forward)).await;
-            }
-            if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
-                let leader = core.shared.flights.lead_alone(flight);
-                return self.lead(leader, found, forward).await;
-            }
-            let follower = match core.shared.flights.join(flight.clone()) {
-                Joined::Follows(follower) => follower,
-                Joined::Leads(leader) if core.shared.flights.landed() == self.landed => {
-                    return self.lead(leader, found, forward).await;
+                if found.other {
+                    forward.why = "vary-miss";
                 }
-                Joined::Leads(leader) => {
-                    let found = self.look(&mut forward).await;
-                    if let Some(entry) = &found.entry
-                        && let Some(response) = self.fresh(entry, forward)
-                    {
-                        leader.tell(Outcome::Shared(Arc::clone(entry)));
+                let flight = self.flight(&found);
+                if let Some(entry) = &found.entry {
+                    if let Some(response) = self.fresh(entry, forward) {
                         return Ok(response);
                     }
-                    return self.lead(leader, found, forward).await;
+                    let now = core.now();
+                    if self.limits.accept(entry, now) && entry.serves_while_revalidating(now) {
+                        stats.stale.add();
+                        self.answered("stale", "", forward);
+                        let response =
+                            answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
+                        self.revalidate(flight, found);
+                        return Ok(response);
+                    }
+                    if self.limits.accept(entry, now) && self.limits.accept_stale(entry, now) {
+                        stats.stale.add();
+                        self.answered("max-stale", "", forward);
+                        let status = hit(entry, now, Some("max-stale"));
+                        return Ok(answer(entry, &self.wishes, now, status));
+                    }
+                    forward.why = if entry.is_fresh(now) {
+                        "request"
+                    } else {
+                        "stale"
+                    };
                 }
-            };
-            let patience = core.settings.patience;
-            match timeout(patience, follower.outcome()).await {
-                Ok(Outcome::Shared(entry)) if found.is_purged(self.asked.key(), &entry) => {
+                if self.limits.0.only_if_cached {
+                    self.answered("only-if-cached", "", forward);
+                    return Ok(only_if_cached(forward.passed(None)));
+                }
+                // Their answers are no whole responses; and what must not be stored need not be looked at.
+                if self.wishes.head || self.wishes.has_range() || self.limits.0.no_store {
+                    stats.misses.add();
+                    return Box::pin(self.pass(found.entry, forward)).await;
+                }
+                if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
                     let leader = core.shared.flights.lead_alone(flight);
                     return self.lead(leader, found, forward).await;
                 }
-                Ok(Outcome::Shared(entry)) if entry.matches(&self.asked, &self.parts.headers) => {
-                    stats.collapsed.add();
-                    self.answered("collapsed", "", forward);
-                    return Ok(answer(
-                        &entry,
-                        &self.wishes,
-                        core.now(),
-                        forward.collapsed(),
-                    ));
-                }
-                Ok(Outcome::Shared(_)) if retries > 0 => {
-                    // Another variant. Once it is stored it is known what tells them apart.
-                    let _ = timeout(patience, follower.ended()).await;
-                    retries -= 1;
-                }
-                _ => {
-                    let leader = core.shared.flights.lead_alone(flight);
-                    return self.lead(leader, found, forward).await;
+                let follower = match core.shared.flights.join(flight.clone()) {
+                    Joined::Follows(follower) => follower,
+                    Joined::Leads(leader) if core.shared.flights.landed() == self.landed => {
+                        return self.lead(leader, found, forward).await;
+                    }
+                    Joined::Leads(leader) => {
+                        let found = self.look(&mut forward).await;
+                        if let Some(entry) = &found.entry
+                            && let Some(response) = self.fresh(entry, forward)
+                        {
+                            leader.tell(Outcome::Shared(Arc::clone(entry)));
+                            return Ok(response);
+                        }
+                        return self.lead(leader, found, forward).await;
+                    }
+                };
+                let patience = core.settings.patience;
+                match timeout(patience, follower.outcome()).await {
+                    Ok(Outcome::Shared(entry)) if found.is_purged(self.asked.key(), &entry) => {
+                        let leader = core.shared.flights.lead_alone(flight);
+                        return self.lead(leader, found, forward).await;
+                    }
+                    Ok(Outcome::Shared(entry))
+                        if entry.matches(&self.asked, &self.parts.headers) =>
+                    {
+                        stats.collapsed.add();
+                        self.answered("collapsed", "", forward);
+                        return Ok(answer(
+                            &entry,
+                            &self.wishes,
+                            core.now(),
+                            forward.collapsed(),
+                        ));
+                    }
+                    Ok(Outcome::Shared(_)) if retries > 0 => {
+                        // Another variant. Once it is stored it is known what tells them apart.
+                        let _ = timeout(patience, follower.ended()).await;
+                        retries -= 1;
+                    }
+                    _ => {
+                        let leader = core.shared.flights.lead_alone(flight);
+                        return self.lead(leader, found, forward).await;
+                    }
                 }
             }
         }
@@ -201,8 +207,11 @@ where
             Some(signpost) => &signpost.names,
             None => &self.core.settings.vary_on,
         };
-        let variant = variant(&self.asked, names, &self.parts.headers);
-        Name::new(self.asked.key(), variant, found.seen.count)
+        let headers = &self.parts.headers;
+        let said = |name| (name, normalized(&self.asked, headers, name));
+        let said: Vec<_> = names.iter().map(said).collect();
+        let flights = &self.core.shared.flights;
+        flights.name(self.asked.key(), (&self.asked, said), found.seen.count)
     }
 
     fn answered(&self, how: &str, detail: &str, forward: Forward) {
@@ -257,7 +266,7 @@ where
         if self.wishes.head || self.wishes.has_range() || self.asked.authorized {
             return;
         }
-        if let Joined::Leads(leader) = self.core.shared.flights.join(flight) {
+        if let Joined::Leads(leader) = self.core.shared.flights.join(flight.clone()) {
             let lead = self.into_lead(leader, found, Forward::new("stale"));
             tokio::spawn(lead.run());
         }

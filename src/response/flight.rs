@@ -1,7 +1,7 @@
 //! One run of the handler for each key at a time.
 //!
-//! The first request that misses *leads*: it runs the handler. Requests for the same that come meanwhile
-//! *follow*: they wait for the outcome, check that it may be theirs, and share it. A leader that ends without one (the handler failed or panicked, the
+//! The first request that misses *leads*: it runs the handler. Requests for the same that come meanwhile *follow*: they wait for
+//! the outcome, check that it may be theirs, and share it. A leader that ends without one (the handler failed or panicked, the
 //! response may not be shared) releases all followers at once, and each runs the handler itself, side by side.
 //!
 //! Between a look into the store and the joining of a flight, another flight may store what was missed, and end. So whoever looks
@@ -10,6 +10,7 @@
 use super::stored::Entry;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use dashmap::{DashMap, Entry as Slot};
+use std::hash::Hash;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
@@ -35,22 +36,11 @@ pub(crate) struct Flights {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     key: Arc<str>,
-    variant: u64,
+    request: u64,
     /// Of the key's purges: who comes after one waits for nobody who came before.
     purges: i64,
     /// Another one for each that nobody follows; 0 for the others.
     alone: u64,
-}
-
-impl Name {
-    pub(crate) fn new(key: &str, variant: u64, purges: i64) -> Self {
-        Self {
-            key: key.into(),
-            variant,
-            purges,
-            alone: 0,
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -93,12 +83,22 @@ impl Flights {
         Arc::ptr_eq(self, &aboard.flights) && *aboard.key == *key
     }
 
+    /// The name for those who ask for the same, after so many purges of it.
+    pub(crate) fn name(&self, key: &str, request: impl Hash, purges: i64) -> Name {
+        Name {
+            key: key.into(),
+            request: self.table.hasher().hash_one(request),
+            purges,
+            alone: 0,
+        }
+    }
+
     pub(crate) fn join(self: &Arc<Self>, name: Name) -> Joined {
-        match self.table.entry(name) {
+        match self.table.entry(name.clone()) {
             Slot::Occupied(there) => Joined::Follows(Follower(Arc::clone(there.get()))),
             Slot::Vacant(place) => Joined::Leads(Leader {
                 flights: Arc::clone(self),
-                name: place.key().clone(),
+                name,
                 flight: Arc::clone(&place.insert(Arc::default())),
             }),
         }

@@ -18,9 +18,12 @@ use std::ops::Range;
 /// Longer keys are not stored.
 pub(crate) const MAX_KEY: usize = 4 * 1024;
 
-/// What a request asks for, as far as entries tell requests apart. One text holds the key and, behind it, the host and what the
-/// service sees.
-#[derive(Debug, Clone)]
+/// What the key of a signpost ends with.
+const VARIANTS: &str = ":variants";
+
+/// What a request asks for, as far as entries tell requests apart. One text holds the key, its signpost's ending and, behind it, the host
+/// and what the service sees.
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Asked {
     text: String,
     key_len: usize,
@@ -74,7 +77,8 @@ impl Asked {
         if length > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
-        let mut text = String::with_capacity(length + settings.key_prefix.len() + 4);
+        let mut text =
+            String::with_capacity(length + settings.key_prefix.len() + VARIANTS.len() + 4);
         text.push_str(&settings.key_prefix);
         if settings.host_in_key {
             add(&mut text, &host);
@@ -95,6 +99,7 @@ impl Asked {
         if key_len > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
+        text.push_str(VARIANTS);
         text.push_str(&host);
         let host_end = text.len();
         text.push_str(&shown);
@@ -121,9 +126,14 @@ impl Asked {
         &self.text[..self.key_len]
     }
 
+    /// Where the names of the headers lie that tell its variants apart.
+    pub(crate) fn signpost_key(&self) -> &str {
+        &self.text[..self.key_len + VARIANTS.len()]
+    }
+
     /// In lower case; empty if the request has none.
     pub(crate) fn host(&self) -> &str {
-        &self.text[self.key_len..self.host_end]
+        &self.text[self.key_len + VARIANTS.len()..self.host_end]
     }
 
     /// What the key function said.
@@ -213,6 +223,11 @@ pub(super) fn is_of_axum(body: &str) -> bool {
         && body
             .split(|char| !is_name(char))
             .any(|name| name == "axum" || name == "axum_core")
+}
+
+/// As [`Asked::signpost_key`], of any key.
+pub(crate) fn signpost_key(key: &str) -> String {
+    [key, VARIANTS].concat()
 }
 
 /// Adds a part, and says where it is.

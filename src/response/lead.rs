@@ -25,6 +25,7 @@ use http::{HeaderMap, Request, Response, StatusCode, response};
 use http_body::Body;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tower_service::Service;
@@ -62,50 +63,54 @@ where
     R::Data: Send,
     R::Error: Into<BoxError>,
 {
-    pub(crate) async fn run(self) -> (Result<Response<CacheBody<R>>, S::Error>, How) {
+    pub(crate) fn run(
+        self,
+    ) -> impl Future<Output = (Result<Response<CacheBody<R>>, S::Error>, How)> {
         let Self {
             mut inner,
             mut parts,
             body,
             led,
         } = self;
-        if led.forward.down {
-            // Nothing will be stored for those who ask while this one runs: give them a chance to join, even if it never waits.
-            yield_now().await;
-        }
-        // Where nothing comes to be stored, the client's own conditions are the handler's business.
-        if led.stale.is_some() || !led.core.is_uncacheable(led.asked.key()) {
-            Wishes::strip(&mut parts.headers);
-        }
-        let stale = led.stale.as_ref();
-        let validates = stale.is_some_and(|stale| validate(&mut parts.headers, stale));
-        parts.extensions.insert(led.leader.aboard());
-        let answered = inner.call(Request::from_parts(parts, body)).await;
-        drop(inner);
-        let response = match answered {
-            Ok(response) => response,
-            Err(error) => {
-                return match led.instead_of_error() {
-                    Some((instead, how)) => (Ok(instead), how),
-                    None => (Err(error), ("failed", "error")),
-                };
+        async move {
+            if led.forward.down {
+                // Nothing will be stored for those who ask while this one runs: give them a chance to join, even if it never waits.
+                yield_now().await;
             }
-        };
-        let status = response.status();
-        if [500, 502, 503, 504].contains(&status.as_u16())
-            && let Some((instead, how)) = led.instead_of_error()
-        {
-            return (Ok(instead), how);
-        }
-        let (response, how) = match &led.stale {
-            Some(stale) if validates && status == StatusCode::NOT_MODIFIED => {
-                let (parts, _) = response.into_parts();
-                let refreshed = Box::pin(led.refresh(stale, &parts)).await;
-                (refreshed, ("revalidated", ""))
+            // Where nothing comes to be stored, the client's own conditions are the handler's business.
+            if led.stale.is_some() || !led.core.is_uncacheable(led.asked.key()) {
+                Wishes::strip(&mut parts.headers);
             }
-            _ => led.receive(response).await,
-        };
-        (Ok(response), how)
+            let stale = led.stale.as_ref();
+            let validates = stale.is_some_and(|stale| validate(&mut parts.headers, stale));
+            parts.extensions.insert(led.leader.aboard());
+            let answered = inner.call(Request::from_parts(parts, body)).await;
+            drop(inner);
+            let response = match answered {
+                Ok(response) => response,
+                Err(error) => {
+                    return match led.instead_of_error() {
+                        Some((instead, how)) => (Ok(instead), how),
+                        None => (Err(error), ("failed", "error")),
+                    };
+                }
+            };
+            let status = response.status();
+            if [500, 502, 503, 504].contains(&status.as_u16())
+                && let Some((instead, how)) = led.instead_of_error()
+            {
+                return (Ok(instead), how);
+            }
+            let (response, how) = match &led.stale {
+                Some(stale) if validates && status == StatusCode::NOT_MODIFIED => {
+                    let (parts, _) = response.into_parts();
+                    let refreshed = Box::pin(led.refresh(stale, &parts)).await;
+                    (refreshed, ("revalidated", ""))
+                }
+                _ => led.receive(response).await,
+            };
+            (Ok(response), how)
+        }
     }
 }
 
@@ -158,15 +163,11 @@ impl Led {
         let mut response = match judged {
             Some((plan, merged)) => {
                 self.core.shared.stats.revalidated.add();
-                let entry = self.entry(
-                    &plan,
-                    merged.status,
-                    merged.headers,
-                    stale.body.clone(),
-                    now,
-                );
+                let keep = plan.keep;
+                let mut entry = self.entry(plan, merged.status, merged.headers, now);
+                entry.body = stale.body.clone();
                 let response = answer(&entry, &self.wishes, now, status(true));
-                self.store(entry, &plan).await;
+                self.store(Arc::new(entry), keep, now).await;
                 response
             }
             // It may not be kept, or the 304 is about another one: then this is the last answer from it.
@@ -209,16 +210,11 @@ impl Led {
                 return (response, ("uncacheable", refusal.name()));
             }
         };
-        let headers = end_to_end(&parts.headers);
-        let coming = Coming {
-            plan,
-            status: parts.status,
-            headers,
-            now,
-        };
+        let keep = plan.keep;
+        let entry = self.entry(plan, parts.status, end_to_end(&parts.headers), now);
         let status = self.forward.came(code, true, None);
         let head = match self.wishes.is_not_modified(parts.status, &parts.headers) {
-            true => Err(not_modified(&coming.headers, 0, status)),
+            true => Err(not_modified(&entry.headers, 0, status)),
             false => {
                 add_status(&mut parts.headers, status);
                 Ok(parts)
@@ -227,10 +223,13 @@ impl Led {
         let mut body = Box::pin(body);
         let body = match begin(&mut body).await {
             Begun::Whole(bytes) => {
-                do_or_detach(Box::pin(self.stored(coming, bytes.clone()))).await;
+                if let Some(entry) = self.complete(entry, bytes.clone()) {
+                    let storing = async move { self.store(entry, keep, now).await };
+                    do_or_detach(Box::pin(storing)).await;
+                }
                 CacheBody::stored(bytes)
             }
-            Begun::Pieces(first) => self.pass_on(coming, body, first, hint),
+            Begun::Pieces(first) => self.pass_on(entry, keep, body, first, hint),
         };
         let response = match head {
             Ok(parts) => Response::from_parts(parts, body),
@@ -242,7 +241,8 @@ impl Led {
     /// Copies a body from a task of its own, and stores the response when it has come.
     fn pass_on<R>(
         self: Box<Self>,
-        coming: Coming,
+        entry: Entry,
+        keep: Duration,
         body: Pin<Box<R>>,
         first: First<R::Data>,
         length: Option<u64>,
@@ -257,32 +257,31 @@ impl Led {
         tokio::spawn(async move {
             match copy(body, first, &to_client, max).await {
                 // The client need not wait for the store.
-                Ok(bytes) => self.stored(coming, bytes).await,
-                Err(refusal) => self.refuse(refusal, coming.status),
+                Ok(bytes) => {
+                    if let Some(entry) = self.complete(entry, bytes) {
+                        self.store(entry, keep, self.core.now()).await;
+                    }
+                }
+                Err(refusal) => self.refuse(refusal, entry.status),
             }
         });
         CacheBody::copied(from_task, length)
     }
 
-    /// Stores a response whose body has come.
-    async fn stored(self: Box<Self>, coming: Coming, body: Bytes) {
+    /// The entry, now that its body has come; `None` if that is not to be stored.
+    fn complete(&self, mut entry: Entry, body: Bytes) -> Option<Arc<Entry>> {
         if body.len() as u64 > self.core.settings.max_body {
-            return self.refuse(Refusal::TooLarge, coming.status);
+            self.refuse(Refusal::TooLarge, entry.status);
+            return None;
         }
-        let length = coming.headers.get(CONTENT_LENGTH);
+        let length = entry.headers.get(CONTENT_LENGTH);
         let length = length.map(|length| length.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length != Some(body.len() as u64)) {
             // Cut short, or worse.
-            return;
+            return None;
         }
-        let Coming {
-            plan,
-            status,
-            headers,
-            now,
-        } = coming;
-        let entry = self.entry(&plan, status, headers, body, now);
-        self.store(entry, &plan).await;
+        entry.body = body;
+        Some(Arc::new(entry))
     }
 
     fn refuse(&self, refusal: Refusal, status: StatusCode) {
@@ -295,14 +294,8 @@ impl Led {
         }
     }
 
-    fn entry(
-        &self,
-        plan: &Plan,
-        status: StatusCode,
-        mut headers: HeaderMap,
-        body: Bytes,
-        now: u64,
-    ) -> Entry {
+    /// An entry without its body.
+    fn entry(&self, plan: Plan, status: StatusCode, mut headers: HeaderMap, now: u64) -> Entry {
         if !headers.contains_key(DATE) {
             // RFC 9110 §6.6.1.
             headers.extend(to_date(now).map(|date| (DATE, date)));
@@ -310,12 +303,12 @@ impl Led {
         Entry::make_room(&mut headers);
         let keyed = &self.core.settings.vary_on;
         let mut names = keyed.clone();
-        let more = plan.vary.iter().filter(|name| !keyed.contains(name));
-        names.extend(more.cloned());
+        let more = plan.vary.into_iter();
+        names.extend(more.filter(|name| !keyed.contains(name)));
         Entry {
             status,
             headers,
-            body,
+            body: Bytes::new(),
             born: plan.born,
             seen: self.seen.last,
             fresh: plan.fresh,
@@ -324,20 +317,19 @@ impl Led {
             authorized: plan.authorized,
             strict: plan.strict,
             origin: Origin::Ours(MadeFor::new(&self.asked, &names, &self.headers)),
-            tags: plan.tags.clone(),
+            tags: plan.tags,
         }
     }
 
     /// Gives the entry to the followers, then to the backend.
-    async fn store(&self, entry: Entry, plan: &Plan) {
+    async fn store(&self, entry: Arc<Entry>, keep: Duration, now: u64) {
         let core = &self.core;
-        let entry = Arc::new(entry);
         core.set_cacheable(self.asked.key());
         // What has to be revalidated each time is for one only.
-        if entry.is_fresh(core.now()) {
+        if entry.is_fresh(now) {
             self.leader.tell(Outcome::Shared(Arc::clone(&entry)));
         }
-        let kept = core.keep(&self.asked, &self.headers, &entry, plan, self.seen);
+        let kept = core.keep(&self.asked, &self.headers, &entry, keep, self.seen);
         match kept.await {
             Ok(true) => {
                 core.shared.stats.stored.add();
@@ -347,13 +339,4 @@ impl Led {
             Err(error) => core.backend_failed(&error),
         }
     }
-}
-
-/// A response that is to be stored, but for its body.
-struct Coming {
-    plan: Plan,
-    status: StatusCode,
-    headers: HeaderMap,
-    /// When it came.
-    now: u64,
 }

@@ -339,29 +339,27 @@ fn tags(response: &Parts) -> Vec<Box<str>> {
     tags
 }
 
-/// Headers of one connection, or of one client: never stored, whatever `Connection` says.
-const NOT_STORED: [HeaderName; 13] = [
-    AGE,
-    CONNECTION,
-    SET_COOKIE,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-authentication-info"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("set-cookie2"),
-];
+/// Whether a header is of one connection, or of one client: never stored, whatever `Connection` says.
+fn is_passing(name: &HeaderName) -> bool {
+    let others = [
+        "keep-alive",
+        "proxy-authentication-info",
+        "proxy-connection",
+        "set-cookie2",
+    ];
+    match *name {
+        AGE | CONNECTION | SET_COOKIE | TE | TRAILER | TRANSFER_ENCODING | UPGRADE => true,
+        PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => true,
+        _ => others.contains(&name.as_str()),
+    }
+}
 
 /// What is stored of a response's headers: RFC 9111 §3.1.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     // With room for what is added to all that is stored: date, age and status.
     let mut kept = HeaderMap::with_capacity(headers.len() + 3);
     for (name, value) in headers {
-        if !NOT_STORED.contains(name) {
+        if !is_passing(name) {
             kept.append(name.clone(), value.clone());
         }
     }

@@ -11,6 +11,7 @@
 //! than the storing of a response that is on its way.
 
 use super::slots::fnv1a;
+use super::status::Line;
 use super::stored::Entry;
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
@@ -25,8 +26,12 @@ const BUCKETS: u64 = 4096;
 pub(crate) const COUNT_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// Where the count for a key is.
-pub(crate) fn count_key(key: &str) -> String {
-    format!("{KEY}:{}", fnv1a([key.as_bytes()]) % BUCKETS)
+pub(crate) fn count_key(key: &str) -> Line {
+    let mut place = Line::new();
+    place.add(KEY);
+    place.add(":");
+    place.add_number(fnv1a([key.as_bytes()]) % BUCKETS);
+    place
 }
 
 /// What was purged when a request came.

@@ -12,10 +12,10 @@
 //! their signpost's do not count: to remove `K` and `K:variants` removes them all.
 
 use super::core::Core;
-use super::key::Asked;
-use super::policy::Plan;
+use super::key::{Asked, signpost_key};
 use super::purge::{self, Purges, Seen};
-use super::stored::{Entry, MadeFor, Origin, Signpost, Stored};
+use super::status::Line;
+use super::stored::{Entry, MadeFor, Origin, Signpost};
 use super::vary::normalized;
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
@@ -93,8 +93,9 @@ impl Core {
         let backend = self.backend().ok()?;
         let mut found = None;
         backend.read_now(asked.key(), &mut |value| {
-            if let Some(Stored(entry)) = value.downcast_ref() {
-                found = entry.matches(asked, headers).then(|| Arc::clone(entry));
+            let entry = value.downcast_ref::<Entry>();
+            if entry.is_some_and(|entry| entry.matches(asked, headers)) {
+                found = value.to_shared::<Entry>().ok();
             }
         });
         let entry = found?;
@@ -112,20 +113,14 @@ impl Core {
     /// As [`find`](Self::find), if that takes no waiting; `None` if it does, or fails.
     pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Found> {
         let backend = &**self.backend().ok()?;
-        let read = |key: &str| {
-            let mut found = None;
-            let is_known = backend.read_now(key, &mut |value| found = Some(value.clone()));
-            is_known.then_some(found)
-        };
-        let values = [
-            read(asked.key())?,
-            read(&signpost_key(asked.key()))?,
-            read(purge::KEY)?,
-            read(&purge::count_key(asked.key()))?,
-        ];
+        let count_key = purge::count_key(asked.key());
+        let values = look_now(backend, keys(asked, &count_key))?;
         let found = Found::new(asked, headers, values);
         Some(match found.variant_key(asked, headers) {
-            Some(key) => found.with_variant(asked, headers, read(&key)?),
+            Some(key) => {
+                let [variant] = look_now(backend, [&*key])?;
+                found.with_variant(asked, headers, variant)
+            }
             None => found,
         })
     }
@@ -133,11 +128,9 @@ impl Core {
     /// The entry for a request, or what there is instead. What cannot be read counts as missing.
     pub(crate) async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Found, Error> {
         let backend = self.backend()?;
-        let signpost_key = signpost_key(asked.key());
         let count_key = purge::count_key(asked.key());
-        let keys = [asked.key(), &*signpost_key, purge::KEY, &*count_key];
-        let values = look_at_all(&**backend, &keys).await?;
-        let found = Found::new(asked, headers, values.try_into().unwrap_or_default());
+        let values = look_at_all(&**backend, keys(asked, &count_key)).await?;
+        let found = Found::new(asked, headers, values);
         Ok(match found.variant_key(asked, headers) {
             Some(key) => found.with_variant(asked, headers, look(&**backend, &key).await?),
             None => found,
@@ -150,22 +143,22 @@ impl Core {
         asked: &Asked,
         headers: &HeaderMap,
         entry: &Arc<Entry>,
-        plan: &Plan,
+        keep: Duration,
         seen: Seen,
     ) -> Result<bool, Error> {
         let backend = self.backend()?;
         let count_key = purge::count_key(asked.key());
-        let there = look_at_all(&**backend, &[asked.key(), &count_key]).await?;
-        let [occupant, count] = <[Option<Value>; 2]>::try_from(there).unwrap_or_default();
+        let count_key = count_key.as_str();
+        let [occupant, count] = look_at_all(&**backend, [asked.key(), count_key]).await?;
         if number(count) != seen.count {
             return Ok(false);
         }
-        self.put(&**backend, asked, headers, entry, read(occupant), plan.keep)
+        self.put(&**backend, asked, headers, entry, read(occupant), keep)
             .await?;
-        if number(look(&**backend, &count_key).await?) == seen.count {
+        if number(look(&**backend, count_key).await?) == seen.count {
             return Ok(true);
         }
-        let keys = [asked.key(), &*signpost_key(asked.key())];
+        let keys = [asked.key(), asked.signpost_key()];
         backend.delete_values(&keys).await?;
         Ok(false)
     }
@@ -194,7 +187,7 @@ impl Core {
             }
         });
         if is_plain && is_free {
-            let value = Value::trusted(Stored(Arc::clone(entry)));
+            let value = Value::trusted(Arc::clone(entry));
             return backend
                 .set_value(asked.key(), value, Ttl::After(keep))
                 .await;
@@ -205,7 +198,7 @@ impl Core {
         made_for.family = signpost.family;
         let mut entry = Entry::clone(entry);
         entry.origin = Origin::Ours(made_for);
-        let value = Value::trusted(Stored(Arc::new(entry)));
+        let value = Value::trusted(Arc::new(entry));
         let variant_key = variant_key(asked, &signpost.names, headers);
         backend
             .set_value(&variant_key, value, Ttl::After(keep))
@@ -225,8 +218,8 @@ impl Core {
         mut names: Vec<HeaderName>,
         keep: Duration,
     ) -> Result<Signpost, Error> {
-        let key = signpost_key(asked.key());
-        let standing = look(backend, &key).await?;
+        let key = asked.signpost_key();
+        let standing = look(backend, key).await?;
         let standing = standing.and_then(|value| value.to::<Signpost>().ok());
         let now = self.now();
         let mut until = now + keep.as_millis() as u64;
@@ -253,7 +246,7 @@ impl Core {
         };
         let value = Value::new(signpost.clone())?;
         let ttl = Ttl::After(Duration::from_millis(until - now));
-        backend.set_value(&key, value, ttl).await?;
+        backend.set_value(key, value, ttl).await?;
         Ok(signpost)
     }
 
@@ -262,11 +255,12 @@ impl Core {
         let backend = self.backend()?;
         let ttl = Ttl::After(purge::COUNT_TTL);
         let count_key = purge::count_key(key);
-        let counted = backend.incr_value(&count_key, 1, ttl).await;
+        let count_key = count_key.as_str();
+        let counted = backend.incr_value(count_key, 1, ttl).await;
         if counted.as_ref().is_err_and(Error::is_wrong_type) {
             // Whatever it is, it is not what it was.
             backend
-                .set_value(&count_key, Value::integer(-1), ttl)
+                .set_value(count_key, Value::integer(-1), ttl)
                 .await?;
         } else {
             counted?;
@@ -275,8 +269,31 @@ impl Core {
     }
 }
 
+/// Where to look first.
+fn keys<'k>(asked: &'k Asked, count_key: &'k Line) -> [&'k str; 4] {
+    let signpost_key = asked.signpost_key();
+    [asked.key(), signpost_key, purge::KEY, count_key.as_str()]
+}
+
+/// What is there, if to look takes no waiting; `None` if it does, or fails.
+fn look_now<const N: usize>(
+    backend: &dyn CacheBackend,
+    keys: [&str; N],
+) -> Option<[Option<Value>; N]> {
+    let mut values = [const { None }; N];
+    for (key, place) in keys.into_iter().zip(&mut values) {
+        if !backend.read_now(key, &mut |value| *place = Some(value.clone())) {
+            return None;
+        }
+    }
+    Some(values)
+}
+
 /// What is there; what cannot be a value of ours counts as missing.
 async fn look(backend: &dyn CacheBackend, key: &str) -> Result<Option<Value>, Error> {
+    if let Some([value]) = look_now(backend, [key]) {
+        return Ok(value);
+    }
     match backend.get_value(key).await {
         Err(error) if error.is_wrong_type() => Ok(None),
         found => found,
@@ -284,20 +301,26 @@ async fn look(backend: &dyn CacheBackend, key: &str) -> Result<Option<Value>, Er
 }
 
 /// As [`look`], for many. Where one of another type makes the call for all of them fail, one by one.
-async fn look_at_all(
+async fn look_at_all<const N: usize>(
     backend: &dyn CacheBackend,
-    keys: &[&str],
-) -> Result<Vec<Option<Value>>, Error> {
-    match backend.get_values(keys).await {
-        Err(error) if error.is_wrong_type() => {
-            let mut values = Vec::with_capacity(keys.len());
-            for key in keys {
-                values.push(look(backend, key).await?);
-            }
-            Ok(values)
-        }
-        found => found,
+    keys: [&str; N],
+) -> Result<[Option<Value>; N], Error> {
+    if let Some(values) = look_now(backend, keys) {
+        return Ok(values);
     }
+    let mut values = [const { None }; N];
+    match backend.get_values(&keys).await {
+        Err(error) if error.is_wrong_type() => {
+            for (key, place) in keys.into_iter().zip(&mut values) {
+                *place = look(backend, key).await?;
+            }
+        }
+        found => values
+            .iter_mut()
+            .zip(found?)
+            .for_each(|(place, value)| *place = value),
+    }
+    Ok(values)
 }
 
 /// A count; what is none is 0.
@@ -306,12 +329,7 @@ fn number(value: Option<Value>) -> i64 {
 }
 
 fn read(value: Option<Value>) -> Option<Arc<Entry>> {
-    let Stored(entry) = value?.to().ok()?;
-    Some(entry)
-}
-
-fn signpost_key(key: &str) -> String {
-    format!("{key}:variants")
+    value?.to_shared().ok()
 }
 
 fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> String {

@@ -89,7 +89,7 @@ fn ttl(entry: &Entry, now: u64) -> Option<i64> {
         .filter(|_| fresh < i64::from(u32::MAX) * 2)
 }
 
-/// A header's value in the making: in place and without `fmt`, as every answer needs one or two.
+/// A short text in the making: in place and without `fmt`, as every answer needs one or two.
 pub(crate) struct Line {
     text: [u8; Self::ROOM],
     length: usize,
@@ -99,7 +99,7 @@ impl Line {
     /// Longer than all that is written here.
     const ROOM: usize = 128;
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             text: [0; Self::ROOM],
             length: 0,
@@ -120,7 +120,7 @@ impl Line {
     }
 
     /// Adds a part, if there is room for it.
-    fn add(&mut self, part: &str) {
+    pub(crate) fn add(&mut self, part: &str) {
         let end = self.length + part.len();
         if let Some(place) = self.text.get_mut(self.length..end) {
             place.copy_from_slice(part.as_bytes());
@@ -128,7 +128,7 @@ impl Line {
         }
     }
 
-    fn add_number(&mut self, number: u64) {
+    pub(crate) fn add_number(&mut self, number: u64) {
         let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
         let Some(places) = self.text.get_mut(self.length..self.length + digits) else {
             return;
@@ -139,6 +139,11 @@ impl Line {
             rest /= 10;
         }
         self.length += digits;
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // Only whole texts are added.
+        str::from_utf8(&self.text[..self.length]).unwrap_or_default()
     }
 
     pub(crate) fn into_value(self) -> HeaderValue {

@@ -5,10 +5,10 @@ use super::vary::normalized;
 use bytes::Bytes;
 use http::header::{AGE, CACHE_STATUS, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use std::sync::Arc;
 use std::time::Duration;
 
-/// A stored response. Times are milliseconds since 1970; lifetimes are counted from `born`.
+/// A stored response: backends in memory hold it as it is, others as JSON (see `wire`). Times are milliseconds since 1970; lifetimes are
+/// counted from `born`.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) status: StatusCode,
@@ -157,10 +157,6 @@ impl Entry {
         }
     }
 }
-
-/// An entry as backends hold it: in memory the entry itself, elsewhere JSON (see `wire`).
-#[derive(Debug, Clone)]
-pub(crate) struct Stored(pub(crate) Arc<Entry>);
 
 /// Which headers tell the variants of a key apart.
 #[derive(Debug, Clone, PartialEq, Eq)]

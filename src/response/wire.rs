@@ -9,7 +9,7 @@
 //! Entries come from a store that others may write to, so nothing in them is trusted: whatever does not read as a response
 //! is an error, and then the entry counts as missing and is replaced.
 
-use super::stored::{Entry, MadeFor, Origin, Signpost, Stored};
+use super::stored::{Entry, MadeFor, Origin, Signpost};
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -21,21 +21,19 @@ use serde_core::ser::{SerializeMap as _, SerializeStruct as _};
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest time that is taken for one: the year 10,000.
 const MOST_MILLIS: u64 = 253_402_300_800_000;
 
-impl Serialize for Stored {
+impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let entry = &*self.0;
-        let mut object = serializer.serialize_struct("Stored", 4)?;
-        object.serialize_field("body_b64", &Body(&entry.body))?;
-        object.serialize_field("status_code", &entry.status.as_u16())?;
-        object.serialize_field("media_type", &entry.media_type())?;
-        if let Origin::Ours(made_for) = &entry.origin {
-            object.serialize_field("nori", &Known(entry, made_for))?;
+        let mut object = serializer.serialize_struct("Entry", 4)?;
+        object.serialize_field("body_b64", &Body(&self.body))?;
+        object.serialize_field("status_code", &self.status.as_u16())?;
+        object.serialize_field("media_type", &self.media_type())?;
+        if let Origin::Ours(made_for) = &self.origin {
+            object.serialize_field("nori", &Known(self, made_for))?;
         }
         object.end()
     }
@@ -111,7 +109,7 @@ impl Serialize for Known<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Stored {
+impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Reader)
     }
@@ -120,13 +118,13 @@ impl<'de> Deserialize<'de> for Stored {
 struct Reader;
 
 impl<'de> Visitor<'de> for Reader {
-    type Value = Stored;
+    type Value = Entry;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a stored response")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Stored, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
         let (mut body, mut status, mut media_type, mut known) = (None, None, None, None);
         while let Some(field) = map.next_key::<String>()? {
             match field.as_str() {
@@ -155,7 +153,7 @@ impl<'de> Visitor<'de> for Reader {
         };
         let mut entry = entry.ok_or_else(|| A::Error::custom("not a response"))?;
         Entry::make_room(&mut entry.headers);
-        Ok(Stored(Arc::new(entry)))
+        Ok(entry)
     }
 }
 
