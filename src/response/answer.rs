@@ -133,7 +133,8 @@ pub(crate) fn opaque_tag(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// A single range of bytes: RFC 9110 §14.1.2. `None` for what is better answered in full: several ranges, other units, nonsense.
+/// A single range of bytes: RFC 9110 §14.1.2. `None` for what is better answered in full: several ranges, other units,
+/// nonsense.
 fn parse_range(range: &str, length: u64) -> Option<Result<RangeInclusive<u64>, ()>> {
     let (unit, range) = range.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") || range.contains(',') {

@@ -45,7 +45,8 @@ impl CacheResponse {
         self.core.remove(key).await
     }
 
-    /// Makes everything count as missing whose key begins so, and that was asked for before: in all processes that share the backend.
+    /// Makes everything count as missing whose key begins so, and that was asked for before: in all processes that share the
+    /// backend.
     ///
     /// # Errors
     /// Those of the backend.
@@ -65,7 +66,8 @@ impl CacheResponse {
         self.purge(What::Prefix(prefix.into())).await
     }
 
-    /// As [`purge_prefix`](Self::purge_prefix), for everything that has a tag: [`CacheTags`](super::CacheTags), or the header `Cache-Tag`.
+    /// As [`purge_prefix`](Self::purge_prefix), for everything that has a tag: [`CacheTags`](super::CacheTags), or the header
+    /// `Cache-Tag`.
     ///
     /// # Errors
     /// Those of the backend.

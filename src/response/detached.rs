@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 
-/// Work that its client's own task does as long as the client waits. When the client goes away it goes on, on a task of its own; without a
-/// runtime it ends there.
+/// Work that its client's own task does as long as the client waits. When the client goes away it goes on, on a task of its
+/// own; without a runtime it ends there.
 pub(crate) struct Detached<T: Send + 'static>(Option<Work<T>>);
 
 /// In one place from the start: such futures are large.

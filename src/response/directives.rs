@@ -4,7 +4,8 @@
 //! as a quoted string. Whatever cannot be understood counts against caching: a lifetime that is no number is 0, of two
 //! lifetimes the shorter one holds, and a field that ends within a quoted string is taken for `no-store`.
 //!
-//! Targeted fields such as `CDN-Cache-Control` (RFC 9213 §2.1) look alike and are not: they are structured, and ignored if they are broken.
+//! Targeted fields such as `CDN-Cache-Control` (RFC 9213 §2.1) look alike and are not: they are structured, and ignored if they
+//! are broken.
 
 use super::structured::{Bare, dictionary};
 use http::HeaderMap;
@@ -48,7 +49,8 @@ impl Directives {
         directives
     }
 
-    /// Those of a targeted field: RFC 9213 §2.1. `None` if it has none, or is broken, or a directive's value is of a wrong type.
+    /// Those of a targeted field: RFC 9213 §2.1. `None` if it has none, or is broken, or a directive's value is of a wrong
+    /// type.
     pub(crate) fn read_targeted(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let lines: Vec<&[u8]> = headers
             .get_all(name)

@@ -1,11 +1,11 @@
 //! One run of the handler for each key at a time.
 //!
-//! The first request that misses *leads*: it runs the handler. Requests for the same that come meanwhile *follow*: they wait for
-//! the outcome, check that it may be theirs, and share it. A leader that ends without one (the handler failed or panicked, the
-//! response may not be shared) releases all followers at once, and each runs the handler itself, side by side.
+//! The first request that misses *leads*: it runs the handler. Requests for the same that come meanwhile *follow*: they wait
+//! for the outcome, check that it may be theirs, and share it. A leader that ends without one (the handler failed or panicked,
+//! the response may not be shared) releases all followers at once, and each runs the handler itself, side by side.
 //!
-//! Between a look into the store and the joining of a flight, another flight may store what was missed, and end. So whoever looks
-//! notes beforehand how many [have landed](Flights::landed); one that leads although more have by then looks again.
+//! Between a look into the store and the joining of a flight, another flight may store what was missed, and end. So whoever
+//! looks notes beforehand how many [have landed](Flights::landed); one that leads although more have by then looks again.
 
 use super::stored::Entry;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};

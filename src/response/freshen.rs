@@ -9,7 +9,8 @@ use http::header::{
 use http::response::Parts;
 use http::{HeaderMap, Response};
 
-/// The stored response's head, brought up to date: RFC 9111 §3.2. `None` if the 304 is about another response than the stored one.
+/// The stored response's head, brought up to date: RFC 9111 §3.2. `None` if the 304 is about another response than the stored
+/// one.
 pub(crate) fn freshened(stale: &Entry, fresh: &Parts) -> Option<Parts> {
     if !is_about(&stale.headers, &fresh.headers) {
         return None;

@@ -10,8 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 pin_project! {
-    /// The future of a [`CacheResponseService`](super::CacheResponseService): a hit is in it from the start, what passes through is the handler's own
-    /// future, and only what is looked up, waited for or stored is boxed.
+    /// The future of a [`CacheResponseService`](super::CacheResponseService): a hit is in it from the start, what passes
+    /// through is the handler's own future, and only what is looked up, waited for or stored is boxed.
     ///
     /// # Cancel safety
     /// May be dropped at any time. A handler that was started to fill the cache runs on.

@@ -4,8 +4,8 @@
 //! each part, and the host is not in it. So the key only says where to look; every entry records what it was made for, as
 //! [`Asked`] names it, and answers nothing else.
 //!
-//! The path is the one that the client sent. Where the service sees another, because a router has taken off its own part or something
-//! has rewritten it, entries record both: who sees something else answers something else.
+//! The path is the one that the client sent. Where the service sees another, because a router has taken off its own part or
+//! something has rewritten it, entries record both: who sees something else answers something else.
 
 use super::original;
 use super::settings::Settings;
@@ -21,8 +21,8 @@ pub(crate) const MAX_KEY: usize = 4 * 1024;
 /// What the key of a signpost ends with.
 const VARIANTS: &str = ":variants";
 
-/// What a request asks for, as far as entries tell requests apart. One text holds the key, its signpost's ending and, behind it, the host
-/// and what the service sees.
+/// What a request asks for, as far as entries tell requests apart. One text holds the key, its signpost's ending and, behind
+/// it, the host and what the service sees.
 #[derive(Debug, Clone, Hash)]
 pub(crate) struct Asked {
     text: String,
@@ -157,8 +157,8 @@ impl Asked {
         )
     }
 
-    /// Path and query, as the settings have them, and what the service sees: unambiguous, as no path has a question mark in it, and
-    /// neither has a space.
+    /// Path and query, as the settings have them, and what the service sees: unambiguous, as no path has a question mark in it,
+    /// and neither has a space.
     pub(crate) fn target(&self) -> String {
         let (path, query, shown) = self.parts();
         let mark = if query.is_empty() { "" } else { "?" };
@@ -214,8 +214,8 @@ fn is_end(shown: &str, path: &str) -> bool {
     shown == "/" || path.ends_with(shown)
 }
 
-/// Whether a type of request bodies is axum's, or made of it. The name is no promise of the compiler's; it is looked at only to be
-/// careful.
+/// Whether a type of request bodies is axum's, or made of it. The name is no promise of the compiler's; it is looked at only to
+/// be careful.
 pub(super) fn is_of_axum(body: &str) -> bool {
     let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
     // The first look is the one that most take.

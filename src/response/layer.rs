@@ -14,18 +14,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
 
-/// A layer that caches the responses of a service: for so long as the route's owner says ([`ttl`](Self::ttl)), or as the responses'
-/// headers do ([`from_headers`](Self::from_headers)).
+/// A layer that caches the responses of a service: for so long as the route's owner says ([`ttl`](Self::ttl)), or as the
+/// responses' headers do ([`from_headers`](Self::from_headers)).
 ///
-/// Only GET is cached, and HEAD, conditional (304) and single-range (206) requests are answered from a stored GET. However many ask
-/// for what is not stored, the handler runs once; its body goes to the client as it comes. Never stored is a response that is
-/// `private` or `no-store`, sets a cookie, varies by `*`, is partial, answers a request with `Authorization` without saying that it may
-/// be shared, or is larger than [`max_body`](Self::max_body). If the backend is down, the handler answers.
+/// Only GET is cached, and HEAD, conditional (304) and single-range (206) requests are answered from a stored GET. However many
+/// ask for what is not stored, the handler runs once; its body goes to the client as it comes. Never stored is a response that
+/// is `private` or `no-store`, sets a cookie, varies by `*`, is partial, answers a request with `Authorization` without saying
+/// that it may be shared, or is larger than [`max_body`](Self::max_body). If the backend is down, the handler answers.
 ///
-/// Under nested axum routers the key has the whole path, as the client sent it. Where axum is another version than this crate's (0.8), or this
-/// crate has only the feature `tower`, the whole path is not to be had: then nothing is cached, and `Cache-Status` says
-/// `detail=original-uri-unknown`, until [`original_uri`](Self::original_uri) says where it is. Under other routers that shorten paths that has
-/// to be said too, and cannot be found out.
+/// Under nested axum routers the key has the whole path, as the client sent it. Where axum is another version than this crate's
+/// (0.8), or this crate has only the feature `tower`, the whole path is not to be had: then nothing is cached, and
+/// `Cache-Status` says `detail=original-uri-unknown`, until [`original_uri`](Self::original_uri) says where it is. Under other
+/// routers that shorten paths that has to be said too, and cannot be found out.
 ///
 /// A `CacheResponse` is a handle: clones, and the services it makes, share what goes on.
 ///
@@ -53,8 +53,8 @@ pub struct CacheResponse {
 }
 
 impl CacheResponse {
-    /// Timed mode: successful (2xx) responses are fresh for `ttl`, resolution 1 ms. Their `Cache-Control` and `Expires` can only make
-    /// that less. A zero duration stores nothing.
+    /// Timed mode: successful (2xx) responses are fresh for `ttl`, resolution 1 ms. Their `Cache-Control` and `Expires` can
+    /// only make that less. A zero duration stores nothing.
     pub fn ttl(ttl: Duration) -> Self {
         let by_status = Vec::new();
         Self::with(Mode::Timed { ttl, by_status })
@@ -62,9 +62,9 @@ impl CacheResponse {
 
     /// Header-driven mode: a shared cache as RFC 9111 has it. What does not say how long it is fresh is not stored.
     ///
-    /// Stale entries are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC 5861)
-    /// are heeded, also beside `s-maxage`, and so is the request's `Cache-Control`; a successful unsafe method removes what is stored of
-    /// its target, its `Location` and `Content-Location`.
+    /// Stale entries are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC
+    /// 5861) are heeded, also beside `s-maxage`, and so is the request's `Cache-Control`; a successful unsafe method removes
+    /// what is stored of its target, its `Location` and `Content-Location`.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -84,7 +84,8 @@ impl CacheResponse {
         }
     }
 
-    /// Where responses are stored. Without this: the process's backend ([`get_backend`](crate::get_backend)), as it is when the first request comes.
+    /// Where responses are stored. Without this: the process's backend ([`get_backend`](crate::get_backend)), as it is when the
+    /// first request comes.
     pub fn backend(mut self, backend: Arc<dyn CacheBackend>) -> Self {
         let mut settings = self.core.settings;
         settings.backend = Some(backend);
@@ -132,15 +133,15 @@ impl CacheResponse {
         self
     }
 
-    /// Whether parameters are sorted by name for the key, so that their order makes no difference; not by default. Those of one name stay in
-    /// their order.
+    /// Whether parameters are sorted by name for the key, so that their order makes no difference; not by default. Those of one
+    /// name stay in their order.
     pub fn sort_query(mut self, sorted: bool) -> Self {
         self.core.settings.query.sorted = sorted;
         self
     }
 
-    /// Whether the order of languages of one weight in `Accept-Language` makes no difference where responses vary by it (RFC 9110 §12.5.4);
-    /// not by default, because many handlers answer in the first one they have. Case never makes a difference.
+    /// Whether the order of languages of one weight in `Accept-Language` makes no difference where responses vary by it (RFC
+    /// 9110 §12.5.4); not by default, because many handlers answer in the first one they have. Case never makes a difference.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -152,7 +153,8 @@ impl CacheResponse {
         self
     }
 
-    /// The only parameters that count, by their names as they stand in the query. The handler sees all of them, so it must look at no others.
+    /// The only parameters that count, by their names as they stand in the query. The handler sees all of them, so it must look
+    /// at no others.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -168,8 +170,8 @@ impl CacheResponse {
         self
     }
 
-    /// The type of the request extension that holds the URI as the client sent it, for routers that shorten the path. On axum this need
-    /// not be said: `axum::extract::OriginalUri` is known to the feature `response`.
+    /// The type of the request extension that holds the URI as the client sent it, for routers that shorten the path. On axum
+    /// this need not be said: `axum::extract::OriginalUri` is known to the feature `response`.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -201,8 +203,9 @@ impl CacheResponse {
         self
     }
 
-    /// Whether the key tells callers apart, so that requests with `Authorization` may be answered from the cache; not by default. Counts only
-    /// beside a [`key_fn`](Self::key_fn) or [`vary_on`](Self::vary_on): any other key is the same for all callers.
+    /// Whether the key tells callers apart, so that requests with `Authorization` may be answered from the cache; not by
+    /// default. Counts only beside a [`key_fn`](Self::key_fn) or [`vary_on`](Self::vary_on): any other key is the same for all
+    /// callers.
     pub fn authorized_by_key(mut self, by_key: bool) -> Self {
         self.core.settings.authorized_by_key = by_key;
         self
@@ -226,8 +229,8 @@ impl CacheResponse {
         self
     }
 
-    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` and `Expires` (RFC 9213); not by
-    /// default. It is a structured field, and ignored if anything in it is broken.
+    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` and `Expires` (RFC 9213);
+    /// not by default. It is a structured field, and ignored if anything in it is broken.
     pub fn cdn_cache_control(mut self, heeded: bool) -> Self {
         if let Mode::Headers { cdn, .. } = &mut self.core.settings.mode {
             *cdn = heeded;
@@ -235,8 +238,8 @@ impl CacheResponse {
         self
     }
 
-    /// In header-driven mode: whether a response that does not say how long it is fresh is for a tenth of the time since its `Last-Modified`
-    /// (RFC 9111 §4.2.2); not by default.
+    /// In header-driven mode: whether a response that does not say how long it is fresh is for a tenth of the time since its
+    /// `Last-Modified` (RFC 9111 §4.2.2); not by default.
     pub fn heuristics(mut self, used: bool) -> Self {
         if let Mode::Headers { heuristics, .. } = &mut self.core.settings.mode {
             *heuristics = used;
@@ -251,8 +254,8 @@ impl CacheResponse {
         self
     }
 
-    /// For how long after a response has gone stale it is served when the handler fails, with an error or a status 500, 502, 503 or 504; zero by
-    /// default. A response's own `stale-if-error` stands over it, and `must-revalidate` forbids it.
+    /// For how long after a response has gone stale it is served when the handler fails, with an error or a status 500, 502,
+    /// 503 or 504; zero by default. A response's own `stale-if-error` stands over it, and `must-revalidate` forbids it.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.core.settings.if_error = window;
         self

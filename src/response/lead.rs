@@ -1,7 +1,7 @@
 //! What a leader does: runs the handler, answers its own client as soon as there are headers, and stores the body.
 //!
-//! A body that is there in one piece is stored at once. Any other goes by on a task of its own, which neither a slow client nor one that has gone
-//! away holds up: others may be waiting for the whole.
+//! A body that is there in one piece is stored at once. Any other goes by on a task of its own, which neither a slow client nor
+//! one that has gone away holds up: others may be waiting for the whole.
 
 use super::answer::{Wishes, add_status, answer, not_modified};
 use super::body::{BoxError, CacheBody};
@@ -74,7 +74,8 @@ where
         } = self;
         async move {
             if led.forward.down {
-                // Nothing will be stored for those who ask while this one runs: give them a chance to join, even if it never waits.
+                // Nothing will be stored for those who ask while this one runs: give them a chance to join, even if it never
+                // waits.
                 yield_now().await;
             }
             // Where nothing comes to be stored, the client's own conditions are the handler's business.

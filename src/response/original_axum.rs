@@ -10,8 +10,8 @@ pub(super) fn uri(extensions: &Extensions) -> Option<&Uri> {
     extensions.get::<OriginalUri>().map(|original| &original.0)
 }
 
-/// Whether a request without an original URI can be taken at its word: it is in none of this axum's routers, which all keep it; but
-/// those of another version keep it where it cannot be found.
+/// Whether a request without an original URI can be taken at its word: it is in none of this axum's routers, which all keep it;
+/// but those of another version keep it where it cannot be found.
 pub(super) fn is_whole<B: 'static>() -> bool {
     TypeId::of::<B>() == TypeId::of::<Body>() || !super::key::is_of_axum(type_name::<B>())
 }

@@ -59,8 +59,8 @@ where
     }
 
     /// # Panics
-    /// The future may, where there is no tokio runtime: to wait for another request's handler, or for a backend, and to store a body that comes in
-    /// pieces takes one.
+    /// The future may, where there is no tokio runtime: to wait for another request's handler, or for a backend, and to store a
+    /// body that comes in pieces takes one.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let settings = &self.core.settings;
         let is_get = *request.method() == Method::GET;

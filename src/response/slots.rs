@@ -340,8 +340,8 @@ fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> Stri
     )
 }
 
-/// A number for what tells a request from others with the same key. Entries are checked when they are read, so that requests which
-/// share a number do not share an answer.
+/// A number for what tells a request from others with the same key. Entries are checked when they are read, so that requests
+/// which share a number do not share an answer.
 pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> u64 {
     let target = asked.target();
     let resource = [asked.host(), &target, asked.own().unwrap_or("")];

@@ -17,7 +17,8 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct ResponseStats {
             $($(#[$doc])* pub $name: u64,)*
-            /// Not a count: the handlers that the cache has started and that run, or whose responses are being stored, just now.
+            /// Not a count: the handlers that the cache has started and that run, or whose responses are being stored, just
+            /// now.
             pub running: u64,
         }
 

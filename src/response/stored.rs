@@ -7,8 +7,8 @@ use http::header::{AGE, CACHE_STATUS, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
-/// A stored response: backends in memory hold it as it is, others as JSON (see `wire`). Times are milliseconds since 1970; lifetimes are
-/// counted from `born`.
+/// A stored response: backends in memory hold it as it is, others as JSON (see `wire`). Times are milliseconds since 1970;
+/// lifetimes are counted from `born`.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) status: StatusCode,

@@ -7,8 +7,8 @@ use http::header::{
 };
 use std::cmp::Reverse;
 
-/// What a request's header says, in the form that is compared: all its lines as one list, without the white space around its members,
-/// and in lower case where case makes no difference. `None` if it is missing.
+/// What a request's header says, in the form that is compared: all its lines as one list, without the white space around its
+/// members, and in lower case where case makes no difference. `None` if it is missing.
 pub(crate) fn normalized(
     asked: &Asked,
     headers: &HeaderMap,
@@ -42,7 +42,8 @@ pub(crate) fn normalized(
     Some(text.into())
 }
 
-/// Languages by falling weight, those of one weight by name: RFC 9110 §12.5.4. `None` if a member is no language and its weight.
+/// Languages by falling weight, those of one weight by name: RFC 9110 §12.5.4. `None` if a member is no language and its
+/// weight.
 fn sorted(list: &str) -> Option<String> {
     let mut members = Vec::new();
     for member in list.split(',').filter(|member| !member.is_empty()) {
