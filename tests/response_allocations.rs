@@ -1,4 +1,5 @@
-//! What a hit asks the allocator for: little, and the same whatever the size of the body.
+//! What the layer asks the allocator for: on a hit little, and the same whatever the size of the body; on a miss no
+//! more than it needed when this was written.
 
 #![cfg(feature = "response")]
 
@@ -63,4 +64,28 @@ fn a_hit_allocates_its_key_its_headers_and_two_of_their_values() {
         assert_eq!(during, 5 * 100, "{size}");
         assert_eq!(layer.stats().hits, 102);
     }
+}
+
+#[test]
+fn a_miss_allocates_22_times_at_most() {
+    let handler = tower::service_fn(|_: Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(
+            "x",
+        )))))
+    });
+    let layer = CacheResponse::ttl(Duration::from_secs(3600))
+        .backend(Arc::new(MemoryCacheBackend::new(100)));
+    let mut service = layer.layer(handler);
+    let miss = |n: u32| Request::get(format!("/reports?page={n}")).body(());
+    for n in 0..1_000 {
+        now(service.call(miss(n).unwrap())).unwrap();
+    }
+    let requests: Vec<_> = (1_000..1_100).map(|n| miss(n).unwrap()).collect();
+    let during = allocations(|| {
+        for request in requests {
+            drop(now(service.call(request)).unwrap());
+        }
+    });
+    assert_eq!(layer.stats().misses, 1_100);
+    assert!(during <= 22 * 100, "{during}");
 }

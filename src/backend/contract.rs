@@ -104,8 +104,8 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// Shows the value under `key` to `read`, if there is one and to look takes no waiting. False if it does, or fails: then
     /// nothing was shown, and [`get_value`](Self::get_value) will be asked.
     ///
-    /// For stores in memory, which can show a value where it lies without cloning it. A hit counts as a use; `read` is called
-    /// once at most, and is short.
+    /// For stores in memory, which can show a value where it lies without cloning it. What is shown is no older than what
+    /// [`get_value`](Self::get_value) would give. A hit counts as a use; `read` is called once at most, and is short.
     fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
         let _ = (key, read);
         false

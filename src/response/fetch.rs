@@ -79,6 +79,7 @@ where
     R::Data: Buf + Send,
     R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    // No `async fn`: its future would hold `self` twice.
     pub(crate) fn run(mut self) -> impl Future<Output = Answer<R, S::Error>> + Send {
         let core = Arc::clone(&self.core);
         async move {
@@ -266,7 +267,7 @@ where
         if self.wishes.head || self.wishes.has_range() || self.asked.authorized {
             return;
         }
-        if let Joined::Leads(leader) = self.core.shared.flights.join(flight.clone()) {
+        if let Joined::Leads(leader) = self.core.shared.flights.join(flight) {
             let lead = self.into_lead(leader, found, Forward::new("stale"));
             tokio::spawn(lead.run());
         }

@@ -63,6 +63,7 @@ where
     R::Data: Send,
     R::Error: Into<BoxError>,
 {
+    // No `async fn`: its future would hold `self` twice.
     pub(crate) fn run(
         self,
     ) -> impl Future<Output = (Result<Response<CacheBody<R>>, S::Error>, How)> {

@@ -57,7 +57,7 @@ impl Found {
         found.other = plain.is_some();
         found.entry = plain.filter(|entry| entry.matches(asked, headers));
         if found.entry.is_none() {
-            found.signpost = signpost.and_then(|value| value.to().ok());
+            found.signpost = read_signpost(signpost);
         }
         found
     }
@@ -219,8 +219,7 @@ impl Core {
         keep: Duration,
     ) -> Result<Signpost, Error> {
         let key = asked.signpost_key();
-        let standing = look(backend, key).await?;
-        let standing = standing.and_then(|value| value.to::<Signpost>().ok());
+        let standing = read_signpost(look(backend, key).await?);
         let now = self.now();
         let mut until = now + keep.as_millis() as u64;
         let mut family = None;
@@ -308,19 +307,17 @@ async fn look_at_all<const N: usize>(
     if let Some(values) = look_now(backend, keys) {
         return Ok(values);
     }
-    let mut values = [const { None }; N];
     match backend.get_values(&keys).await {
         Err(error) if error.is_wrong_type() => {
+            let mut values = [const { None }; N];
             for (key, place) in keys.into_iter().zip(&mut values) {
                 *place = look(backend, key).await?;
             }
+            Ok(values)
         }
-        found => values
-            .iter_mut()
-            .zip(found?)
-            .for_each(|(place, value)| *place = value),
+        // What is not one value for each key says nothing about any of them.
+        found => Ok(found?.try_into().unwrap_or([const { None }; N])),
     }
-    Ok(values)
 }
 
 /// A count; what is none is 0.
@@ -330,6 +327,13 @@ fn number(value: Option<Value>) -> i64 {
 
 fn read(value: Option<Value>) -> Option<Arc<Entry>> {
     value?.to_shared().ok()
+}
+
+fn read_signpost(value: Option<Value>) -> Option<Signpost> {
+    let value = value?;
+    // Its place may be the key of another request; to find out that an entry is no signpost, it need not be said in JSON.
+    let is_entry = value.downcast_ref::<Entry>().is_some();
+    if is_entry { None } else { value.to().ok() }
 }
 
 fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> String {
@@ -342,7 +346,7 @@ fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> Stri
 
 /// A number for what tells a request from others with the same key. Entries are checked when they are read, so that requests
 /// which share a number do not share an answer.
-pub(crate) fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> u64 {
+fn variant(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> u64 {
     let target = asked.target();
     let resource = [asked.host(), &target, asked.own().unwrap_or("")];
     let said: Vec<_> = names
