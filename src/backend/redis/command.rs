@@ -159,7 +159,7 @@ pub(super) fn value(answer: redis::Value) -> Result<Option<Value>, Error> {
     }
 }
 
-/// What MGETs answer, for so many keys together.
+/// What MGETs answer, for so many keys together: one value for each, else they cannot be told apart.
 pub(super) fn values(answers: Vec<redis::Value>, len: usize) -> Result<Vec<Option<Value>>, Error> {
     let mut values = Vec::with_capacity(len);
     for answer in answers {
@@ -171,6 +171,12 @@ pub(super) fn values(answers: Vec<redis::Value>, len: usize) -> Result<Vec<Optio
             }
             other => return Err(unexpected(&other)),
         }
+    }
+    if values.len() != len {
+        let count = values.len();
+        return Err(Error::rejected(format!(
+            "the server answered {count} values for {len} keys, which it never should"
+        )));
     }
     Ok(values)
 }
@@ -221,6 +227,16 @@ mod tests {
         assert_eq!(life(Duration::from_micros(2_999)), Life::Millis(2));
         assert_eq!(life(Duration::MAX), Life::Endless);
         assert_eq!(Life::from(Ttl::Never), Life::Endless);
+    }
+
+    #[test]
+    fn a_list_of_another_length_is_no_answer() {
+        let list = |len| redis::Value::Array(vec![redis::Value::Nil; len]);
+        assert_eq!(values(vec![list(2), list(1)], 3).unwrap().len(), 3);
+        for answers in [vec![], vec![list(2)], vec![list(2), list(2)]] {
+            let error = values(answers, 3).unwrap_err();
+            assert!(error.to_string().contains("3 keys"), "{error}");
+        }
     }
 
     #[test]
