@@ -23,8 +23,9 @@ struct Ask {
 
 fn asks() -> impl Strategy<Value = Ask> {
     let path = "(/|:|a|a:b|%3A|:vary=accept=x){0,3}";
-    let query =
-        proptest::option::of("(a|=1|&|b|:|:vary=accept=|,accept-language=|%00|:variants){0,4}");
+    let query = proptest::option::of(
+        "(a|=1|&|b|:|:vary=accept=|,accept-language=|%00|:variants|%23variants){0,4}",
+    );
     let value = || {
         proptest::sample::select(vec![
             None,

@@ -6,7 +6,7 @@ mod response;
 
 use http::Request;
 use nori_cache::response::CacheResponse;
-use response::{Cached, Headers, Runs, World, constant, modes};
+use response::{Cached, Headers, Runs, World, cached, constant, get, modes, with};
 
 fn varies_by(name: &'static str) -> Headers {
     let headers = vec![("cache-control", "max-age=60"), ("vary", name)];
@@ -78,5 +78,32 @@ async fn rfc9111_4_1_the_order_of_other_lists_does() {
         let layer = world.by_headers().sort_languages(true);
         let lines: [&[&str]; 2] = [&["en, de"], &["de, en"]];
         assert!(!is_shared(&layer, "x-languages", lines).await);
+    }
+}
+
+#[tokio::test]
+async fn rfc9111_4_1_no_request_takes_the_place_of_what_tells_variants_apart() {
+    for world in World::both() {
+        for layer in modes(&world) {
+            let runs = Runs::default();
+            // Only `/a?x` has variants.
+            let service = cached(&layer, &runs, |request, _| async move {
+                let name = match request.uri().query() {
+                    Some("x") => "accept",
+                    _ => "",
+                };
+                with(&[("cache-control", "max-age=60"), ("vary", name)], "")
+            });
+            let uris = ["/a?x", "/a?x:variants", "/a?x%23variants", "/a?x#variants"];
+            let ask = |uri| service.ask(get(uri, &[("accept", "text/html")]));
+            for uri in uris {
+                ask(uri).await;
+            }
+            // The last one is the first one: a fragment is no part of a request.
+            assert_eq!(runs.count(), 3);
+            for uri in uris {
+                assert!(ask(uri).await.is_hit(), "{uri}");
+            }
+        }
     }
 }

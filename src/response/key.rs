@@ -18,8 +18,8 @@ use std::ops::Range;
 /// Longer keys are not stored.
 pub(crate) const MAX_KEY: usize = 4 * 1024;
 
-/// What the key of a signpost ends with.
-const VARIANTS: &str = ":variants";
+/// What the key of a signpost ends with: what no path and no query can.
+const VARIANTS: &str = "#variants";
 
 /// What a request asks for, as far as entries tell requests apart. One text holds the key, its signpost's ending and, behind
 /// it, the host and what the service sees.

@@ -3,13 +3,13 @@
 //! | under | lies |
 //! |---|---|
 //! | `K`, the key | the entry, if it is all there is to know: no `Vary` beyond what is in the key, no content coding |
-//! | `K:variants` | the names of the headers that tell variants apart, and the family they belong to |
-//! | `K:variant=…` | a variant: its name is a hash of what those headers say, and of the host |
+//! | `K#variants` | the names of the headers that tell variants apart, and the family they belong to |
+//! | `K#variant=…` | a variant: its name is a hash of what those headers say, and of the host |
 //!
 //! The Python original reads `K` only, and ignores what it does not know: so what it would serve wrongly never lies there.
-//! What purges leave lies beside them (see `purge`).
+//! What purges leave lies beside them (see `purge`). No path or query has a `#`, so these are nobody's `K`.
 //! Each entry says what it was made for, and is checked against that on every read. Variants of another family than
-//! their signpost's do not count: to remove `K` and `K:variants` removes them all.
+//! their signpost's do not count: to remove `K` and `K#variants` removes them all.
 
 use super::core::Core;
 use super::key::{Asked, signpost_key};
@@ -331,14 +331,14 @@ fn read(value: Option<Value>) -> Option<Arc<Entry>> {
 
 fn read_signpost(value: Option<Value>) -> Option<Signpost> {
     let value = value?;
-    // Its place may be the key of another request; to find out that an entry is no signpost, it need not be said in JSON.
+    // A key function may give its place to another request. To see that an entry is no signpost it need not be said in JSON.
     let is_entry = value.downcast_ref::<Entry>().is_some();
     if is_entry { None } else { value.to().ok() }
 }
 
 fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> String {
     format!(
-        "{}:variant={:016x}",
+        "{}#variant={:016x}",
         asked.key(),
         variant(asked, names, headers)
     )

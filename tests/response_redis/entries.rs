@@ -160,7 +160,7 @@ async fn poisoned_and_truncated_entries_are_replaced() {
         let service = cached(&world.timed(60), &runs, move |_, run| async move {
             with(&text, format!("run {run}"))
         });
-        for key in ["cache:view:/:", "cache:view:/::variants"] {
+        for key in ["cache:view:/:", "cache:view:/:#variants"] {
             redis.ask_bytes(&[b"SET", key.as_bytes(), &poison]);
         }
         let shown = String::from_utf8_lossy(&poison);
