@@ -1,15 +1,19 @@
 //! The suite on backends that wrap the one in memory: one whose calls take their time, which must pass, and some with a fault
-//! each, which the suite must find.
+//! each, which the suite must find. And what only a certain order of slow calls shows.
 
 #![cfg(feature = "conformance")]
 
 use nori_cache::conformance::{self, Harness, Task};
 use nori_cache::{
-    BackendFuture, CacheBackend, Error, Flights, ManualClock, MemoryCacheBackend, Ttl, Value,
+    BackendFuture, CacheBackend, CacheBackendExt, Error, Flights, ManualClock, MemoryCacheBackend,
+    Ttl, Value,
 };
+use std::convert::Infallible;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,8 +47,18 @@ enum Fault {
 struct Wrapped {
     inner: MemoryCacheBackend,
     fault: Fault,
+    pace: Pace,
     flights: Flights,
     calls: AtomicU64,
+}
+
+/// How many turns a call takes before its work, and after.
+#[derive(Debug, Clone, Copy)]
+enum Pace {
+    /// Each call others.
+    Mixed,
+    /// One and one.
+    Even,
 }
 
 /// Lets other tasks go first.
@@ -61,10 +75,14 @@ impl Wrapped {
     ) -> BackendFuture<'a, T> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let spread = call.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+        let (before, after) = match self.pace {
+            Pace::Mixed => (spread % 3, spread / 4),
+            Pace::Even => (1, 1),
+        };
         BackendFuture::boxed(async move {
-            wait(spread % 3).await;
+            wait(before).await;
             let answer = work.await;
-            wait(spread / 4).await;
+            wait(after).await;
             answer
         })
     }
@@ -249,6 +267,7 @@ impl Harness for Wraps {
         Arc::new(Wrapped {
             inner: inner.build().unwrap(),
             fault: self.fault,
+            pace: Pace::Mixed,
             flights: Flights::default(),
             calls: AtomicU64::new(0),
         })
@@ -359,4 +378,48 @@ async fn every_fault_is_found() {
         // Some need a race: not to be lost to an unlucky schedule.
         finds(fault, row).await;
     }
+}
+
+/// One turn. With an even pace, a call takes three: the second does its work, the third brings the answer.
+fn turn<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    future.as_mut().poll(&mut context)
+}
+
+/// A load that leads looks into the store once more. It may see there what a delete, which began before and so did not come
+/// upon the load, is about to remove: whoever comes after the delete must not get that.
+#[test]
+fn what_a_load_finds_in_the_store_is_not_for_those_who_wait() {
+    let backend = Wrapped {
+        inner: MemoryCacheBackend::builder().build().unwrap(),
+        fault: Fault::None,
+        pace: Pace::Even,
+        flights: Flights::default(),
+        calls: AtomicU64::new(0),
+    };
+    let load = |value: i32| {
+        let load = move || async move { Ok::<_, Infallible>(value) };
+        backend.get_or_load("key", Duration::from_secs(60), load)
+    };
+    let mut leader = pin!(load(1));
+    for _ in 0..2 {
+        assert!(turn(&mut leader).is_pending(), "it looks");
+    }
+    // As another load does that ends just now.
+    let mut stored = pin!(backend.inner.set("key", 1, Ttl::Never));
+    assert!(turn(&mut stored).is_ready());
+    let mut delete = pin!(backend.delete("key"));
+    assert!(turn(&mut delete).is_pending(), "no load is under way");
+    for _ in 0..2 {
+        assert!(turn(&mut leader).is_pending(), "it looks again, and finds");
+    }
+    assert!(turn(&mut delete).is_pending(), "it deletes");
+    assert!(matches!(turn(&mut delete), Poll::Ready(Ok(true))));
+    let mut after = pin!(load(2));
+    for _ in 0..3 {
+        assert!(turn(&mut after).is_pending(), "it misses, and waits");
+    }
+    assert!(matches!(turn(&mut leader), Poll::Ready(Ok(1))));
+    let read = (0..32).map(|_| turn(&mut after)).find(Poll::is_ready);
+    assert!(matches!(read, Some(Poll::Ready(Ok(2)))), "{read:?}");
 }

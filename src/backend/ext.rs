@@ -391,13 +391,13 @@ pub trait CacheBackendExt: CacheBackend {
                     .and_then(Value::new)
                     .map_err(named)
             };
-            if let Some(value) = self.get(key).await.map_err(named)? {
-                return Ok(value);
-            }
-            if flights.is_inside(key) {
-                return load.await?.to().map_err(named);
-            }
             loop {
+                if let Some(value) = self.get(key).await.map_err(named)? {
+                    return Ok(value);
+                }
+                if flights.is_inside(key) {
+                    return load.await?.to().map_err(named);
+                }
                 let leader = match flights.join(key) {
                     Joined::Leads(leader) => leader,
                     Joined::Waits(waits) => match waits.answer().await {
@@ -405,9 +405,10 @@ pub trait CacheBackendExt: CacheBackend {
                         None => continue,
                     },
                 };
-                // The load of another may have ended between our look and our lead.
+                // The load of another may have ended between our look and our lead. Not for those who wait: a write that began
+                // before we led may be about to remove it, and they may come after that.
                 let answer = match self.get_value(key).await {
-                    Ok(Some(value)) => Ok(value),
+                    Ok(Some(value)) => return value.to().map_err(named),
                     Err(error) => Err(named(error)),
                     Ok(None) => match load.await {
                         Ok(value) if leader.may_store() => {

@@ -32,7 +32,7 @@ enum Phase {
     Loading,
     /// The result is on its way to the store: writes of the key wait.
     Storing,
-    /// `None` if the leader was dropped: who waits looks again.
+    /// `None` if the leader gave up: who waits looks again.
     Ended(Option<Answer>),
 }
 

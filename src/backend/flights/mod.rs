@@ -13,7 +13,8 @@
 //! A load that the write does not come upon began after the write did: then it reads what the caller of the write did before,
 //! and is none to be overtaken. For that, the table is asked behind a fence that pairs with one which a load passes when it is
 //! in the table and before it reads anything: of a load and a write, either the load reads what the write's caller did, or the
-//! write finds the load. (A set needs no more either: loads store only where there is nothing.)
+//! write finds the load. (A set needs no more either: loads store only where there is nothing.) That goes for what is loaded,
+//! not for what a leader still finds in the store, which the write may be about to remove: it is for the leader alone.
 //!
 //! A load that was overtaken still answers those who wait for it, but it leaves the table: who comes after the write loads
 //! afresh.
