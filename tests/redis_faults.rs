@@ -115,15 +115,19 @@ async fn a_server_that_is_killed_and_comes_back() {
         let (backend, stop) = (Arc::clone(&backend), Arc::clone(&stop));
         let acknowledged = Arc::clone(&acknowledged);
         tasks.spawn(async move {
-            let (mut unknown, mut failed) = (0, 0);
+            let (mut unknown, mut failed) = (0, false);
             while !stop.load(Ordering::Relaxed) {
                 match timed(backend.incr("n", 1, Ttl::Never)).await.0 {
-                    Ok(_) => drop(acknowledged.fetch_add(1, Ordering::Relaxed)),
+                    Ok(_) => {
+                        acknowledged.fetch_add(1, Ordering::Relaxed);
+                        failed = false;
+                    }
                     Err(error) => {
                         assert!(is_lost(&error), "{error}");
-                        failed += 1;
-                        // Only what was on its way may have taken place.
-                        unknown += u64::from(failed == 1);
+                        // What was on its way may have taken place, also on a server that a busy disk holds up; what came
+                        // while there was no connection has not.
+                        unknown += u64::from(!failed || error.is_timeout());
+                        failed = true;
                         sleep(Duration::from_millis(2)).await;
                     }
                 }
@@ -145,7 +149,7 @@ async fn a_server_that_is_killed_and_comes_back() {
     assert!(stored >= acknowledged, "{stored} of {acknowledged}");
     assert!(
         stored <= acknowledged + unknown,
-        "{stored}: something was done twice"
+        "{stored} of {acknowledged} + {unknown}: something was done twice"
     );
 }
 
