@@ -1,18 +1,26 @@
-//! The only file that names the standard library's (or loom's) atomics, cells and locks.
+//! The only file that names the standard library's (or loom's) atomics, cells and locks, and what others make of them: a table,
+//! and a bell.
 //!
 //! Everything else says `use crate::sync::…`, so the whole core runs unchanged under the loom model checker
-//! (`--cfg nori_loom`). Both sides have the same shape: a lock without poisoning, and an [`UnsafeCell`] that hands out
-//! raw pointers to a closure so that loom can see each access.
+//! (`--cfg nori_loom`), and with it what else threads do at once: loads, counters, flights. Both sides have the same
+//! shape: a lock without poisoning, and an [`UnsafeCell`] that hands out raw pointers to a closure so that loom can see
+//! each access.
 
 pub(crate) use imp::*;
 
 #[cfg(not(nori_loom))]
 mod imp {
+    #[cfg(feature = "backend")]
+    pub(crate) use dashmap::{DashMap, Entry};
     pub(crate) use parking_lot::{Mutex, MutexGuard};
+    #[cfg(feature = "tower")]
+    pub(crate) use std::sync::OnceLock;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
     };
     pub(crate) use std::thread;
+    #[cfg(any(feature = "redis", feature = "tower"))]
+    pub(crate) use tokio::sync::Notify;
 
     /// [`std::cell::UnsafeCell`] with loom's closure interface.
     #[derive(Debug)]
@@ -64,6 +72,9 @@ mod imp {
     pub(crate) use crate::atomics::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+    pub(crate) use crate::notify::Notify;
+    pub(crate) use crate::once::OnceLock;
+    pub(crate) use crate::table::{DashMap, Entry};
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::thread;
@@ -92,6 +103,12 @@ mod imp {
     /// loom's mutex with parking_lot's interface: locking cannot fail.
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {

@@ -1,7 +1,7 @@
 //! loom's atomics, with what a model of reclamation needs besides.
 //!
 //! - The end of an atomic's life is an access like any other, so a thread that uses it later, or at the same time, is found
-//!   out.
+//!   out ([`check_ends`]).
 //! - A barrier that another thread has asked for takes effect before the next operation.
 //! - Other threads may run between an operation and the fence behind it. loom itself lets them run only before operations,
 //!   and takes no notice of the order of fences.
@@ -73,6 +73,15 @@ atomic! {
     AtomicUsize of usize, ended by |it: &mut Self| it.with_mut(|_| ());
 }
 
+impl<A: Atomic> Default for Traced<A>
+where
+    A::Value: Default,
+{
+    fn default() -> Self {
+        Self::new(A::Value::default())
+    }
+}
+
 impl<A: Atomic> Traced<A> {
     pub(crate) fn new(value: A::Value) -> Self {
         Self(A::new(value))
@@ -80,7 +89,14 @@ impl<A: Atomic> Traced<A> {
 }
 
 thread_local! {
+    static ENDS_CHECKED: Cell<bool> = const { Cell::new(true) };
     static STORES_EXCHANGE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the end of an atomic's life counts as an access from now on: not where something decides about it that loom does not
+/// see.
+pub(crate) fn check_ends(on: bool) {
+    ENDS_CHECKED.set(on);
 }
 
 /// Whether the stores to an [`AtomicU64`] are exchanges from now on: for models in which one thread relies on an exchange
@@ -111,7 +127,7 @@ impl<A: Atomic> Deref for Traced<A> {
 
 impl<A: Atomic> Drop for Traced<A> {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if ENDS_CHECKED.get() && !std::thread::panicking() {
             self.0.end();
         }
     }

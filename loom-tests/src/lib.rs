@@ -4,10 +4,12 @@
 //! may return under the C11 memory model, up to the bound on preemptions that the model names (`LOOM_MAX_PREEMPTIONS`
 //! overrides it). `scripts/loom-mutants` breaks the core one line at a time and expects the models to notice.
 //!
-//! The crate compiles the core's own source files. Two things are put in their place:
+//! The crate compiles the core's own source files, and of the other layers those in which threads meet: loads, updates and
+//! counters of backends, the end of a connection, the response layer's flights. Three things are put in their place:
 //!
 //! - [`atomics`] wraps loom's atomics so that freeing one counts as an access to it, and so finds memory that is given back
 //!   while a reader may still be in it. [`quarantine`] keeps what was freed readable for long enough to say so.
+//! - [`table`] stands for dashmap, [`notify`] for tokio's `Notify`, [`once`] for the standard library's `OnceLock`.
 //! - [`barrier`] stands for `core/reclaim/barrier.rs`, with `membarrier(2)` acted out between loom's threads.
 //!
 //! What loom does not model: it takes two SeqCst fences to synchronise outright, which C11 does not promise, takes SeqCst
@@ -17,6 +19,22 @@
 #![cfg(test)]
 
 mod atomics;
+#[path = "../../src/backend"]
+mod backend {
+    // Drops what here is nothing to be dropped.
+    #![allow(dead_code, clippy::drop_non_drop)]
+
+    /// In the place of what backends store.
+    pub(crate) type Value = u64;
+
+    pub(crate) mod flights;
+    pub(crate) mod memory {
+        pub(crate) mod counter;
+    }
+    pub(crate) mod redis {
+        pub(crate) mod gate;
+    }
+}
 mod barrier;
 #[path = "../../src/core"]
 mod core {
@@ -41,7 +59,32 @@ mod core {
     pub(crate) mod table;
     pub(crate) mod wheel;
 }
+mod error {
+    /// In the place of all that can go wrong.
+    #[derive(Debug, Clone)]
+    pub(crate) struct Error;
+
+    impl Error {
+        pub(crate) fn closed() -> Self {
+            Self
+        }
+    }
+}
 mod models;
+mod notify;
+mod once;
 mod quarantine;
+#[path = "../../src/response"]
+mod response {
+    #![allow(dead_code)]
+
+    pub(crate) mod flight;
+    pub(crate) mod stored {
+        /// In the place of a stored response: which run of the handler made it.
+        #[derive(Debug)]
+        pub(crate) struct Entry(pub(crate) u64);
+    }
+}
 #[path = "../../src/sync.rs"]
 mod sync;
+mod table;

@@ -8,12 +8,10 @@
 //! looks notes beforehand how many [have landed](Flights::landed); one that leads although more have by then looks again.
 
 use super::stored::Entry;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
-use dashmap::{DashMap, Entry as Slot};
+use crate::sync::{AtomicBool, AtomicU64, DashMap, Entry as Slot, Notify, OnceLock, Ordering};
 use std::hash::Hash;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
-use tokio::sync::Notify;
+use std::sync::Arc;
 
 /// What a leader ends with.
 #[derive(Debug, Clone)]

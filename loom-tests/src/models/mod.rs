@@ -3,12 +3,18 @@
 //! Each says which bug it catches, and which broken line (`scripts/loom-mutants`) it was seen to catch.
 
 mod budget;
+mod counters;
+mod flights;
+mod gate;
 mod growth;
 mod index;
+mod loads;
 mod reclaim;
 mod slots;
 mod stamps;
+mod turns;
 mod versions;
+mod waiting;
 mod world;
 
 use crate::atomics;
@@ -23,6 +29,7 @@ fn check(kind: Kind, preemptions: usize, model: impl Fn() + Send + Sync + 'stati
     builder.max_branches = 50_000;
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     barrier::choose(kind);
+    atomics::check_ends(true);
     atomics::exchange_stores(false);
     builder.check({
         let executions = Arc::clone(&executions);

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 /// What a load comes to, for everyone who waits.
-pub(in crate::backend) type Answer = Result<Value, Error>;
+pub(crate) type Answer = Result<Value, Error>;
 
 /// A load that someone leads and others may wait for.
 #[derive(Default)]
-pub(in crate::backend) struct Load {
+pub(crate) struct Load {
     state: Mutex<State>,
 }
 
@@ -38,7 +38,7 @@ enum Phase {
 
 impl Load {
     /// Waits for the leader. `None` if it gave up.
-    pub(in crate::backend) async fn answer(&self) -> Option<Answer> {
+    pub(crate) async fn answer(&self) -> Option<Answer> {
         self.wait(|phase| match phase {
             Phase::Ended(answer) => Some(answer.clone()),
             _ => None,
@@ -47,13 +47,13 @@ impl Load {
     }
 
     /// Waits until nothing is on its way to the store.
-    pub(super) async fn stored(&self) {
+    pub(crate) async fn stored(&self) {
         self.wait(|phase| (!matches!(phase, Phase::Storing)).then_some(()))
             .await;
     }
 
     /// Keeps the result out of the store, unless it is on its way there: then returns true.
-    pub(super) fn invalidate(&self) -> bool {
+    pub(crate) fn invalidate(&self) -> bool {
         let mut state = self.state.lock();
         state.invalidated = true;
         matches!(state.phase, Phase::Storing)
@@ -85,7 +85,7 @@ impl Load {
 }
 
 /// Leads a load; abandons it when dropped before the end.
-pub(in crate::backend) struct Leader<'f> {
+pub(crate) struct Leader<'f> {
     flights: &'f Flights,
     key: Box<str>,
     load: Arc<Load>,
@@ -93,7 +93,7 @@ pub(in crate::backend) struct Leader<'f> {
 }
 
 impl<'f> Leader<'f> {
-    pub(super) fn new(flights: &'f Flights, key: &str, load: Arc<Load>) -> Self {
+    pub(crate) fn new(flights: &'f Flights, key: &str, load: Arc<Load>) -> Self {
         Self {
             flights,
             key: key.into(),
@@ -103,7 +103,7 @@ impl<'f> Leader<'f> {
     }
 
     /// Whether the result may be stored; if so, writes of the key wait until the end.
-    pub(in crate::backend) fn may_store(&self) -> bool {
+    pub(crate) fn may_store(&self) -> bool {
         let mut state = self.load.state.lock();
         if state.invalidated {
             return false;
@@ -113,7 +113,7 @@ impl<'f> Leader<'f> {
     }
 
     /// Answers everyone who waits.
-    pub(in crate::backend) fn end(mut self, answer: Answer) {
+    pub(crate) fn end(mut self, answer: Answer) {
         self.leave(Some(answer));
     }
 

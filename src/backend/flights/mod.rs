@@ -32,11 +32,10 @@
 mod load;
 mod turn;
 
-pub(super) use load::{Leader, Load};
-pub(super) use turn::Turn;
+pub(crate) use load::{Leader, Load};
+pub(crate) use turn::Turn;
 
-use crate::sync::{AtomicUsize, Ordering, fence};
-use dashmap::{DashMap, Entry};
+use crate::sync::{AtomicUsize, DashMap, Entry, Ordering, fence};
 use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -56,14 +55,14 @@ pub struct Flights {
 
 /// What a write is about to change.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Scope<'k> {
+pub(crate) enum Scope<'k> {
     Key(&'k str),
     Keys(&'k [&'k str]),
     All,
 }
 
 /// What a caller is to a load of its key.
-pub(super) enum Joined<'f> {
+pub(crate) enum Joined<'f> {
     Leads(Leader<'f>),
     Waits(Arc<Load>),
 }
@@ -75,7 +74,7 @@ thread_local! {
 
 impl Flights {
     /// Keeps the loads of some keys from storing what they load: to be called before a write of these keys.
-    pub(super) async fn overtake(&self, scope: Scope<'_>) {
+    pub(crate) async fn overtake(&self, scope: Scope<'_>) {
         // SeqCst: pairs with the fence in `join`; see the module.
         fence(Ordering::SeqCst);
         // Relaxed: the fence orders it. Nearly always there is nothing to do.
@@ -88,7 +87,7 @@ impl Flights {
     }
 
     /// Leads the load of a key, or waits for who does.
-    pub(super) fn join(&self, key: &str) -> Joined<'_> {
+    pub(crate) fn join(&self, key: &str) -> Joined<'_> {
         let load = match self.loads.entry(key.into()) {
             Entry::Occupied(there) => return Joined::Waits(Arc::clone(there.get())),
             Entry::Vacant(place) => {
@@ -103,7 +102,7 @@ impl Flights {
     }
 
     /// Waits for the turn to update a key.
-    pub(super) async fn turn(&self, key: &str) -> Turn<'_> {
+    pub(crate) async fn turn(&self, key: &str) -> Turn<'_> {
         let mut turn = match self.turns.entry(key.into()) {
             Entry::Occupied(there) => Turn::join(self, key, there.get()),
             Entry::Vacant(place) => Turn::join(self, key, &place.insert(Arc::default())),
@@ -113,7 +112,7 @@ impl Flights {
     }
 
     /// Runs a closure's future so that [`Flights::is_inside`] tells it which key it works on.
-    pub(super) async fn inside<F: Future>(&self, key: &str, future: F) -> F::Output {
+    pub(crate) async fn inside<F: Future>(&self, key: &str, future: F) -> F::Output {
         let name = self.name(key);
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -124,7 +123,7 @@ impl Flights {
     }
 
     /// Whether the caller runs in a closure that loads or updates this very key.
-    pub(super) fn is_inside(&self, key: &str) -> bool {
+    pub(crate) fn is_inside(&self, key: &str) -> bool {
         INSIDE.with_borrow(|inside| !inside.is_empty() && inside.contains(&self.name(key)))
     }
 

@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 
 /// Those who update a key or wait to; the first of them has the turn.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
 }
 
@@ -22,7 +22,7 @@ struct State {
 
 /// A place in the line; whoever holds it gives it up when dropped.
 #[derive(Debug)]
-pub(in crate::backend) struct Turn<'f> {
+pub(crate) struct Turn<'f> {
     flights: &'f Flights,
     key: Box<str>,
     queue: Arc<Queue>,
@@ -31,7 +31,7 @@ pub(in crate::backend) struct Turn<'f> {
 
 impl<'f> Turn<'f> {
     /// Joins the line; called under the table's lock, so that the queue stays in the table.
-    pub(super) fn join(flights: &'f Flights, key: &str, queue: &Arc<Queue>) -> Self {
+    pub(crate) fn join(flights: &'f Flights, key: &str, queue: &Arc<Queue>) -> Self {
         let mut state = queue.state.lock();
         let ticket = state.next;
         state.next += 1;
@@ -45,7 +45,7 @@ impl<'f> Turn<'f> {
     }
 
     /// Waits until it is this one's turn.
-    pub(super) async fn taken(&mut self) {
+    pub(crate) async fn taken(&mut self) {
         poll_fn(|context| {
             let mut state = self.queue.state.lock();
             // Tickets in the line ascend.

@@ -25,11 +25,11 @@ const DEAD: i64 = ALIVE - BAND;
 
 /// See the module. The number is an `i64`'s bits.
 #[derive(Debug)]
-pub(super) struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 /// What became of an increment.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Added {
+pub(crate) enum Added {
     Sum(i64),
     /// The cell cannot take it: kill it.
     TooLarge,
@@ -38,13 +38,13 @@ pub(super) enum Added {
 
 impl Counter {
     /// A counter, if the cell can hold it.
-    pub(super) fn new(value: i64) -> Option<Self> {
+    pub(crate) fn new(value: i64) -> Option<Self> {
         in_band(value).then(|| Self(AtomicU64::new(value.cast_unsigned())))
     }
 
     /// Adds in place.
     #[inline]
-    pub(super) fn add(&self, by: i64) -> Added {
+    pub(crate) fn add(&self, by: i64) -> Added {
         if by.unsigned_abs() > STEP {
             return Added::TooLarge;
         }
@@ -58,13 +58,13 @@ impl Counter {
 
     /// The value, unless the cell is dead.
     #[inline]
-    pub(super) fn get(&self) -> Option<i64> {
+    pub(crate) fn get(&self) -> Option<i64> {
         // Acquire: pairs with the increments.
         alive(self.0.load(Ordering::Acquire))
     }
 
     /// Replaces the value if it is `expected`; the new one must be in the band.
-    pub(super) fn exchange(&self, expected: i64, new: i64) -> bool {
+    pub(crate) fn exchange(&self, expected: i64, new: i64) -> bool {
         let (expected, new) = (expected.cast_unsigned(), new.cast_unsigned());
         // AcqRel: as an increment.
         self.0
@@ -73,20 +73,20 @@ impl Counter {
     }
 
     /// Takes the value out, for good; `None` if another did.
-    pub(super) fn kill(&self) -> Option<i64> {
+    pub(crate) fn kill(&self) -> Option<i64> {
         // AcqRel: as an increment.
         alive(self.0.swap(DEAD.cast_unsigned(), Ordering::AcqRel))
     }
 
     /// As [`Counter::kill`], if the value is `expected`.
-    pub(super) fn kill_if(&self, expected: i64) -> bool {
+    pub(crate) fn kill_if(&self, expected: i64) -> bool {
         self.exchange(expected, DEAD)
     }
 }
 
 /// Whether a cell can hold this value.
 #[inline]
-pub(super) fn in_band(value: i64) -> bool {
+pub(crate) fn in_band(value: i64) -> bool {
     (-BAND..=BAND).contains(&value)
 }
 

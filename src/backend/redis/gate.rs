@@ -1,23 +1,22 @@
 //! Counts those inside, and lets nobody in once it is closed.
 
 use crate::error::Error;
-use crate::sync::{AtomicUsize, Ordering};
-use tokio::sync::Notify;
+use crate::sync::{AtomicUsize, Notify, Ordering};
 
 /// The other bits count those inside.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     state: AtomicUsize,
     empty: Notify,
 }
 
 /// Somebody inside.
-pub(super) struct Inside<'g>(&'g Gate);
+pub(crate) struct Inside<'g>(&'g Gate);
 
 impl Gate {
-    pub(super) fn enter(&self) -> Result<Inside<'_>, Error> {
+    pub(crate) fn enter(&self) -> Result<Inside<'_>, Error> {
         // Relaxed: nothing else is ordered by this word; that it is one word decides who came first.
         let before = self.state.fetch_add(1, Ordering::Relaxed);
         let inside = Inside(self);
@@ -28,7 +27,7 @@ impl Gate {
     }
 
     /// Closes, and waits until nobody is inside.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         // Relaxed: see `enter`.
         self.state.fetch_or(CLOSED, Ordering::Relaxed);
         loop {
