@@ -17,7 +17,7 @@ mod cache;
 #[allow(dead_code)]
 #[path = "../../src/error.rs"]
 mod error;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/sync.rs"]
 mod sync;
 #[allow(dead_code)]
