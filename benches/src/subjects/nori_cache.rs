@@ -1,4 +1,4 @@
-//! Ours, with a time to live on every entry.
+//! Ours, with a time to live on every entry, and without.
 
 use std::time::Duration;
 
@@ -6,19 +6,26 @@ use nori_cache::Cache;
 
 use crate::{Key, Subject, Value};
 
-/// `nori_cache::Cache` with its default shard count and hasher (ahash) and a TTL of one hour.
-pub struct NoriCache<K, V>(Cache<K, V>);
+/// `nori_cache::Cache` with its default shard count and hasher (ahash) and a TTL of one hour, or with none, as the rivals.
+pub struct NoriCache<K, V, const TTL: bool = true>(Cache<K, V>);
 
-impl<K: Key, V: Value> Subject<K, V> for NoriCache<K, V> {
-    const NAME: &'static str = super::OURS;
+impl<K: Key, V: Value, const TTL: bool> Subject<K, V> for NoriCache<K, V, TTL> {
+    const NAME: &'static str = if TTL {
+        super::OURS
+    } else {
+        "nori-cache-no-ttl"
+    };
 
     fn fresh(capacity: usize) -> Self {
-        let cache = Cache::<K, V>::builder()
-            .max_keys(capacity)
-            .ttl(Duration::from_secs(3600))
-            .build()
-            .expect("the workloads use capacities above zero");
-        Self(cache)
+        let mut builder = Cache::<K, V>::builder().max_keys(capacity);
+        if TTL {
+            builder = builder.ttl(Duration::from_secs(3600));
+        }
+        Self(
+            builder
+                .build()
+                .expect("the workloads use capacities above zero"),
+        )
     }
 
     fn share(&self) -> Option<Self> {
