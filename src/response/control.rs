@@ -26,6 +26,8 @@ impl CacheResponse {
     /// Removes what is stored under a key, all its variants included, and says whether there was something.
     ///
     /// What was asked for before is not stored any more, in no process that shares the backend, even if it is still on its way.
+    /// Of a response that is just being stored, its writer finds out afterwards, and removes it: for so long it may be served,
+    /// and if the writer's process ends in between, until it expires.
     ///
     /// # Errors
     /// Those of the backend.

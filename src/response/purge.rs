@@ -1,4 +1,5 @@
-//! What purges leave behind, so that no response which was asked for before them is served or stored after them, in no process.
+//! What purges leave behind, so that no response which was asked for before them stays in the backend or is served after them,
+//! in no process.
 //!
 //! **By prefix and tag.** A backend cannot be searched, so nothing is removed: the purge is written down, with a number, in one
 //! entry of the backend that every hit looks at. Entries say which purge was the last one when their handler was started, and
@@ -8,7 +9,8 @@
 //! **By key.** The entry and its variants are removed; what is left is a count, shared by the keys of one of [`BUCKETS`]
 //! buckets, that goes up before. A handler's response is stored only if the count is what it was before the handler was
 //! started, and is removed again if it is not once the response is stored: so either the purge sees the response, or its writer
-//! sees the purge. Other keys of a bucket lose no more than the storing of a response that is on its way.
+//! sees the purge. In the latter case it can be seen until it is removed. Other keys of a bucket lose no more than the storing
+//! of a response that is on its way.
 
 use super::slots::fnv1a;
 use super::status::Line;
