@@ -408,7 +408,10 @@ pub trait CacheBackendExt: CacheBackend {
                 // The load of another may have ended between our look and our lead. Not for those who wait: a write that began
                 // before we led may be about to remove it, and they may come after that.
                 let answer = match self.get_value(key).await {
-                    Ok(Some(value)) => return value.to().map_err(named),
+                    Ok(Some(value)) => {
+                        drop(leader);
+                        return value.to().map_err(named);
+                    }
                     Err(error) => Err(named(error)),
                     Ok(None) => match load.await {
                         Ok(value) if leader.may_store() => {

@@ -5,29 +5,28 @@
 use super::waiting::{block_on, poll_once};
 use super::{Kind, check, race, racer};
 use crate::backend::flights::Flights;
-use loom::cell::Cell;
+use crate::sync::Guarded;
 use std::sync::Arc;
 
 const KEY: &str = "key";
 
-/// What only who has the turn touches; loom reports who does without.
-#[derive(Default)]
 struct World {
     flights: Flights,
-    updates: Updates,
+    /// Only who has the turn touches it; loom reports who does without.
+    updates: Guarded,
 }
 
-#[derive(Default)]
-struct Updates(Cell<u32>);
-
-// SAFETY: loom's cell checks that no two threads use it at the same time, which is what turns are for.
-unsafe impl Sync for Updates {}
-
 impl World {
+    fn new() -> Self {
+        Self {
+            flights: Flights::default(),
+            updates: Guarded::new(0),
+        }
+    }
+
     fn update(&self) {
         let _turn = block_on(self.flights.turn(KEY));
-        let updates = &self.updates.0;
-        updates.set(updates.get() + 1);
+        self.updates.set(self.updates.get() + 1);
     }
 }
 
@@ -36,7 +35,7 @@ impl World {
 #[test]
 fn one_at_a_time() {
     check(Kind::Symmetric, 3, || {
-        let world = Arc::new(World::default());
+        let world = Arc::new(World::new());
         race([
             racer(&world, |world: &World| {
                 world.update();
@@ -44,7 +43,7 @@ fn one_at_a_time() {
             }),
             racer(&world, World::update),
         ]);
-        assert_eq!(world.updates.0.get(), 3);
+        assert_eq!(world.updates.get(), 3);
         let left = format!("{:?}", world.flights);
         assert!(left.contains("updates: 0"), "{left}");
     });
@@ -54,7 +53,7 @@ fn one_at_a_time() {
 #[test]
 fn one_that_leaves_the_line() {
     check(Kind::Symmetric, 3, || {
-        let world = Arc::new(World::default());
+        let world = Arc::new(World::new());
         race([
             racer(&world, World::update),
             racer(&world, |world: &World| {
@@ -62,6 +61,6 @@ fn one_that_leaves_the_line() {
             }),
             racer(&world, World::update),
         ]);
-        assert_eq!(world.updates.0.get(), 2);
+        assert_eq!(world.updates.get(), 2);
     });
 }
