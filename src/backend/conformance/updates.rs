@@ -346,6 +346,22 @@ pub(super) async fn concurrent<H: Harness>(it: Context<'_, H>) -> Outcome {
 pub(super) async fn mixed<H: Harness>(it: Context<'_, H>) -> Outcome {
     const TASKS: usize = 4;
     const EACH: usize = 250;
+    // One that comes between whatever the schedule: below, all increments may be over before the first update begins.
+    it.backend.incr("n", 1, MINUTE).await?;
+    let seen = Mutex::new(Vec::new());
+    let update = |n: Option<i64>| {
+        let first = seen.lock().is_empty();
+        seen.lock().push(n);
+        let backend = &it.backend;
+        async move {
+            if first {
+                let _ = backend.incr("n", 1, MINUTE).await;
+            }
+            next(n).await
+        }
+    };
+    eq(it.backend.atomic_update("n", None, update).await?, 3)?;
+    eq(seen.into_inner(), [Some(1), Some(2)])?;
     let increments = (0..TASKS).map(|_| {
         let backend = Arc::clone(&it.backend);
         async move {
@@ -384,5 +400,5 @@ pub(super) async fn mixed<H: Harness>(it: Context<'_, H>) -> Outcome {
     for task in increments {
         task.join().await.unwrap_or_else(|| Err(Error::closed()))?;
     }
-    eq(it.backend.get("n").await?, Some(2 * TASKS * EACH))
+    eq(it.backend.get("n").await?, Some(3 + 2 * TASKS * EACH))
 }
