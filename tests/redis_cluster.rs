@@ -3,6 +3,8 @@
 
 #[path = "redis/server.rs"]
 mod server;
+#[path = "common/within.rs"]
+mod within;
 
 use nori_cache::{CacheBackend, CacheBackendExt, Error, RedisCacheBackend, Ttl};
 use server::{Cluster, Server, free_port, wait_until};
@@ -12,7 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+use within::within;
 
+const MINUTE: Duration = Duration::from_secs(60);
 const BUDGET: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -21,19 +25,23 @@ fn on(url: &str) -> Arc<RedisCacheBackend> {
     Arc::new(builder.build().unwrap())
 }
 
+fn patient(url: &str) -> Arc<RedisCacheBackend> {
+    let builder = RedisCacheBackend::builder().url(url).timeout(MINUTE);
+    Arc::new(builder.build().unwrap())
+}
+
+/// Runs a call, which must end in time.
 async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let started = Instant::now();
-    let answer = call.await;
-    assert!(
-        started.elapsed() < BUDGET + GRACE,
-        "took {:?}",
-        started.elapsed()
-    );
-    answer
+    within(BUDGET + GRACE, call).await.0
+}
+
+fn is_lost(error: &Error) -> bool {
+    error.is_connection() || error.is_timeout()
 }
 
 /// A key that lives on each node.
-async fn keys_by_node(cluster: &Cluster, backend: &RedisCacheBackend) -> Vec<String> {
+async fn keys_by_node(cluster: &Cluster) -> Vec<String> {
+    let backend = patient(&cluster.url());
     let mut keys = Vec::new();
     for node in &cluster.nodes {
         for nth in 0.. {
@@ -48,13 +56,22 @@ async fn keys_by_node(cluster: &Cluster, backend: &RedisCacheBackend) -> Vec<Str
     keys
 }
 
-async fn works_soon(backend: &RedisCacheBackend, key: &str, limit: Duration) {
-    let started = Instant::now();
-    while let Err(error) = timed(backend.set(key, 1, Ttl::Never)).await {
-        assert!(error.is_connection() || error.is_timeout(), "{error}");
-        assert!(started.elapsed() < limit, "not yet back: {error}");
-        sleep(Duration::from_millis(5)).await;
-    }
+/// Writes a key until that works, which it must within `limit`.
+async fn works(backend: &RedisCacheBackend, key: &str, limit: Duration) {
+    answered(limit, async || backend.set(key, 1, Ttl::Never).await).await;
+}
+
+/// Calls until there is an answer, which must be within `limit`.
+async fn answered<T>(limit: Duration, call: impl AsyncFn() -> Result<T, Error>) -> T {
+    let calling = async {
+        loop {
+            match timed(call()).await {
+                Err(error) if is_lost(&error) => sleep(Duration::from_millis(5)).await,
+                answer => return answer.unwrap(),
+            }
+        }
+    };
+    within(limit, calling).await.0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,13 +81,28 @@ async fn a_node_is_lost_and_comes_back() {
         // What the others have stays in use.
         node.ask(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
     }
-    let backend = on(&cluster.url());
-    let keys = keys_by_node(&cluster, &backend).await;
+    let keys = keys_by_node(&cluster).await;
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    // Who is not there says so at once: all this takes no patience.
+    let backend = patient(&cluster.url());
+    for key in &keys {
+        backend.set(key, 1, Ttl::Never).await.unwrap();
+    }
     cluster.nodes[1].kill();
-    for round in 0..200 {
+    for round in 0..220 {
+        if round == 200 {
+            // Until now the others have only missed it.
+            cluster.set_node_timeout(1_000);
+            wait_until("the others have given it up", || {
+                let gave_up = |nth: usize| cluster.nodes[nth].ask(&["CLUSTER", "NODES"]);
+                [0, 2]
+                    .iter()
+                    .all(|&nth| gave_up(nth).contains("master,fail "))
+            });
+            cluster.set_node_timeout(60_000);
+        }
         let error = timed(backend.get::<u32>(&keys[1])).await.unwrap_err();
-        assert!(error.is_connection() || error.is_timeout(), "{error}");
+        assert!(is_lost(&error), "{error}");
         // Never a miss, not for one among many either.
         timed(backend.get_many::<u32>(&names)).await.unwrap_err();
         for other in [&keys[0], &keys[2]] {
@@ -83,9 +115,10 @@ async fn a_node_is_lost_and_comes_back() {
         }
     }
     timed(backend.flush()).await.unwrap_err();
+    cluster.set_node_timeout(1_000);
     cluster.nodes[1].start_again();
     cluster.wait_until_whole();
-    works_soon(&backend, &keys[1], Duration::from_secs(1)).await;
+    works(&backend, &keys[1], Duration::from_secs(1)).await;
     backend.verify().await.unwrap();
 }
 
@@ -94,17 +127,26 @@ async fn a_node_is_paused() {
     let cluster = Cluster::start();
     for node in &cluster.nodes {
         node.ask(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
-        node.ask(&["CONFIG", "SET", "cluster-node-timeout", "60000"]);
     }
+    let keys = keys_by_node(&cluster).await;
     let backend = on(&cluster.url());
-    let keys = keys_by_node(&cluster, &backend).await;
+    for key in &keys {
+        works(&backend, key, MINUTE).await;
+    }
     cluster.nodes[0].pause();
+    let mut late = 0;
     for _ in 0..20 {
         timed(backend.get::<u32>(&keys[0])).await.unwrap_err();
         for other in &keys[1..] {
-            assert!(timed(backend.get::<u32>(other)).await.unwrap().is_some());
+            match timed(backend.get::<u32>(other)).await {
+                Ok(value) => assert!(value.is_some()),
+                // A machine that stands still for the whole budget makes one call late, not all of them.
+                Err(error) if error.is_timeout() => late += 1,
+                Err(error) => panic!("{error}"),
+            }
         }
     }
+    assert!(late <= 3, "{late} of 40 calls of nodes that answer");
     let many: Vec<String> = (0..900).map(|nth| format!("many:{nth}")).collect();
     let names: Vec<&str> = many.iter().map(String::as_str).collect();
     for _ in 0..3 {
@@ -121,14 +163,14 @@ async fn a_node_is_paused() {
         timed(backend.verify()).await.unwrap_err();
     }
     cluster.nodes.iter().for_each(Server::resume);
-    works_soon(&backend, &keys[0], Duration::from_secs(1)).await;
+    works(&backend, &keys[0], Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_takes_over() {
     let mut cluster = Cluster::with_replicas(1);
     let backend = on(&cluster.url());
-    backend.set("k", 1, Ttl::Never).await.unwrap();
+    works(&backend, "k", MINUTE).await;
     let holds = |node: &Server| {
         node.ask(&["ROLE"]).starts_with("master") && node.ask(&["GET", "cache:k"]) == "1"
     };
@@ -140,14 +182,16 @@ async fn a_replica_takes_over() {
         };
         !cluster.nodes.iter().any(is_behind)
     });
+    cluster.set_node_timeout(5_000);
     cluster.nodes[master].kill();
     let started = Instant::now();
-    works_soon(&backend, "k", Duration::from_secs(30)).await;
+    works(&backend, "k", 2 * MINUTE).await;
     println!(
         "a replica was in use {:?} after the kill",
         started.elapsed()
     );
-    assert_eq!(backend.get::<u8>("k").await.unwrap(), Some(1));
+    let value = answered(MINUTE, async || backend.get::<u8>("k").await).await;
+    assert_eq!(value, Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,7 +254,7 @@ async fn slots_move_while_keys_are_in_use() {
 #[tokio::test]
 async fn one_server_is_no_cluster() {
     let server = Server::start();
-    let backend = on(&format!("redis+cluster://{}", server.address()));
+    let backend = patient(&format!("redis+cluster://{}", server.address()));
     let error = timed(backend.verify()).await.unwrap_err();
     assert!(
         error.is_rejected() && error.to_string().contains("cluster support disabled"),
@@ -227,7 +271,7 @@ impl Sentinel {
         let file = server::fresh_dir().join("sentinel.conf");
         let settings = format!(
             "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 2\n\
-             sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n",
+             sentinel down-after-milliseconds main 5000\nsentinel failover-timeout main 3000\n",
             master.port
         );
         fs::write(&file, settings).unwrap();
@@ -237,6 +281,10 @@ impl Sentinel {
             .stdout(Stdio::null())
             .spawn();
         Self(child.unwrap(), port)
+    }
+
+    fn ask(&self, command: &[&str]) -> String {
+        server::ask_at(self.1, command).unwrap_or_default()
     }
 }
 
@@ -262,15 +310,22 @@ async fn sentinels_name_another_master() {
         .map(|s| format!("127.0.0.1:{}", s.1))
         .collect();
     let backend = on(&format!("redis+sentinel://{}/main", ports.join(",")));
-    works_soon(&backend, "k", Duration::from_secs(20)).await;
+    works(&backend, "k", MINUTE).await;
     assert_eq!(master.ask(&["GET", "cache:k"]), "1");
     wait_until("the replica has it", || {
         replica.ask(&["GET", "cache:k"]) == "1"
     });
-    // The sentinels have to find each other and the replica first.
-    sleep(Duration::from_secs(3)).await;
+    wait_until(
+        "the sentinels have found each other and the replica",
+        || {
+            sentinels.iter().all(|sentinel| {
+                let known = sentinel.ask(&["SENTINEL", "MASTER", "main"]);
+                known.contains("num-slaves\n1\n") && known.contains("num-other-sentinels\n2\n")
+            })
+        },
+    );
 
-    let unknown = on(&format!("redis+sentinel://{}/other", ports.join(",")));
+    let unknown = patient(&format!("redis+sentinel://{}/other", ports.join(",")));
     let error = timed(unknown.verify()).await.unwrap_err();
     assert!(
         error.is_connection() && error.to_string().contains("knows no master \"other\""),
@@ -279,7 +334,7 @@ async fn sentinels_name_another_master() {
 
     master.kill();
     let started = Instant::now();
-    works_soon(&backend, "k", Duration::from_secs(30)).await;
+    works(&backend, "k", 2 * MINUTE).await;
     println!(
         "the other master was in use {:?} after the kill",
         started.elapsed()

@@ -42,6 +42,10 @@ impl Harness for Redis {
     fn spawn(&self, task: Task) {
         tokio::spawn(task);
     }
+
+    fn tolerance(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 }
 
 /// Runs all rows, so that one that fails does not hide the others.

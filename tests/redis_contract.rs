@@ -47,6 +47,7 @@ async fn keys_and_values_are_on_the_server_as_they_should() {
     let other = RedisCacheBackend::builder()
         .url(server.url())
         .prefix("other:")
+        .timeout(MINUTE)
         .build()
         .unwrap();
     assert_eq!(other.get::<u8>("n").await.unwrap(), None);
@@ -194,7 +195,9 @@ async fn every_call_by_a_user_who_may_little() {
     assert_eq!(server.ask(&rules), "OK");
     let backend = on(format!("redis://ana:secret@{}", server.address()));
     every_call(&backend).await;
-    let other = RedisCacheBackend::builder().prefix("other:");
+    let other = RedisCacheBackend::builder()
+        .prefix("other:")
+        .timeout(MINUTE);
     let other = other.url(format!("redis://ana:secret@{}", server.address()));
     let error = other.build().unwrap().get::<u8>("k").await.unwrap_err();
     assert!(error.is_rejected(), "{error}");
@@ -265,6 +268,7 @@ async fn a_flush_leaves_foreign_keys() {
     let own = RedisCacheBackend::builder()
         .url(server.url())
         .prefix("a*[b]?\\:")
+        .timeout(MINUTE)
         .build()
         .unwrap();
     for foreign in ["other", "a*[b]?\\", "ab", "axb:", "a*b?\\:x", "cache:k"] {

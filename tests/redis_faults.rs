@@ -3,17 +3,21 @@
 
 #[path = "redis/server.rs"]
 mod server;
+#[path = "common/within.rs"]
+mod within;
 
 use nori_cache::{CacheBackend, CacheBackendExt, Error, RedisCacheBackend, Ttl};
-use server::{Cluster, Server, free_port};
+use server::{Cluster, Server};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::env;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
+use std::time::Duration;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
+use within::within;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const BUDGET: Duration = Duration::from_millis(500);
@@ -34,26 +38,22 @@ fn patient(url: impl Into<String>) -> Arc<RedisCacheBackend> {
 
 /// Runs a call, which must end in time, and says how long it took.
 async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> (Result<T, Error>, Duration) {
-    let started = Instant::now();
-    let answer = call.await;
-    let took = started.elapsed();
-    assert!(took < BUDGET + GRACE, "took {took:?}");
-    (answer, took)
+    within(BUDGET + GRACE, call).await
 }
 
 fn is_lost(error: &Error) -> bool {
     error.is_connection() || error.is_timeout()
 }
 
-/// Calls until it works, which must be soon.
-async fn recovered(backend: &RedisCacheBackend, key: &str) {
-    let started = Instant::now();
-    while let Err(error) = timed(backend.set(key, 1, Ttl::Never)).await.0 {
-        assert!(is_lost(&error), "{error}");
-        assert!(started.elapsed() < RECOVERY, "not yet back: {error}");
-        sleep(Duration::from_millis(5)).await;
-    }
-    assert!(started.elapsed() < RECOVERY, "took {:?}", started.elapsed());
+/// Calls until it works, which it must within `limit`.
+async fn works(backend: &RedisCacheBackend, key: &str, limit: Duration) {
+    let calling = async {
+        while let Err(error) = timed(backend.set(key, 1, Ttl::Never)).await.0 {
+            assert!(is_lost(&error), "{error}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(limit, calling).await;
 }
 
 /// Every call fails, in time and with the name of what was tried.
@@ -89,19 +89,27 @@ async fn every_call_fails(backend: &RedisCacheBackend) {
 
 #[tokio::test]
 async fn a_server_that_is_not_there() {
-    let port = free_port();
-    let backend = on(format!("redis://127.0.0.1:{port}"));
+    // A port of a service that nobody runs any more.
+    let backend = on("redis://127.0.0.1:1");
     every_call_fails(&backend).await;
     // With the breaker open, at once.
-    let started = Instant::now();
-    for _ in 0..1_000 {
-        assert!(backend.get::<u8>("k").await.unwrap_err().is_connection());
-    }
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
+    let calls = async {
+        for _ in 0..1_000 {
+            assert!(is_lost(&backend.get::<u8>("k").await.unwrap_err()));
+        }
+    };
+    within(Duration::from_secs(1), calls).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_back_is_used_at_once() {
+    let mut server = Server::start();
+    let backend = on(server.url());
+    works(&backend, "k", MINUTE).await;
+    server.kill();
+    every_call_fails(&backend).await;
+    server.start_again();
+    works(&backend, "k", RECOVERY).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +135,7 @@ async fn a_server_that_is_killed_and_comes_back() {
                         // What was on its way may have taken place, also on a server that a busy disk holds up; what came
                         // while there was no connection has not.
                         unknown += u64::from(!failed || error.is_timeout());
-                        failed = true;
+                        failed = error.is_connection();
                         sleep(Duration::from_millis(2)).await;
                     }
                 }
@@ -140,12 +148,14 @@ async fn a_server_that_is_killed_and_comes_back() {
     sleep(Duration::from_millis(700)).await;
     every_call_fails(&backend).await;
     server.start_again();
-    recovered(&backend, "other").await;
+    // It writes to a disk that others may be busy with.
+    works(&backend, "other", MINUTE).await;
     sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
     let unknown: u64 = tasks.join_all().await.into_iter().sum();
     let acknowledged = acknowledged.load(Ordering::Relaxed);
-    let stored = backend.get::<u64>("n").await.unwrap().unwrap();
+    let stored = patient(server.url()).get::<u64>("n").await;
+    let stored = stored.unwrap().unwrap();
     assert!(stored >= acknowledged, "{stored} of {acknowledged}");
     assert!(
         stored <= acknowledged + unknown,
@@ -157,7 +167,7 @@ async fn a_server_that_is_killed_and_comes_back() {
 async fn a_server_that_is_paused() {
     let server = Server::start();
     let backend = on(server.url());
-    backend.set("k", 1, Ttl::Never).await.unwrap();
+    works(&backend, "k", MINUTE).await;
     server.pause();
     let error = timed(backend.get::<u8>("k")).await.0.unwrap_err();
     assert!(error.is_timeout(), "{error}");
@@ -175,21 +185,22 @@ async fn a_server_that_is_paused() {
     let waited = tasks.join_all().await.into_iter().filter(|waited| *waited);
     assert!(waited.count() <= 2);
     server.resume();
-    recovered(&backend, "k").await;
-    assert_eq!(backend.get::<u8>("k").await.unwrap(), Some(1));
+    works(&backend, "k", RECOVERY).await;
+    let value = patient(server.url()).get::<u8>("k").await;
+    assert_eq!(value.unwrap(), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_command_does_not_take_others_along() {
     let server = Server::start();
-    let backend = on(server.url());
+    let backend = patient(server.url());
     // Under way when the server stops for less than the budget.
     let mut tasks = JoinSet::new();
     for nth in 0..32 {
         let backend = Arc::clone(&backend);
         tasks.spawn(async move {
             sleep(Duration::from_millis(nth * 3)).await;
-            timed(backend.incr("n", 1, MINUTE)).await.0.unwrap();
+            backend.incr("n", 1, MINUTE).await.unwrap();
         });
     }
     sleep(Duration::from_millis(20)).await;
@@ -223,8 +234,11 @@ async fn scripts_that_were_flushed_and_clients_that_were_killed() {
             .await
             .unwrap();
         server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
-        // The news has to arrive.
+        // The news has to arrive, and the connection's task to read it.
         sleep(Duration::from_millis(5)).await;
+        for _ in 0..10 {
+            yield_now().await;
+        }
     }
 }
 
@@ -233,13 +247,15 @@ async fn readers_do_not_notice_that_clients_are_killed() {
     let server = Server::start();
     let backend = patient(server.url());
     backend.set("k", 1, Ttl::Never).await.unwrap();
+    let reads = Cell::new(0_u32);
     let killer = async {
-        for _ in 0..100 {
+        let mut kills = 0;
+        while kills < 100 || reads.get() < 100 {
             server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+            kills += 1;
             sleep(Duration::from_millis(3)).await;
         }
     };
-    let mut reads = 0_u32;
     tokio::select! {
         () = killer => {}
         () = async {
@@ -249,12 +265,11 @@ async fn readers_do_not_notice_that_clients_are_killed() {
                     Ok(value) => assert_eq!(value, Some(1)),
                     Err(error) => assert!(error.is_connection(), "{error}"),
                 }
-                reads += 1;
-                tokio::task::yield_now().await;
+                reads.set(reads.get() + 1);
+                yield_now().await;
             }
         } => {}
     }
-    assert!(reads > 100);
 }
 
 #[tokio::test]
@@ -404,6 +419,8 @@ async fn a_flush_whose_connection_breaks_is_an_error_or_complete() {
     let backend = patient(server.url());
     let keys: Vec<String> = (0..20_000).map(|nth| format!("k{nth}")).collect();
     for round in 0..8 {
+        // A read is tried again should it meet the end of the round before; a write would not be.
+        assert_eq!(backend.get::<u8>("other").await.unwrap(), None);
         let entries = keys.iter().map(|key| (key.as_str(), 1));
         backend.set_many(entries, Ttl::Never).await.unwrap();
         let killer = {
@@ -418,8 +435,6 @@ async fn a_flush_whose_connection_breaks_is_an_error_or_complete() {
             Err(error) => assert!(error.is_connection(), "{error}"),
         }
         killer.await.unwrap();
-        // What the next round sends is not to meet the end of this one.
-        sleep(Duration::from_millis(20)).await;
     }
 }
 

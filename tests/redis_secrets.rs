@@ -30,7 +30,7 @@ fn shown(error: &Error) -> String {
 fn builder(url: &str) -> RedisCacheBackendBuilder {
     RedisCacheBackend::builder()
         .url(url)
-        .timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(20))
 }
 
 #[test]

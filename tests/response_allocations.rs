@@ -80,12 +80,17 @@ fn a_miss_allocates_22_times_at_most() {
     for n in 0..1_000 {
         now(service.call(miss(n).unwrap())).unwrap();
     }
-    let requests: Vec<_> = (1_000..1_100).map(|n| miss(n).unwrap()).collect();
-    let during = allocations(|| {
-        for request in requests {
-            drop(now(service.call(request)).unwrap());
-        }
+    let during = (10..15).map(|hundred| {
+        let range = hundred * 100..(hundred + 1) * 100;
+        let requests: Vec<_> = range.map(|n| miss(n).unwrap()).collect();
+        allocations(|| {
+            for request in requests {
+                drop(now(service.call(request)).unwrap());
+            }
+        })
     });
-    assert_eq!(layer.stats().misses, 1_100);
-    assert!(during <= 22 * 100, "{during}");
+    // The least: now and then a table grows, more of them on a machine with many cores.
+    let least = during.min().unwrap();
+    assert_eq!(layer.stats().misses, 1_500);
+    assert!(least <= 22 * 100, "{least}");
 }

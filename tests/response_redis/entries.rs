@@ -250,15 +250,15 @@ async fn keys_live_as_long_as_their_entries() {
     let headers = world.by_headers();
     for (path, layer, said, seconds) in [
         ("/timed", &timed, "x=y", 60),
-        ("/less", &timed, "max-age=10", 10),
+        ("/less", &timed, "max-age=50", 50),
         ("/stale", &stale, "x=y", 90),
         ("/both", &both, "x=y", 180),
         ("/strict", &both, "must-revalidate", 60),
         (
             "/headers",
             &headers,
-            "max-age=7, stale-while-revalidate=3",
-            10,
+            "max-age=40, stale-while-revalidate=10",
+            50,
         ),
         ("/validated", &headers, "s-maxage=7", day + 7),
     ] {

@@ -11,6 +11,8 @@ mod outages;
 mod processes;
 #[path = "../response/mod.rs"]
 mod response;
+#[path = "../common/within.rs"]
+mod within;
 
 #[path = "../response_bodies.rs"]
 mod bodies;
