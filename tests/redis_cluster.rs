@@ -94,10 +94,8 @@ async fn a_node_is_lost_and_comes_back() {
             // Until now the others have only missed it.
             cluster.set_node_timeout(1_000);
             wait_until("the others have given it up", || {
-                let gave_up = |nth: usize| cluster.nodes[nth].ask(&["CLUSTER", "NODES"]);
-                [0, 2]
-                    .iter()
-                    .all(|&nth| gave_up(nth).contains("master,fail "))
+                let seen_by = |nth: usize| cluster.nodes[nth].ask(&["CLUSTER", "NODES"]);
+                seen_by(0).contains("master,fail ") && seen_by(2).contains("master,fail ")
             });
             cluster.set_node_timeout(60_000);
         }
