@@ -140,22 +140,53 @@ impl Cluster {
                 Server::with(&args.concat())
             })
             .collect();
-        let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]);
-        create.args(nodes.iter().map(Server::address));
-        let replicas = replicas.to_string();
-        create.args(["--cluster-replicas", &replicas, "--cluster-yes"]);
-        let created = create.output().expect(MISSING);
-        assert!(
-            created.status.success(),
-            "{}",
-            String::from_utf8_lossy(&created.stdout)
-        );
         let cluster = Self { nodes };
+        cluster.join();
         cluster.wait_until_whole();
         // From here on a node is not given up because it stands still for a moment, unless a test wants that.
         cluster.set_node_timeout(60_000);
         cluster
+    }
+
+    /// Makes the nodes a cluster. Not by `redis-cli --cluster create`, which waits for ever should a handshake take too long.
+    fn join(&self) {
+        const SLOTS: usize = 16_384;
+        let (masters, replicas) = self.nodes.split_at(3);
+        for (nth, master) in masters.iter().enumerate() {
+            let slots = SLOTS * nth / 3..SLOTS * (nth + 1) / 3;
+            let slots: Vec<String> = slots.map(|slot| slot.to_string()).collect();
+            let slots = slots.iter().map(String::as_str);
+            let add: Vec<&str> = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots).collect();
+            assert_eq!(master.ask(&add), "OK");
+        }
+        for (nth, node) in self.nodes.iter().enumerate() {
+            let epoch = (nth + 1).to_string();
+            assert_eq!(node.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]), "OK");
+        }
+        let mut met: Option<Instant> = None;
+        wait_until("the nodes know each other", || {
+            let knows_all = |node: &Server| {
+                let known = node.ask(&["CLUSTER", "NODES"]);
+                known.lines().count() == self.nodes.len() && !known.contains("handshake")
+            };
+            if self.nodes.iter().all(knows_all) {
+                return true;
+            }
+            if met.is_none_or(|met| met.elapsed() > Duration::from_secs(5)) {
+                met = Some(Instant::now());
+                for (nth, node) in self.nodes.iter().enumerate() {
+                    for other in &self.nodes[..nth] {
+                        let port = other.port.to_string();
+                        assert_eq!(node.ask(&["CLUSTER", "MEET", "127.0.0.1", &port]), "OK");
+                    }
+                }
+            }
+            false
+        });
+        for (replica, master) in replicas.iter().zip(masters.iter().cycle()) {
+            let id = master.ask(&["CLUSTER", "MYID"]);
+            assert_eq!(replica.ask(&["CLUSTER", "REPLICATE", &id]), "OK");
+        }
     }
 
     /// After how many milliseconds a node that does not answer is given up, for the nodes that run.
