@@ -89,13 +89,13 @@ async fn every_call_fails(backend: &RedisCacheBackend) {
 
 #[tokio::test]
 async fn a_server_that_is_not_there() {
-    // A port of a service that nobody runs any more.
-    let backend = on("redis://127.0.0.1:1");
+    // A port of a service that nobody runs any more. It refuses at once: this takes no patience.
+    let backend = patient("redis://127.0.0.1:1");
     every_call_fails(&backend).await;
     // With the breaker open, at once.
     let calls = async {
         for _ in 0..1_000 {
-            assert!(is_lost(&backend.get::<u8>("k").await.unwrap_err()));
+            assert!(backend.get::<u8>("k").await.unwrap_err().is_connection());
         }
     };
     within(Duration::from_secs(1), calls).await;
@@ -194,13 +194,13 @@ async fn a_server_that_is_paused() {
 async fn a_slow_command_does_not_take_others_along() {
     let server = Server::start();
     let backend = patient(server.url());
-    // Under way when the server stops for less than the budget.
+    // Under way when the server stops for less than a call may take.
     let mut tasks = JoinSet::new();
     for nth in 0..32 {
         let backend = Arc::clone(&backend);
         tasks.spawn(async move {
             sleep(Duration::from_millis(nth * 3)).await;
-            backend.incr("n", 1, MINUTE).await.unwrap();
+            timed(backend.incr("n", 1, MINUTE)).await.0.unwrap();
         });
     }
     sleep(Duration::from_millis(20)).await;
@@ -256,20 +256,24 @@ async fn readers_do_not_notice_that_clients_are_killed() {
             sleep(Duration::from_millis(3)).await;
         }
     };
-    tokio::select! {
-        () = killer => {}
-        () = async {
-            loop {
-                // A second break in the middle of the second try is bad luck.
-                match backend.get::<u8>("k").await {
-                    Ok(value) => assert_eq!(value, Some(1)),
-                    Err(error) => assert!(error.is_connection(), "{error}"),
-                }
-                reads.set(reads.get() + 1);
-                yield_now().await;
+    let reader = async {
+        loop {
+            // A second break in the middle of the second try is bad luck.
+            match backend.get::<u8>("k").await {
+                Ok(value) => assert_eq!(value, Some(1)),
+                Err(error) => assert!(error.is_connection(), "{error}"),
             }
-        } => {}
-    }
+            reads.set(reads.get() + 1);
+            yield_now().await;
+        }
+    };
+    let both = async {
+        tokio::select! {
+            () = killer => {}
+            () = reader => {}
+        }
+    };
+    within(MINUTE, both).await;
 }
 
 #[tokio::test]

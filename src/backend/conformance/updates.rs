@@ -178,38 +178,34 @@ pub(super) async fn wrong_type<H: Harness>(it: Context<'_, H>) -> Outcome {
     eq(it.backend.get("n").await?, Some("text".to_owned()))
 }
 
+/// Adds one, while `change` comes between the first reading and writing; what it came to, and what each run of the closure saw.
+async fn next_beside<H: Harness, T>(
+    it: &Context<'_, H>,
+    change: impl Future<Output = Result<T, Error>> + Send,
+) -> Result<(i64, Vec<Option<i64>>), Broken> {
+    let (change, seen) = (Mutex::new(Some(change)), Mutex::new(Vec::new()));
+    let update = |n: Option<i64>| {
+        seen.lock().push(n);
+        let change = change.lock().take();
+        async move {
+            if let Some(change) = change {
+                // Nothing is locked: others write, and so may the closure.
+                let _ = change.await;
+            }
+            next(n).await
+        }
+    };
+    let sum = it.backend.atomic_update("n", None, update).await?;
+    Ok((sum, seen.into_inner()))
+}
+
 pub(super) async fn again<H: Harness>(it: Context<'_, H>) -> Outcome {
     it.backend.set("n", 1, MINUTE).await?;
-    let seen = Mutex::new(Vec::new());
-    let update = |n: Option<i64>| {
-        let first = seen.lock().is_empty();
-        seen.lock().push(n);
-        let backend = &it.backend;
-        async move {
-            if first {
-                // Nothing is locked: others write, and so may the closure.
-                let _ = backend.set("n", 10, MINUTE).await;
-            }
-            n.unwrap_or(0) + 1
-        }
-    };
-    eq(it.backend.atomic_update("n", None, update).await?, 11)?;
-    eq(seen.into_inner(), [Some(1), Some(10)])?;
+    let changed = next_beside(&it, it.backend.set("n", 10, MINUTE)).await?;
+    eq(changed, (11, vec![Some(1), Some(10)]))?;
     // Removed meanwhile: the closure sees that, too.
-    let seen = Mutex::new(Vec::new());
-    let update = |n: Option<i64>| {
-        let first = seen.lock().is_empty();
-        seen.lock().push(n);
-        let backend = &it.backend;
-        async move {
-            if first {
-                let _ = backend.delete("n").await;
-            }
-            n.unwrap_or(0) + 1
-        }
-    };
-    eq(it.backend.atomic_update("n", None, update).await?, 1)?;
-    eq(seen.into_inner(), [Some(11), None])
+    let removed = next_beside(&it, it.backend.delete("n")).await?;
+    eq(removed, (1, vec![Some(11), None]))
 }
 
 pub(super) async fn contention<H: Harness>(it: Context<'_, H>) -> Outcome {
@@ -348,20 +344,8 @@ pub(super) async fn mixed<H: Harness>(it: Context<'_, H>) -> Outcome {
     const EACH: usize = 250;
     // One that comes between whatever the schedule: below, all increments may be over before the first update begins.
     it.backend.incr("n", 1, MINUTE).await?;
-    let seen = Mutex::new(Vec::new());
-    let update = |n: Option<i64>| {
-        let first = seen.lock().is_empty();
-        seen.lock().push(n);
-        let backend = &it.backend;
-        async move {
-            if first {
-                let _ = backend.incr("n", 1, MINUTE).await;
-            }
-            next(n).await
-        }
-    };
-    eq(it.backend.atomic_update("n", None, update).await?, 3)?;
-    eq(seen.into_inner(), [Some(1), Some(2)])?;
+    let counted = next_beside(&it, it.backend.incr("n", 1, MINUTE)).await?;
+    eq(counted, (3, vec![Some(1), Some(2)]))?;
     let increments = (0..TASKS).map(|_| {
         let backend = Arc::clone(&it.backend);
         async move {
