@@ -1,9 +1,9 @@
 //! Entries as they lie in Redis: the original reads ours, we read its own, and nobody is harmed by what is neither.
 
-use crate::response::loopback::{Server as Http, counted};
-use crate::response::real::backend;
-use crate::response::real::server::{Cluster, Server};
-use crate::response::{Cached, Runs, World, cached, constant, poisons, settled, with};
+use crate::support::loopback::{Server as Http, counted};
+use crate::support::real::backend;
+use crate::support::real::server::{Cluster, Server};
+use crate::support::{Cached, Runs, World, cached, constant, poisons, settled, with};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;

@@ -1,37 +1,32 @@
 //! The layer on a real Redis: the cases of the other files once more, and what only a server that is elsewhere can show.
 
 #![cfg(all(feature = "redis", feature = "response"))]
-#![allow(
-    clippy::duplicate_mod,
-    reason = "the files with the cases are test crates of their own too, each with what they share"
-)]
-
 mod entries;
 mod outages;
 mod processes;
-#[path = "../response/mod.rs"]
-mod response;
-#[path = "../common/within.rs"]
+#[path = "../support/response/mod.rs"]
+mod support;
+#[path = "../support/within.rs"]
 mod within;
 
-#[path = "../response_bodies.rs"]
+#[path = "../response/axum.rs"]
+mod axum;
+#[path = "../response/bodies.rs"]
 mod bodies;
-#[path = "../response_headers.rs"]
+#[path = "../response/headers.rs"]
 mod headers;
-#[path = "../response_axum.rs"]
-mod nested;
-#[path = "../response_rfc9111_updates.rs"]
+#[path = "../response/over_http.rs"]
+mod over_http;
+#[path = "../response/rfc9111_updates.rs"]
 mod rfc9111_updates;
-#[path = "../response_rfc9111_vary.rs"]
+#[path = "../response/rfc9111_vary.rs"]
 mod rfc9111_vary;
-#[path = "../response_safety.rs"]
+#[path = "../response/safety.rs"]
 mod safety;
-#[path = "../response_server.rs"]
-mod served;
-#[path = "../response_timed.rs"]
+#[path = "../response/timed.rs"]
 mod timed;
 
-use response::World;
+use support::World;
 
 #[test]
 fn the_cases_run_on_redis() {

@@ -1,8 +1,8 @@
 //! The server goes away and comes back, or answers no more: clients notice nothing but the handler's pace.
 
-use crate::response::loopback::Server as Http;
-use crate::response::real::server::Server;
-use crate::response::{Got, Runs, settled, watch};
+use crate::support::loopback::Server as Http;
+use crate::support::real::server::Server;
+use crate::support::{Got, Runs, settled, watch};
 use crate::within::within;
 use axum::Router;
 use axum::extract::Request;

@@ -1,9 +1,9 @@
 //! Several processes on one Redis: each a layer with a connection, and a clock, of its own.
 
-use crate::response::loopback::Server as Http;
-use crate::response::real::backend;
-use crate::response::real::server::Server;
-use crate::response::{Cached, Runs, cached, settled, with};
+use crate::support::loopback::Server as Http;
+use crate::support::real::backend;
+use crate::support::real::server::Server;
+use crate::support::{Cached, Runs, cached, settled, with};
 use axum::Router;
 use axum::routing::get;
 use nori_cache::response::CacheResponse;
@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn process(redis: &Server) -> CacheResponse {
     let layer = CacheResponse::ttl(MINUTE).backend(backend(&redis.url(), "cache:"));
-    crate::response::watch(&layer);
+    crate::support::watch(&layer);
     layer
 }
 

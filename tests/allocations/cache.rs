@@ -1,0 +1,127 @@
+//! What the cache asks the allocator for: nothing on a hit, nothing on an insert once it has grown.
+
+use crate::counting::allocations;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nori_cache::{Cache, ManualClock, Update};
+
+/// One test at a time: a thread that is preempted in the middle of a read holds up what others could use again.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn the_counter_counts() {
+    let _turn = turn();
+    assert_eq!(allocations(|| drop(Box::new(1_u64))), 1);
+}
+
+#[test]
+fn a_hit_allocates_nothing() {
+    let _turn = turn();
+    let cache: Cache<String, Arc<[u8; 64]>> = Cache::builder()
+        .max_keys(1_000)
+        .ttl(Duration::from_secs(300))
+        .build()
+        .unwrap();
+    let keys: Vec<_> = (0..1_000)
+        .map(|n| format!("user:{n:011}:profile"))
+        .collect();
+    for key in &keys {
+        cache.insert(key.clone(), Arc::new([0; 64]));
+    }
+    // The thread's first read of all may.
+    assert!(cache.get(&keys[0]).is_some());
+    let during = allocations(|| {
+        for key in &keys {
+            let key = key.as_str();
+            assert!(cache.get(key).is_some());
+            assert_eq!(cache.get_with(key, |v| v[0]), Some(0));
+            assert!(cache.peek(key).is_some());
+            assert!(cache.contains_key(key));
+            assert!(cache.ttl(key).is_some());
+            assert!(cache.get("nobody").is_none());
+        }
+        assert_eq!(cache.stats().hits, 2_001);
+    });
+    assert_eq!(during, 0);
+}
+
+#[test]
+fn a_batch_allocates_its_answer_and_nothing_else() {
+    let _turn = turn();
+    let cache: Cache<u64, u64> = Cache::new(1_000);
+    for n in 0..1_000 {
+        cache.insert(n, n);
+    }
+    let keys: Vec<u64> = (0..200).collect();
+    let during = allocations(|| {
+        assert!(cache.get_many(&keys).iter().all(Option::is_some));
+    });
+    assert_eq!(during, 1);
+}
+
+/// What 100 000 writes of a kind allocate in a full cache that has seen as many before. A list of free slots or the like
+/// may still double here and there.
+fn steady(write: impl Fn(&Cache<u64, u64>, u64)) -> u64 {
+    let clock = ManualClock::new();
+    let cache: Cache<u64, u64> = Cache::builder()
+        .max_keys(10_000)
+        .shards(4)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let writes = |numbers: std::ops::Range<u64>| {
+        for n in numbers {
+            write(&cache, n);
+            if n % 50 == 0 {
+                clock.advance(Duration::from_millis(1));
+            }
+        }
+    };
+    for n in 0..10_000 {
+        cache.insert(n, n);
+    }
+    writes(0..100_000);
+    allocations(|| writes(100_000..200_000))
+}
+
+const DOUBLINGS: u64 = 64;
+
+#[test]
+fn an_insert_that_evicts_allocates_nothing() {
+    let _turn = turn();
+    let during = steady(|cache, n| cache.insert(n, n));
+    assert!(during <= DOUBLINGS, "{during} allocations");
+}
+
+#[test]
+fn an_update_allocates_nothing() {
+    let _turn = turn();
+    let during = steady(|cache, n| {
+        assert!(cache.update(n % 500, |_| Update::Set(n)));
+    });
+    assert!(during <= DOUBLINGS, "{during} allocations");
+}
+
+#[test]
+fn a_removal_allocates_nothing() {
+    let _turn = turn();
+    let during = steady(|cache, n| {
+        cache.insert(n, n);
+        cache.remove(&(n - n % 7));
+    });
+    assert!(during <= DOUBLINGS, "{during} allocations");
+}
+
+#[test]
+fn an_insert_that_finds_others_expired_allocates_nothing() {
+    let _turn = turn();
+    let during = steady(|cache, n| {
+        cache.insert_with_ttl(n, n, Duration::from_millis(1 + n % 500));
+    });
+    assert!(during <= DOUBLINGS, "{during} allocations");
+}

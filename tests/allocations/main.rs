@@ -1,0 +1,9 @@
+//! What is asked of the allocator. It counts for the whole process, so these tests have one of their own.
+
+#[cfg(feature = "global")]
+mod backend;
+mod cache;
+#[path = "../support/counting.rs"]
+mod counting;
+#[cfg(feature = "response")]
+mod response;

@@ -1,0 +1,168 @@
+//! Settings from the environment and from `.env`; what errors say, and what they do not.
+
+use nori_cache::{BackendKind, Config, Error, Ttl, get_backend};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+fn read(variables: &[(&str, &str)]) -> Result<Config, Error> {
+    Config::from_variables(|name| {
+        let found = variables.iter().find(|(other, _)| *other == name);
+        found.map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn message(variables: &[(&str, &str)]) -> String {
+    let error = read(variables).unwrap_err();
+    assert!(error.is_invalid_config());
+    error.to_string()
+}
+
+#[test]
+fn defaults() {
+    assert_eq!(
+        format!("{:?}", read(&[]).unwrap()),
+        format!("{:?}", Config::default())
+    );
+    assert_eq!(
+        read(&[]).unwrap().build().unwrap().default_ttl(),
+        Ttl::After(Duration::from_secs(300))
+    );
+}
+
+#[test]
+fn all_variables() {
+    let config = read(&[
+        ("CACHE_BACKEND", "Redis"),
+        ("CACHE_MAX_KEYS", "5"),
+        ("CACHE_DEFAULT_TTL", "7"),
+        ("CACHE_PREFIX", "p:"),
+        ("REDIS_URL", "rediss://ana:secret@h:1/2"),
+        ("REDIS_TIMEOUT_MS", "9"),
+    ])
+    .unwrap();
+    let by_hand = Config::default()
+        .backend(BackendKind::Redis)
+        .max_keys(5)
+        .default_ttl(Duration::from_secs(7))
+        .prefix("p:")
+        .redis_url("rediss://ana:secret@h:1/2")
+        .redis_timeout(Duration::from_millis(9));
+    assert_eq!(format!("{config:?}"), format!("{by_hand:?}"));
+    assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn errors_name_the_variable_the_value_and_what_is_allowed() {
+    let number = "it must be a whole number, at least 1";
+    for name in ["CACHE_MAX_KEYS", "CACHE_DEFAULT_TTL", "REDIS_TIMEOUT_MS"] {
+        for value in ["0", "-1", "1.5", "many", "", "1e3", "99999999999999999999"] {
+            assert_eq!(
+                message(&[(name, value)]),
+                format!("{name} is {value:?}; {number}")
+            );
+        }
+    }
+    assert_eq!(
+        message(&[("CACHE_BACKEND", "memcached")]),
+        r#"CACHE_BACKEND is "memcached"; it must be memory or redis"#
+    );
+    assert_eq!(
+        message(&[("CACHE_BACKEND", "")]),
+        r#"CACHE_BACKEND is ""; it must be memory or redis"#
+    );
+    assert!(message(&[("CACHE_PREFIX", "")]).starts_with("CACHE_PREFIX is empty; "));
+}
+
+#[test]
+fn a_malformed_url_is_an_error_without_its_password() {
+    for url in ["", "localhost", "http://u:hunter2@h", "redis://", "hunter2"] {
+        let message = message(&[("CACHE_BACKEND", "redis"), ("REDIS_URL", url)]);
+        assert!(message.starts_with("REDIS_URL is "), "{message}");
+        assert!(message.contains("redis://"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    // Not asked for, not looked at.
+    assert!(read(&[("REDIS_URL", "nowhere")]).is_ok());
+}
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn redis_without_its_feature_says_so() {
+    let error = read(&[("CACHE_BACKEND", "redis")])
+        .unwrap()
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "CACHE_BACKEND is \"redis\", which this program was built without; \
+         it must be memory, or nori-cache be built with its feature `redis`"
+    );
+}
+
+/// Not a test of its own: what the child processes below run.
+#[test]
+fn child() {
+    if std::env::var_os("NORI_TEST_CHILD").is_none() {
+        return;
+    }
+    match Config::from_env() {
+        Ok(config) => println!("<{config:?}>"),
+        Err(error) => println!("<{error}>"),
+    }
+    // What failed is tried again.
+    assert_eq!(get_backend().is_err(), get_backend().is_err());
+}
+
+fn in_child(directory: &Path, variables: &[(&str, &str)]) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "config::child", "--nocapture"])
+        .current_dir(directory)
+        .env("NORI_TEST_CHILD", "1");
+    for name in ["CACHE_BACKEND", "CACHE_MAX_KEYS", "CACHE_PREFIX"] {
+        command.env_remove(name);
+    }
+    let Output { status, stdout, .. } = command.envs(variables.iter().copied()).output().unwrap();
+    assert!(status.success());
+    String::from_utf8(stdout).unwrap()
+}
+
+fn directory(name: &str, dot_env: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(directory.join("below")).unwrap();
+    std::fs::write(directory.join(".env"), dot_env).unwrap();
+    directory
+}
+
+#[test]
+fn the_environment_comes_before_the_file() {
+    let directory = directory(
+        "order",
+        "CACHE_MAX_KEYS=7\nCACHE_PREFIX='file: '\n# CACHE_BACKEND=x\n",
+    );
+    let below = directory.join("below");
+    for place in [&directory, &below] {
+        let shown = in_child(place, &[("CACHE_MAX_KEYS", "8")]);
+        assert!(shown.contains("max_keys: 8"), "{shown}");
+        assert!(shown.contains(r#"prefix: "file: ""#), "{shown}");
+    }
+}
+
+#[test]
+fn a_bad_file_is_an_error_that_does_not_quote_it() {
+    let directory = directory("bad", "CACHE_MAX_KEYS=7\nPASSWORD='hunter2\n");
+    let shown = in_child(&directory, &[]);
+    assert!(shown.contains("<.env is malformed"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_bad_variable_in_the_file_is_an_error() {
+    let directory = directory("value", "CACHE_BACKEND=memcache\n");
+    let shown = in_child(&directory, &[]);
+    assert!(
+        shown.contains(r#"<CACHE_BACKEND is "memcache"; it must be memory or redis>"#),
+        "{shown}"
+    );
+}

@@ -1,0 +1,13 @@
+//! The contract of backends, and the backend in memory.
+
+#![cfg(feature = "backend")]
+
+mod codec;
+#[cfg(feature = "global")]
+mod config;
+#[cfg(feature = "conformance")]
+mod conformance;
+#[cfg(feature = "conformance")]
+mod conformance_of_wrappers;
+mod counters;
+mod python_entries;
