@@ -16,7 +16,7 @@ impl<K: Key, V: Value> Subject<K, V> for DashMap<K, V> {
     fn fresh(capacity: usize) -> Self {
         Self(Arc::new(dashmap::DashMap::with_capacity_and_hasher(
             capacity,
-            RandomState::new(),
+            crate::hasher(),
         )))
     }
 

@@ -46,7 +46,7 @@ impl<K: Key, V: Value, P: Policy> Subject<K, V> for Foyer<K, V, P> {
 
     fn fresh(capacity: usize) -> Self {
         let cache = CacheBuilder::new(capacity)
-            .with_hash_builder(RandomState::new())
+            .with_hash_builder(crate::hasher())
             .with_eviction_config(P::config())
             .build();
         Self(cache, PhantomData)

@@ -13,10 +13,7 @@ impl<K: Key, V: Value> Subject<K, V> for Hashbrown<K, V> {
     const EVICTS: bool = false;
 
     fn fresh(capacity: usize) -> Self {
-        Self(HashMap::with_capacity_and_hasher(
-            capacity,
-            RandomState::new(),
-        ))
+        Self(HashMap::with_capacity_and_hasher(capacity, crate::hasher()))
     }
 
     fn share(&self) -> Option<Self> {

@@ -36,7 +36,7 @@ impl<K: Key, V: Value> Subject<K, V> for LruMutexes<K, V> {
 
     fn fresh(capacity: usize) -> Self {
         let each = NonZeroUsize::new(capacity.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
-        let hasher = RandomState::new();
+        let hasher = crate::hasher();
         let shards = (0..SHARDS)
             .map(|_| Shard(Mutex::new(LruCache::with_hasher(each, hasher.clone()))))
             .collect();

@@ -1,27 +1,42 @@
 //! One adapter per rival.
 
+#[cfg(feature = "rivals")]
+mod all;
+#[cfg(feature = "rivals")]
 mod dashmap;
+#[cfg(feature = "rivals")]
 mod foyer;
 mod hashbrown;
+#[cfg(feature = "rivals")]
 mod lru_mutexes;
+#[cfg(feature = "rivals")]
 mod mini_moka;
+#[cfg(feature = "rivals")]
 mod moka;
 mod nori_cache;
+#[cfg(feature = "rivals")]
 mod papaya;
+#[cfg(feature = "rivals")]
 mod quick_cache;
+#[cfg(feature = "rivals")]
 mod scc;
+#[cfg(feature = "rivals")]
 mod sieve_cache;
+#[cfg(feature = "rivals")]
 mod stretto;
+#[cfg(feature = "rivals")]
 mod tinyufo;
 
+pub use self::{hashbrown::Hashbrown, nori_cache::NoriCache};
+
+#[cfg(feature = "rivals")]
 pub use self::{
+    all::{Visitor, for_each, names},
     dashmap::DashMap,
     foyer::{Foyer, Lru, Policy, S3Fifo},
-    hashbrown::Hashbrown,
     lru_mutexes::LruMutexes,
     mini_moka::MiniMoka,
     moka::Moka,
-    nori_cache::NoriCache,
     papaya::Papaya,
     quick_cache::QuickCache,
     scc::SccHashCache,
@@ -30,48 +45,11 @@ pub use self::{
     tinyufo::TinyUfo,
 };
 
-use crate::{Key, Subject, Value};
-
 /// The name of the cache this package belongs to; ratios are taken against it.
 pub const OURS: &str = "nori-cache";
 
+/// Ours without a time to live.
+pub const OURS_NO_TTL: &str = "nori-cache-no-ttl";
+
 /// The name of the unsynchronised floor.
 pub const FLOOR: &str = "hashbrown";
-
-/// Something to be done with each type of subject.
-pub trait Visitor<K: Key, V: Value> {
-    /// Called once per subject type.
-    fn visit<S: Subject<K, V>>(&mut self);
-}
-
-/// Shows every subject to `visitor`, ours first and the floor second.
-pub fn for_each<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
-    visitor.visit::<NoriCache<K, V>>();
-    visitor.visit::<Hashbrown<K, V>>();
-    visitor.visit::<NoriCache<K, V, false>>();
-    visitor.visit::<Papaya<K, V>>();
-    visitor.visit::<DashMap<K, V>>();
-    visitor.visit::<LruMutexes<K, V>>();
-    visitor.visit::<SccHashCache<K, V>>();
-    visitor.visit::<QuickCache<K, V>>();
-    visitor.visit::<TinyUfo<K, V>>();
-    visitor.visit::<ShardedSieve<K, V>>();
-    visitor.visit::<Foyer<K, V, Lru>>();
-    visitor.visit::<Foyer<K, V, S3Fifo>>();
-    visitor.visit::<Stretto<K, V>>();
-    visitor.visit::<MiniMoka<K, V>>();
-    visitor.visit::<Moka<K, V>>();
-}
-
-/// The names of all subjects, in the order of [`for_each`].
-pub fn names() -> Vec<&'static str> {
-    struct Names(Vec<&'static str>);
-    impl Visitor<u64, u64> for Names {
-        fn visit<S: Subject<u64, u64>>(&mut self) {
-            self.0.push(S::NAME);
-        }
-    }
-    let mut names = Names(Vec::new());
-    for_each(&mut names);
-    names.0
-}

@@ -14,7 +14,7 @@ impl<K: Key, V: Value> Subject<K, V> for Moka<K, V> {
     fn fresh(capacity: usize) -> Self {
         let cache = Cache::builder()
             .max_capacity(capacity as u64)
-            .build_with_hasher(RandomState::new());
+            .build_with_hasher(crate::hasher());
         Self(cache)
     }
 

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
+use ahash::RandomState;
 use nori_cache::Cache;
 
 use crate::{Key, Subject, Value};
 
-/// `nori_cache::Cache` with its default shard count and hasher (ahash) and a TTL of one hour, or with none, as the rivals.
-pub struct NoriCache<K, V, const TTL: bool = true>(Cache<K, V>);
+/// `nori_cache::Cache` with its default shard count and a TTL of one hour, or with none, as the rivals.
+pub struct NoriCache<K, V, const TTL: bool = true>(Cache<K, V, RandomState>);
 
 impl<K: Key, V: Value, const TTL: bool> Subject<K, V> for NoriCache<K, V, TTL> {
-    const NAME: &'static str = if TTL {
-        super::OURS
-    } else {
-        "nori-cache-no-ttl"
-    };
+    const NAME: &'static str = if TTL { super::OURS } else { super::OURS_NO_TTL };
 
     fn fresh(capacity: usize) -> Self {
-        let mut builder = Cache::<K, V>::builder().max_keys(capacity);
+        let builder = Cache::<K, V>::builder().max_keys(capacity);
+        let mut builder = builder.hasher(crate::hasher());
         if TTL {
             builder = builder.ttl(Duration::from_secs(3600));
         }

@@ -17,7 +17,7 @@ impl<K: Key, V: Value> Subject<K, V> for Papaya<K, V> {
     fn fresh(capacity: usize) -> Self {
         Self(Arc::new(HashMap::with_capacity_and_hasher(
             capacity,
-            RandomState::new(),
+            crate::hasher(),
         )))
     }
 

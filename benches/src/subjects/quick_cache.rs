@@ -23,7 +23,7 @@ impl<K: Key, V: Value> Subject<K, V> for QuickCache<K, V> {
             capacity,
             capacity as u64,
             UnitWeighter,
-            RandomState::new(),
+            crate::hasher(),
             DefaultLifecycle::default(),
         )))
     }

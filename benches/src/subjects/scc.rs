@@ -18,7 +18,7 @@ impl<K: Key, V: Value> Subject<K, V> for SccHashCache<K, V> {
         Self(Arc::new(HashCache::with_capacity_and_hasher(
             0,
             capacity,
-            RandomState::new(),
+            crate::hasher(),
         )))
     }
 

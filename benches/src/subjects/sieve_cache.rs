@@ -14,7 +14,7 @@ impl<K: Key, V: Value> Subject<K, V> for ShardedSieve<K, V> {
     const NAME: &'static str = "sieve-cache";
 
     fn fresh(capacity: usize) -> Self {
-        let cache = ShardedSieveCache::new_with_hasher(capacity, RandomState::new())
+        let cache = ShardedSieveCache::new_with_hasher(capacity, crate::hasher())
             .expect("the workloads use capacities above zero");
         Self(Arc::new(cache))
     }

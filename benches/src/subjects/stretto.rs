@@ -57,13 +57,13 @@ impl<K: Key, V: Value> Subject<K, V> for Stretto<K, V> {
 
     fn fresh(capacity: usize) -> Self {
         let keys = AhashKeys {
-            index: RandomState::new(),
-            conflict: RandomState::new(),
+            index: crate::hasher(),
+            conflict: crate::hasher(),
             key: PhantomData,
         };
         let cache = CacheBuilder::new(capacity * 10, capacity as i64)
             .set_key_builder(keys)
-            .set_hasher(RandomState::new())
+            .set_hasher(crate::hasher())
             .finalize()
             .expect("counters and cost are above zero");
         Self(cache)

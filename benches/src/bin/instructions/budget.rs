@@ -1,0 +1,75 @@
+//! What our paths may cost at most.
+
+use crate::count::Counts;
+use crate::path::{Cell, Path};
+use nori_cache_benches::subjects::{FLOOR, OURS, OURS_NO_TTL};
+
+/// What another compiler may make of the same sources, in per cent.
+const SLACK: u64 = 5;
+
+enum Limit {
+    Instructions(u64),
+    /// So many more than the bare map's.
+    AboveFloor(u64),
+}
+
+const BUDGETS: &[(Cell, Limit)] = &[
+    (("hit", OURS_NO_TTL), Limit::AboveFloor(70)),
+    (("hit", OURS), Limit::AboveFloor(93)),
+    (("hot", OURS), Limit::Instructions(233)),
+    (("miss", OURS), Limit::Instructions(181)),
+    (("update", OURS), Limit::Instructions(825)),
+    (("insert-evicting", OURS), Limit::Instructions(965)),
+    (("insert-into-room", OURS), Limit::Instructions(993)),
+    (("insert-remove", OURS), Limit::Instructions(1_338)),
+    (("typed-get-through-dyn", OURS), Limit::Instructions(376)),
+    (("incr-in-memory", OURS), Limit::Instructions(317)),
+];
+
+fn of(cell: Cell) -> Option<&'static Limit> {
+    let found = BUDGETS.iter().find(|(other, _)| *other == cell);
+    found.map(|(_, limit)| limit)
+}
+
+/// Whether a cell's count is needed to check the budgets.
+pub fn needs((path, subject): Cell) -> bool {
+    let of_floor = |&((other, _), ref limit): &(Cell, Limit)| {
+        other == path && subject == FLOOR && matches!(limit, Limit::AboveFloor(_))
+    };
+    of((path, subject)).is_some() || BUDGETS.iter().any(of_floor)
+}
+
+/// A budget as the table shows it.
+pub fn text(cell: Cell) -> String {
+    match of(cell) {
+        Some(Limit::Instructions(most)) => most.to_string(),
+        Some(Limit::AboveFloor(more)) => format!("{FLOOR} + {more}"),
+        None => String::new(),
+    }
+}
+
+/// Whether all budgets of some paths hold. Says which do not.
+pub fn hold(paths: &[&Path], counts: &Counts) -> bool {
+    let mut hold = true;
+    let counted = |path, subject| counts.get(&(path, subject)).copied();
+    for ((path, subject), limit) in BUDGETS {
+        if !paths.iter().any(|it| it.name == *path) {
+            continue;
+        }
+        let most = match limit {
+            Limit::Instructions(most) => Some(*most),
+            Limit::AboveFloor(more) => counted(path, FLOOR).map(|floor| floor + more),
+        };
+        let (Some(most), Some(count)) = (most, counted(path, subject)) else {
+            println!("{path}, {subject}: not counted");
+            hold = false;
+            continue;
+        };
+        let most = most + most * SLACK / 100;
+        if count > most {
+            println!("{path}, {subject}: {count} instructions, {most} are allowed");
+            hold = false;
+        }
+    }
+    hold
+}
