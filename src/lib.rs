@@ -46,7 +46,7 @@ pub use crate::{
 #[cfg(all(feature = "backend", not(nori_loom)))]
 pub use crate::backend::{
     BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Flights, MemoryCacheBackend,
-    MemoryCacheBackendBuilder, Value,
+    MemoryCacheBackendBuilder, UpdateTtl, Value,
 };
 
 #[cfg(all(feature = "redis", not(nori_loom)))]
