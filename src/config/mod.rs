@@ -74,16 +74,30 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the environment says: that of the process, and for what it lacks a file `.env` in the working directory or above.
+    /// What the environment says: that of the process, and for what it lacks **a file `.env` in the working directory**.
     /// Leaves the process's environment as it is.
+    ///
+    /// Directories above are not searched. Whoever can write that file chooses the Redis that values are read from and sent
+    /// to; a program that is started in other people's directories reads the process's environment alone, with
+    /// [`from_variables`](Self::from_variables).
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if a variable has a value that is not allowed, or `.env` cannot be read.
     pub fn from_env() -> Result<Self, Error> {
-        Self::read(&Variables::from_env()?)
+        let file = env::dot_env()?;
+        Self::read(&Variables::from_env(&file)).map_err(|error| env::blamed(error, &file))
     }
 
-    /// As [`from_env`](Self::from_env), from variables that come from elsewhere.
+    /// As [`from_env`](Self::from_env), from variables that come from elsewhere. No file is read.
+    ///
+    /// ```
+    /// use nori_cache::{Config, set_backend};
+    ///
+    /// // The process's environment alone, whatever directory it was started in.
+    /// let config = Config::from_variables(|name| std::env::var(name).ok())?;
+    /// set_backend(config.build()?);
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if a variable has a value that is not allowed.
@@ -129,7 +143,8 @@ impl Config {
         self
     }
 
-    /// How many keys are held in memory at most; 10,000 by default. At least 1.
+    /// How many keys are held in memory at most; 10,000 by default. At least 1. Bytes are not bounded: large values, responses
+    /// among them, want fewer keys.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
         self
