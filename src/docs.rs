@@ -4,7 +4,8 @@
 
 // A page links to another by a name, `[guide]`, and says at its end where that is in the repository: `[guide]: docs/guide.md`.
 // That path leads nowhere on the documentation site. So `links.md`, which stands before each page here, gives the same names to
-// the pages as items; of several definitions Markdown takes the first. rustdoc checks those, the test below the others.
+// the pages as items; of several definitions Markdown takes the first. rustdoc checks those, the test below the others. For this
+// rustdoc says of an example in a page that it is in `links.md`, and counts lines from there; the module's name tells the page.
 
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../docs/benchmarks.md")]

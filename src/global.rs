@@ -72,8 +72,8 @@ fn replace(backend: Option<Arc<dyn CacheBackend>>) {
     drop(old);
 }
 
-/// The backend that `cache_get` and its siblings work on; built from the environment ([`Config::from_env`]) when it is first
-/// asked for.
+/// The backend that `cache_get` and its siblings work on; built from the environment and `.env` ([`Config::from_env`]) when it
+/// is first asked for.
 ///
 /// # Errors
 /// [`Error::is_invalid_config`] if the environment asks for what cannot be built. The next call tries again.

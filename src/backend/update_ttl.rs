@@ -53,6 +53,7 @@ impl From<Duration> for UpdateTtl {
     }
 }
 
+// Not for `Option<Duration>` as well: then a bare `None` would be ambiguous.
 impl From<Option<Ttl>> for UpdateTtl {
     fn from(ttl: Option<Ttl>) -> Self {
         ttl.map_or(Self::Keep, Self::Set)
