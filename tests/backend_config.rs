@@ -108,7 +108,11 @@ fn child() {
     if std::env::var_os("NORI_TEST_CHILD").is_none() {
         return;
     }
-    match Config::from_env() {
+    let config = match std::env::var_os("NORI_TEST_NO_FILE") {
+        None => Config::from_env(),
+        Some(_) => Config::from_process_env(),
+    };
+    match config {
         Ok(config) => println!("<{config:?}>"),
         Err(error) => println!("<{error}>"),
     }
@@ -163,6 +167,17 @@ fn a_directory_of_that_name_is_not_read() {
     std::fs::create_dir_all(below.join(".env")).unwrap();
     let shown = in_child(&below, &[]);
     assert!(shown.contains("max_keys: 10000"), "{shown}");
+}
+
+#[test]
+fn the_process_s_environment_can_be_all_there_is() {
+    let directory = directory("alone", "CACHE_MAX_KEYS=7\nCACHE_PREFIX=file\n");
+    let alone = ("NORI_TEST_NO_FILE", "1");
+    let shown = in_child(&directory, &[alone, ("CACHE_MAX_KEYS", "8")]);
+    assert!(shown.contains("max_keys: 8"), "{shown}");
+    assert!(shown.contains(r#"prefix: "cache:""#), "{shown}");
+    let shown = in_child(&directory, &[alone, ("CACHE_MAX_KEYS", "many")]);
+    assert!(shown.contains(r#"<CACHE_MAX_KEYS is "many"; "#), "{shown}");
 }
 
 #[test]

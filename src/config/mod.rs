@@ -12,6 +12,7 @@ use crate::backend::{CacheBackend, MemoryCacheBackend};
 use crate::error::Error;
 use crate::time::Ttl;
 use env::{Variables, redacted};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,8 +79,8 @@ impl Config {
     /// Leaves the process's environment as it is.
     ///
     /// Directories above are not searched. Whoever can write that file chooses the Redis that values are read from and sent
-    /// to; a program that is started in other people's directories reads the process's environment alone, with
-    /// [`from_variables`](Self::from_variables).
+    /// to. A program that is started in other people's directories asks
+    /// [`from_process_env`](Self::from_process_env), which reads no file.
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if a variable has a value that is not allowed, or `.env` cannot be read.
@@ -88,16 +89,23 @@ impl Config {
         Self::read(&Variables::from_env(&file)).map_err(|error| env::blamed(error, &file))
     }
 
-    /// As [`from_env`](Self::from_env), from variables that come from elsewhere. No file is read.
+    /// As [`from_env`](Self::from_env), but reads no file: the process's environment is all there is, whatever directory it was
+    /// started in.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_config`] if a variable has a value that is not allowed.
     ///
     /// ```
     /// use nori_cache::{Config, set_backend};
     ///
-    /// // The process's environment alone, whatever directory it was started in.
-    /// let config = Config::from_variables(|name| std::env::var(name).ok())?;
-    /// set_backend(config.build()?);
+    /// set_backend(Config::from_process_env()?.build()?);
     /// # Ok::<(), nori_cache::Error>(())
     /// ```
+    pub fn from_process_env() -> Result<Self, Error> {
+        Self::read(&Variables::from_env(&HashMap::new()))
+    }
+
+    /// As [`from_env`](Self::from_env), from variables that come from elsewhere.
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if a variable has a value that is not allowed.
