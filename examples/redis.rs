@@ -88,7 +88,7 @@ async fn work(url: &str) -> Result<(), Box<dyn Error>> {
     let backend = fleet(url)?;
     let mut done = 0;
     loop {
-        let job = match backend.incr("job", 1, HOUR).await {
+        let job = match backend.incr("job", HOUR).await {
             Ok(job) => job,
             Err(error) if error.is_connection() || error.is_timeout() => {
                 eprintln!("worker {}: {error}", id());
@@ -107,8 +107,6 @@ async fn work(url: &str) -> Result<(), Box<dyn Error>> {
         tally.insert(id().to_string(), done);
         tally
     };
-    backend
-        .atomic_update("tally", Some(HOUR.into()), add)
-        .await?;
+    backend.atomic_update("tally", HOUR, add).await?;
     Ok(())
 }

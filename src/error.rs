@@ -77,6 +77,24 @@ impl Error {
         }
     }
 
+    /// The setting that has a value that is not allowed.
+    #[cfg(feature = "global")]
+    pub(crate) fn setting(&self) -> Option<&'static str> {
+        match self.inner.kind {
+            Kind::InvalidConfig { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Says where a setting's value comes from.
+    #[cfg(feature = "global")]
+    pub(crate) fn given_in(mut self, place: &str) -> Self {
+        if let Kind::InvalidConfig { given, .. } = &mut self.inner.kind {
+            *given = format!("{given} (in {place})");
+        }
+        self
+    }
+
     /// Whether a setting has a value that is not allowed.
     pub fn is_invalid_config(&self) -> bool {
         matches!(self.inner.kind, Kind::InvalidConfig { .. })

@@ -6,7 +6,7 @@
 //! Each thread keeps a pointer of its own to the backend, with its own reference count, so that threads which read at the same
 //! time write nothing that the others need; a number that only changes with the backend tells it when to ask again.
 
-use crate::backend::{CacheBackend, CacheBackendExt, Cacheable};
+use crate::backend::{CacheBackend, CacheBackendExt, Cacheable, UpdateTtl};
 use crate::config::Config;
 use crate::error::Error;
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -72,8 +72,8 @@ fn replace(backend: Option<Arc<dyn CacheBackend>>) {
     drop(old);
 }
 
-/// The backend that `cache_get` and its siblings work on; built from the environment ([`Config::from_env`]) when it is first
-/// asked for.
+/// The backend that `cache_get` and its siblings work on; built from the environment and `.env` ([`Config::from_env`]) when it
+/// is first asked for.
 ///
 /// # Errors
 /// [`Error::is_invalid_config`] if the environment asks for what cannot be built. The next call tries again.
@@ -94,7 +94,8 @@ pub fn get_backend() -> Result<Arc<dyn CacheBackend>, Error> {
     current().map(|handle| Arc::clone(&*handle))
 }
 
-/// Makes `backend` the one that `cache_get` and its siblings work on, from their next call on.
+/// Makes `backend` the one that `cache_get` and its siblings work on, from their next call on. For `main`, before it starts
+/// anything.
 ///
 /// Other threads let go of the former one when they next use the cache, or end.
 ///
@@ -114,7 +115,9 @@ pub fn set_backend(backend: Arc<dyn CacheBackend>) {
     replace(Some(backend));
 }
 
-/// Forgets the backend: the next call builds one from the environment. For tests.
+/// Forgets the backend: the next call builds one from the environment.
+///
+/// Tests of one binary share its backend and run side by side: better to give each a backend of its own, as the guide says.
 pub fn reset_backend() {
     replace(None);
 }
@@ -152,7 +155,7 @@ where
 }
 
 /// Stores a value: [`CacheBackendExt::set`].
-pub async fn cache_set<T>(key: &str, value: T, ttl: impl Into<Ttl> + Send) -> Result<(), Error>
+pub async fn cache_set<T>(key: &str, value: T, ttl: impl Into<Ttl>) -> Result<(), Error>
 where
     T: Serialize + Send + Sync + 'static,
 {
@@ -192,12 +195,12 @@ pub async fn cache_flush() -> Result<(), Error> {
 /// # }
 /// ```
 pub async fn cache_incr(key: &str, ttl: impl Into<Ttl>) -> Result<i64, Error> {
-    cache_incr_by(key, 1, ttl).await
+    current()?.incr(key, ttl).await
 }
 
-/// As [`cache_incr`], by any number: [`CacheBackendExt::incr`].
+/// As [`cache_incr`], by any number: [`CacheBackendExt::incr_by`].
 pub async fn cache_incr_by(key: &str, by: i64, ttl: impl Into<Ttl>) -> Result<i64, Error> {
-    current()?.incr(key, by, ttl).await
+    current()?.incr_by(key, by, ttl).await
 }
 
 /// The values under `keys`, in their order: [`CacheBackendExt::get_many`].
@@ -211,7 +214,7 @@ where
 /// Stores many values: [`CacheBackendExt::set_many`].
 pub async fn cache_set_many<T>(
     entries: impl IntoIterator<Item = (&str, T)> + Send,
-    ttl: impl Into<Ttl> + Send,
+    ttl: impl Into<Ttl>,
 ) -> Result<(), Error>
 where
     T: Serialize + Send + Sync + 'static,
@@ -245,7 +248,11 @@ pub async fn cache_ttl(key: &str) -> Result<Option<Ttl>, Error> {
 /// # Ok(())
 /// # }
 /// ```
-pub async fn cache_atomic_update<T, F, Fut>(key: &str, ttl: Option<Ttl>, f: F) -> Result<T, Error>
+pub async fn cache_atomic_update<T, F, Fut>(
+    key: &str,
+    ttl: impl Into<UpdateTtl>,
+    f: F,
+) -> Result<T, Error>
 where
     T: Cacheable,
     F: FnMut(Option<T>) -> Fut + Send,
@@ -257,7 +264,7 @@ where
 /// As [`cache_atomic_update`], for an `f` that can fail: [`CacheBackendExt::try_atomic_update`].
 pub async fn cache_try_atomic_update<T, E, F, Fut>(
     key: &str,
-    ttl: Option<Ttl>,
+    ttl: impl Into<UpdateTtl>,
     f: F,
 ) -> Result<T, E>
 where
@@ -272,7 +279,7 @@ where
 /// The value under `key`; if there is none, one caller loads it for all: [`CacheBackendExt::get_or_load`].
 pub async fn cache_get_or_load<T, E, F, Fut>(
     key: &str,
-    ttl: impl Into<Ttl> + Send,
+    ttl: impl Into<Ttl>,
     f: F,
 ) -> Result<T, Error>
 where

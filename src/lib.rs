@@ -1,4 +1,5 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]
 //! # The rooms
 //!
@@ -46,7 +47,7 @@ pub use crate::{
 #[cfg(all(feature = "backend", not(nori_loom)))]
 pub use crate::backend::{
     BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Flights, MemoryCacheBackend,
-    MemoryCacheBackendBuilder, Value,
+    MemoryCacheBackendBuilder, UpdateTtl, Value,
 };
 
 #[cfg(all(feature = "redis", not(nori_loom)))]
@@ -67,20 +68,5 @@ pub use crate::{
     },
 };
 
-/// Longer texts.
-#[cfg(doc)]
-pub mod docs {
-    #[doc = include_str!("../docs/design.md")]
-    pub mod design {}
-    #[doc = include_str!("../docs/guide.md")]
-    pub mod guide {}
-    #[doc = include_str!("../docs/orderings.md")]
-    pub mod orderings {}
-    #[cfg(feature = "redis")]
-    #[doc = include_str!("../docs/redis.md")]
-    pub mod redis {}
-    #[doc = include_str!("../docs/benchmarks.md")]
-    pub mod benchmarks {}
-    #[doc = include_str!("../docs/response.md")]
-    pub mod response {}
-}
+#[cfg(all(any(doc, test), not(nori_loom)))]
+pub mod docs;

@@ -73,6 +73,12 @@ async fn siblings() -> Result<(), Error> {
         [Some(3), None, Some(2)]
     );
     assert_eq!(cache_incr_by("b", 40, minute).await?, 42);
+    let plus_one = |n: Option<u8>| std::future::ready(n.map_or(1, |n| n + 1));
+    cache_atomic_update("updated", Ttl::Never, plus_one).await?;
+    assert_eq!(cache_ttl("updated").await?, Some(Ttl::Never));
+    cache_atomic_update("updated", minute, plus_one).await?;
+    assert_eq!(cache_atomic_update("updated", None, plus_one).await?, 3);
+    assert!(matches!(cache_ttl("updated").await?, Some(Ttl::After(left)) if left <= minute));
     let failed: Result<u8, Error> =
         cache_try_atomic_update("b", None, |_| async { Err(Error::closed()) }).await;
     assert!(failed.unwrap_err().is_closed());

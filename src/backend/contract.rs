@@ -92,7 +92,7 @@ pub(crate) const DEFAULT_TTL: Ttl = Ttl::After(Duration::from_secs(300));
 /// # async fn main() -> Result<(), nori_cache::Error> {
 /// let backend = Forever::default();
 /// backend.set("answer", 41, Ttl::Never).await?;
-/// assert_eq!(backend.incr("answer", 1, Ttl::Never).await?, 42);
+/// assert_eq!(backend.incr("answer", Ttl::Never).await?, 42);
 /// assert_eq!(backend.get::<u8>("answer").await?, Some(42));
 /// # Ok(())
 /// # }

@@ -1,7 +1,7 @@
 //! [`CacheBackendExt`]: what callers use.
 
 use super::flights::{Joined, Scope};
-use super::{CacheBackend, Value};
+use super::{CacheBackend, UpdateTtl, Value};
 use crate::error::Error;
 use crate::time::Ttl;
 use serde_core::{Serialize, de::DeserializeOwned};
@@ -111,15 +111,16 @@ pub trait CacheBackendExt: CacheBackend {
         &self,
         key: &str,
         value: T,
-        ttl: impl Into<Ttl> + Send,
+        ttl: impl Into<Ttl>,
     ) -> impl Future<Output = Result<(), Error>> + Send
     where
         T: Serialize + Send + Sync + 'static,
     {
+        let ttl = ttl.into();
         async move {
             let value = Value::new(value).map_err(|error| error.during("set", Some(key)))?;
             self.flights().overtake(Scope::Key(key)).await;
-            self.set_value(key, value, ttl.into()).await
+            self.set_value(key, value, ttl).await
         }
     }
 
@@ -147,13 +148,36 @@ pub trait CacheBackendExt: CacheBackend {
         }
     }
 
-    /// Adds to the integer under `key`, or starts it at `by`; returns the sum. The time to live counts only for a counter that
-    /// is born, and stays what it is at later increments.
+    /// Adds one to the integer under `key`, or starts it at one; returns the sum. The time to live counts only for a counter
+    /// that is born, and stays what it is at later increments.
     ///
     /// # Errors
     /// [`Error::is_wrong_type`] if what is stored is not an integer, [`Error::is_overflow`] if the sum does not fit into 64
     /// bits. Both leave the value as it was.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// let hour = Duration::from_secs(3600);
+    /// assert_eq!(backend.incr("visits", hour).await?, 1);
+    /// assert_eq!(backend.incr_by("visits", 41, hour).await?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     fn incr(
+        &self,
+        key: &str,
+        ttl: impl Into<Ttl>,
+    ) -> impl Future<Output = Result<i64, Error>> + Send {
+        self.incr_by(key, 1, ttl)
+    }
+
+    /// As [`incr`](Self::incr), by any number: a counter that is born starts at `by`.
+    fn incr_by(
         &self,
         key: &str,
         by: i64,
@@ -191,7 +215,7 @@ pub trait CacheBackendExt: CacheBackend {
     fn set_many<'a, T>(
         &'a self,
         entries: impl IntoIterator<Item = (&'a str, T)> + Send,
-        ttl: impl Into<Ttl> + Send,
+        ttl: impl Into<Ttl>,
     ) -> impl Future<Output = Result<(), Error>> + Send
     where
         T: Serialize + Send + Sync + 'static,
@@ -231,7 +255,7 @@ pub trait CacheBackendExt: CacheBackend {
     ///
     /// Optimistic: nothing is locked while `f` runs, and it runs again if the key has changed meanwhile. Callers in one
     /// process take turns for each key, in the order they came. A `ttl` of `None` keeps what the entry has left to live;
-    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). `f` may be a plain closure that returns
+    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). Any other starts anew. `f` may be a plain closure that returns
     /// [`std::future::ready`]. It may use the cache; to update its own key in it makes it run again, in vain.
     ///
     /// # Errors
@@ -260,7 +284,7 @@ pub trait CacheBackendExt: CacheBackend {
     fn atomic_update<T, F, Fut>(
         &self,
         key: &str,
-        ttl: Option<Ttl>,
+        ttl: impl Into<UpdateTtl>,
         mut f: F,
     ) -> impl Future<Output = Result<T, Error>> + Send
     where
@@ -301,7 +325,7 @@ pub trait CacheBackendExt: CacheBackend {
     fn try_atomic_update<T, E, F, Fut>(
         &self,
         key: &str,
-        ttl: Option<Ttl>,
+        ttl: impl Into<UpdateTtl>,
         mut f: F,
     ) -> impl Future<Output = Result<T, E>> + Send
     where
@@ -310,6 +334,7 @@ pub trait CacheBackendExt: CacheBackend {
         F: FnMut(Option<T>) -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send,
     {
+        let ttl = ttl.into().to_set();
         async move {
             let named = |error: Error| error.during("atomic_update", Some(key));
             let flights = self.flights();
@@ -371,7 +396,7 @@ pub trait CacheBackendExt: CacheBackend {
     fn get_or_load<T, E, F, Fut>(
         &self,
         key: &str,
-        ttl: impl Into<Ttl> + Send,
+        ttl: impl Into<Ttl>,
         f: F,
     ) -> impl Future<Output = Result<T, Error>> + Send
     where
@@ -380,6 +405,7 @@ pub trait CacheBackendExt: CacheBackend {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send,
     {
+        let ttl = ttl.into();
         async move {
             let named = |error: Error| error.during("get_or_load", Some(key));
             let flights = self.flights();
@@ -415,8 +441,7 @@ pub trait CacheBackendExt: CacheBackend {
                     Err(error) => Err(named(error)),
                     Ok(None) => match load.await {
                         Ok(value) if leader.may_store() => {
-                            let stored =
-                                self.compare_and_set(key, None, value.clone(), Some(ttl.into()));
+                            let stored = self.compare_and_set(key, None, value.clone(), Some(ttl));
                             // False if someone else has stored a value: then that stays.
                             stored.await.map(|_| value).map_err(named)
                         }

@@ -7,6 +7,7 @@
 //! | `value` | [`Value`]: typed, encoded or an integer |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend |
 //! | `contract` | [`CacheBackend`]: what a store implements |
+//! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
 //! | `ext` | [`CacheBackendExt`]: what callers use |
 //! | `redis` | `RedisCacheBackend`, with the feature of that name |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
@@ -23,6 +24,7 @@ mod future;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+mod update_ttl;
 mod value;
 
 pub use contract::CacheBackend;
@@ -32,4 +34,5 @@ pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
+pub use update_ttl::UpdateTtl;
 pub use value::Value;

@@ -4,6 +4,10 @@ use crate::error::Error;
 use std::collections::HashMap;
 use std::env::VarError;
 use std::fmt::Display;
+use std::io::ErrorKind;
+
+/// The file that is read beside the environment: in the working directory, and nowhere else.
+const DOT_ENV: &str = ".env";
 
 /// Variables by name.
 pub(super) struct Variables<'v> {
@@ -11,9 +15,8 @@ pub(super) struct Variables<'v> {
 }
 
 impl<'v> Variables<'v> {
-    /// The process's, and for what it lacks those of `.env`.
-    pub(super) fn from_env() -> Result<Self, Error> {
-        let file = dot_env()?;
+    /// The process's, and for what it lacks those of `file`.
+    pub(super) fn from_env(file: &'v HashMap<String, String>) -> Self {
         let get = move |name| match std::env::var(name) {
             Ok(value) => Ok(Some(value)),
             Err(VarError::NotPresent) => Ok(file.get(name).cloned()),
@@ -21,7 +24,7 @@ impl<'v> Variables<'v> {
                 Err(Error::invalid_config(name, "not UTF-8", "text in UTF-8"))
             }
         };
-        Ok(Self { get: Box::new(get) })
+        Self { get: Box::new(get) }
     }
 
     pub(super) fn from_fn(get: impl Fn(&str) -> Option<String> + 'v) -> Self {
@@ -52,16 +55,29 @@ fn not_a_number(name: &'static str, text: &str, bound: impl Display) -> Error {
     Error::invalid_config(name, format_args!("{text:?}"), allowed)
 }
 
-/// What a file `.env` in the working directory, or the nearest above that has one, says.
-fn dot_env() -> Result<HashMap<String, String>, Error> {
-    let lines = match dotenvy::dotenv_iter() {
-        Ok(lines) => lines,
-        Err(error) if error.not_found() => return Ok(HashMap::new()),
-        Err(error) => return Err(unreadable(&error)),
-    };
-    lines
-        .collect::<Result<_, _>>()
+/// What the file `.env` in the working directory says; nothing if there is none.
+///
+/// Directories above are not searched: who can write to one of them, `/tmp` say, would choose the Redis of every program
+/// that starts below. Only a regular file is read: a directory of that name is somebody's virtual environment.
+pub(super) fn dot_env() -> Result<HashMap<String, String>, Error> {
+    match std::fs::metadata(DOT_ENV) {
+        Ok(found) if found.is_file() => (),
+        Ok(_) => return Ok(HashMap::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) => return Err(unreadable(&dotenvy::Error::Io(error))),
+    }
+    dotenvy::from_path_iter(DOT_ENV)
+        .and_then(Iterator::collect)
         .map_err(|error| unreadable(&error))
+}
+
+/// Says of an error that the file is where the value comes from, if that is so.
+pub(super) fn blamed(error: Error, file: &HashMap<String, String>) -> Error {
+    let in_file = |name| std::env::var_os(name).is_none() && file.contains_key(name);
+    match error.setting() {
+        Some(name) if in_file(name) => error.given_in(DOT_ENV),
+        _ => error,
+    }
 }
 
 /// Says what is wrong with `.env`, but does not quote it: the line may hold a password.
@@ -71,7 +87,7 @@ fn unreadable(error: &dotenvy::Error) -> Error {
         dotenvy::Error::Io(error) => format!("unreadable: {error}"),
         _ => "unreadable".to_owned(),
     };
-    Error::invalid_config(".env", given, "lines of the form NAME=value")
+    Error::invalid_config(DOT_ENV, given, "lines of the form NAME=value")
 }
 
 /// Whether this can be where a Redis is. The rest is for whoever connects.

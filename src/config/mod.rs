@@ -12,6 +12,7 @@ use crate::backend::{CacheBackend, MemoryCacheBackend};
 use crate::error::Error;
 use crate::time::Ttl;
 use env::{Variables, redacted};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,13 +75,34 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the environment says: that of the process, and for what it lacks a file `.env` in the working directory or above.
+    /// What the environment says: that of the process, and for what it lacks **a file `.env` in the working directory**.
     /// Leaves the process's environment as it is.
+    ///
+    /// Directories above are not searched. Whoever can write that file chooses the Redis that values are read from and sent
+    /// to. A program that is started in other people's directories asks
+    /// [`from_process_env`](Self::from_process_env), which reads no file.
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if a variable has a value that is not allowed, or `.env` cannot be read.
     pub fn from_env() -> Result<Self, Error> {
-        Self::read(&Variables::from_env()?)
+        let file = env::dot_env()?;
+        Self::read(&Variables::from_env(&file)).map_err(|error| env::blamed(error, &file))
+    }
+
+    /// As [`from_env`](Self::from_env), but reads no file: the process's environment is all there is, whatever directory it was
+    /// started in.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_config`] if a variable has a value that is not allowed.
+    ///
+    /// ```
+    /// use nori_cache::{Config, set_backend};
+    ///
+    /// set_backend(Config::from_process_env()?.build()?);
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn from_process_env() -> Result<Self, Error> {
+        Self::read(&Variables::from_env(&HashMap::new()))
     }
 
     /// As [`from_env`](Self::from_env), from variables that come from elsewhere.
@@ -129,7 +151,8 @@ impl Config {
         self
     }
 
-    /// How many keys are held in memory at most; 10,000 by default. At least 1.
+    /// How many keys are held in memory at most; 10,000 by default. At least 1. Bytes are not bounded: large values, responses
+    /// among them, want fewer keys.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
         self

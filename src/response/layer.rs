@@ -262,6 +262,9 @@ impl CacheResponse {
     }
 
     /// The largest body that is stored, in bytes; 2 MiB by default. Larger ones pass through.
+    ///
+    /// A backend in memory bounds keys, not bytes: 10,000 keys, its default, with such bodies are 20 GiB. For less, lower this
+    /// or give the layer a [`backend`](Self::backend) of fewer keys.
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.core.settings.max_body = bytes;
         self

@@ -29,7 +29,7 @@ fn hits_and_increments_allocate_nothing() {
     }
     now(backend.set("shared", "x".repeat(10_000), HOUR)).unwrap();
     now(backend.set("arc", Arc::new("x".repeat(10_000)), HOUR)).unwrap();
-    assert_eq!(now(backend.incr("counter", 1, HOUR)).unwrap(), 1);
+    assert_eq!(now(backend.incr("counter", HOUR)).unwrap(), 1);
     set_backend(Arc::clone(&backend));
     assert_eq!(now(cache_get("counter")).unwrap(), Some(1));
 
@@ -46,7 +46,7 @@ fn hits_and_increments_allocate_nothing() {
                     .is_some()
             );
             assert!(now(backend.get::<Arc<String>>("arc")).unwrap().is_some());
-            assert_eq!(now(backend.incr("counter", 1, HOUR)).unwrap(), n as i64 + 2);
+            assert_eq!(now(backend.incr("counter", HOUR)).unwrap(), n as i64 + 2);
             assert_eq!(now(backend.get("counter")).unwrap(), Some(n + 2));
             assert!(now(backend.ttl(key)).unwrap().is_some());
         }

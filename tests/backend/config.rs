@@ -106,7 +106,11 @@ fn child() {
     if std::env::var_os("NORI_TEST_CHILD").is_none() {
         return;
     }
-    match Config::from_env() {
+    let config = match std::env::var_os("NORI_TEST_NO_FILE") {
+        None => Config::from_env(),
+        Some(_) => Config::from_process_env(),
+    };
+    match config {
         Ok(config) => println!("<{config:?}>"),
         Err(error) => println!("<{error}>"),
     }
@@ -141,12 +145,37 @@ fn the_environment_comes_before_the_file() {
         "order",
         "CACHE_MAX_KEYS=7\nCACHE_PREFIX='file: '\n# CACHE_BACKEND=x\n",
     );
+    let shown = in_child(&directory, &[("CACHE_MAX_KEYS", "8")]);
+    assert!(shown.contains("max_keys: 8"), "{shown}");
+    assert!(shown.contains(r#"prefix: "file: ""#), "{shown}");
+}
+
+/// Whoever can write to a directory above does not choose the Redis of those below.
+#[test]
+fn a_file_in_a_directory_above_is_not_read() {
+    let directory = directory("above", "CACHE_MAX_KEYS=7\nnot even a variable\n");
+    let shown = in_child(&directory.join("below"), &[]);
+    assert!(shown.contains("max_keys: 10000"), "{shown}");
+}
+
+#[test]
+fn a_directory_of_that_name_is_not_read() {
+    let directory = directory("virtual", "CACHE_MAX_KEYS=7\n");
     let below = directory.join("below");
-    for place in [&directory, &below] {
-        let shown = in_child(place, &[("CACHE_MAX_KEYS", "8")]);
-        assert!(shown.contains("max_keys: 8"), "{shown}");
-        assert!(shown.contains(r#"prefix: "file: ""#), "{shown}");
-    }
+    std::fs::create_dir_all(below.join(".env")).unwrap();
+    let shown = in_child(&below, &[]);
+    assert!(shown.contains("max_keys: 10000"), "{shown}");
+}
+
+#[test]
+fn the_process_s_environment_can_be_all_there_is() {
+    let directory = directory("alone", "CACHE_MAX_KEYS=7\nCACHE_PREFIX=file\n");
+    let alone = ("NORI_TEST_NO_FILE", "1");
+    let shown = in_child(&directory, &[alone, ("CACHE_MAX_KEYS", "8")]);
+    assert!(shown.contains("max_keys: 8"), "{shown}");
+    assert!(shown.contains(r#"prefix: "cache:""#), "{shown}");
+    let shown = in_child(&directory, &[alone, ("CACHE_MAX_KEYS", "many")]);
+    assert!(shown.contains(r#"<CACHE_MAX_KEYS is "many"; "#), "{shown}");
 }
 
 #[test]
@@ -158,11 +187,17 @@ fn a_bad_file_is_an_error_that_does_not_quote_it() {
 }
 
 #[test]
-fn a_bad_variable_in_the_file_is_an_error() {
+fn an_error_says_that_the_file_is_to_blame() {
     let directory = directory("value", "CACHE_BACKEND=memcache\n");
     let shown = in_child(&directory, &[]);
     assert!(
-        shown.contains(r#"<CACHE_BACKEND is "memcache"; it must be memory or redis>"#),
+        shown.contains(r#"<CACHE_BACKEND is "memcache" (in .env); it must be memory or redis>"#),
+        "{shown}"
+    );
+    // What the process's environment says is not the file's fault.
+    let shown = in_child(&directory, &[("CACHE_BACKEND", "disk")]);
+    assert!(
+        shown.contains(r#"<CACHE_BACKEND is "disk"; it must be memory or redis>"#),
         "{shown}"
     );
 }

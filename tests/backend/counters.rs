@@ -28,7 +28,7 @@ fn beside_increments(work: impl FnOnce(&MemoryCacheBackend) -> i64) {
                 scope.spawn(|| {
                     let mut count = 0;
                     while !done.load(Ordering::Relaxed) {
-                        now(backend.incr("n", 1, HOUR)).unwrap();
+                        now(backend.incr("n", HOUR)).unwrap();
                         count += 1;
                     }
                     count
@@ -49,7 +49,7 @@ fn updates_that_replace_the_entry_lose_no_increment() {
         let mut updates = 0;
         for _ in 0..20_000 {
             let add = |n: Option<i64>| ready(n.unwrap_or(0) + 1);
-            match now(backend.atomic_update("n", Some(Ttl::After(HOUR)), add)) {
+            match now(backend.atomic_update("n", HOUR, add)) {
                 Ok(_) => updates += 1,
                 Err(error) => assert!(error.is_contention(), "{error}"),
             }
@@ -78,8 +78,8 @@ fn updates_in_place_lose_no_increment() {
 fn large_steps_lose_no_small_one() {
     beside_increments(|backend| {
         for _ in 0..20_000 {
-            now(backend.incr("n", 1 << 30, HOUR)).unwrap();
-            now(backend.incr("n", -(1 << 30), HOUR)).unwrap();
+            now(backend.incr_by("n", 1 << 30, HOUR)).unwrap();
+            now(backend.incr_by("n", -(1 << 30), HOUR)).unwrap();
         }
         0
     });
@@ -90,13 +90,13 @@ fn large_steps_lose_no_small_one() {
 fn the_edge_of_the_cell_loses_nothing() {
     let backend = MemoryCacheBackend::new(100);
     let edge = (1_i64 << 61) - 500;
-    now(backend.incr("n", edge, HOUR)).unwrap();
+    now(backend.incr_by("n", edge, HOUR)).unwrap();
     thread::scope(|scope| {
         for by in [1, 1, 1, -1] {
             let backend = &backend;
             scope.spawn(move || {
                 for _ in 0..10_000 {
-                    now(backend.incr("n", by, HOUR)).unwrap();
+                    now(backend.incr_by("n", by, HOUR)).unwrap();
                 }
             });
         }
@@ -113,22 +113,22 @@ fn a_set_starts_anew_for_increments_that_follow() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    now(backend.incr("n", 1, HOUR)).unwrap();
+                    now(backend.incr("n", HOUR)).unwrap();
                 }
             });
         }
         for round in 1..2_000_i64 {
             let start = round << 32;
             now(backend.set("n", start, HOUR)).unwrap();
-            let sum = now(backend.incr("n", 1, HOUR)).unwrap();
+            let sum = now(backend.incr("n", HOUR)).unwrap();
             assert!(sum > start && sum < start + (1 << 32), "{sum:x}");
             now(backend.delete("n")).unwrap();
-            let sum = now(backend.incr("n", 1, HOUR)).unwrap();
+            let sum = now(backend.incr("n", HOUR)).unwrap();
             assert!(sum < 1 << 32, "{sum:x}");
             // As another process would have.
             let value = Value::encoded((-start).to_string());
             now(backend.set_value("n", value, Ttl::Never)).unwrap();
-            assert!(now(backend.incr("n", 0, HOUR)).unwrap() < 0);
+            assert!(now(backend.incr_by("n", 0, HOUR)).unwrap() < 0);
         }
         stop.store(true, Ordering::Relaxed);
     });

@@ -84,8 +84,8 @@ async fn what_it_wrote_reads_as_our_types() {
 #[tokio::test]
 async fn its_counters_go_on_counting() {
     let (backend, _) = entries().await;
-    assert_eq!(backend.incr("py:counter", 1, Ttl::Never).await.unwrap(), 4);
-    let error = backend.incr("py:str", 1, Ttl::Never).await.unwrap_err();
+    assert_eq!(backend.incr("py:counter", Ttl::Never).await.unwrap(), 4);
+    let error = backend.incr("py:str", Ttl::Never).await.unwrap_err();
     assert!(error.is_wrong_type());
 }
 

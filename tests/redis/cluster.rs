@@ -204,7 +204,7 @@ async fn slots_move_while_keys_are_in_use() {
             let mut rounds = 0_u64;
             while !stop.load(Ordering::Relaxed) {
                 for key in &keys {
-                    backend.incr(key, 1, Ttl::Never).await.unwrap();
+                    backend.incr(key, Ttl::Never).await.unwrap();
                 }
                 let names: Vec<&str> = keys.iter().map(String::as_str).collect();
                 rounds += 1;

@@ -34,8 +34,8 @@ async fn keys_and_values_are_on_the_server_as_they_should() {
     assert_eq!(server.ask(&["GET", "cache:k"]), r#""text""#);
     assert_eq!(server.ask(&["PTTL", "cache:k"]), "-1");
 
-    backend.incr("n", 41, MINUTE).await.unwrap();
-    backend.incr("n", 1, Ttl::Never).await.unwrap();
+    backend.incr_by("n", 41, MINUTE).await.unwrap();
+    backend.incr("n", Ttl::Never).await.unwrap();
     assert_eq!(server.ask(&["GET", "cache:n"]), "42");
     assert!(server.ask(&["PTTL", "cache:n"]).parse::<i64>().unwrap() > 0);
     assert_eq!(backend.get::<u8>("n").await.unwrap(), Some(42));
@@ -77,9 +77,9 @@ async fn entries_of_the_original_read_as_they_should() {
     let dict = json!({"name": "Ana", "age": 30, "tags": ["a", null, true], "ü": "✓", "f": 1.5});
     assert_eq!(get("py:dict").await, dict);
     assert_eq!(get("view:/old:").await["body"], "viejo ü");
-    assert_eq!(backend.incr("py:counter", 1, MINUTE).await.unwrap(), 4);
+    assert_eq!(backend.incr("py:counter", MINUTE).await.unwrap(), 4);
     assert_eq!(server.ask(&["PTTL", "cache:py:counter"]), "-1");
-    let wrong = backend.incr("py:str", 1, MINUTE).await.unwrap_err();
+    let wrong = backend.incr("py:str", MINUTE).await.unwrap_err();
     assert!(wrong.is_wrong_type(), "{wrong}");
     server.ask_bytes(&[b"SET", b"cache:bytes", b"\xff\xfe"]);
     assert!(
@@ -137,20 +137,20 @@ async fn every_call(backend: &RedisCacheBackend) {
     );
 
     // Counters.
-    assert_eq!(backend.incr("n", 0, Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(backend.incr_by("n", 0, Duration::ZERO).await.unwrap(), 0);
     assert_eq!(backend.ttl("n").await.unwrap(), None);
-    assert_eq!(backend.incr("n", i64::MAX, MINUTE).await.unwrap(), i64::MAX);
-    assert!(
-        backend
-            .incr("n", 1, MINUTE)
-            .await
-            .unwrap_err()
-            .is_overflow()
+    assert_eq!(
+        backend.incr_by("n", i64::MAX, MINUTE).await.unwrap(),
+        i64::MAX
     );
-    assert_eq!(backend.incr("n", -1, MINUTE).await.unwrap(), i64::MAX - 1);
-    assert_eq!(backend.incr("n", i64::MIN, MINUTE).await.unwrap(), -2);
+    assert!(backend.incr("n", MINUTE).await.unwrap_err().is_overflow());
+    assert_eq!(
+        backend.incr_by("n", -1, MINUTE).await.unwrap(),
+        i64::MAX - 1
+    );
+    assert_eq!(backend.incr_by("n", i64::MIN, MINUTE).await.unwrap(), -2);
     backend.set("text", "1.0", MINUTE).await.unwrap();
-    let error = backend.incr("text", 1, MINUTE).await.unwrap_err();
+    let error = backend.incr("text", MINUTE).await.unwrap_err();
     assert!(error.is_wrong_type(), "{error}");
     assert_eq!(backend.get::<String>("text").await.unwrap().unwrap(), "1.0");
 
@@ -223,7 +223,7 @@ async fn counted_and_updated(backend: Arc<RedisCacheBackend>) {
         tasks.spawn(async move {
             let mut seen = Vec::new();
             for _ in 0..250 {
-                seen.push(backend.incr("hits", 1, MINUTE).await.unwrap());
+                seen.push(backend.incr("hits", MINUTE).await.unwrap());
             }
             seen
         });
@@ -339,7 +339,7 @@ fn a_backend_outlives_its_runtime() {
             .build()
             .unwrap();
         runtime.block_on(async {
-            assert_eq!(backend.incr("n", 1, MINUTE).await.unwrap(), nth + 1);
+            assert_eq!(backend.incr("n", MINUTE).await.unwrap(), nth + 1);
         });
     }
 }

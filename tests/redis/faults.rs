@@ -56,10 +56,7 @@ async fn every_call_fails(backend: &RedisCacheBackend) {
         ("get", timed(backend.get::<u8>("k")).await.0.map(drop)),
         ("set", timed(backend.set("k", 1, MINUTE)).await.0),
         ("delete", timed(backend.delete("k")).await.0.map(drop)),
-        (
-            "incr",
-            timed(backend.incr("k", 1, MINUTE)).await.0.map(drop),
-        ),
+        ("incr", timed(backend.incr("k", MINUTE)).await.0.map(drop)),
         ("ttl", timed(backend.ttl("k")).await.0.map(drop)),
         (
             "get_many",
@@ -119,7 +116,7 @@ async fn a_server_that_is_killed_and_comes_back() {
         tasks.spawn(async move {
             let (mut unknown, mut failed) = (0, false);
             while !stop.load(Ordering::Relaxed) {
-                match timed(backend.incr("n", 1, Ttl::Never)).await.0 {
+                match timed(backend.incr("n", Ttl::Never)).await.0 {
                     Ok(_) => {
                         acknowledged.fetch_add(1, Ordering::Relaxed);
                         failed = false;
@@ -194,7 +191,7 @@ async fn a_slow_command_does_not_take_others_along() {
         let backend = Arc::clone(&backend);
         tasks.spawn(async move {
             sleep(Duration::from_millis(nth * 3)).await;
-            timed(backend.incr("n", 1, MINUTE)).await.0.unwrap();
+            timed(backend.incr("n", MINUTE)).await.0.unwrap();
         });
     }
     sleep(Duration::from_millis(20)).await;
@@ -213,7 +210,7 @@ async fn a_restart_between_calls_goes_unnoticed() {
     server.restart();
     sleep(Duration::from_millis(20)).await;
     assert_eq!(backend.get::<u8>("k").await.unwrap(), None);
-    assert_eq!(backend.incr("k", 1, MINUTE).await.unwrap(), 1);
+    assert_eq!(backend.incr("k", MINUTE).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -221,7 +218,7 @@ async fn scripts_that_were_flushed_and_clients_that_were_killed() {
     let server = Server::start();
     let backend = patient(server.url());
     for nth in 1..50 {
-        assert_eq!(backend.incr("n", 1, MINUTE).await.unwrap(), nth);
+        assert_eq!(backend.incr("n", MINUTE).await.unwrap(), nth);
         server.ask(&["SCRIPT", "FLUSH"]);
         backend
             .atomic_update("u", None, async |n: Option<u8>| n.unwrap_or(0))
@@ -282,8 +279,8 @@ async fn a_server_that_is_full() {
     server.ask(&["CONFIG", "SET", "maxmemory", "3mb"]);
     for error in [
         backend.set("old", 2, MINUTE).await.unwrap_err(),
-        backend.incr("old", 1, MINUTE).await.unwrap_err(),
-        backend.incr("new", 1, MINUTE).await.unwrap_err(),
+        backend.incr("old", MINUTE).await.unwrap_err(),
+        backend.incr("new", MINUTE).await.unwrap_err(),
         backend
             .set_many([("a", 1), ("b", 2)], MINUTE)
             .await
@@ -314,7 +311,7 @@ async fn something_else_under_our_key() {
     server.ask(&["RPUSH", "cache:list", "a"]);
     for error in [
         backend.get::<u8>("list").await.unwrap_err(),
-        backend.incr("list", 1, MINUTE).await.unwrap_err(),
+        backend.incr("list", MINUTE).await.unwrap_err(),
         backend
             .atomic_update("list", None, async |_: Option<u8>| 1)
             .await
@@ -367,7 +364,7 @@ async fn large_values_and_long_and_odd_keys() {
     assert!(error.to_string().len() < 500);
     for key in odd {
         assert_eq!(
-            backend.incr(key, 1, MINUTE).await.unwrap(),
+            backend.incr(key, MINUTE).await.unwrap(),
             backend.get::<i64>(key).await.unwrap().unwrap()
         );
         assert!(backend.delete(key).await.unwrap());
@@ -471,7 +468,7 @@ async fn a_process_that_counts() {
         tasks.spawn(async move {
             let mut seen = HashSet::new();
             for _ in 0..500 {
-                assert!(seen.insert(backend.incr("n", 1, MINUTE).await.unwrap()));
+                assert!(seen.insert(backend.incr("n", MINUTE).await.unwrap()));
             }
             for _ in 0..50 {
                 let add = async |n: Option<u64>| n.unwrap_or(0) + 1;

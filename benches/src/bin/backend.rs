@@ -162,7 +162,7 @@ fn counters(group: &'static str) -> Vec<Row> {
             "dyn CacheBackend",
             Arc::new(move |_| {
                 for _ in 0..BATCH {
-                    let sum = now(memory.incr(KEY, 1, Ttl::After(TTL)));
+                    let sum = now(memory.incr(KEY, Ttl::After(TTL)));
                     black_box(sum.expect("nothing fails here"));
                 }
             }),

@@ -13,54 +13,54 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) async fn born<H: Harness>(it: Context<'_, H>) -> Outcome {
-    eq(it.backend.incr("one", 1, MINUTE).await?, 1)?;
-    eq(it.backend.incr("forty", 40, MINUTE).await?, 40)?;
-    eq(it.backend.incr("minus", -3, MINUTE).await?, -3)?;
-    eq(it.backend.incr("nothing", 0, MINUTE).await?, 0)?;
+    eq(it.backend.incr("one", MINUTE).await?, 1)?;
+    eq(it.backend.incr_by("forty", 40, MINUTE).await?, 40)?;
+    eq(it.backend.incr_by("minus", -3, MINUTE).await?, -3)?;
+    eq(it.backend.incr_by("nothing", 0, MINUTE).await?, 0)?;
     eq(it.backend.get("nothing").await?, Some(0))
 }
 
 pub(super) async fn adds<H: Harness>(it: Context<'_, H>) -> Outcome {
-    eq(it.backend.incr("n", 1, MINUTE).await?, 1)?;
-    eq(it.backend.incr("n", 41, MINUTE).await?, 42)?;
-    eq(it.backend.incr("n", -50, MINUTE).await?, -8)?;
-    eq(it.backend.incr("n", 0, MINUTE).await?, -8)?;
+    eq(it.backend.incr("n", MINUTE).await?, 1)?;
+    eq(it.backend.incr_by("n", 41, MINUTE).await?, 42)?;
+    eq(it.backend.incr_by("n", -50, MINUTE).await?, -8)?;
+    eq(it.backend.incr_by("n", 0, MINUTE).await?, -8)?;
     eq(it.backend.get("n").await?, Some(-8))?;
     eq(it.backend.delete("n").await?, true)?;
-    eq(it.backend.incr("n", 1, MINUTE).await?, 1)
+    eq(it.backend.incr("n", MINUTE).await?, 1)
 }
 
 pub(super) async fn ttl<H: Harness>(it: Context<'_, H>) -> Outcome {
-    it.backend.incr("n", 1, MINUTE).await?;
+    it.backend.incr("n", MINUTE).await?;
     for ttl in [Ttl::After(HOUR), Ttl::Never, Ttl::After(Duration::ZERO)] {
-        it.backend.incr("n", 1, ttl).await?;
+        it.backend.incr("n", ttl).await?;
         it.near(it.backend.ttl("n").await?, MINUTE)?;
     }
-    it.backend.incr("forever", 1, Ttl::Never).await?;
-    it.backend.incr("forever", 1, MINUTE).await?;
+    it.backend.incr("forever", Ttl::Never).await?;
+    it.backend.incr("forever", MINUTE).await?;
     eq(it.backend.ttl("forever").await?, Some(Ttl::Never))?;
     it.backend.set("set", 1, MINUTE).await?;
-    it.backend.incr("set", 1, HOUR).await?;
+    it.backend.incr("set", HOUR).await?;
     it.near(it.backend.ttl("set").await?, MINUTE)
 }
 
 pub(super) async fn born_dead<H: Harness>(it: Context<'_, H>) -> Outcome {
-    eq(it.backend.incr("n", 5, Duration::ZERO).await?, 5)?;
+    eq(it.backend.incr_by("n", 5, Duration::ZERO).await?, 5)?;
     eq(it.backend.get::<i64>("n").await?, None)?;
-    eq(it.backend.incr("n", 5, Duration::ZERO).await?, 5)
+    eq(it.backend.incr_by("n", 5, Duration::ZERO).await?, 5)
 }
 
 pub(super) async fn of_values<H: Harness>(it: Context<'_, H>) -> Outcome {
     it.backend.set("n", 41_u8, MINUTE).await?;
-    eq(it.backend.incr("n", 1, HOUR).await?, 42)?;
+    eq(it.backend.incr("n", HOUR).await?, 42)?;
     it.backend.set("n", json!(6), MINUTE).await?;
-    eq(it.backend.incr("n", 1, HOUR).await?, 7)?;
+    eq(it.backend.incr("n", HOUR).await?, 7)?;
     it.backend.set("n", Some(8), MINUTE).await?;
-    eq(it.backend.incr("n", 1, HOUR).await?, 9)?;
+    eq(it.backend.incr("n", HOUR).await?, 9)?;
     // A text that is an integer: another program may have written it.
     let value = Value::encoded(*b"-10");
     it.backend.set_value("n", value, Ttl::Never).await?;
-    eq(it.backend.incr("n", 1, HOUR).await?, -9)?;
+    eq(it.backend.incr("n", HOUR).await?, -9)?;
     // And set over a counter.
     it.backend.set("n", "text", MINUTE).await?;
     eq(it.backend.get("n").await?, Some("text".to_owned()))
@@ -81,14 +81,14 @@ pub(super) async fn not_integer<H: Harness>(it: Context<'_, H>) -> Outcome {
     ];
     for value in values {
         it.backend.set("n", value.clone(), MINUTE).await?;
-        fails(it.backend.incr("n", 1, HOUR).await, Error::is_wrong_type)?;
+        fails(it.backend.incr("n", HOUR).await, Error::is_wrong_type)?;
         eq(it.backend.get("n").await?, Some(value))?;
         it.near(it.backend.ttl("n").await?, MINUTE)?;
     }
     for text in ["01", "+1", " 1", "1 ", "-0", "1e3", "", "x"] {
         let value = Value::encoded(text);
         it.backend.set_value("n", value, Ttl::Never).await?;
-        fails(it.backend.incr("n", 1, HOUR).await, Error::is_wrong_type)?;
+        fails(it.backend.incr("n", HOUR).await, Error::is_wrong_type)?;
     }
     Ok(())
 }
@@ -103,18 +103,18 @@ pub(super) async fn overflow<H: Harness>(it: Context<'_, H>) -> Outcome {
         (-2, i64::MIN),
     ] {
         it.backend.set("n", start, MINUTE).await?;
-        fails(it.backend.incr("n", by, HOUR).await, Error::is_overflow)?;
+        fails(it.backend.incr_by("n", by, HOUR).await, Error::is_overflow)?;
         eq(it.backend.get("n").await?, Some(start))?;
         it.near(it.backend.ttl("n").await?, MINUTE)?;
         // The same where it became a counter first.
         it.backend.delete("n").await?;
-        it.backend.incr("n", start, MINUTE).await?;
-        fails(it.backend.incr("n", by, HOUR).await, Error::is_overflow)?;
-        eq(it.backend.incr("n", 0, HOUR).await?, start)?;
+        it.backend.incr_by("n", start, MINUTE).await?;
+        fails(it.backend.incr_by("n", by, HOUR).await, Error::is_overflow)?;
+        eq(it.backend.incr_by("n", 0, HOUR).await?, start)?;
     }
     // Larger than any counter can be.
     it.backend.set("n", u64::MAX, MINUTE).await?;
-    fails(it.backend.incr("n", 1, HOUR).await, Error::is_wrong_type)?;
+    fails(it.backend.incr("n", HOUR).await, Error::is_wrong_type)?;
     eq(it.backend.get("n").await?, Some(u64::MAX))
 }
 
@@ -123,25 +123,25 @@ pub(super) async fn large<H: Harness>(it: Context<'_, H>) -> Outcome {
         for sign in [1, -1] {
             it.backend.delete("n").await?;
             let start = start * sign;
-            eq(it.backend.incr("n", start, MINUTE).await?, start)?;
-            eq(it.backend.incr("n", 0, HOUR).await?, start)?;
-            eq(it.backend.incr("n", sign, HOUR).await?, start + sign)?;
+            eq(it.backend.incr_by("n", start, MINUTE).await?, start)?;
+            eq(it.backend.incr_by("n", 0, HOUR).await?, start)?;
+            eq(it.backend.incr_by("n", sign, HOUR).await?, start + sign)?;
             eq(
-                it.backend.incr("n", 99_000 * sign, HOUR).await?,
+                it.backend.incr_by("n", 99_000 * sign, HOUR).await?,
                 start + 99_001 * sign,
             )?;
-            eq(it.backend.incr("n", -start, HOUR).await?, 99_001 * sign)?;
+            eq(it.backend.incr_by("n", -start, HOUR).await?, 99_001 * sign)?;
             eq(it.backend.get("n").await?, Some(99_001 * sign))?;
             it.near(it.backend.ttl("n").await?, MINUTE)?;
         }
     }
-    eq(it.backend.incr("min", i64::MIN, MINUTE).await?, i64::MIN)?;
+    eq(it.backend.incr_by("min", i64::MIN, MINUTE).await?, i64::MIN)?;
     eq(it.backend.get("min").await?, Some(i64::MIN))?;
-    eq(it.backend.incr("min", i64::MAX, MINUTE).await?, -1)
+    eq(it.backend.incr_by("min", i64::MAX, MINUTE).await?, -1)
 }
 
 pub(super) async fn reads<H: Harness>(it: Context<'_, H>) -> Outcome {
-    it.backend.incr("n", 200, MINUTE).await?;
+    it.backend.incr_by("n", 200, MINUTE).await?;
     eq(it.backend.get("n").await?, Some(200_u8))?;
     eq(it.backend.get("n").await?, Some(200_i64))?;
     eq(it.backend.get("n").await?, Some(200_u128))?;
@@ -161,7 +161,7 @@ pub(super) async fn concurrent<H: Harness>(it: Context<'_, H>) -> Outcome {
         async move {
             let mut sums = Vec::with_capacity(EACH);
             for _ in 0..EACH {
-                sums.push(backend.incr("n", 1, HOUR).await?);
+                sums.push(backend.incr("n", HOUR).await?);
             }
             Ok::<_, Error>(sums)
         }
@@ -190,7 +190,7 @@ pub(super) async fn steps<H: Harness>(it: Context<'_, H>) -> Outcome {
         async move {
             for _ in 0..EACH {
                 let by = if task % 4 == 0 { large } else { 1 };
-                backend.incr("n", by, HOUR).await?;
+                backend.incr_by("n", by, HOUR).await?;
             }
             Ok::<_, Error>(())
         }

@@ -51,7 +51,7 @@ pub(super) async fn odd<H: Harness>(it: Context<'_, H>) -> Outcome {
     let all = it.backend.get_many::<usize>(ODD).await?;
     eq(all, (0..ODD.len()).map(Some).collect::<Vec<_>>())?;
     for (number, key) in ODD.iter().enumerate() {
-        let sum = it.backend.incr(key, 1, Ttl::Never).await?;
+        let sum = it.backend.incr(key, Ttl::Never).await?;
         eq(sum, number as i64 + 1)?;
         let update = it
             .backend
@@ -72,7 +72,7 @@ pub(super) async fn long<H: Harness>(it: Context<'_, H>) -> Outcome {
     let other = "k".repeat((1 << 20) - 1);
     it.backend.set(&long, 1, Ttl::Never).await?;
     eq(it.backend.get::<u8>(&other).await?, None)?;
-    eq(it.backend.incr(&long, 1, Ttl::Never).await?, 2)?;
+    eq(it.backend.incr(&long, Ttl::Never).await?, 2)?;
     eq(it.backend.get(&long).await?, Some(2))?;
     it.backend.set(&long, "text", Ttl::Never).await?;
     let message = match it.backend.get::<u8>(&long).await {
@@ -105,7 +105,7 @@ pub(super) async fn errors<H: Harness>(it: Context<'_, H>) -> Outcome {
     shown(error.map(|it| it.to_string()).unwrap_or_default(), "get")?;
     let error = it.backend.set("a\nkey", f64::NAN, Ttl::Never).await.err();
     shown(error.map(|it| it.to_string()).unwrap_or_default(), "set")?;
-    let error = it.backend.incr("a\nkey", 1, Ttl::Never).await.err();
+    let error = it.backend.incr("a\nkey", Ttl::Never).await.err();
     shown(error.map(|it| it.to_string()).unwrap_or_default(), "incr")?;
     let update = |_: Option<u8>| async { 1 };
     let error = it.backend.atomic_update("a\nkey", None, update).await.err();

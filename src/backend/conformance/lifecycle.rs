@@ -15,12 +15,12 @@ pub(super) async fn flush<H: Harness>(it: Context<'_, H>) -> Outcome {
     for key in &keys {
         it.backend.set(key, 1, Ttl::Never).await?;
     }
-    it.backend.incr("counter", 1, Ttl::Never).await?;
+    it.backend.incr("counter", Ttl::Never).await?;
     it.backend.flush().await?;
     for key in &keys {
         eq(it.backend.get::<u8>(key).await?, None)?;
     }
-    eq(it.backend.incr("counter", 1, Ttl::Never).await?, 1)?;
+    eq(it.backend.incr("counter", Ttl::Never).await?, 1)?;
     eq(foreign.get("key").await?, Some("foreign".to_owned()))
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn close<H: Harness>(it: Context<'_, H>) -> Outcome {
     fails(backend.set("key", 1, Ttl::Never).await, Error::is_closed)?;
     fails(backend.delete("key").await, Error::is_closed)?;
     fails(backend.flush().await, Error::is_closed)?;
-    fails(backend.incr("key", 1, Ttl::Never).await, Error::is_closed)?;
+    fails(backend.incr("key", Ttl::Never).await, Error::is_closed)?;
     fails(backend.ttl("key").await, Error::is_closed)?;
     fails(backend.get_many::<u8>(&["key"]).await, Error::is_closed)?;
     fails(

@@ -217,7 +217,7 @@ pub(super) async fn many_win<H: Harness>(it: Context<'_, H>) -> Outcome {
 
 pub(super) async fn incr_wins<H: Harness>(it: Context<'_, H>) -> Outcome {
     let held = Held::start(&it, 1).await;
-    it.backend.incr("key", 10, MINUTE).await?;
+    it.backend.incr_by("key", 10, MINUTE).await?;
     eq(held.end().await?, Some(1))?;
     eq(it.backend.get("key").await?, Some(10))?;
     it.backend.delete("key").await?;

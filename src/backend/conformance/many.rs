@@ -21,7 +21,7 @@ pub(super) async fn round_trip<H: Harness>(it: Context<'_, H>) -> Outcome {
 }
 
 pub(super) async fn counters<H: Harness>(it: Context<'_, H>) -> Outcome {
-    it.backend.incr("n", 5, MINUTE).await?;
+    it.backend.incr_by("n", 5, MINUTE).await?;
     it.backend.set("s", 6, MINUTE).await?;
     eq(
         it.backend.get_many(&["n", "s"]).await?,

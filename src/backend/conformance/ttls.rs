@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(60);
 pub(super) async fn expires<H: Harness>(it: Context<'_, H>) -> Outcome {
     it.backend.set("short", 1, SHORT).await?;
     it.backend.set("long", 2, LONG).await?;
-    it.backend.incr("counter", 7, SHORT).await?;
+    it.backend.incr_by("counter", 7, SHORT).await?;
     it.advance(SHORT + Duration::from_millis(2)).await;
     eq(it.backend.get::<u8>("short").await?, None)?;
     eq(it.backend.get_shared::<u8>("short").await?, None)?;
@@ -24,7 +24,7 @@ pub(super) async fn expires<H: Harness>(it: Context<'_, H>) -> Outcome {
     eq(it.backend.delete("short").await?, false)?;
     eq(it.backend.delete_many(&["short", "counter"]).await?, 0)?;
     // Born again.
-    eq(it.backend.incr("counter", 1, LONG).await?, 1)?;
+    eq(it.backend.incr("counter", LONG).await?, 1)?;
     it.near(it.backend.ttl("counter").await?, LONG)?;
     eq(it.backend.get("long").await?, Some(2))
 }

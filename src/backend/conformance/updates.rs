@@ -46,7 +46,7 @@ pub(super) async fn keeps_ttl<H: Harness>(it: Context<'_, H>) -> Outcome {
     it.backend.set("n", 1, Ttl::Never).await?;
     it.backend.atomic_update("n", None, next).await?;
     eq(it.backend.ttl("n").await?, Some(Ttl::Never))?;
-    it.backend.incr("counter", 1, HOUR).await?;
+    it.backend.incr("counter", HOUR).await?;
     it.backend.atomic_update("counter", None, next).await?;
     it.near(it.backend.ttl("counter").await?, HOUR)?;
     // What is born has the default.
@@ -59,19 +59,18 @@ pub(super) async fn keeps_ttl<H: Harness>(it: Context<'_, H>) -> Outcome {
 }
 
 pub(super) async fn sets_ttl<H: Harness>(it: Context<'_, H>) -> Outcome {
-    let hour = Some(Ttl::After(HOUR));
-    it.backend.atomic_update("n", hour, next).await?;
+    it.backend.atomic_update("n", HOUR, next).await?;
     it.near(it.backend.ttl("n").await?, HOUR)?;
-    it.backend
-        .atomic_update("n", Some(Ttl::Never), next)
-        .await?;
+    it.backend.atomic_update("n", Ttl::Never, next).await?;
     eq(it.backend.ttl("n").await?, Some(Ttl::Never))?;
-    it.backend.atomic_update("n", hour, next).await?;
+    it.backend
+        .atomic_update("n", Some(HOUR.into()), next)
+        .await?;
     it.near(it.backend.ttl("n").await?, HOUR)
 }
 
 pub(super) async fn zero<H: Harness>(it: Context<'_, H>) -> Outcome {
-    let zero = Some(Ttl::After(Duration::ZERO));
+    let zero = Duration::ZERO;
     it.backend.set("n", 1, HOUR).await?;
     eq(it.backend.atomic_update("n", zero, next).await?, 2)?;
     eq(it.backend.get::<i64>("n").await?, None)?;
@@ -343,14 +342,14 @@ pub(super) async fn mixed<H: Harness>(it: Context<'_, H>) -> Outcome {
     const TASKS: usize = 4;
     const EACH: usize = 250;
     // One that comes between whatever the schedule: below, all increments may be over before the first update begins.
-    it.backend.incr("n", 1, MINUTE).await?;
-    let counted = next_beside(&it, it.backend.incr("n", 1, MINUTE)).await?;
+    it.backend.incr("n", MINUTE).await?;
+    let counted = next_beside(&it, it.backend.incr("n", MINUTE)).await?;
     eq(counted, (3, vec![Some(1), Some(2)]))?;
     let increments = (0..TASKS).map(|_| {
         let backend = Arc::clone(&it.backend);
         async move {
             for _ in 0..EACH {
-                backend.incr("n", 1, MINUTE).await?;
+                backend.incr("n", MINUTE).await?;
                 step_aside().await;
             }
             Ok::<_, Error>(())

@@ -157,7 +157,7 @@ pub(super) async fn not_json<H: Harness>(it: Context<'_, H>) -> Outcome {
         eq(it.backend.get("raw").await?, Some(json!(text)))?;
         fails(it.backend.get::<u64>("raw").await, Error::is_decoding)?;
         fails(
-            it.backend.incr("raw", 1, Ttl::Never).await,
+            it.backend.incr("raw", Ttl::Never).await,
             Error::is_wrong_type,
         )?;
     }
@@ -176,7 +176,7 @@ pub(super) async fn original<H: Harness>(it: Context<'_, H>) -> Outcome {
     eq(backend.get("str").await?, Some("plain".to_owned()))?;
     put(backend, "counter", b"3").await?;
     eq(backend.get("counter").await?, Some(3_u8))?;
-    eq(backend.incr("counter", 1, Ttl::Never).await?, 4)
+    eq(backend.incr("counter", Ttl::Never).await?, 4)
 }
 
 /// What serializes as bytes.

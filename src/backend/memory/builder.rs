@@ -39,7 +39,8 @@ impl MemoryCacheBackendBuilder {
         }
     }
 
-    /// How many keys the backend holds at most; 10,000 by default. At least 1. The least recently used one makes room.
+    /// How many keys the backend holds at most; 10,000 by default. At least 1. The least recently used one makes room. Bytes
+    /// are not bounded: large values want fewer keys.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
         self
