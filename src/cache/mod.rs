@@ -1,6 +1,8 @@
 //! [`Cache`]: the safe front over the core.
 
 mod builder;
+#[cfg(all(test, not(nori_loom)))]
+mod hostile;
 mod iter;
 mod lifetime;
 mod read;

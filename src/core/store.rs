@@ -4,7 +4,7 @@ use super::budget::{Budget, Token};
 use super::entry::Entry;
 use super::index::Fragment;
 use super::reclaim::{Domain, Pin};
-use super::shard::{Context, Hit, Leftovers, Refused, Seen, Shard, Writer};
+use super::shard::{Context, Hit, Leftovers, Others, Refused, Seen, Shard, Writer};
 use super::table::{Sizing, Table};
 use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering, thread};
 
@@ -152,27 +152,98 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// Puts `entry` under its key, and takes it.
+    /// As [`Store::look`], for a write that was refused.
+    pub(crate) fn look_closely<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        route: Route,
+        is_it: impl Fn(&K) -> bool + Copy,
+    ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
+        self.shard(route)
+            .look_closely(pin, || self.table(pin), route.fragment, is_it)
+    }
+
+    /// Puts `entry` under its key, and takes it. Returns the id that it is filed under.
     #[inline(always)]
-    pub(crate) fn insert(
-        &self,
-        context: Context<'_>,
+    pub(crate) fn insert<'c>(
+        &'c self,
+        context: Context<'c>,
         leftovers: &mut Leftovers<K, V>,
         pin: &Pin<'_>,
         route: Route,
         entry: &mut Option<Entry<K, V>>,
-    ) where
+    ) -> Option<u32>
+    where
         K: Eq,
     {
-        while let Some(Entry { key, .. }) = &*entry {
-            let (seen, _) = self.look(pin, route, move |other| other == key);
-            // Refused if a writer was faster: then the entry is still here, and we look again.
-            let _ = self.put(context, leftovers, pin, route, seen, entry);
+        let Entry { key, .. } = entry.as_ref()?;
+        let (seen, _) = self.look(pin, route, move |other| other == key);
+        let put = self.put(context, leftovers, pin, route, seen, &[], entry);
+        if put.is_some() {
+            return put;
+        }
+        self.insert_slow(context, leftovers, pin, route, entry.take()?)
+    }
+
+    /// Goes on where another writer was faster.
+    #[cold]
+    fn insert_slow<'c>(
+        &'c self,
+        context: Context<'c>,
+        leftovers: &mut Leftovers<K, V>,
+        pin: &Pin<'_>,
+        route: Route,
+        entry: Entry<K, V>,
+    ) -> Option<u32>
+    where
+        K: Eq,
+    {
+        let mut entry = Some(entry);
+        loop {
+            let Entry { key, .. } = entry.as_ref()?;
+            let (seen, _, others) = self.look_closely(pin, route, move |other| other == key);
+            let put = self.put(context, leftovers, pin, route, seen, &others, &mut entry);
+            if put.is_some() {
+                return put;
+            }
         }
     }
 
-    /// Puts `entry` in the place of what was seen of its key, and takes it; false if that no longer stands.
+    /// As [`Store::put`], once more for as long as that was refused because of other keys. Gives the key back if it has
+    /// something else now than what was seen.
+    #[cold]
+    pub(crate) fn put_slow<'c>(
+        &'c self,
+        context: Context<'c>,
+        leftovers: &mut Leftovers<K, V>,
+        pin: &Pin<'_>,
+        route: Route,
+        seen: Seen,
+        mut entry: Entry<K, V>,
+    ) -> Result<u32, K>
+    where
+        K: Eq,
+    {
+        loop {
+            let key = &entry.key;
+            let (again, _, others) = self.look_closely(pin, route, move |other| other == key);
+            if again.id() != seen.id() {
+                return Err(entry.key);
+            }
+            let mut put = Some(entry);
+            let filed = self.put(context, leftovers, pin, route, again, &others, &mut put);
+            match (filed, put) {
+                (Some(id), _) => return Ok(id),
+                (None, Some(refused)) => entry = refused,
+                (None, None) => unreachable!("what is not filed is still here"),
+            }
+        }
+    }
+
+    /// Puts `entry` in the place of what was seen of its key, and takes it; `None` if that no longer stands, as far as can be
+    /// told without comparing keys. `others` as in [`Writer::put`].
     #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "each has a name of its own")]
     pub(crate) fn put<'c>(
         &'c self,
         context: Context<'c>,
@@ -180,18 +251,19 @@ impl<K, V> Store<K, V> {
         pin: &Pin<'_>,
         route: Route,
         seen: Seen,
+        others: &[u32],
         entry: &mut Option<Entry<K, V>>,
-    ) -> bool {
+    ) -> Option<u32> {
         let mut token = None;
         // Relaxed: who is late sweeps once more.
         let mut sweep = context.now > self.swept.load(Ordering::Relaxed);
         loop {
             let mut writer = self.shard(route).lock(context, leftovers);
-            let put = writer.put(pin, seen, entry, &mut token, sweep);
+            let put = writer.put(pin, seen, others, entry, &mut token, sweep);
             writer.finish();
             match put {
-                Ok(()) => return true,
-                Err(Refused::Raced) => return false,
+                Ok(id) => return Some(id),
+                Err(Refused::Raced) => return None,
                 Err(Refused::Sweep) => {
                     sweep = false;
                     token = self.sweep(context, leftovers);
