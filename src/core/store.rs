@@ -77,7 +77,7 @@ impl<K, V> Store<K, V> {
     }
 
     #[inline(always)]
-    fn table<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Table {
+    pub(super) fn table<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Table {
         // Acquire: pairs with the Release in `Writer::publish`; the table is filled before we see it.
         let table = self.table.load(Ordering::Acquire);
         // SAFETY: never null, and a replaced table is freed only after a grace period, which the pin holds up.
