@@ -13,6 +13,9 @@ const COLLECT: u32 = 64;
 /// How often a collection looks again for readers to leave.
 const PATIENCE: u32 = 16;
 
+/// How many ids of the wheels a write looks at, at most, for an expired entry to go before a live one.
+pub(crate) const SWEEP: u32 = 1024;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Store<K, V> {
@@ -23,7 +26,7 @@ pub(crate) struct Store<K, V> {
     shard_shift: u32,
     sizing: Sizing,
     budget: Budget,
-    /// No entry expired at or before this time is left, as far as is known.
+    /// No entry expired at or before this time was left when a sweep last came to its end.
     swept: CachePadded<AtomicU64>,
 }
 
@@ -386,20 +389,20 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// The token of an expired entry, of any shard, if there is one. The work is not bounded but shared: an entry is moved at
-    /// most once for each level of its wheel before it expires, and by whichever write comes first.
+    /// The token of an expired entry, of any shard, if one is found among the next [`SWEEP`] ids of the wheels. What it has
+    /// looked at is filed more finely after that, or has gone, so that the next write goes on where this one stops.
     #[cold]
     fn sweep<'c>(
         &self,
         context: Context<'c>,
         leftovers: &mut Leftovers<K, V>,
     ) -> Option<Token<'c>> {
+        let mut work = SWEEP;
         for shard in self.shards.iter().filter(|it| it.due() <= context.now) {
             let mut writer = shard.lock(context, leftovers);
-            let mut work = u32::MAX;
             let token = writer.expire_one(&mut work);
             writer.finish();
-            if token.is_some() {
+            if token.is_some() || work == 0 {
                 return token;
             }
         }
@@ -483,76 +486,4 @@ impl<K, V> Drop for Store<K, V> {
 }
 
 #[cfg(all(test, not(nori_loom)))]
-mod tests {
-    use super::*;
-    use crate::core::entry::NEVER;
-    use crate::core::reclaim;
-    use std::collections::HashMap;
-
-    /// Random writes against a map: every organ stays whole, and what the store holds is what was last written.
-    fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
-        let store = Store::new(max_keys, shards);
-        let domain = reclaim::domain();
-        let mut last = HashMap::new();
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-        for now in 1..4_000_u64 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let key = random % keys;
-            let route = store.route(key & ((1 << hash_bits) - 1));
-            let pin = reclaim::pin();
-            let context = store.context(domain, now);
-            let mut leftovers = Leftovers::none();
-            match random >> 60 {
-                0 => {
-                    let is_it = |it: &u64| *it == key;
-                    let removed = store.remove(context, &mut leftovers, &pin, route, is_it);
-                    assert_eq!(
-                        removed.map(|entry| entry.value),
-                        removed.and(last.remove(&key))
-                    );
-                }
-                1..=4 => {
-                    if let Some(hit) = store.find(&pin, route, |it| *it == key) {
-                        assert_eq!(Some(&hit.entry.value), last.get(&key));
-                        store.touch(&pin, route, &hit);
-                    }
-                }
-                kind => {
-                    let deadline = if kind < 10 {
-                        now + random % 500 + 1
-                    } else {
-                        NEVER
-                    };
-                    last.insert(key, now);
-                    let mut entry = Some(Entry::new(route.fragment, deadline, key, now));
-                    store.insert(context, &mut leftovers, &pin, route, &mut entry);
-                }
-            }
-            drop(pin);
-            assert!(store.len() <= max_keys);
-            if now % 16 == 0 {
-                store.validate(&reclaim::pin());
-            }
-        }
-        store.clear(store.context(domain, 4_000));
-        assert_eq!(store.len(), 0);
-        store.validate(&reclaim::pin());
-    }
-
-    #[test]
-    fn organs_agree_in_one_exact_shard() {
-        random_writes(50, 1, 100, 64 - 1);
-    }
-
-    #[test]
-    fn organs_agree_in_large_shards() {
-        random_writes(600, 4, 1_000, 64 - 1);
-    }
-
-    #[test]
-    fn organs_agree_when_all_keys_collide() {
-        random_writes(200, 2, 400, 0);
-    }
-}
+mod tests;
