@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::Rng;
 use nori_cache::{Cache, CacheBuilder, ManualClock, Ttl, Update};
@@ -437,34 +437,7 @@ fn no_thread_reads_what_has_expired() {
     });
 }
 
-// ---- the system clock ------------------------------------------------------------------------------------------
-
-#[test]
-fn on_the_system_clock_a_short_ttl_is_kept_and_ends() {
-    let cache: Cache<u64, u64> = Cache::new(100);
-    let ttl = 40 * MS;
-    // Deadlines have a resolution of 1 ms: one either way is allowed, no more.
-    for key in 0..3 {
-        let before = Instant::now();
-        cache.insert_with_ttl(key, key, ttl);
-        let after = Instant::now();
-        let mut ended = false;
-        while !ended {
-            let asked = Instant::now();
-            let hit = cache.get(&key).is_some();
-            if before.elapsed() < ttl - MS {
-                assert!(hit, "gone after {:?}", before.elapsed());
-            }
-            if asked - after >= ttl + MS {
-                assert!(!hit, "still there after {:?}", asked - after);
-                ended = true;
-            }
-            thread::sleep(MS / 4);
-        }
-    }
-    assert!(cache.purge_expired() <= 3);
-    assert_eq!(cache.len(), 0);
-}
+// ---- the end of the clock --------------------------------------------------------------------------------------
 
 #[test]
 fn what_never_expires_outlives_the_clock() {

@@ -305,7 +305,7 @@ impl<K, V, S> Inner<K, V, S> {
         entry.filter(|entry| self.is_alive(entry, soon))
     }
 
-    /// The time now, or a moment ago, if any deadline counts, and that of an entry with this lifetime.
+    /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.
     #[inline(always)]
     fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
         // Relaxed, both: see `Inner::now`.
@@ -317,6 +317,6 @@ impl<K, V, S> Inner<K, V, S> {
             self.timed.store(true, Ordering::Relaxed);
         }
         let now = self.recent();
-        (now, lifetime.deadline(now))
+        (now, lifetime.deadline(self.clock.round_up(now)))
     }
 }

@@ -264,7 +264,10 @@ impl Subject {
             Op::Ttl(key) => {
                 let expected = self.find(key).map(|it| match it.deadline {
                     NEVER => Ttl::Never,
-                    deadline => Ttl::After(Duration::from_millis(deadline - self.now())),
+                    deadline => {
+                        let left = deadline.saturating_sub(self.rounded_up()).max(1);
+                        Ttl::After(Duration::from_millis(left))
+                    }
                 });
                 assert_eq!(self.cache.ttl(name(key).as_str()), expected);
             }
@@ -441,6 +444,11 @@ impl Subject {
         }
     }
 
+    /// The same, rounded up.
+    fn rounded_up(&self) -> u64 {
+        self.nanos.div_ceil(1_000_000) + 1
+    }
+
     /// Milliseconds of the cache's clock.
     fn now(&self) -> u64 {
         self.nanos / 1_000_000 + 1
@@ -486,8 +494,8 @@ impl Subject {
                 return;
             }
             Ttl::After(after) => {
-                let millis = after.as_millis().max(1);
-                let deadline = (u128::from(self.now()) + millis).min(NEVER.into());
+                let millis = after.as_nanos().div_ceil(1_000_000);
+                let deadline = (u128::from(self.rounded_up()) + millis).min(NEVER.into());
                 u64::try_from(deadline).expect("not more than NEVER")
             }
         };
