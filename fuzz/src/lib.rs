@@ -34,6 +34,7 @@ mod core {
     mod limbo;
     mod links;
     pub(crate) mod list;
+    pub(crate) mod own;
     mod prefetch;
     pub(crate) mod recent;
     pub(crate) mod reclaim;
@@ -44,7 +45,7 @@ mod core {
     pub(crate) mod wheel;
 
     pub(crate) use entry::{Entry, NEVER};
-    pub(crate) use shard::{Hit, Leftovers};
+    pub(crate) use shard::{Hit, Leftovers, Seen};
     pub(crate) use store::{Route, Store};
 }
 

@@ -1,6 +1,8 @@
 //! [`Cache`]: the safe front over the core.
 
 mod builder;
+#[cfg(all(test, not(nori_loom)))]
+mod hostile;
 mod iter;
 mod lifetime;
 mod read;
@@ -196,7 +198,7 @@ impl<K, V, S> Inner<K, V, S> {
         self.clock.now().min(NEVER - 1)
     }
 
-    /// The time, or up to half a millisecond less: for writes that tell nobody what they find.
+    /// As [`Inner::clock_now`], cheaper where this thread has just asked.
     #[inline(always)]
     fn recent(&self) -> u64 {
         self.clock.recently(recent::recent).min(NEVER - 1)

@@ -118,8 +118,10 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         match self.look(key, |entry| entry.meta.deadline())? {
             NEVER => Some(Ttl::Never),
             deadline => {
-                let left = deadline.checked_sub(self.inner.clock_now())?;
-                (left > 0).then(|| Ttl::After(Duration::from_millis(left)))
+                let now = self.inner.clock_now();
+                let left = deadline.saturating_sub(self.inner.clock.round_up(now));
+                // Less than a millisecond is one, as in the entry's own time to live.
+                (now < deadline).then(|| Ttl::After(Duration::from_millis(left.max(1))))
             }
         }
     }

@@ -26,7 +26,7 @@ pub struct Stats {
     pub inserts: u64,
     /// Live entries that had to make room for others.
     pub evictions: u64,
-    /// Entries whose time to live had passed when they were taken out.
+    /// Entries whose time to live had passed when they left, whichever way: found by a write, removed, replaced, cleared.
     pub expirations: u64,
 }
 

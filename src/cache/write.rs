@@ -2,7 +2,8 @@
 
 use super::lifetime::Lifetime;
 use super::{Cache, Inner};
-use crate::core::{Entry, Leftovers, NEVER, reclaim};
+use crate::core::reclaim::{self, Pin};
+use crate::core::{Entry, Hit, Leftovers, NEVER, Route, Seen, own};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -60,17 +61,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let context = inner.store.context(reclaim::domain(), now);
         let mut leftovers = Leftovers::none();
         let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
-        inner
+        let id = inner
             .store
             .insert(context, &mut leftovers, &pin, route, &mut entry);
+        own::filed(&inner.store, route, id);
         drop(pin);
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
     /// of the key. True if that changed the cache.
     ///
-    /// Optimistic: no lock is held while `f` runs, and it runs again if the key has changed meanwhile. As with
-    /// [`get_with`](Self::get_with), it should be short.
+    /// Optimistic: no lock is held while `f` runs, and it runs again if another thread has changed the key meanwhile: as often
+    /// as that happens, and not for other keys. As with [`get_with`](Self::get_with), it should be short; and it must not wait
+    /// for another thread that writes the key.
+    ///
+    /// `f` may call the cache. Should it write the key itself, it does not run again for that: what it returns takes the place
+    /// of what it wrote.
     ///
     /// ```
     /// use nori_cache::{Cache, Update};
@@ -86,53 +92,104 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let route = inner.route(&key);
         loop {
             let soon = inner.soon();
+            // Dropped behind the pin.
+            let mut leftovers = Leftovers::none();
             let pin = reclaim::pin();
             let (seen, hit) = inner.store.look(&pin, route, |other| *other == key);
-            let current = hit
-                .map(|hit| hit.entry)
-                .filter(|entry| inner.is_alive(entry, soon));
-            let put = match f(current.map(|entry| &entry.value)) {
-                Update::Keep => return false,
-                Update::Set(value) => {
-                    let (now, deadline) = match current {
-                        Some(entry) => (inner.now(), entry.meta.deadline()),
-                        None => inner.deadline(inner.ttl),
-                    };
-                    Some((value, now, deadline))
-                }
-                Update::SetWithTtl(value, ttl) => Lifetime::new(ttl).map(|lifetime| {
-                    let (now, deadline) = inner.deadline(lifetime);
-                    (value, now, deadline)
-                }),
-                Update::Remove => None,
+            let current = inner.alive(hit, soon);
+            let (update, own) =
+                own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
+            let current = current.map(|entry| entry.meta.deadline());
+            let updated = if own.is_empty() {
+                self.apply(&pin, &mut leftovers, route, key, update, (seen, current))
+            } else {
+                self.apply_over_own(
+                    &pin,
+                    &mut leftovers,
+                    route,
+                    key,
+                    update,
+                    (seen, current),
+                    &own,
+                )
             };
-            let Some((value, now, deadline)) = put else {
-                let context = inner.store.context(reclaim::domain(), inner.now());
-                if current.is_none() {
-                    return false;
-                }
-                let mut leftovers = Leftovers::none();
-                let removed = inner
-                    .store
-                    .remove_seen(context, &mut leftovers, route, seen);
-                drop(pin);
-                if removed.is_some() {
-                    return true;
-                }
-                continue;
-            };
-            let context = inner.store.context(reclaim::domain(), now);
-            let mut leftovers = Leftovers::none();
-            let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
-            let put = inner
-                .store
-                .put(context, &mut leftovers, &pin, route, seen, &mut entry);
-            drop(pin);
-            match entry {
-                Some(refused) if !put => key = refused.key,
-                _ => return true,
+            match updated {
+                Ok(changed) => return changed,
+                Err(refused) => key = refused,
             }
         }
+    }
+
+    /// Does as the closure of an update says, if what was seen of the key still stands; otherwise gives the key back. With what
+    /// was seen comes the deadline of the live entry, if there was one.
+    #[inline(always)]
+    fn apply(
+        &self,
+        pin: &Pin<'_>,
+        leftovers: &mut Leftovers<K, V>,
+        route: Route,
+        key: K,
+        update: Update<V>,
+        (seen, current): (Seen, Option<u64>),
+    ) -> Result<bool, K> {
+        let Inner { store, ttl, .. } = &*self.inner;
+        let put = match update {
+            Update::Keep => return Ok(false),
+            Update::Set(value) => {
+                let (now, deadline) = match current {
+                    Some(deadline) => (self.inner.now(), deadline),
+                    None => self.inner.deadline(*ttl),
+                };
+                Some((value, now, deadline))
+            }
+            Update::SetWithTtl(value, ttl) => Lifetime::new(ttl).map(|lifetime| {
+                let (now, deadline) = self.inner.deadline(lifetime);
+                (value, now, deadline)
+            }),
+            Update::Remove => None,
+        };
+        let Some((value, now, deadline)) = put else {
+            let context = store.context(reclaim::domain(), self.inner.now());
+            if current.is_none() {
+                return Ok(false);
+            }
+            let removed = store.remove_seen(context, leftovers, route, seen);
+            return removed.map(|_| true).ok_or(key);
+        };
+        let context = store.context(reclaim::domain(), now);
+        let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
+        let put = store.put(context, leftovers, pin, route, seen, &[], &mut entry);
+        let put = match entry {
+            Some(refused) if put.is_none() => {
+                Some(store.put_slow(context, leftovers, pin, route, seen, refused)?)
+            }
+            _ => put,
+        };
+        own::filed(store, route, put);
+        Ok(true)
+    }
+
+    /// As [`Cache::apply`], for a closure that has itself written the key, or one that hashes alike: if what the key has now is
+    /// what the closure wrote, that is what is changed.
+    #[cold]
+    #[expect(clippy::too_many_arguments, reason = "those of `apply`")]
+    fn apply_over_own(
+        &self,
+        pin: &Pin<'_>,
+        leftovers: &mut Leftovers<K, V>,
+        route: Route,
+        key: K,
+        update: Update<V>,
+        mut seen: (Seen, Option<u64>),
+        own: &[u32],
+    ) -> Result<bool, K> {
+        let inner = &*self.inner;
+        let (again, hit, _) = inner.store.look_closely(pin, route, |other| *other == key);
+        if again.id().is_some_and(|id| own.contains(&id)) {
+            let current = inner.alive(hit, inner.soon());
+            seen = (again, current.map(|entry| entry.meta.deadline()));
+        }
+        self.apply(pin, leftovers, route, key, update, seen)
     }
 
     /// Keeps only the entries for which `keep` returns true; expired ones are not shown, and go.
@@ -241,7 +298,14 @@ impl<K, V, S> Cache<K, V, S> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
-    /// The time now, or a moment ago, if any deadline counts, and that of an entry with this lifetime.
+    /// What was found, if its deadline is yet to come.
+    #[inline(always)]
+    fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>, soon: u64) -> Option<&'p Entry<K, V>> {
+        let entry = hit.map(|hit| hit.entry);
+        entry.filter(|entry| self.is_alive(entry, soon))
+    }
+
+    /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.
     #[inline(always)]
     fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
         // Relaxed, both: see `Inner::now`.
@@ -253,6 +317,6 @@ impl<K, V, S> Inner<K, V, S> {
             self.timed.store(true, Ordering::Relaxed);
         }
         let now = self.recent();
-        (now, lifetime.deadline(now))
+        (now, lifetime.deadline(self.clock.round_up(now)))
     }
 }

@@ -47,6 +47,8 @@ mod index;
 mod limbo;
 mod links;
 mod list;
+#[cfg(not(nori_loom))]
+pub(crate) mod own;
 mod prefetch;
 #[cfg(not(nori_loom))]
 pub(crate) mod recent;
@@ -58,5 +60,5 @@ mod table;
 mod wheel;
 
 pub(crate) use entry::{Entry, NEVER};
-pub(crate) use shard::{Hit, Leftovers};
+pub(crate) use shard::{Hit, Leftovers, Seen};
 pub(crate) use store::{Route, Store};

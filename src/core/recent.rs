@@ -1,40 +1,60 @@
-//! The monotonic clock as of a moment ago, for a fraction of what reading it costs.
+//! The monotonic clock in milliseconds, for a fraction of what reading it costs.
 //!
 //! Reading a precise clock takes longer than linking an entry does. Most writes come right behind another one, and the
-//! processor's cycle counter tells cheaply that they do: as long as it has moved by less than [`imp::MOMENT`], the thread's
-//! last reading of the clock serves.
+//! processor's cycle counter tells cheaply that they do: until it has moved so far that the clock's next millisecond may have
+//! begun, the thread's last reading of the clock serves.
+
+/// To a millisecond.
+const NANOS: u64 = 1_000_000;
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod imp {
+    use super::NANOS;
     use std::arch::x86_64::{__cpuid, _rdtsc};
     use std::cell::Cell;
     use std::sync::OnceLock;
 
-    /// In cycles of a counter that runs at 0.5 GHz or faster: at most half a millisecond.
-    const MOMENT: u64 = 250_000;
+    /// A cycle takes no longer: the counter runs at 0.5 GHz or faster.
+    const NANOS_PER_CYCLE: u64 = 2;
 
     thread_local! {
-        /// The counter and the clock, both as of the last reading. No destructor and a constant start: access is a load.
-        static LAST: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+        /// The counter and the clock, both as of the last reading, and for how many cycles that serves. No destructor and a
+        /// constant start: access is a load.
+        static LAST: Cell<Reading> = const {
+            Cell::new(Reading { cycles: 0, serves: 0, millis: 0 })
+        };
     }
 
-    /// `millis`, or what it was at most half a millisecond ago.
+    #[derive(Clone, Copy)]
+    struct Reading {
+        cycles: u64,
+        serves: u64,
+        millis: u64,
+    }
+
+    /// `nanos` in whole milliseconds.
     #[inline(always)]
-    pub(crate) fn recent(millis: impl FnOnce() -> u64) -> u64 {
+    pub(crate) fn recent(nanos: impl FnOnce() -> u64) -> u64 {
         // SAFETY: every x86-64 processor has the instruction.
         let cycles = unsafe { _rdtsc() };
-        let (then, recent) = LAST.get();
+        let last = LAST.get();
         // A counter that was set back is far ahead of itself.
-        if cycles.wrapping_sub(then) < MOMENT {
-            return recent;
+        if cycles.wrapping_sub(last.cycles) < last.serves {
+            return last.millis;
         }
-        read(cycles, millis())
+        read(cycles, nanos())
     }
 
+    /// The counter was read before the clock.
     #[cold]
-    fn read(cycles: u64, millis: u64) -> u64 {
+    fn read(cycles: u64, nanos: u64) -> u64 {
+        let (millis, left) = (nanos / NANOS, NANOS - nanos % NANOS);
         if is_steady() {
-            LAST.set((cycles, millis));
+            LAST.set(Reading {
+                cycles,
+                serves: left / NANOS_PER_CYCLE,
+                millis,
+            });
         }
         millis
     }
@@ -58,10 +78,10 @@ mod imp {
 
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 mod imp {
-    /// `millis`.
+    /// `nanos` in whole milliseconds.
     #[inline(always)]
-    pub(crate) fn recent(millis: impl FnOnce() -> u64) -> u64 {
-        millis()
+    pub(crate) fn recent(nanos: impl FnOnce() -> u64) -> u64 {
+        nanos() / super::NANOS
     }
 }
 

@@ -4,7 +4,7 @@ use super::budget::{Budget, Token};
 use super::entry::Entry;
 use super::index::Fragment;
 use super::reclaim::{Domain, Pin};
-use super::shard::{Context, Hit, Leftovers, Refused, Seen, Shard, Writer};
+use super::shard::{Context, Hit, Leftovers, Others, Refused, Seen, Shard, Writer};
 use super::table::{Sizing, Table};
 use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering, thread};
 
@@ -12,6 +12,9 @@ use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering, thread};
 const COLLECT: u32 = 64;
 /// How often a collection looks again for readers to leave.
 const PATIENCE: u32 = 16;
+
+/// How many ids of the wheels a write looks at, at most, for an expired entry to go before a live one.
+pub(crate) const SWEEP: u32 = 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub(crate) struct Store<K, V> {
     shard_shift: u32,
     sizing: Sizing,
     budget: Budget,
-    /// No entry expired at or before this time is left, as far as is known.
+    /// No entry expired at or before this time was left when a sweep last came to its end.
     swept: CachePadded<AtomicU64>,
 }
 
@@ -77,7 +80,7 @@ impl<K, V> Store<K, V> {
     }
 
     #[inline(always)]
-    fn table<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Table {
+    pub(super) fn table<'p>(&'p self, _pin: &'p Pin<'_>) -> &'p Table {
         // Acquire: pairs with the Release in `Writer::publish`; the table is filled before we see it.
         let table = self.table.load(Ordering::Acquire);
         // SAFETY: never null, and a replaced table is freed only after a grace period, which the pin holds up.
@@ -152,27 +155,98 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// Puts `entry` under its key, and takes it.
+    /// As [`Store::look`], for a write that was refused.
+    pub(crate) fn look_closely<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        route: Route,
+        is_it: impl Fn(&K) -> bool + Copy,
+    ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
+        self.shard(route)
+            .look_closely(pin, || self.table(pin), route.fragment, is_it)
+    }
+
+    /// Puts `entry` under its key, and takes it. Returns the id that it is filed under.
     #[inline(always)]
-    pub(crate) fn insert(
-        &self,
-        context: Context<'_>,
+    pub(crate) fn insert<'c>(
+        &'c self,
+        context: Context<'c>,
         leftovers: &mut Leftovers<K, V>,
         pin: &Pin<'_>,
         route: Route,
         entry: &mut Option<Entry<K, V>>,
-    ) where
+    ) -> Option<u32>
+    where
         K: Eq,
     {
-        while let Some(Entry { key, .. }) = &*entry {
-            let (seen, _) = self.look(pin, route, move |other| other == key);
-            // Refused if a writer was faster: then the entry is still here, and we look again.
-            let _ = self.put(context, leftovers, pin, route, seen, entry);
+        let Entry { key, .. } = entry.as_ref()?;
+        let (seen, _) = self.look(pin, route, move |other| other == key);
+        let put = self.put(context, leftovers, pin, route, seen, &[], entry);
+        if put.is_some() {
+            return put;
+        }
+        self.insert_slow(context, leftovers, pin, route, entry.take()?)
+    }
+
+    /// Goes on where another writer was faster.
+    #[cold]
+    fn insert_slow<'c>(
+        &'c self,
+        context: Context<'c>,
+        leftovers: &mut Leftovers<K, V>,
+        pin: &Pin<'_>,
+        route: Route,
+        entry: Entry<K, V>,
+    ) -> Option<u32>
+    where
+        K: Eq,
+    {
+        let mut entry = Some(entry);
+        loop {
+            let Entry { key, .. } = entry.as_ref()?;
+            let (seen, _, others) = self.look_closely(pin, route, move |other| other == key);
+            let put = self.put(context, leftovers, pin, route, seen, &others, &mut entry);
+            if put.is_some() {
+                return put;
+            }
         }
     }
 
-    /// Puts `entry` in the place of what was seen of its key, and takes it; false if that no longer stands.
+    /// As [`Store::put`], once more for as long as that was refused because of other keys. Gives the key back if it has
+    /// something else now than what was seen.
+    #[cold]
+    pub(crate) fn put_slow<'c>(
+        &'c self,
+        context: Context<'c>,
+        leftovers: &mut Leftovers<K, V>,
+        pin: &Pin<'_>,
+        route: Route,
+        seen: Seen,
+        mut entry: Entry<K, V>,
+    ) -> Result<u32, K>
+    where
+        K: Eq,
+    {
+        loop {
+            let key = &entry.key;
+            let (again, _, others) = self.look_closely(pin, route, move |other| other == key);
+            if again.id() != seen.id() {
+                return Err(entry.key);
+            }
+            let mut put = Some(entry);
+            let filed = self.put(context, leftovers, pin, route, again, &others, &mut put);
+            match (filed, put) {
+                (Some(id), _) => return Ok(id),
+                (None, Some(refused)) => entry = refused,
+                (None, None) => unreachable!("what is not filed is still here"),
+            }
+        }
+    }
+
+    /// Puts `entry` in the place of what was seen of its key, and takes it; `None` if that no longer stands, as far as can be
+    /// told without comparing keys. `others` as in [`Writer::put`].
     #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "each has a name of its own")]
     pub(crate) fn put<'c>(
         &'c self,
         context: Context<'c>,
@@ -180,18 +254,19 @@ impl<K, V> Store<K, V> {
         pin: &Pin<'_>,
         route: Route,
         seen: Seen,
+        others: &[u32],
         entry: &mut Option<Entry<K, V>>,
-    ) -> bool {
+    ) -> Option<u32> {
         let mut token = None;
         // Relaxed: who is late sweeps once more.
         let mut sweep = context.now > self.swept.load(Ordering::Relaxed);
         loop {
             let mut writer = self.shard(route).lock(context, leftovers);
-            let put = writer.put(pin, seen, entry, &mut token, sweep);
+            let put = writer.put(pin, seen, others, entry, &mut token, sweep);
             writer.finish();
             match put {
-                Ok(()) => return true,
-                Err(Refused::Raced) => return false,
+                Ok(id) => return Some(id),
+                Err(Refused::Raced) => return None,
                 Err(Refused::Sweep) => {
                     sweep = false;
                     token = self.sweep(context, leftovers);
@@ -314,20 +389,20 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// The token of an expired entry, of any shard, if there is one. The work is not bounded but shared: an entry is moved at
-    /// most once for each level of its wheel before it expires, and by whichever write comes first.
+    /// The token of an expired entry, of any shard, if one is found among the next [`SWEEP`] ids of the wheels. What it has
+    /// looked at is filed more finely after that, or has gone, so that the next write goes on where this one stops.
     #[cold]
     fn sweep<'c>(
         &self,
         context: Context<'c>,
         leftovers: &mut Leftovers<K, V>,
     ) -> Option<Token<'c>> {
+        let mut work = SWEEP;
         for shard in self.shards.iter().filter(|it| it.due() <= context.now) {
             let mut writer = shard.lock(context, leftovers);
-            let mut work = u32::MAX;
             let token = writer.expire_one(&mut work);
             writer.finish();
-            if token.is_some() {
+            if token.is_some() || work == 0 {
                 return token;
             }
         }
@@ -411,76 +486,4 @@ impl<K, V> Drop for Store<K, V> {
 }
 
 #[cfg(all(test, not(nori_loom)))]
-mod tests {
-    use super::*;
-    use crate::core::entry::NEVER;
-    use crate::core::reclaim;
-    use std::collections::HashMap;
-
-    /// Random writes against a map: every organ stays whole, and what the store holds is what was last written.
-    fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
-        let store = Store::new(max_keys, shards);
-        let domain = reclaim::domain();
-        let mut last = HashMap::new();
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-        for now in 1..4_000_u64 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let key = random % keys;
-            let route = store.route(key & ((1 << hash_bits) - 1));
-            let pin = reclaim::pin();
-            let context = store.context(domain, now);
-            let mut leftovers = Leftovers::none();
-            match random >> 60 {
-                0 => {
-                    let is_it = |it: &u64| *it == key;
-                    let removed = store.remove(context, &mut leftovers, &pin, route, is_it);
-                    assert_eq!(
-                        removed.map(|entry| entry.value),
-                        removed.and(last.remove(&key))
-                    );
-                }
-                1..=4 => {
-                    if let Some(hit) = store.find(&pin, route, |it| *it == key) {
-                        assert_eq!(Some(&hit.entry.value), last.get(&key));
-                        store.touch(&pin, route, &hit);
-                    }
-                }
-                kind => {
-                    let deadline = if kind < 10 {
-                        now + random % 500 + 1
-                    } else {
-                        NEVER
-                    };
-                    last.insert(key, now);
-                    let mut entry = Some(Entry::new(route.fragment, deadline, key, now));
-                    store.insert(context, &mut leftovers, &pin, route, &mut entry);
-                }
-            }
-            drop(pin);
-            assert!(store.len() <= max_keys);
-            if now % 16 == 0 {
-                store.validate(&reclaim::pin());
-            }
-        }
-        store.clear(store.context(domain, 4_000));
-        assert_eq!(store.len(), 0);
-        store.validate(&reclaim::pin());
-    }
-
-    #[test]
-    fn organs_agree_in_one_exact_shard() {
-        random_writes(50, 1, 100, 64 - 1);
-    }
-
-    #[test]
-    fn organs_agree_in_large_shards() {
-        random_writes(600, 4, 1_000, 64 - 1);
-    }
-
-    #[test]
-    fn organs_agree_when_all_keys_collide() {
-        random_writes(200, 2, 400, 0);
-    }
-}
+mod tests;

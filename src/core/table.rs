@@ -69,16 +69,25 @@ impl Sizing {
         (Self::BYTES / self.shards).min(Self::BYTES_OF_SHARD)
     }
 
-    /// Buckets to a range that is to take `keys` keys soon: three times as many while that is far from what is expected, then
-    /// just that, then an eighth more each time.
+    /// Buckets to a range that is to take `keys` keys soon: for all that is expected, from an eighth of that on, then an eighth
+    /// more each time. Before that, a third of that eighth, a ninth and so on: each step has three times the room of the one
+    /// before, so that all growths of a fill together file a fraction of its keys again.
     fn range(self, keys: usize) -> usize {
         let large = self.expected.saturating_mul(self.shards) >= Self::LARGE;
-        // Shards are not equally full: by about the square root of their keys.
-        let expected = self.expected + self.expected / if large { 32 } else { 16 } + 8;
-        let room = if keys * 3 < expected {
-            keys * 3
+        let room = if keys.saturating_mul(8) < self.expected {
+            let mut step = self.expected / 8;
+            while step / 3 >= keys * 2 {
+                step /= 3;
+            }
+            step
         } else {
-            expected.max(keys + keys / 8)
+            // Shards are not equally full: by a few times the square root of their keys.
+            let more = if large {
+                (self.expected / 32).max(3 * self.expected.isqrt())
+            } else {
+                self.expected / 16
+            };
+            (self.expected + more + 8).max(keys + keys / 8)
         };
         let density = if large {
             Self::DENSITY_OF_LARGE
@@ -108,5 +117,58 @@ impl Table {
     #[inline(always)]
     pub(crate) fn is_full(&self, keys: usize) -> bool {
         keys >= self.max_keys
+    }
+}
+
+#[cfg(all(test, not(nori_loom)))]
+mod tests {
+    use crate::core::entry::{Entry, NEVER};
+    use crate::core::shard::Leftovers;
+    use crate::core::{Store, reclaim};
+
+    /// Fills a store; returns how many keys its growths have filed again, and how many buckets there are in the end.
+    fn fill(max_keys: usize, shards: usize) -> (usize, usize) {
+        let store = Store::new(max_keys, shards);
+        let pin = reclaim::pin();
+        let (mut filed, mut buckets) = (0, 0);
+        for key in 0..max_keys as u64 {
+            // The store spreads by multiplication, which makes counting numbers too even.
+            let mut hash = (key ^ key >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            hash ^= hash >> 29;
+            let route = store.route(hash);
+            let mut leftovers = Leftovers::none();
+            let mut entry = Some(Entry::new(route.fragment, NEVER, key, ()));
+            let context = store.context(reclaim::domain(), 0);
+            store.insert(context, &mut leftovers, &pin, route, &mut entry);
+            let now = store.table(&pin).index.range() * shards;
+            if now != buckets {
+                filed += key as usize;
+                buckets = now;
+            }
+        }
+        assert_eq!(store.len(), max_keys);
+        (filed, buckets)
+    }
+
+    /// The last growth comes early, when there are few keys to file again, and is the last.
+    #[test]
+    fn a_fill_files_few_keys_again() {
+        for (max_keys, shards) in [
+            (1_000, 1),
+            (10_000, 8),
+            (100_000, 8),
+            (262_144, 256),
+            (300_000, 1),
+            (300_000, 16),
+            (262_144, 1_024),
+        ] {
+            let (filed, buckets) = fill(max_keys, shards);
+            assert!(
+                filed <= max_keys * 3 / 10,
+                "{max_keys} keys, {shards} shards: {filed} filed again"
+            );
+            let bytes = buckets * 64 / max_keys;
+            assert!(bytes < 10, "{bytes} bytes a key");
+        }
     }
 }

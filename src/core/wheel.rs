@@ -2,14 +2,16 @@
 //!
 //! Level `l` has 64 buckets of `64^l` ticks each (Varghese and Lauck, *Hashed and Hierarchical Timing Wheels*, SOSP 1987,
 //! scheme 7). An entry is filed on the level of the highest bits in which its deadline differs from the wheel's own time,
-//! so everything on a level is due before everything on the level above, and a bucket above level 0 is spread over the
-//! levels below when its time comes. [`Wheel::poll`] does that one entry at a time: a caller bounds the work it lends.
+//! so everything that lies ahead on a level is due before everything on the level above. Each bucket knows the earliest deadline
+//! that it was given, and is spread over the levels below when that comes, not when the bucket's stretch of time begins: a
+//! cache filled in one go has all its entries in one bucket for minutes, of which none is due. [`Wheel::poll`] spreads one entry
+//! at a time, so that a caller bounds the work it lends; who has expired is taken out wherever it is met.
 //!
 //! # It is lazy
 //!
 //! An id stays filed when its entry leaves, and when a slot gets its next entry that one mostly is due later than the last:
 //! then it may stay where it is, too early, and [`Wheel::poll`] files it again when it comes across it. So the wheel keeps
-//! one promise only: *an id whose deadline lies ahead of the wheel's time is filed under that deadline or an earlier one.*
+//! one promise only: *an id whose deadline lies ahead of all that were taken out is filed under that deadline or an earlier one.*
 //! In a cache that replaces its entries faster than they expire, writes hardly ever touch the wheel's memory.
 
 use super::entry::NEVER;
@@ -23,6 +25,12 @@ const LEVELS: u32 = 7;
 const MOST_AT_ONCE: usize = 1 << 20;
 /// No entry is due, ever.
 pub(crate) const IDLE: u64 = u64::MAX;
+
+#[cfg(test)]
+thread_local! {
+    /// How many ids this thread has met in wheels.
+    pub(crate) static STEPS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
 
 /// Where the wheel finds what an id stands for now.
 pub(crate) trait Deadlines {
@@ -41,8 +49,12 @@ pub(crate) struct Wheel {
     links: Links,
     /// A bit for each bucket that may have entries; cleared when it turns out to be empty.
     occupied: [u64; LEVELS as usize],
-    /// Everything before this tick has been dealt with.
+    /// The earliest deadline filed in each occupied bucket, by the number of its anchor; not before `elapsed`.
+    dues: Vec<u64>,
+    /// Nothing is filed under an earlier tick: what places on the levels are relative to.
     elapsed: u64,
+    /// No id with a later deadline has been taken out.
+    settled: u64,
     /// No entry is due before this tick.
     next_due: u64,
     expected: usize,
@@ -54,7 +66,9 @@ impl Wheel {
         Self {
             links: Links::new(0),
             occupied: [0; LEVELS as usize],
+            dues: Vec::new(),
             elapsed: 0,
+            settled: 0,
             next_due: IDLE,
             expected,
         }
@@ -75,13 +89,14 @@ impl Wheel {
     fn start(&mut self) {
         let expected = self.expected.min(MOST_AT_ONCE);
         self.links = Links::with_capacity(LEVELS * BUCKETS, expected);
+        self.dues = vec![IDLE; (LEVELS * BUCKETS) as usize];
     }
 
     /// Files an entry under its deadline. `before` is the deadline of the entry that was in the slot until now; [`NEVER`] if
     /// that is not known.
     #[inline(always)]
     pub(crate) fn file(&mut self, id: u32, deadline: u64, before: u64) {
-        let filed = self.elapsed < before && before <= deadline;
+        let filed = self.settled < before && before <= deadline;
         if deadline != NEVER && !filed {
             self.file_slow(id, deadline);
         }
@@ -100,12 +115,20 @@ impl Wheel {
     }
 
     fn insert(&mut self, id: u32, deadline: u64) {
+        // A deadline that has passed is one of now.
+        let deadline = deadline.max(self.elapsed);
         let (level, bucket) = self.place(deadline);
-        self.occupied[level as usize] |= 1 << bucket;
+        let anchor = level * BUCKETS + bucket;
+        let due = &mut self.dues[anchor as usize];
+        if self.occupied[level as usize] >> bucket & 1 == 0 {
+            self.occupied[level as usize] |= 1 << bucket;
+            *due = deadline;
+        }
+        *due = deadline.min(*due);
         let number = self.links.number(id);
         self.links
-            .link_after(level * BUCKETS + bucket, number, self.links.node(number));
-        self.next_due = self.next_due.min(self.start_of(level, bucket));
+            .link_after(anchor, number, self.links.node(number));
+        self.next_due = self.next_due.min(deadline);
     }
 
     /// Takes out and returns an entry whose deadline is at or before `now`, if there is one and `work` suffices: each
@@ -126,18 +149,17 @@ impl Wheel {
     #[cold]
     fn poll_slow(&mut self, now: u64, work: &mut u32, deadlines: &impl Deadlines) -> Option<u32> {
         while *work > 0 {
-            let Some((level, bucket)) = self.earliest() else {
-                self.next_due = IDLE;
+            let earliest = self.earliest();
+            self.next_due = earliest.map_or(IDLE, |(due, ..)| due);
+            let Some((due, level, bucket)) = earliest.filter(|&(due, ..)| due <= now) else {
                 self.elapsed = self.elapsed.max(now);
+                self.settled = self.settled.max(self.elapsed);
                 return None;
             };
-            let start = self.start_of(level, bucket);
-            self.next_due = start;
-            if start > now {
-                self.elapsed = self.elapsed.max(now);
-                return None;
-            }
-            self.elapsed = start;
+            // The bucket holds the wheel's time from here on, so that its entries have their places on lower levels.
+            self.elapsed = due;
+            // On level 0 entries are due themselves, while of those above most may not be.
+            let (level, bucket) = self.ticked(now).unwrap_or((level, bucket));
             let anchor = level * BUCKETS + bucket;
             let node = self.links.node(anchor).prev();
             let Some(id) = self.links.id(node) else {
@@ -145,47 +167,67 @@ impl Wheel {
                 continue;
             };
             *work -= 1;
+            #[cfg(test)]
+            STEPS.set(STEPS.get() + 1);
             self.links.unlink(self.links.node(node));
-            match deadlines.deadline(id) {
-                NEVER => {}
-                deadline if deadline > start || level > 0 => self.insert(id, deadline),
-                _ if deadlines.is_live(id) => return Some(id),
-                _ => {}
+            let deadline = deadlines.deadline(id);
+            if deadline > now {
+                if deadline != NEVER {
+                    self.insert(id, deadline);
+                }
+                continue;
+            }
+            self.settled = self.settled.max(deadline);
+            if deadlines.is_live(id) {
+                return Some(id);
             }
         }
         None
     }
 
-    /// The bucket whose time comes first. A bucket above level 0 that holds the wheel's own time is being spread and goes
-    /// before everything else.
-    fn earliest(&self) -> Option<(u32, u32)> {
-        let at = |level: u32| (self.elapsed >> (level * BITS)) as u32 & (BUCKETS - 1);
-        let spread = (1..LEVELS)
-            .rev()
-            .map(|level| (level, at(level)))
-            .find(|&(level, bucket)| self.occupied[level as usize] >> bucket & 1 != 0);
-        spread.or_else(|| {
-            (0..LEVELS).find_map(|level| {
-                let ahead = self.occupied[level as usize] >> at(level) << at(level);
-                (ahead != 0).then(|| (level, ahead.trailing_zeros()))
+    /// The earliest deadline that anything is filed under, and the bucket that has it. It is in the first bucket ahead, or in
+    /// one above that which holds the wheel's own time: buckets ahead come one after the other, level by level.
+    fn earliest(&self) -> Option<(u64, u32, u32)> {
+        let ahead = (0..LEVELS).find_map(|level| Some((level, self.first_ahead(level)?)));
+        let holding = (1..LEVELS)
+            .map(|level| (level, self.at(level)))
+            .filter(|&(level, bucket)| self.occupied[level as usize] >> bucket & 1 != 0);
+        holding
+            .chain(ahead)
+            .map(|(level, bucket)| {
+                (
+                    self.dues[(level * BUCKETS + bucket) as usize],
+                    level,
+                    bucket,
+                )
             })
-        })
+            .min()
+    }
+
+    /// The first bucket of level 0, if its tick has come.
+    fn ticked(&self, now: u64) -> Option<(u32, u32)> {
+        let bucket = self.first_ahead(0)?;
+        (self.dues[bucket as usize] <= now).then_some((0, bucket))
+    }
+
+    /// The first occupied bucket of a level that is not over, in the present round.
+    fn first_ahead(&self, level: u32) -> Option<u32> {
+        let at = self.at(level);
+        let ahead = self.occupied[level as usize] >> at << at;
+        (ahead != 0).then(|| ahead.trailing_zeros())
+    }
+
+    /// The bucket of a level that holds the wheel's time.
+    #[inline(always)]
+    fn at(&self, level: u32) -> u32 {
+        (self.elapsed >> (level * BITS)) as u32 & (BUCKETS - 1)
     }
 
     #[inline(always)]
     fn place(&self, deadline: u64) -> (u32, u32) {
-        let deadline = deadline.max(self.elapsed);
         let differing = (deadline ^ self.elapsed) | u64::from(BUCKETS - 1);
         let level = ((63 - differing.leading_zeros()) / BITS).min(LEVELS - 1);
         (level, (deadline >> (level * BITS)) as u32 & (BUCKETS - 1))
-    }
-
-    /// The first tick of a bucket that lies ahead of, or holds, the wheel's own time.
-    #[inline(always)]
-    fn start_of(&self, level: u32, bucket: u32) -> u64 {
-        let shift = level * BITS;
-        let above = self.elapsed >> (shift + BITS) << (shift + BITS);
-        (above | u64::from(bucket) << shift).max(self.elapsed)
     }
 
     /// Checks that the promise holds for all of `ids`, and that no entry is due before [`Wheel::next_due`].
@@ -194,24 +236,25 @@ impl Wheel {
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self, ids: impl Iterator<Item = u32>, deadlines: &impl Deadlines) {
-        let mut starts = std::collections::HashMap::new();
+        let mut filed = std::collections::HashMap::new();
         if self.is_used() {
             for anchor in 0..LEVELS * BUCKETS {
                 let (level, bucket) = (anchor / BUCKETS, anchor % BUCKETS);
                 self.links.validate_ring(anchor);
                 for node in self.links.ring(anchor) {
                     assert!(self.occupied[level as usize] >> bucket & 1 != 0);
-                    let start = self.start_of(level, bucket);
-                    assert!(self.next_due <= start, "{start} is before next_due");
-                    starts.insert(self.links.id(node).expect("one anchor a ring"), start);
+                    let due = self.dues[anchor as usize];
+                    assert!(self.next_due <= due, "{due} is before next_due");
+                    let id = self.links.id(node).expect("one anchor a ring");
+                    filed.insert(id, due);
                 }
             }
         }
         for id in ids {
             let deadline = deadlines.deadline(id);
-            if deadline != NEVER && (deadlines.is_live(id) || deadline > self.elapsed) {
-                let start = starts.get(&id).expect("it is filed");
-                assert!(*start <= deadline.max(self.elapsed), "{id} is filed late");
+            if deadline != NEVER && (deadlines.is_live(id) || deadline > self.settled) {
+                let due = filed.get(&id).expect("it is filed");
+                assert!(*due <= deadline.max(self.elapsed), "{id} is filed late");
             }
         }
     }

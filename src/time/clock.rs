@@ -33,12 +33,22 @@ impl Clock {
         }
     }
 
-    /// As [`Clock::now`], with what `recent` makes of reading the system's clock.
+    /// As [`Clock::now`], with the milliseconds that `recent` makes of the system's nanoseconds.
     #[inline(always)]
     pub(crate) fn recently(&self, recent: impl FnOnce(fn() -> u64) -> u64) -> u64 {
         match &self.0 {
-            Source::System { origin } => recent(coarse::precise_millis).max(*origin + 1) - origin,
+            Source::System { origin } => recent(coarse::precise_nanos).max(*origin + 1) - origin,
             Source::Manual(clock) => clock.millis(),
+        }
+    }
+
+    /// A time read from this clock rounded up: the time itself is cut off to whole milliseconds, and what counts from there
+    /// would end too early.
+    #[inline(always)]
+    pub(crate) fn round_up(&self, now: u64) -> u64 {
+        match &self.0 {
+            Source::System { .. } => now + 1,
+            Source::Manual(clock) => clock.millis_rounded_up(),
         }
     }
 
@@ -116,6 +126,11 @@ impl ManualClock {
     fn millis(&self) -> u64 {
         // Acquire: pairs with the Release in `advance`.
         self.nanos.load(Ordering::Acquire) / 1_000_000 + 1
+    }
+
+    fn millis_rounded_up(&self) -> u64 {
+        // Acquire: as in `millis`.
+        self.nanos.load(Ordering::Acquire).div_ceil(1_000_000) + 1
     }
 }
 

@@ -19,6 +19,13 @@ mod imp {
         to_millis(clock_gettime(ClockId::Monotonic))
     }
 
+    /// Nanoseconds of the monotonic clock.
+    #[inline(always)]
+    pub(in super::super) fn precise_nanos() -> u64 {
+        let time = clock_gettime(ClockId::Monotonic);
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+
     /// As `millis`, of the time of day.
     #[cfg(feature = "tower")]
     #[inline(always)]
@@ -54,8 +61,13 @@ mod imp {
     pub(in super::super) fn precise_millis() -> u64 {
         ORIGIN.elapsed().as_millis() as u64
     }
+
+    #[inline(always)]
+    pub(in super::super) fn precise_nanos() -> u64 {
+        ORIGIN.elapsed().as_nanos() as u64
+    }
 }
 
 #[cfg(feature = "tower")]
 pub(super) use imp::wall_millis;
-pub(super) use imp::{millis, precise_millis};
+pub(super) use imp::{millis, precise_millis, precise_nanos};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// How long an entry lives: measured from its insertion, with a resolution of one millisecond.
+/// How long an entry lives: measured from its insertion, with a resolution of one millisecond, rounded up.
 ///
 /// ```
 /// use nori_cache::{Cache, Ttl};
@@ -13,8 +13,8 @@ use std::time::Duration;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ttl {
-    /// The entry is gone once this time has passed. Less than a millisecond counts as one, and fractions of a millisecond
-    /// are cut off; a zero duration stores nothing and removes what was there; a time beyond the clock's range (8.7 years
+    /// The entry is gone once this time has passed: not before, and less than a millisecond later. Fractions of a millisecond
+    /// are rounded up; a zero duration stores nothing and removes what was there; a time beyond the clock's range (8.7 years
     /// after the cache was built) means never.
     After(Duration),
     /// The entry stays until it is removed or evicted.

@@ -292,7 +292,8 @@ impl<'d> Subject<'d> {
             let mut leftovers = Leftovers::none();
             let put = self
                 .store
-                .put(context, &mut leftovers, pin, route, seen, &mut entry);
+                .put(context, &mut leftovers, pin, route, seen, &[], &mut entry)
+                .is_some();
             assert_eq!(entry.is_none(), put);
             let unchanged = since == self.changes;
             self.changes += 1;
@@ -332,9 +333,7 @@ impl<'d> Subject<'d> {
         }
         let before = self.filed.get(&key).copied();
         let mut leftovers = Leftovers::none();
-        let removed = self
-            .store
-            .remove_seen(context, &mut leftovers, route, seen);
+        let removed = self.store.remove_seen(context, &mut leftovers, route, seen);
         let unchanged = since == self.changes;
         self.changes += 1;
         let gone = self.sync();

@@ -47,11 +47,16 @@ impl From<Ttl> for Life {
     fn from(ttl: Ttl) -> Self {
         match ttl {
             Ttl::After(Duration::ZERO) => Self::None,
-            // Less than a millisecond counts as one.
-            Ttl::After(after) if after.as_millis() <= LONGEST => {
-                Self::Millis((after.as_millis() as u64).max(1))
+            Ttl::After(after) => {
+                // Rounded up, as in memory.
+                let millis = after.as_nanos().div_ceil(1_000_000);
+                if millis <= LONGEST {
+                    Self::Millis(millis as u64)
+                } else {
+                    Self::Endless
+                }
             }
-            Ttl::After(_) | Ttl::Never => Self::Endless,
+            Ttl::Never => Self::Endless,
         }
     }
 }

@@ -3,7 +3,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Hit, Seen};
+pub(crate) use read::{Hit, Others, Seen};
 pub(crate) use write::{Context, Leftovers, Refused, Writer};
 
 use super::entry::Entry;
@@ -30,13 +30,13 @@ pub(crate) struct Shard<K, V> {
 struct Front<K, V> {
     /// The era that reads stamp with.
     era: AtomicU64,
-    /// In an exact list, the one thread whose reads each begin an era: [`NOBODY`] yet, `index + 1`, or [`SHARED`].
+    /// In an exact list, the thread whose reads each begin an era: [`NOBODY`] yet, `index + 1`, or [`SHARED`].
     owner: AtomicU64,
     slab: Slab<K, V>,
 }
 
 const NOBODY: u64 = 0;
-/// More than one thread uses the shard, or its list is not exact: reads begin no eras.
+/// Threads have read the shard at the same time, or its list is not exact: reads begin no eras.
 const SHARED: u64 = u64::MAX;
 
 /// Laid out by how often the fields are written: the line that comes first and the next one at every write, the others
@@ -56,7 +56,7 @@ struct Back {
 #[repr(C)]
 struct Inner {
     counts: Counts,
-    /// Links since the exact list's owner was last chosen.
+    /// Links since threads were last seen to read an exact list at the same time.
     links: u32,
     /// Vacant slots that have been used before.
     free: Free,

@@ -1,12 +1,14 @@
 //! Reads: no lock, and no write but to the reader's own line and, once an era, to the entry's stamp.
 
-use super::{NOBODY, SHARED, Shard};
+use super::{SHARED, Shard};
 use crate::core::entry::Entry;
 use crate::core::index::{Fragment, Further, Place};
 use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::table::Table;
 use crate::sync::Ordering;
+use smallvec::SmallVec;
+use std::cell::RefCell;
 
 /// An entry that a pinned reader has found. It stays as it is for as long as the pin, in the cache or not.
 #[derive(Debug)]
@@ -34,6 +36,21 @@ impl Seen {
     /// No version stands for ever.
     const OUTDATED: u64 = u64::MAX;
 
+    #[inline(always)]
+    fn new<K, V>(version: u64, fragment: Fragment, hit: &Option<Hit<'_, K, V>>) -> Self {
+        Self {
+            fragment,
+            id: hit.as_ref().map(|hit| hit.id),
+            place: hit.as_ref().map_or_else(Place::default, |hit| hit.place),
+            version,
+        }
+    }
+
+    /// The id of the key's entry, if it has one.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.id
+    }
+
     /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
     pub(crate) fn entry<K, V>(id: u32, entry: &Entry<K, V>) -> Self {
         Self {
@@ -44,6 +61,10 @@ impl Seen {
         }
     }
 }
+
+/// What else is filed under a key's fragment: ids whose entries were compared with the key, and are others'. As long as the
+/// writer is pinned they stand for the same entries.
+pub(crate) type Others = SmallVec<[u32; 4]>;
 
 impl<K, V> Shard<K, V> {
     /// Finds a key: the entry of this fragment that `is_it` accepts. The table must have been reached through the pin.
@@ -103,13 +124,43 @@ impl<K, V> Shard<K, V> {
         // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
         let version = self.back.version.load(Ordering::Acquire);
         let hit = self.find(pin, table(), fragment, is_it);
-        let seen = Seen {
-            fragment,
-            id: hit.as_ref().map(|hit| hit.id),
-            place: hit.as_ref().map_or_else(Place::default, |hit| hit.place),
-            version,
-        };
-        (seen, hit)
+        (Seen::new(version, fragment, &hit), hit)
+    }
+
+    /// As [`Shard::look`], for a writer that was refused: with the others of the key's fragment, so that only an entry that
+    /// comes to them meanwhile makes it look once more.
+    #[cold]
+    pub(crate) fn look_closely<'p>(
+        &'p self,
+        _pin: &'p Pin<'_>,
+        table: impl FnOnce() -> &'p Table,
+        fragment: Fragment,
+        is_it: impl Fn(&K) -> bool + Copy,
+    ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
+        // Comparing is the user's affair, and may come back here: not while the list is borrowed.
+        let others = RefCell::new(Others::new());
+        let slots = self.front.slab.slots();
+        // Acquire: as in `look`.
+        let version = self.back.version.load(Ordering::Acquire);
+        let found = table().index.find(fragment, |id| {
+            let slot = slots.slot(id);
+            // SAFETY: as in `accept`.
+            let entry = unsafe { slot.entry() };
+            if is_it(&entry.key) {
+                return Some((id, slot, entry));
+            }
+            if entry.meta.fragment() == fragment {
+                others.borrow_mut().push(id);
+            }
+            None
+        });
+        let hit = found.map(|(place, (id, slot, entry))| Hit {
+            id,
+            place,
+            slot,
+            entry,
+        });
+        (Seen::new(version, fragment, &hit), hit, others.into_inner())
     }
 
     /// Starts to bring the first slot that may be the key's into the cache.
@@ -147,19 +198,32 @@ impl<K, V> Shard<K, V> {
         hit.slot.member.stamp.touch(era);
     }
 
-    /// In an exact list, a read of the one thread that uses it is an era of its own; a second thread ends that.
+    /// In an exact list each read is an era of its own, for as long as threads take turns: a read that finds another thread
+    /// the owner takes over, unless that one reads at the same time. Reads then begin no eras, until a writer offers that
+    /// again: threads that fight over the counter would pay more than an order among reads at the same time is worth.
+    #[inline(always)]
     fn begin_era(&self, pin: &Pin<'_>, owner: u64, era: u64) -> u64 {
         let me = pin.index() as u64 + 1;
         if owner != me {
-            // Relaxed: threads that race here all leave; whose store is last decides who begins eras next.
-            let now = if owner == NOBODY { me } else { SHARED };
-            self.front.owner.store(now, Ordering::Relaxed);
-            if now == SHARED {
-                return era;
-            }
+            return self.take_over(me, era);
         }
-        // Relaxed: if another thread stores too, eras repeat or step back; a writer then goes on from the later one.
+        // Relaxed: if another thread takes over here, eras repeat or step back; a writer then goes on from the later one.
         self.front.era.store(era + 1, Ordering::Relaxed);
         era + 1
+    }
+
+    /// Makes this thread the one whose reads begin eras, unless another one has begun an era since this read began. Returns the
+    /// era of this read.
+    #[cold]
+    fn take_over(&self, me: u64, era: u64) -> u64 {
+        let front = &self.front;
+        // Relaxed, all: recency orders nothing. What orders threads that take turns shows each the stores of the last one, so
+        // the exchange fails only among reads at the same time, and succeeds among those only by chance.
+        let next = front
+            .era
+            .compare_exchange(era, era + 1, Ordering::Relaxed, Ordering::Relaxed);
+        let owner = if next.is_ok() { me } else { SHARED };
+        front.owner.store(owner, Ordering::Relaxed);
+        next.map_or(era, |before| before + 1)
     }
 }

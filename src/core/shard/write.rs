@@ -3,10 +3,10 @@
 //! No user code runs here: keys have been compared and hashed before the lock is taken ([`Seen`]), and entries that leave
 //! are moved into [`Leftovers`], which the caller drops after it has let go of the lock and its pin.
 
-use super::{Inner, NOBODY, SHARED, Seen, Shard};
+use super::{Inner, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
 use crate::core::entry::{Entry, NEVER};
-use crate::core::index::Place;
+use crate::core::index::{Fragment, Place};
 use crate::core::reclaim::{Domain, Pin, Ticket};
 use crate::core::slab::Slots;
 use crate::core::table::Table;
@@ -19,7 +19,7 @@ use std::cell::Cell;
 const WORK: u32 = 4;
 /// How many entries a write leaves over at most, but for those that go through all: one, and one for each it takes out.
 const LEFT_OVER: usize = WORK as usize + 2;
-/// After how many links an exact list that several threads use is offered to one of them again.
+/// After how many links an exact list that threads have read at the same time is offered to one of them again.
 const TERM: u32 = 64;
 
 /// What a write works with.
@@ -106,6 +106,9 @@ impl<K, V> Shard<K, V> {
 impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Puts an entry under its key, in place of the one it has if any, and takes the entry out of `entry`.
     ///
+    /// `others` are those of the key's fragment that were compared, if that was remembered. Returns the id that the entry is
+    /// filed under.
+    ///
     /// A new key needs a token: `token`, or a free one, or that of this shard's least recently used entry, unless `sweep`
     /// says that expired entries elsewhere are to be looked for first.
     #[inline(always)]
@@ -113,15 +116,16 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         &mut self,
         pin: &Pin<'_>,
         seen: Seen,
+        others: &[u32],
         entry: &mut Option<Entry<K, V>>,
         token: &mut Option<Token<'c>>,
         sweep: bool,
-    ) -> Result<(), Refused> {
+    ) -> Result<u32, Refused> {
         self.expire(WORK);
         if self.table().is_full(self.inner.list.len()) {
             return Err(Refused::Full);
         }
-        let place = match self.locate(seen)? {
+        let place = match self.locate(seen, others)? {
             None if token.is_none() => {
                 *token = self.context.budget.take();
                 if token.is_none() && sweep {
@@ -134,9 +138,15 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let vacant = self.allocate();
         match place {
             Some((place, old)) => {
+                let meta = self.entry(old).meta;
+                self.inner.counts.expirations += u64::from(meta.deadline() <= self.context.now);
                 self.fill(vacant.id, entry);
-                self.table().index.replace(place, vacant.id);
-                self.forget(old);
+                if meta.fragment() == seen.fragment {
+                    self.table().index.replace(place, vacant.id);
+                    self.forget(old);
+                } else {
+                    self.replace_stranger(old, seen.fragment, vacant.id);
+                }
             }
             None => {
                 let Some(token) = token.take().or_else(|| self.evict()) else {
@@ -150,16 +160,26 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         }
         self.link(pin, &vacant);
         self.inner.counts.inserts += 1;
-        Ok(())
+        Ok(vacant.id)
+    }
+
+    /// Files an entry's id in place of that of one which is equal to it and hashes otherwise: a user's `Hash` and `Eq`
+    /// disagree. The old id is filed, and will be looked for, under its own fragment.
+    #[cold]
+    fn replace_stranger(&mut self, old: u32, fragment: Fragment, id: u32) {
+        let (token, _) = self.take_out(old);
+        self.table().index.insert(fragment, id);
+        token.spend();
     }
 
     /// Takes a key's entry out. True if it was still alive; `None` means to look again.
     #[inline(always)]
     pub(crate) fn remove(&mut self, seen: Seen) -> Result<bool, Refused> {
         self.expire(WORK);
-        Ok(self.locate(seen)?.is_some_and(|(_, id)| {
+        Ok(self.locate(seen, &[])?.is_some_and(|(_, id)| {
             let (token, alive) = self.take_out(id);
             drop(token);
+            self.inner.counts.expirations += u64::from(!alive);
             alive
         }))
     }
@@ -208,6 +228,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let ids: Vec<u32> = self.inner.list.iter(&self.slots).collect();
         self.table().index.clear(self.shard.number);
         for id in ids {
+            let expired = self.entry(id).meta.deadline() <= self.context.now;
+            self.inner.counts.expirations += u64::from(expired);
             self.forget(id);
             drop(self.context.budget.reclaim());
         }
@@ -283,12 +305,12 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// The entry that the key has now.
     #[inline(always)]
-    fn locate(&self, seen: Seen) -> Result<Option<(Place, u32)>, Refused> {
+    fn locate(&self, seen: Seen, others: &[u32]) -> Result<Option<(Place, u32)>, Refused> {
         // Relaxed: written only under the lock that we hold.
         if self.shard.back.version.load(Ordering::Relaxed) == seen.version {
             return Ok(seen.id.map(|id| (seen.place, id)));
         }
-        locate_slow(self.table(), self.slots, seen)
+        locate_slow(self.table(), self.slots, seen, others)
     }
 
     /// The table in place.
@@ -363,15 +385,13 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let slots = self.slots;
         let inner = &mut *self.inner;
         if inner.list.is_exact() {
-            inner.links += 1;
-            let me = pin.index() as u64 + 1;
-            // Relaxed: see `Shard::begin_era`.
-            let owner = front.owner.load(Ordering::Relaxed);
-            if owner == NOBODY || inner.links >= TERM {
-                inner.links = 0;
-                front.owner.store(me, Ordering::Relaxed);
-            } else if owner != me && owner != SHARED {
-                front.owner.store(SHARED, Ordering::Relaxed);
+            // Relaxed, both: see `Shard::begin_era`.
+            if front.owner.load(Ordering::Relaxed) == SHARED {
+                inner.links += 1;
+                if inner.links >= TERM {
+                    inner.links = 0;
+                    front.owner.store(pin.index() as u64 + 1, Ordering::Relaxed);
+                }
             }
         }
         // Relaxed, both: recency orders nothing.
@@ -416,25 +436,27 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 }
 
 /// What became of what was seen. Compares fragments, not keys: the id that was seen is the key's entry if it is still filed
-/// (ids are not reused while the writer is pinned), and where nothing of that fragment is filed the key is absent.
+/// (ids are not reused while the writer is pinned), and where nothing of that fragment is filed but what was compared the key
+/// is absent.
 #[cold]
 fn locate_slow<K, V>(
     table: &Table,
     slots: Slots<'_, K, V>,
     seen: Seen,
+    others: &[u32],
 ) -> Result<Option<(Place, u32)>, Refused> {
-    let others = Cell::new(false);
+    let unknown = Cell::new(false);
     let found = table.index.find(seen.fragment, |id| {
         // SAFETY: in the index, and the caller holds the lock.
         let entry = unsafe { slots.slot(id).entry() };
-        if entry.meta.fragment() == seen.fragment {
-            others.set(true);
+        if entry.meta.fragment() == seen.fragment && !others.contains(&id) {
+            unknown.set(true);
         }
         (Some(id) == seen.id).then_some(id)
     });
     match (found, seen.id) {
         (Some(found), _) => Ok(Some(found)),
-        (None, None) if !others.get() => Ok(None),
+        (None, None) if !unknown.get() => Ok(None),
         _ => Err(Refused::Raced),
     }
 }

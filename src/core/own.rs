@@ -1,0 +1,76 @@
+//! What a thread itself writes while the closure of its update runs.
+//!
+//! An update is optimistic: it runs its closure again if the key has changed meanwhile. A closure that writes the key changes
+//! it at each run. So the thread's own writes are told from those of others, by the ids that they file: an id stays the same
+//! entry's for as long as the thread is pinned, which it is while the closure runs.
+//!
+//! Each closure under way has a [`Watch`] on its thread's stack; a thread-local leads to the innermost, and each to the next.
+
+use super::store::{Route, Store};
+use std::cell::{Cell, RefCell};
+use std::ptr;
+
+thread_local! {
+    /// The innermost watch; null outside updates. No destructor and a constant start: reading it is one load.
+    static INNERMOST: Cell<*const Watch> = const { Cell::new(ptr::null()) };
+}
+
+/// The writes of one key: of its fragment, that is, in one store, told by its address.
+#[derive(Debug)]
+struct Watch {
+    store: usize,
+    fragment: u32,
+    ids: RefCell<Vec<u32>>,
+    outer: *const Self,
+}
+
+/// Runs `f`, and returns with its result the ids that this thread has filed meanwhile, under the route's fragment.
+#[inline(always)]
+pub(crate) fn watched<K, V, R>(
+    store: &Store<K, V>,
+    route: Route,
+    f: impl FnOnce() -> R,
+) -> (R, Vec<u32>) {
+    let watch = Watch {
+        store: ptr::from_ref(store).addr(),
+        fragment: route.fragment.get(),
+        ids: RefCell::new(Vec::new()),
+        outer: INNERMOST.get(),
+    };
+    INNERMOST.set(&raw const watch);
+    let leave = Leave(&watch);
+    let result = f();
+    drop(leave);
+    (result, watch.ids.into_inner())
+}
+
+/// Makes the next outer watch the innermost again, also when a closure panics.
+struct Leave<'w>(&'w Watch);
+
+impl Drop for Leave<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        INNERMOST.set(self.0.outer);
+    }
+}
+
+/// Makes known to this thread's updates what it has filed.
+#[inline(always)]
+pub(crate) fn filed<K, V>(store: &Store<K, V>, route: Route, id: Option<u32>) {
+    let watch = INNERMOST.get();
+    if !watch.is_null() {
+        filed_slow(watch, ptr::from_ref(store).addr(), route.fragment.get(), id);
+    }
+}
+
+#[cold]
+fn filed_slow(mut watch: *const Watch, store: usize, fragment: u32, id: Option<u32>) {
+    // SAFETY: a watch that the thread-local leads to lies in a call of `watched` that this thread is in, and is borrowed by its
+    // `Leave`, which takes it out of the thread-local before it goes. The same holds for those further out.
+    while let Some(it) = unsafe { watch.as_ref() } {
+        if (it.store, it.fragment) == (store, fragment) {
+            it.ids.borrow_mut().extend(id);
+        }
+        watch = it.outer;
+    }
+}
