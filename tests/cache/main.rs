@@ -3,12 +3,16 @@
 mod budget;
 mod builder;
 mod collisions;
+mod expirations;
 mod expiry;
+mod expiry_rounding;
 mod layouts;
 mod lru;
 mod reads;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;
+mod turns;
+mod updates;
 mod visibility;
 mod writes;

@@ -1,11 +1,9 @@
 //! Threads that take strict turns with a small cache: evictions are exactly those of an LRU, as with one thread.
 
-mod common;
-
 use std::sync::mpsc;
 use std::thread;
 
-use common::Rng;
+use crate::support::Rng;
 use nori_cache::{Cache, Update};
 
 #[derive(Debug, Clone, Copy)]

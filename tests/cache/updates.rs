@@ -1,13 +1,11 @@
 //! How often `update` runs its closure: once, unless another thread has changed the very key meanwhile.
 
-mod common;
-
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 use std::thread;
 use std::time::Duration;
 
-use common::Constant;
+use crate::support::Constant;
 use nori_cache::{Cache, ManualClock, Ttl, Update};
 
 /// More runs than any closure here may need.
@@ -301,7 +299,7 @@ fn a_change_behind_its_own_write_runs_it_again() {
 #[test]
 fn a_closure_that_panics_leaves_nothing_behind() {
     let cache = cache(Alike(0));
-    common::panics(|| {
+    crate::support::panics(|| {
         cache.update(1, |_| {
             cache.insert(1, 5);
             panic!("user code")

@@ -1,7 +1,5 @@
 //! Whichever way an expired entry leaves, it is counted once, as expired.
 
-mod common;
-
 use std::time::Duration;
 
 use nori_cache::{Cache, ManualClock, Ttl, Update};
