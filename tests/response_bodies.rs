@@ -93,7 +93,7 @@ fn layer_of_pieces(
     layer: &CacheResponse,
     told: bool,
 ) -> impl tower::Service<
-    http::Request<()>,
+    http::Request<response::Nothing>,
     Response = Response<impl http_body::Body<Data = bytes::Bytes, Error: std::fmt::Debug>>,
     Error = std::convert::Infallible,
 > + Clone {
@@ -122,7 +122,7 @@ fn layer_of_pieces(
     }
     tower::Layer::layer(
         layer,
-        tower::service_fn(move |_: http::Request<()>| async move {
+        tower::service_fn(move |_: http::Request<response::Nothing>| async move {
             let body = Pieces(vec!["abcd"; 10].into(), told);
             let response = Response::builder()
                 .header("cache-control", "max-age=60")

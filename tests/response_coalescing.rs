@@ -9,7 +9,7 @@ use futures_lite::join_all;
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
-use response::{Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
+use response::{Nothing, Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -195,7 +195,7 @@ async fn errors_reach_the_client_as_they_are() {
     let counted = runs.clone();
     let service = world
         .timed(60)
-        .layer(tower::service_fn(move |_: Request<()>| {
+        .layer(tower::service_fn(move |_: Request<Nothing>| {
             let run = counted.add();
             async move {
                 match run {
@@ -257,7 +257,7 @@ fn slow(
 ) -> (
     Sender,
     impl Service<
-        Request<()>,
+        Request<Nothing>,
         Response = Response<
             impl http_body::Body<Data = Bytes, Error: std::fmt::Debug + std::fmt::Display> + Unpin,
         >,
@@ -268,7 +268,7 @@ fn slow(
     let (sender, receiver) = mpsc::unbounded_channel();
     let body = std::sync::Arc::new(std::sync::Mutex::new(Some(receiver)));
     let layer = world.timed(60);
-    let service = layer.layer(tower::service_fn(move |_: Request<()>| {
+    let service = layer.layer(tower::service_fn(move |_: Request<Nothing>| {
         let body = body.lock().unwrap().take();
         async move {
             body.map(|body| Response::new(Slow(body)))
@@ -345,7 +345,7 @@ impl Clone for Strict {
     }
 }
 
-impl Service<Request<()>> for Strict {
+impl Service<Request<Nothing>> for Strict {
     type Response = Response<response::Body>;
     type Error = std::convert::Infallible;
     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
@@ -355,7 +355,7 @@ impl Service<Request<()>> for Strict {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<()>) -> Self::Future {
+    fn call(&mut self, request: Request<Nothing>) -> Self::Future {
         assert!(
             std::mem::take(&mut self.ready),
             "called before it was ready"

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use nori_cache::response::CacheResponse;
-use response::{Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
+use response::{Nothing, Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -176,13 +176,13 @@ fn pieces(
     runs: &Runs,
     piece: Option<&'static str>,
 ) -> impl Service<
-    Request<()>,
+    Request<Nothing>,
     Response = Response<nori_cache::response::CacheBody<Piece>>,
     Error = Infallible,
 > + Clone
 + use<> {
     let runs = runs.clone();
-    layer.layer(tower::service_fn(move |_: Request<()>| {
+    layer.layer(tower::service_fn(move |_: Request<Nothing>| {
         runs.add();
         std::future::ready(Ok(Response::new(Piece(piece.map(Bytes::from)))))
     }))

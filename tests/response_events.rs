@@ -6,7 +6,7 @@ mod response;
 
 use http::{Request, StatusCode};
 use nori_cache::response::CacheResponse;
-use response::{Cached, Got, Runs, World, cached, constant, get, request, with};
+use response::{Nothing, Cached, Got, Runs, World, cached, constant, get, request, with};
 use std::fmt;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
@@ -260,7 +260,7 @@ async fn handlers_that_fail() {
     let world = World::memory();
     let (told, _guard) = Told::listen();
     let layer: CacheResponse = world.timed(60);
-    let failing = layer.layer(tower::service_fn(|request: Request<()>| async move {
+    let failing = layer.layer(tower::service_fn(|request: Request<Nothing>| async move {
         assert_eq!(request.uri().path(), "/", "a panic");
         Err::<http::Response<response::Body>, _>("an error")
     }));
