@@ -9,7 +9,7 @@ use futures_lite::join_all;
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
-use response::{Nothing, Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
+use response::{Cached, Got, Nothing, Runs, World, after_the_leader_left, cached, get, with};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;

@@ -83,7 +83,10 @@ async fn over_http1_a_plain_get_is_cached_and_no_other() {
                 assert!(answer.contains(BYPASS), "{lines}: {answer}");
             }
             for lines in ["", "content-length: 0\r\n"] {
-                let request = format!("GET /{} HTTP/1.1\r\nhost: a.example\r\n{lines}\r\n", lines.len());
+                let request = format!(
+                    "GET /{} HTTP/1.1\r\nhost: a.example\r\n{lines}\r\n",
+                    lines.len()
+                );
                 raw(service.clone(), request.as_bytes()).await;
                 let answer = raw(service.clone(), request.as_bytes()).await;
                 assert!(answer.contains("; hit"), "{lines}: {answer}");
@@ -138,12 +141,21 @@ async fn a_body_is_taken_at_its_word() {
             let ask = |method: &str, ended| {
                 let hint = hint.clone();
                 let body = Said { ended, hint };
-                Request::builder().method(method).uri("/").body(body).unwrap()
+                Request::builder()
+                    .method(method)
+                    .uri("/")
+                    .body(body)
+                    .unwrap()
             };
             service.clone().oneshot(ask("GET", true)).await.unwrap();
             let response = service.oneshot(ask(method, ended)).await.unwrap();
             let got = response::Got::from(response).await;
-            assert_eq!(got.is_hit(), cached, "{method} {ended} {hint:?}: {}", got.how());
+            assert_eq!(
+                got.is_hit(),
+                cached,
+                "{method} {ended} {hint:?}: {}",
+                got.how()
+            );
             assert_eq!(got.how() == BYPASS, !cached);
         }
     }

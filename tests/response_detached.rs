@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use nori_cache::response::CacheResponse;
-use response::{Nothing, Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
+use response::{Cached, Got, Nothing, Runs, World, after_the_leader_left, cached, get, with};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};

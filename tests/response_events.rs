@@ -6,7 +6,7 @@ mod response;
 
 use http::{Request, StatusCode};
 use nori_cache::response::CacheResponse;
-use response::{Nothing, Cached, Got, Runs, World, cached, constant, get, request, with};
+use response::{Cached, Got, Nothing, Runs, World, cached, constant, get, request, with};
 use std::fmt;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};

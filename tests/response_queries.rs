@@ -27,8 +27,11 @@ fn form(query: &str) -> Vec<(String, String)> {
         let mut out = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
-            let hex = bytes.get(at + 1..at + 3).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-            match hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).ok()) {
+            let hex = bytes
+                .get(at + 1..at + 3)
+                .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+            match hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).ok())
+            {
                 Some(byte) if bytes[at] == b'%' => {
                     out.push(byte);
                     at += 3;
@@ -43,12 +46,17 @@ fn form(query: &str) -> Vec<(String, String)> {
     };
     let pieces = query.split('&').filter(|piece| !piece.is_empty());
     let pairs = pieces.map(|piece| piece.split_once('=').unwrap_or((piece, "")));
-    pairs.map(|(name, value)| (decode(name), decode(value))).collect()
+    pairs
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
 }
 
 fn by_page(layer: &CacheResponse, runs: &Runs) -> impl Cached {
     cached(layer, runs, |request, _| async move {
-        with(&[("cache-control", "max-age=60")], decoded_page(request.uri().query().unwrap_or("")))
+        with(
+            &[("cache-control", "max-age=60")],
+            decoded_page(request.uri().query().unwrap_or("")),
+        )
     })
 }
 
@@ -139,7 +147,10 @@ async fn what_may_be_read_either_way_is_not_cached() {
             let got = service.get(&format!("/?{query}")).await;
             assert_eq!(got.how(), BYPASS, "{query}");
         }
-        assert_eq!(layer.key_of(&response::get(&format!("/?{query}"), &[])), None);
+        assert_eq!(
+            layer.key_of(&response::get(&format!("/?{query}"), &[])),
+            None
+        );
     }
     // None of it was stored, and what counts and what does not is as plain as ever.
     let before = runs.count();
@@ -168,7 +179,9 @@ async fn what_may_be_read_either_way_is_not_cached() {
 #[tokio::test]
 async fn names_that_have_to_be_encoded_count_as_they_are_meant() {
     let world = World::memory();
-    let layer = world.timed(60).allow_query(["filter[kind]", "größe", "a b"]);
+    let layer = world
+        .timed(60)
+        .allow_query(["filter[kind]", "größe", "a b"]);
     let key = |query: &str| layer.key_of(&response::get(&format!("/?{query}"), &[]));
     for query in [
         "filter[kind]=1",
@@ -178,8 +191,15 @@ async fn names_that_have_to_be_encoded_count_as_they_are_meant() {
         "a+b=1",
         "a%20b=1",
     ] {
-        assert_eq!(key(query), Some(format!("view:/:{query}")), "kept as it is sent");
-        assert_eq!(key(&format!("{query}&x=1")), Some(format!("view:/:{query}")));
+        assert_eq!(
+            key(query),
+            Some(format!("view:/:{query}")),
+            "kept as it is sent"
+        );
+        assert_eq!(
+            key(&format!("{query}&x=1")),
+            Some(format!("view:/:{query}"))
+        );
     }
     assert_eq!(key("f%69lter[kind]=1"), None);
     assert_eq!(key("filter[other]=1"), None);
@@ -189,9 +209,11 @@ async fn names_that_have_to_be_encoded_count_as_they_are_meant() {
 #[tokio::test]
 async fn sorting_keeps_apart_what_a_handler_can() {
     let world = World::memory();
-    let service = cached(&world.timed(60).sort_query(true), &Runs::default(), |request, _| async move {
-        with(&[], request.uri().query().unwrap_or("").to_owned())
-    });
+    let service = cached(
+        &world.timed(60).sort_query(true),
+        &Runs::default(),
+        |request, _| async move { with(&[], request.uri().query().unwrap_or("").to_owned()) },
+    );
     for (one, other) in [
         ("a=1&%61=2", "%61=2&a=1"),
         ("a=1&b=0&%61=2", "%61=2&b=0&a=1"),
@@ -212,7 +234,10 @@ async fn sorting_keeps_apart_what_a_handler_can() {
         assert_eq!(service.get(&format!("/?{one}")).await.text(), one);
         assert_eq!(service.get(&format!("/?{other}")).await.text(), other);
     }
-    assert_eq!(service.get("/?b=2&c=1&a=%C3%A9").await.text(), "b=2&c=1&a=%C3%A9");
+    assert_eq!(
+        service.get("/?b=2&c=1&a=%C3%A9").await.text(),
+        "b=2&c=1&a=%C3%A9"
+    );
     assert!(service.get("/?c=1&a=%C3%A9&b=2").await.is_hit());
 }
 
@@ -225,7 +250,11 @@ fn queries() -> impl Strategy<Value = String> {
 /// everything decoded before it is split.
 fn views(query: &str, allowed: &[&str]) -> Vec<BTreeMap<String, Vec<String>>> {
     let whole = form(&format!("x={}", query.replace('&', "%26")));
-    let texts = [query.to_owned(), query.replace(';', "&"), whole[0].1.replace(';', "&")];
+    let texts = [
+        query.to_owned(),
+        query.replace(';', "&"),
+        whole[0].1.replace(';', "&"),
+    ];
     let view = |text: &String| {
         let mut seen = BTreeMap::<_, Vec<_>>::new();
         for (name, value) in form(text) {
@@ -240,7 +269,10 @@ fn views(query: &str, allowed: &[&str]) -> Vec<BTreeMap<String, Vec<String>>> {
 }
 
 fn key(layer: &CacheResponse, query: &str) -> Option<String> {
-    let uri = http::Uri::builder().path_and_query(format!("/?{query}")).build().unwrap();
+    let uri = http::Uri::builder()
+        .path_and_query(format!("/?{query}"))
+        .build()
+        .unwrap();
     let mut request = Request::new(Nothing::new());
     *request.uri_mut() = uri;
     layer.key_of(&request)

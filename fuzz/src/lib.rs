@@ -52,10 +52,12 @@ mod core {
 #[allow(dead_code)]
 #[path = "../../src/response"]
 mod response {
+    mod authority;
     pub(crate) mod directives;
     mod key;
     #[path = "original_unknown.rs"]
     mod original;
+    mod query;
     mod settings;
     pub(crate) mod stored;
     pub(crate) mod structured;

@@ -7,9 +7,10 @@
 //! The path is the one that the client sent. Where the service sees another, because a router has taken off its own part or
 //! something has rewritten it, entries record both: who sees something else answers something else.
 
+use super::authority;
 use super::original;
 use super::settings::Settings;
-use http::header::{AUTHORIZATION, HOST, HeaderName};
+use http::header::{AUTHORIZATION, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use std::borrow::Cow;
@@ -43,12 +44,14 @@ pub(crate) struct Asked {
 /// Why a request has no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unkeyed {
-    /// More than one host, or one that is not text.
+    /// More than one authority, or a text that is none.
     Host,
     /// The key would be too long.
     TooLong,
     /// A router may have shortened the path, and the whole one is not to be had.
     Shortened,
+    /// Whether a parameter counts depends on who reads it.
+    Query,
 }
 
 impl Asked {
@@ -67,10 +70,10 @@ impl Asked {
     pub(crate) fn new(settings: &Settings, request: &Parts) -> Result<Self, Unkeyed> {
         let seen = &request.uri;
         let uri = original_uri(settings, request).unwrap_or(seen);
-        let host = host(uri, seen, &request.headers)?;
+        let host = authority::of(uri, seen, &request.headers).ok_or(Unkeyed::Host)?;
         let path = uri.path();
-        let query = settings.query.apply(uri.query().unwrap_or(""));
-        let shown = shown(settings, uri, seen);
+        let query = in_key(settings, uri)?;
+        let shown = shown(settings, uri, seen)?;
         let own = settings.key_fn.as_ref().map(|key_fn| key_fn(request));
         let mut length = path.len() + query.len() + 2 * host.len();
         length += own.as_ref().map_or(0, String::len) + shown.len();
@@ -197,16 +200,28 @@ fn original_uri<'r>(settings: &Settings, request: &'r Parts) -> Option<&'r Uri> 
 }
 
 /// What the service sees, if it is not the original.
-fn shown<'u>(settings: &Settings, original: &'u Uri, seen: &'u Uri) -> Cow<'u, str> {
+fn shown<'u>(
+    settings: &Settings,
+    original: &'u Uri,
+    seen: &'u Uri,
+) -> Result<Cow<'u, str>, Unkeyed> {
     if std::ptr::eq(original, seen) {
-        return Cow::Borrowed("");
+        return Ok(Cow::Borrowed(""));
     }
-    let query = |uri: &'u Uri| settings.query.apply(uri.query().unwrap_or(""));
-    match query(seen) {
-        other if other != query(original) => Cow::Owned(format!("{}?{other}", seen.path())),
-        _ if seen.path() != original.path() => Cow::Borrowed(seen.path()),
-        _ => Cow::Borrowed(""),
-    }
+    let query = in_key(settings, seen)?;
+    Ok(if query != in_key(settings, original)? {
+        Cow::Owned(format!("{}?{query}", seen.path()))
+    } else if seen.path() != original.path() {
+        Cow::Borrowed(seen.path())
+    } else {
+        Cow::Borrowed("")
+    })
+}
+
+/// A query as the settings have it.
+fn in_key<'u>(settings: &Settings, uri: &'u Uri) -> Result<Cow<'u, str>, Unkeyed> {
+    let query = uri.query().unwrap_or("");
+    settings.query.apply(query).ok_or(Unkeyed::Query)
 }
 
 /// Whether what the service sees is what is left of a path when a router has taken off its own part.
@@ -238,32 +253,6 @@ fn add(text: &mut String, part: &str) -> Range<usize> {
     start..text.len()
 }
 
-/// The request's host: RFC 9110 §7.2.
-fn host<'a>(
-    original: &'a Uri,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-) -> Result<Cow<'a, str>, Unkeyed> {
-    let text = match original.authority().or(uri.authority()) {
-        Some(authority) => {
-            let text = authority.as_str();
-            text.rsplit_once('@').map_or(text, |(_, host)| host)
-        }
-        None => {
-            let mut hosts = headers.get_all(HOST).iter();
-            match (hosts.next(), hosts.next()) {
-                (None, _) => "",
-                (Some(host), None) => host.to_str().map_err(|_| Unkeyed::Host)?.trim(),
-                _ => return Err(Unkeyed::Host),
-            }
-        }
-    };
-    Ok(match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        true => Cow::Owned(text.to_ascii_lowercase()),
-        false => Cow::Borrowed(text),
-    })
-}
-
 /// The first value as the key has it: bytes beyond ASCII as Latin-1.
 fn first_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
     match headers.get(name) {
@@ -280,50 +269,9 @@ pub(crate) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-/// How the query goes into the key.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Query {
-    pub(crate) sorted: bool,
-    pub(crate) allowed: Option<Vec<String>>,
-}
-
-impl Query {
-    fn apply<'q>(&self, query: &'q str) -> Cow<'q, str> {
-        if (!self.sorted && self.allowed.is_none()) || query.is_empty() {
-            return Cow::Borrowed(query);
-        }
-        let name = |parameter: &&'q str| parameter.split('=').next().unwrap_or("");
-        let allowed = |parameter: &&'q str| match &self.allowed {
-            Some(allowed) => allowed.iter().any(|other| other == name(parameter)),
-            None => true,
-        };
-        let mut parameters: Vec<&str> = query.split('&').filter(allowed).collect();
-        if self.sorted {
-            // By name only, and stable: the order of parameters of one name may mean something.
-            parameters.sort_by_key(name);
-        }
-        Cow::Owned(parameters.join("&"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn queries_are_sorted_by_name_and_keep_doubles() {
-        let sorted = Query {
-            sorted: true,
-            allowed: None,
-        };
-        assert_eq!(sorted.apply("b=2&a=9&a=1&c"), "a=9&a=1&b=2&c");
-        assert_eq!(sorted.apply(""), "");
-        let some = Query {
-            sorted: false,
-            allowed: Some(vec!["page".into()]),
-        };
-        assert_eq!(some.apply("utm=1&page=2&pages=3&page=1"), "page=2&page=1");
-    }
 
     #[test]
     fn bodies_of_axum_are_recognised_by_their_names() {

@@ -133,8 +133,10 @@ impl CacheResponse {
         self
     }
 
-    /// Whether parameters are sorted by name for the key, so that their order makes no difference; not by default. Those of one
-    /// name stay in their order.
+    /// Whether parameters are sorted by name for the key, so that their order makes no difference; not by default.
+    ///
+    /// Those of one name stay in their order, and so do those whose names some reader may take for the same: `a` and `%61`, `a`
+    /// and `A`, `a[]` and `a[1]`. A query with a semicolon or a broken escape in it stays as it is.
     pub fn sort_query(mut self, sorted: bool) -> Self {
         self.core.settings.query.sorted = sorted;
         self
@@ -153,8 +155,12 @@ impl CacheResponse {
         self
     }
 
-    /// The only parameters that count, by their names as they stand in the query. The handler sees all of them, so it must look
-    /// at no others.
+    /// The only parameters that count, by their names as handlers see them: decoded. The handler is given all parameters, so it
+    /// must look at no others.
+    ///
+    /// Handlers read queries in different ways. A parameter that some may take for one of these, such as `p%61ge`, `Page`,
+    /// `page[]` or `x=1;page=2` beside `page`, or that is no valid text, is neither left out nor kept: the request is not cached,
+    /// and `Cache-Status` says `detail=query`.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;

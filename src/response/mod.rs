@@ -13,8 +13,8 @@
 //! keys, nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` and
-//! `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as JSON), `slots`
+//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key`,
+//! `authority`, `query` and `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as JSON), `slots`
 //! (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets),
 //! `body`, `copy`, `future`, `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what
 //! they share.
@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod authority;
 mod body;
 mod control;
 mod copy;
@@ -46,6 +47,7 @@ mod lead;
 mod original;
 mod policy;
 mod purge;
+mod query;
 mod service;
 mod settings;
 mod slots;

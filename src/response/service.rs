@@ -12,8 +12,8 @@ use super::status::{Forward, hit};
 use super::stored::Entry;
 use bytes::Buf;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION,
-    PRAGMA, TRANSFER_ENCODING, UPGRADE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE,
+    LOCATION, PRAGMA, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
@@ -28,6 +28,9 @@ use tower_service::Service;
 ///
 /// Clones share what is cached and what goes on; each clone has a readiness of its own, that of its inner service. A hit
 /// leaves the inner service untouched, and ready.
+///
+/// Bodies of requests have to be [`http_body::Body`]s, because a GET is cached only if its body has nothing in it: if it says
+/// that its stream has ended, or that it is exactly 0 bytes long.
 #[derive(Clone)]
 pub struct CacheResponseService<S> {
     inner: S,
@@ -45,7 +48,7 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Send + 'static,
     S::Future: Send + 'static,
-    B: Send + 'static,
+    B: Body + Send + 'static,
     R: Body + Send + 'static,
     R::Data: Buf + Send,
     R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -72,7 +75,7 @@ where
             };
         }
         let (parts, body) = request.into_parts();
-        let asked = match self.admit::<B>(&parts) {
+        let asked = match self.admit(&parts, &body) {
             Ok(asked) => asked,
             Err(detail) => {
                 self.core.shared.stats.bypassed.add();
@@ -138,7 +141,11 @@ impl<S> CacheResponseService<S> {
     ///
     /// # Errors
     /// Why it is passed through.
-    fn admit<B: 'static>(&self, parts: &Parts) -> Result<Asked, Option<&'static str>> {
+    fn admit<B: Body + 'static>(
+        &self,
+        parts: &Parts,
+        body: &B,
+    ) -> Result<Asked, Option<&'static str>> {
         let settings = &self.core.settings;
         if settings.bypass.as_ref().is_some_and(|bypass| bypass(parts)) {
             return Err(None);
@@ -147,13 +154,16 @@ impl<S> CacheResponseService<S> {
             let detail = match *name {
                 // They are about the resource's present state.
                 IF_MATCH | IF_UNMODIFIED_SINCE => "precondition",
-                // What a GET carries is no part of its key, and some handlers look at it.
                 CONTENT_LENGTH if value != "0" => "content",
-                TRANSFER_ENCODING => "content",
+                TRANSFER_ENCODING | EXPECT => "content",
                 UPGRADE => "upgrade",
                 _ => continue,
             };
             return Err(Some(detail));
+        }
+        // What a GET carries is no part of its key, and some handlers look at it. By HTTP/2 no header need tell of it.
+        if !body.is_end_stream() && body.size_hint().exact() != Some(0) {
+            return Err(Some("content"));
         }
         let known = Asked::knows_path::<B>(settings, parts);
         let asked = known.and_then(|()| Asked::new(settings, parts));
@@ -161,6 +171,7 @@ impl<S> CacheResponseService<S> {
             Unkeyed::Host => Some("host"),
             Unkeyed::TooLong => Some("key-too-long"),
             Unkeyed::Shortened => Some("original-uri-unknown"),
+            Unkeyed::Query => Some("query"),
         })?;
         let flights = &self.core.shared.flights;
         let aboard = parts.extensions.get();
