@@ -3,14 +3,14 @@
 //! The two modes differ in who says how long a response is fresh. What keeps a response from being stored is the same in both,
 //! but that in timed mode a response can also make its life shorter.
 
-use super::directives::{Directives, parse_seconds};
+use super::directives::{Directives, parse_seconds, seems_to_forbid};
 use super::key::Asked;
 use super::settings::{Mode, Settings};
 use super::status::Line;
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, PRAGMA, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -47,6 +47,8 @@ pub(crate) enum Refusal {
     Status,
     /// An error that may pass: nothing is learnt from it about the key.
     Failure,
+    /// What it says of caching cannot be read.
+    Malformed,
     NoStore,
     Private,
     NoCache,
@@ -62,6 +64,7 @@ impl Refusal {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Status | Self::Failure => "status",
+            Self::Malformed => "malformed",
             Self::NoStore => "no-store",
             Self::Private => "private",
             Self::NoCache => "no-cache",
@@ -117,6 +120,12 @@ pub(crate) fn judge(
         _ => None,
     };
     let is_targeted = targeted.is_some();
+    // One that is broken is ignored, but not if that may be against its meaning.
+    let heeds_cdn = matches!(settings.mode, Mode::Headers { cdn: true, .. });
+    let mut cdn_lines = headers.get_all(CDN_CACHE_CONTROL).iter();
+    if heeds_cdn && !is_targeted && cdn_lines.any(|line| seems_to_forbid(line.as_bytes())) {
+        return Err(Refusal::Malformed);
+    }
     let said = targeted.unwrap_or(said);
     refuse(&said, response, settings)?;
     let shared = said.public || said.s_maxage.is_some() || said.must_revalidate;
@@ -125,9 +134,13 @@ pub(crate) fn judge(
     }
     let age = initial_age(headers, asked_at, now);
     let written = written_lifetime(&said, headers, is_targeted, now);
+    let is_expires_broken = written.as_ref().is_some_and(|written| written.is_broken);
+    let written = written.map(|written| written.lifetime);
     let fresh = match &settings.mode {
         Mode::Timed { ttl, by_status } => {
-            if said.no_cache {
+            // RFC 9111 §5.4 gives `Pragma` no meaning here, but those who send it mean something by it.
+            let pragma = Directives::read(headers, &PRAGMA);
+            if said.no_cache || (!said.present && (pragma.no_cache || pragma.malformed)) {
                 return Err(Refusal::NoCache);
             }
             let ttl = timed(*ttl, by_status, response.status)?;
@@ -144,7 +157,8 @@ pub(crate) fn judge(
             None => return Err(Refusal::NotFresh),
         },
     };
-    let strict = said.no_cache || said.must_revalidate || said.proxy_revalidate;
+    let strict =
+        said.no_cache || said.must_revalidate || said.proxy_revalidate || is_expires_broken;
     let stale = |given: Option<Duration>, otherwise: Duration| match given {
         _ if strict => Duration::ZERO,
         Some(given) => given,
@@ -179,9 +193,12 @@ pub(crate) fn judge(
 
 fn refuse(said: &Directives, response: &Parts, settings: &Settings) -> Result<(), Refusal> {
     let (status, headers) = (response.status, &response.headers);
+    if said.malformed {
+        return Err(Refusal::Malformed);
+    }
     let understood = !said.must_understand || is_understood(status);
     // RFC 9111 §5.2.2.3: `must-understand` stands over `no-store` for those who understand.
-    if (said.no_store && !(said.must_understand && understood && !said.malformed)) || !understood {
+    if (said.no_store && !(said.must_understand && understood)) || !understood {
         return Err(Refusal::NoStore);
     }
     if said.private {
@@ -232,15 +249,24 @@ fn timed(
     }
 }
 
-/// The lifetime that headers give: RFC 9111 §4.2.1.
+/// The lifetime that headers give: RFC 9111 §4.2.1; zero where they say one that cannot be read.
+struct Written {
+    lifetime: Duration,
+    /// Whether it is what an `Expires` says that is no date: those who write 0 or -1 there mean that it is not to be reused.
+    is_broken: bool,
+}
+
 fn written_lifetime(
     said: &Directives,
     headers: &HeaderMap,
     targeted: bool,
     now: u64,
-) -> Option<Duration> {
+) -> Option<Written> {
     if let Some(lifetime) = said.s_maxage.or(said.max_age) {
-        return Some(lifetime);
+        return Some(Written {
+            lifetime,
+            is_broken: false,
+        });
     }
     if targeted || !headers.contains_key(EXPIRES) {
         return None;
@@ -249,9 +275,11 @@ fn written_lifetime(
     // What is no date, 0 among them, has expired; of several, the first one to come holds.
     let expires = lines.try_fold(u64::MAX, |first, date| Some(first.min(date?)));
     let from = headers.get(DATE).and_then(date).unwrap_or(now);
-    Some(Duration::from_millis(
-        expires.unwrap_or(0).saturating_sub(from),
-    ))
+    let lifetime = expires.unwrap_or(0).saturating_sub(from);
+    Some(Written {
+        lifetime: Duration::from_millis(lifetime),
+        is_broken: expires.is_none(),
+    })
 }
 
 /// RFC 9111 §4.2.2: a tenth of the time since the last change, for statuses that allow it.
@@ -312,7 +340,7 @@ fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
             }
             // Neither `*` nor what is no name can be compared.
             let name = HeaderName::from_bytes(member).map_err(|_| Refusal::Vary)?;
-            if name.as_str() == "*" {
+            if name.as_str().contains('*') {
                 return Err(Refusal::Vary);
             }
             if !names.contains(&name) {

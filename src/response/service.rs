@@ -12,8 +12,8 @@ use super::status::{Forward, hit};
 use super::stored::Entry;
 use bytes::Buf;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE,
-    LOCATION, PRAGMA, TRANSFER_ENCODING, UPGRADE,
+    CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
@@ -87,7 +87,7 @@ where
         };
         let wishes = Wishes::of(&parts.method, &parts.headers);
         let limits = match settings.by_headers() {
-            true => Limits::new(of_request(&parts.headers)),
+            true => Limits::new(Directives::of_request(&parts.headers)),
             false => Limits::default(),
         };
         if let Some(entry) = self.core.find_plain(&asked, &parts.headers)
@@ -255,16 +255,6 @@ fn resolve(request: &Parts, value: &HeaderValue) -> Option<Uri> {
         return None;
     }
     uri.path_and_query()?.as_str().parse().ok()
-}
-
-/// The request's directives: RFC 9111 §5.2.1, and §5.4 for those of old.
-fn of_request(headers: &HeaderMap) -> Directives {
-    let mut said = Directives::read(headers, &CACHE_CONTROL);
-    if !said.present {
-        let pragma = Directives::read(headers, &PRAGMA);
-        said.no_cache = pragma.no_cache;
-    }
-    said
 }
 
 impl<S: fmt::Debug> fmt::Debug for CacheResponseService<S> {
