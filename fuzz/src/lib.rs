@@ -57,8 +57,12 @@ mod response {
     mod key;
     #[path = "original_unknown.rs"]
     mod original;
+    mod own_keys;
+    mod policy;
     mod query;
     mod settings;
+    mod status;
+    mod storable;
     pub(crate) mod stored;
     pub(crate) mod structured;
     mod vary;

@@ -223,14 +223,20 @@ fn looks_strict(name: &[u8]) -> bool {
     seems_to_forbid(name) || STRICT.iter().any(is_it)
 }
 
-/// Whether a text seems to forbid to store or to share: by its letters, whatever is between them.
+/// Whether a text seems to forbid to store or to share: by its letters, whatever is between them, or because it says no to
+/// something.
 pub(crate) fn seems_to_forbid(text: &[u8]) -> bool {
     if text.eq_ignore_ascii_case(b"no-transform") {
         return false;
     }
     let letters = letters(text);
     let has = |part: &[u8]| letters.windows(part.len()).any(|window| window == part);
-    letters.starts_with(b"no") || [&b"stor"[..], b"cach", b"priv"].into_iter().any(has)
+    let mut words = text.split(|byte| !byte.is_ascii_alphanumeric());
+    let first = words.find(|word| !word.is_empty()).unwrap_or(b"");
+    let says_no = [&b"no"[..], b"none"]
+        .iter()
+        .any(|no| first.eq_ignore_ascii_case(no));
+    says_no || [&b"stor"[..], b"cach", b"priv"].into_iter().any(has)
 }
 
 /// Letters and digits, in lower case.
@@ -341,6 +347,8 @@ mod tests {
             ("no-transform, immutable", false),
             ("no_store", true),
             ("Un-Cach-Able", true),
+            ("no-sotre", true),
+            ("nothing, nonsense", false),
         ] {
             let said = read(&[line]);
             assert_eq!((said.malformed, said.no_store), (want, want), "{line}");

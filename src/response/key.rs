@@ -1,6 +1,6 @@
 //! Which requests may share an entry.
 //!
-//! The key is the wire format's: `{prefix}:{path}:{query}`, with more parts on request. It is not unique: a colon may stand in
+//! The key is the wire format's: `{prefix}:{path}:{query}`, with more parts on request, as they are. It is not unique: a colon may stand in
 //! each part, and the host is not in it. So the key only says where to look; every entry records what it was made for, as
 //! [`Asked`] names it, and answers nothing else.
 //!
@@ -9,6 +9,7 @@
 
 use super::authority;
 use super::original;
+use super::own_keys;
 use super::settings::Settings;
 use http::header::{AUTHORIZATION, HeaderName};
 use http::request::Parts;
@@ -19,15 +20,12 @@ use std::ops::Range;
 /// Longer keys are not stored.
 pub(crate) const MAX_KEY: usize = 4 * 1024;
 
-/// What the key of a signpost ends with: what no path and no query can.
-const VARIANTS: &str = "#variants";
-
-/// What a request asks for, as far as entries tell requests apart. One text holds the key, its signpost's ending and, behind
-/// it, the host and what the service sees.
+/// What a request asks for, as far as entries tell requests apart. One text holds the signpost's key, which ends with the
+/// request's, and behind it the host and what the service sees.
 #[derive(Debug, Clone, Hash)]
 pub(crate) struct Asked {
     text: String,
-    key_len: usize,
+    key: Range<usize>,
     /// Where the host ends.
     host_end: usize,
     path: Range<usize>,
@@ -52,6 +50,8 @@ pub(crate) enum Unkeyed {
     Shortened,
     /// Whether a parameter counts depends on who reads it.
     Query,
+    /// The path does not begin with a slash.
+    Path,
 }
 
 impl Asked {
@@ -75,14 +75,19 @@ impl Asked {
         let query = in_key(settings, uri)?;
         let shown = shown(settings, uri, seen)?;
         let own = settings.key_fn.as_ref().map(|key_fn| key_fn(request));
+        if !path.starts_with('/') {
+            return Err(Unkeyed::Path);
+        }
         let mut length = path.len() + query.len() + 2 * host.len();
         length += own.as_ref().map_or(0, String::len) + shown.len();
         if length > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
-        let mut text =
-            String::with_capacity(length + settings.key_prefix.len() + VARIANTS.len() + 4);
-        text.push_str(&settings.key_prefix);
+        length += own_keys::SIGNPOST.len() + settings.key_prefix.len();
+        let mut text = String::with_capacity(length + 5);
+        text.push_str(own_keys::SIGNPOST);
+        let key_start = text.len();
+        text.extend([own_keys::before(&settings.key_prefix), &settings.key_prefix]);
         if settings.host_in_key {
             add(&mut text, &host);
         }
@@ -98,11 +103,10 @@ impl Asked {
                 clear &= !value.contains(&format!(",{next}="));
             }
         }
-        let key_len = text.len();
-        if key_len > MAX_KEY {
+        let key = key_start..text.len();
+        if key.len() > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
-        text.push_str(VARIANTS);
         text.push_str(&host);
         let host_end = text.len();
         text.push_str(&shown);
@@ -112,7 +116,7 @@ impl Asked {
             && (settings.key_fn.is_some() || !settings.vary_on.is_empty());
         Ok(Self {
             text,
-            key_len,
+            key,
             host_end,
             path,
             query,
@@ -126,17 +130,17 @@ impl Asked {
     }
 
     pub(crate) fn key(&self) -> &str {
-        &self.text[..self.key_len]
+        &self.text[self.key.clone()]
     }
 
     /// Where the names of the headers lie that tell its variants apart.
     pub(crate) fn signpost_key(&self) -> &str {
-        &self.text[..self.key_len + VARIANTS.len()]
+        &self.text[..self.key.end]
     }
 
     /// In lower case; empty if the request has none.
     pub(crate) fn host(&self) -> &str {
-        &self.text[self.key_len + VARIANTS.len()..self.host_end]
+        &self.text[self.key.end..self.host_end]
     }
 
     /// What the key function said.
@@ -238,11 +242,6 @@ pub(super) fn is_of_axum(body: &str) -> bool {
         && body
             .split(|char| !is_name(char))
             .any(|name| name == "axum" || name == "axum_core")
-}
-
-/// As [`Asked::signpost_key`], of any key.
-pub(crate) fn signpost_key(key: &str) -> String {
-    [key, VARIANTS].concat()
 }
 
 /// Adds a part, and says where it is.

@@ -7,10 +7,10 @@ use super::directives::{Directives, parse_seconds, seems_to_forbid};
 use super::key::Asked;
 use super::settings::{Mode, Settings};
 use super::status::Line;
+use super::storable;
 use http::header::{
-    AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, PRAGMA, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, HeaderName,
+    HeaderValue, LAST_MODIFIED, PRAGMA, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -22,7 +22,7 @@ const MAX_VARY: usize = 16;
 /// How long an entry that can be revalidated is kept after it has gone stale.
 const KEEP_TO_REVALIDATE: Duration = Duration::from_secs(24 * 60 * 60);
 
-const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 
 /// How a response is stored.
@@ -114,19 +114,7 @@ pub(crate) fn judge(
     now: u64,
 ) -> Result<Plan, Refusal> {
     let headers = &response.headers;
-    let said = Directives::read(headers, &CACHE_CONTROL);
-    let targeted = match settings.mode {
-        Mode::Headers { cdn: true, .. } => Directives::read_targeted(headers, &CDN_CACHE_CONTROL),
-        _ => None,
-    };
-    let is_targeted = targeted.is_some();
-    // One that is broken is ignored, but not if that may be against its meaning.
-    let heeds_cdn = matches!(settings.mode, Mode::Headers { cdn: true, .. });
-    let mut cdn_lines = headers.get_all(CDN_CACHE_CONTROL).iter();
-    if heeds_cdn && !is_targeted && cdn_lines.any(|line| seems_to_forbid(line.as_bytes())) {
-        return Err(Refusal::Malformed);
-    }
-    let said = targeted.unwrap_or(said);
+    let (said, is_targeted) = directives(settings, headers)?;
     refuse(&said, response, settings)?;
     let shared = said.public || said.s_maxage.is_some() || said.must_revalidate;
     if asked.authorized && !shared {
@@ -191,37 +179,27 @@ pub(crate) fn judge(
     })
 }
 
+/// What a response says of caching, to whom these settings make us, and whether it says so in a targeted field.
+fn directives(settings: &Settings, headers: &HeaderMap) -> Result<(Directives, bool), Refusal> {
+    if let Mode::Headers { cdn: true, .. } = settings.mode {
+        if let Some(targeted) = Directives::read_targeted(headers, &CDN_CACHE_CONTROL) {
+            return Ok((targeted, true));
+        }
+        // One that is broken is ignored, but not if that may be against its meaning.
+        let mut lines = headers.get_all(CDN_CACHE_CONTROL).iter();
+        if lines.any(|line| seems_to_forbid(line.as_bytes())) {
+            return Err(Refusal::Malformed);
+        }
+    }
+    Ok((Directives::read(headers, &CACHE_CONTROL), false))
+}
+
 fn refuse(said: &Directives, response: &Parts, settings: &Settings) -> Result<(), Refusal> {
-    let (status, headers) = (response.status, &response.headers);
-    if said.malformed {
-        return Err(Refusal::Malformed);
-    }
-    let understood = !said.must_understand || is_understood(status);
-    // RFC 9111 §5.2.2.3: `must-understand` stands over `no-store` for those who understand.
-    if (said.no_store && !(said.must_understand && understood)) || !understood {
-        return Err(Refusal::NoStore);
-    }
-    if said.private {
-        return Err(Refusal::Private);
-    }
-    if headers.contains_key(SET_COOKIE) {
-        return Err(Refusal::SetCookie);
-    }
-    let partial = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
-    // Elsewhere the field means nothing (RFC 9110 §14.4); but a handler that says it may have meant something.
-    let has_meaning = status == StatusCode::RANGE_NOT_SATISFIABLE || !settings.by_headers();
-    let ranged = has_meaning && headers.contains_key(CONTENT_RANGE);
-    if partial || status.is_informational() || ranged {
+    let headers = &response.headers;
+    storable::check(said, response.status, headers)?;
+    // Where it means nothing (RFC 9110 §14.4) a handler that says it may have meant something.
+    if !settings.by_headers() && headers.contains_key(CONTENT_RANGE) {
         return Err(Refusal::Status);
-    }
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .map_or(&b""[..], HeaderValue::as_bytes);
-    let stream = b"text/event-stream";
-    if content_type.len() >= stream.len()
-        && content_type[..stream.len()].eq_ignore_ascii_case(stream)
-    {
-        return Err(Refusal::Stream);
     }
     let length = headers
         .get(CONTENT_LENGTH)
@@ -293,13 +271,6 @@ fn heuristic(response: &Parts, public: bool, now: u64) -> Option<Duration> {
     Some(Duration::from_millis(from.saturating_sub(changed) / 10))
 }
 
-fn is_understood(status: StatusCode) -> bool {
-    let known = [
-        200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501,
-    ];
-    known.contains(&status.as_u16())
-}
-
 /// RFC 9111 §4.2.3.
 fn initial_age(headers: &HeaderMap, asked_at: u64, now: u64) -> Duration {
     let apparent = headers.get(DATE).and_then(date).map_or(0, |date| {
@@ -330,7 +301,7 @@ pub(crate) fn to_date(millis: u64) -> Option<HeaderValue> {
 }
 
 /// The headers that `Vary` names: RFC 9111 §4.1.
-fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
+pub(crate) fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
     let mut names = Vec::new();
     for line in headers.get_all(VARY) {
         for member in line.as_bytes().split(|&byte| byte == b',') {
@@ -365,38 +336,4 @@ fn tags(response: &Parts) -> Vec<Box<str>> {
         tags.extend(listed.map(Box::from));
     }
     tags
-}
-
-/// Whether a header is of one connection, or of one client: never stored, whatever `Connection` says.
-fn is_passing(name: &HeaderName) -> bool {
-    let others = [
-        "keep-alive",
-        "proxy-authentication-info",
-        "proxy-connection",
-        "set-cookie2",
-    ];
-    match *name {
-        AGE | CONNECTION | SET_COOKIE | TE | TRAILER | TRANSFER_ENCODING | UPGRADE => true,
-        PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => true,
-        _ => others.contains(&name.as_str()),
-    }
-}
-
-/// What is stored of a response's headers: RFC 9111 §3.1.
-pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    // With room for what is added to all that is stored: date, age and status.
-    let mut kept = HeaderMap::with_capacity(headers.len() + 3);
-    for (name, value) in headers {
-        if !is_passing(name) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    for line in headers.get_all(CONNECTION) {
-        for name in line.as_bytes().split(|&byte| byte == b',') {
-            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
-                kept.remove(name);
-            }
-        }
-    }
-    kept
 }

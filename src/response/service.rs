@@ -172,6 +172,7 @@ impl<S> CacheResponseService<S> {
             Unkeyed::TooLong => Some("key-too-long"),
             Unkeyed::Shortened => Some("original-uri-unknown"),
             Unkeyed::Query => Some("query"),
+            Unkeyed::Path => Some("path"),
         })?;
         let flights = &self.core.shared.flights;
         let aboard = parts.extensions.get();

@@ -125,6 +125,7 @@ impl CacheBackend for Remote {
         self.memory.flush_values()
     }
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
+        self.written.lock().unwrap().insert(key.to_owned());
         self.memory.incr_value(key, by, ttl)
     }
     fn compare_and_set<'a>(
@@ -137,6 +138,7 @@ impl CacheBackend for Remote {
         BackendFuture::boxed(async move {
             self.up()?;
             let encoded = Value::encoded(new.encode()?.into_owned());
+            self.written.lock().unwrap().insert(key.to_owned());
             self.memory
                 .compare_and_set(key, expected, encoded, ttl)
                 .await

@@ -1,6 +1,6 @@
 //! Real connections in memory: hyper at both ends, or a client that writes what it likes.
 
-use super::{Got, Runs};
+use super::{Got, Runs, settled};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -93,11 +93,14 @@ impl Http2 {
     {
         self.0.ready().await.unwrap();
         let request = request.map(BodyExt::boxed);
-        Got::from(self.0.send_request(request).await.unwrap()).await
+        let got = Got::from(self.0.send_request(request).await.unwrap()).await;
+        settled().await;
+        got
     }
 }
 
-/// Sends a request by HTTP/1.1, byte for byte, on a connection of its own; what comes back, until the server closes it.
+/// Sends a request by HTTP/1.1, byte for byte, on a connection of its own; what comes back, until the server closes it. Waits
+/// until all that is to be stored is.
 pub async fn raw(service: impl Served, request: &[u8]) -> String {
     let (mut near, far) = tokio::io::duplex(ROOM);
     let serving = tokio::spawn(serve_one(service, far));
@@ -105,6 +108,7 @@ pub async fn raw(service: impl Served, request: &[u8]) -> String {
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.unwrap();
     serving.await.unwrap();
+    settled().await;
     String::from_utf8(answer).unwrap()
 }
 
