@@ -268,7 +268,7 @@ async fn poisoned_and_truncated_entries_are_replaced() {
         let runs = Runs::default();
         let service = constant(&world.timed(60), &runs, &[]);
         remote.put("view:/:", &poison).await;
-        remote.put("view:/:#variants", &poison).await;
+        remote.put("#variants:view:/:", &poison).await;
         let got = service.get("/").await;
         assert_eq!((got.status, runs.count()), (200, 1), "{poison}");
         assert!(service.get("/").await.is_hit(), "{poison}");

@@ -117,7 +117,7 @@ impl Body for Said {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 
@@ -127,7 +127,7 @@ async fn a_body_is_taken_at_its_word() {
     let mut least = SizeHint::new();
     least.set_lower(1);
     for (ended, hint, cached) in [
-        (true, unknown.clone(), true),
+        (true, unknown, true),
         (false, SizeHint::with_exact(0), true),
         (false, unknown, false),
         (false, least, false),
@@ -139,7 +139,6 @@ async fn a_body_is_taken_at_its_word() {
                 std::future::ready(Ok::<_, Infallible>(http::Response::new(Nothing::new())))
             }));
             let ask = |method: &str, ended| {
-                let hint = hint.clone();
                 let body = Said { ended, hint };
                 Request::builder()
                     .method(method)

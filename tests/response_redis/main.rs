@@ -14,8 +14,12 @@ mod response;
 #[path = "../common/within.rs"]
 mod within;
 
+#[path = "../response_authority.rs"]
+mod authority;
 #[path = "../response_bodies.rs"]
 mod bodies;
+#[path = "../response_content.rs"]
+mod content;
 #[path = "../response_headers.rs"]
 mod headers;
 #[path = "../response_axum.rs"]
@@ -30,6 +34,8 @@ mod safety;
 mod served;
 #[path = "../response_timed.rs"]
 mod timed;
+#[path = "../response_unparsable.rs"]
+mod unparsable;
 
 use response::World;
 
