@@ -12,8 +12,8 @@ use super::status::{Forward, hit};
 use super::stored::Entry;
 use bytes::Buf;
 use http::header::{
-    CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE,
+    LOCATION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
@@ -157,6 +157,8 @@ impl<S> CacheResponseService<S> {
                 CONTENT_LENGTH if value != "0" => "content",
                 TRANSFER_ENCODING | EXPECT => "content",
                 UPGRADE => "upgrade",
+                // Whoever hands the request on takes them off, so that the handler sees less than the cache.
+                CONNECTION if names_headers(value) => "connection",
                 _ => continue,
             };
             return Err(Some(detail));
@@ -217,6 +219,23 @@ impl<S> CacheResponseService<S> {
             Ok(response.map(CacheBody::handler))
         }))
     }
+}
+
+/// Whether a `Connection` names headers beside those that are of one connection anyway, or is no list of names.
+fn names_headers(connection: &HeaderValue) -> bool {
+    let known = [
+        &b""[..],
+        b"close",
+        b"keep-alive",
+        b"te",
+        b"upgrade",
+        b"http2-settings",
+    ];
+    let mut names = connection.as_bytes().split(|&byte| byte == b',');
+    names.any(|name| {
+        let is_it = |known: &&[u8]| name.trim_ascii().eq_ignore_ascii_case(known);
+        !known.iter().any(is_it)
+    })
 }
 
 impl Core {

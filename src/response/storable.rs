@@ -65,7 +65,7 @@ fn is_understood(status: StatusCode) -> bool {
 fn is_stream(headers: &HeaderMap) -> bool {
     let stream = b"text/event-stream";
     let is_one = |value: &HeaderValue| {
-        let start = value.as_bytes().get(..stream.len());
+        let start = value.as_bytes().trim_ascii_start().get(..stream.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(stream))
     };
     headers.get_all(CONTENT_TYPE).iter().any(is_one)
