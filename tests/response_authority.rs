@@ -221,3 +221,30 @@ async fn an_original_uri_of_another_authority_is_another_one() {
         }
     }
 }
+
+/// Whichever of them the handler has changed: what is stored of the path goes.
+#[tokio::test]
+async fn a_change_by_who_names_two_authorities_counts_for_all() {
+    for world in World::both() {
+        let service = constant(
+            &world.by_headers(),
+            &Runs::default(),
+            &[("cache-control", "max-age=60")],
+        );
+        for (uri, host) in [
+            ("http://a.example/", "b.example"),
+            ("/", "a.example, b.example"),
+            ("http://user@a.example/", ""),
+        ] {
+            let victim = [("host", "a.example")];
+            service.get_with("/", &victim).await;
+            assert!(service.get_with("/", &victim).await.is_hit());
+            let change = response::request("POST", uri, &[("host", host)]);
+            service.ask(change).await;
+            assert!(
+                !service.get_with("/", &victim).await.is_hit(),
+                "{uri} {host}"
+            );
+        }
+    }
+}

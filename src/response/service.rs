@@ -252,7 +252,17 @@ impl Core {
                 // The original URI is the request's.
                 get.extensions = http::Extensions::new();
             }
-            if let Ok(asked) = Asked::new(&self.settings, &get)
+            let mut asked = Asked::new(&self.settings, &get);
+            if asked
+                .as_ref()
+                .is_err_and(|unkeyed| *unkeyed == Unkeyed::Host)
+            {
+                // Of which authority is not known: where keys do not tell, of all.
+                get.headers.remove(HOST);
+                get.uri = get.uri.path_and_query().cloned().map_or(get.uri, Uri::from);
+                asked = Asked::new(&self.settings, &get);
+            }
+            if let Ok(asked) = asked
                 && let Err(error) = self.remove(asked.key()).await
             {
                 self.backend_failed(&error);
