@@ -16,37 +16,41 @@ pub(crate) fn of<'r>(
     seen: &'r Uri,
     headers: &'r HeaderMap,
 ) -> Option<Cow<'r, str>> {
-    let mut named: Option<&'r [u8]> = None;
-    let mut agrees = |text: &'r [u8]| match named {
-        None => {
-            named = Some(text);
-            is_authority(text)
-        }
-        Some(other) => other.eq_ignore_ascii_case(text),
-    };
-    let targets = [
-        Some(original),
-        Some(seen).filter(|seen| !std::ptr::eq(*seen, original)),
-    ];
-    for target in targets.into_iter().flatten() {
-        let authority = target.authority().map(|authority| authority.as_str());
-        if !has_known_scheme(target) || !authority.is_none_or(|text| agrees(text.as_bytes())) {
+    let mut named = None;
+    add_target(&mut named, original)?;
+    if !std::ptr::eq(original, seen) {
+        add_target(&mut named, seen)?;
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    if let Some(host) = hosts.next() {
+        add(&mut named, host.to_str().ok()?)?;
+        if hosts.next().is_some() {
             return None;
         }
     }
-    let mut hosts = headers.get_all(HOST).iter();
-    if let Some(host) = hosts.next()
-        && (!agrees(host.as_bytes()) || hosts.next().is_some())
-    {
-        return None;
-    }
-    // An authority is ASCII.
-    let text = std::str::from_utf8(named.unwrap_or_default()).ok()?;
-    Some(if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    let Some(text) = named else {
+        return Some(Cow::Borrowed(""));
+    };
+    Some(if read(text)?.has_upper_case {
         Cow::Owned(text.to_ascii_lowercase())
     } else {
         Cow::Borrowed(text)
     })
+}
+
+fn add_target<'r>(named: &mut Option<&'r str>, target: &'r Uri) -> Option<()> {
+    match target.authority() {
+        Some(authority) if has_known_scheme(target) => add(named, authority.as_str()),
+        Some(_) => None,
+        None => Some(()),
+    }
+}
+
+/// `None` if it is not the one that was named before.
+fn add<'r>(named: &mut Option<&'r str>, text: &'r str) -> Option<()> {
+    let first = *named.get_or_insert(text);
+    // Nearly always it is the first one.
+    (std::ptr::eq(first, text) || first.eq_ignore_ascii_case(text)).then_some(())
 }
 
 /// What is asked for by another scheme is another resource.
@@ -55,21 +59,59 @@ fn has_known_scheme(target: &Uri) -> bool {
     scheme.is_none_or(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))
 }
 
-/// Whether a text is a host, as names in the DNS and addresses are written, and perhaps a port. There are stranger ones, and
+/// What a byte is in a name; looked up, as every request has one.
+const OTHER: u8 = 0;
+const LOWER: u8 = 1;
+const UPPER: u8 = 2;
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [OTHER; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => LOWER,
+            b'A'..=b'Z' => UPPER,
+            _ => OTHER,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
+struct Authority {
+    has_upper_case: bool,
+}
+
+/// A text that is a host, as names in the DNS and addresses are written, and perhaps a port. There are stranger ones, and
 /// readers that see something else in them.
-fn is_authority(text: &[u8]) -> bool {
-    let host_end = if let Some(literal) = text.strip_prefix(b"[") {
-        let end = literal.iter().position(|&byte| byte == b']');
-        let is_part = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
-        end.filter(|&end| end > 1 && literal[..end].iter().all(is_part))
-            .map_or(0, |end| end + 2)
-    } else {
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
-        let end = text.iter().position(|byte| !is_part(byte));
-        end.unwrap_or(text.len())
+fn read(text: &str) -> Option<Authority> {
+    let mut seen = 0;
+    let is_other = |byte: u8| {
+        let kind = KINDS[usize::from(byte)];
+        seen |= kind;
+        kind == OTHER
     };
-    let (host, rest) = text.split_at(host_end);
-    !host.is_empty() && (rest.is_empty() || is_port(rest))
+    let end = text.bytes().position(is_other);
+    let has_upper_case = seen & UPPER == UPPER;
+    match end {
+        None if text.is_empty() => None,
+        None => Some(Authority { has_upper_case }),
+        Some(0) => is_literal(text).then_some(Authority {
+            has_upper_case: true,
+        }),
+        Some(end) => is_port(&text.as_bytes()[end..]).then_some(Authority { has_upper_case }),
+    }
+}
+
+/// Whether a text is an address in brackets, and perhaps a port.
+fn is_literal(text: &str) -> bool {
+    let inside = text.strip_prefix('[').and_then(|text| text.split_once(']'));
+    inside.is_some_and(|(address, rest)| {
+        let is_part = |byte: u8| byte.is_ascii_hexdigit() || b":.".contains(&byte);
+        !address.is_empty()
+            && address.bytes().all(is_part)
+            && (rest.is_empty() || is_port(rest.as_bytes()))
+    })
 }
 
 fn is_port(text: &[u8]) -> bool {
@@ -94,7 +136,7 @@ mod tests {
             "[::1]",
             "[2001:db8::192.0.2.1]:65535",
         ] {
-            assert!(is_authority(good.as_bytes()), "{good}");
+            assert!(read(good).is_some(), "{good}");
         }
         for bad in [
             "",
@@ -119,7 +161,7 @@ mod tests {
             "a!",
             "\u{e4}.example",
         ] {
-            assert!(!is_authority(bad.as_bytes()), "{bad}");
+            assert!(read(bad).is_none(), "{bad}");
         }
     }
 }

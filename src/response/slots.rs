@@ -105,19 +105,20 @@ impl Core {
     /// The entry that lies under a request's key itself, if it is for this request and to look takes no waiting.
     pub(crate) fn find_plain(&self, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Entry>> {
         let backend = self.backend().ok()?;
+        let key = asked.key();
         let mut found = None;
-        backend.read_now(asked.key(), &mut |value| {
+        backend.read_now(key, &mut |value| {
             let entry = value.downcast_ref::<Entry>();
             if entry.is_some_and(|entry| entry.matches(asked, headers)) {
                 found = value.to_shared::<Entry>().ok();
             }
         });
         let entry = found?;
-        // Where there is no list.
-        let mut purged = Purges::default().hides(asked.key(), &entry);
+        // Where there is no list it has been lost if there was one: see `Purges::hides`.
+        let mut purged = entry.seen > 0;
         backend.read_now(own_keys::PURGES, &mut |value| {
             purged = match value.downcast_ref::<Purges>() {
-                Some(purges) => purges.hides(asked.key(), &entry),
+                Some(purges) => purges.hides(key, &entry),
                 // As another process wrote it: not here.
                 None => true,
             };
