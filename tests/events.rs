@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::{Cached, Got, Runs, World, cached, constant, get, request, with};
+use support::{Cached, Got, Nothing, Runs, World, cached, constant, get, request, with};
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 use tracing::field::{Field, Visit};
@@ -262,7 +262,7 @@ async fn handlers_that_fail() {
     let world = World::memory();
     let (told, _guard) = Told::listen();
     let layer: CacheResponse = world.timed(60);
-    let failing = layer.layer(tower::service_fn(|request: Request<()>| async move {
+    let failing = layer.layer(tower::service_fn(|request: Request<Nothing>| async move {
         assert_eq!(request.uri().path(), "/", "a panic");
         Err::<http::Response<support::Body>, _>("an error")
     }));

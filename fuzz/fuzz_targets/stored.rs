@@ -1,7 +1,9 @@
 #![cfg_attr(libfuzzer, no_main)]
 
 #[cfg(libfuzzer)]
-libfuzzer_sys::fuzz_target!(|input: &[u8]| nori_cache_fuzz::organs::stored::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    nori_cache_fuzz::organs::stored::run(input);
+});
 
 #[cfg(not(libfuzzer))]
 fn main() {

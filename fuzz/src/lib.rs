@@ -53,11 +53,17 @@ mod core {
 #[allow(dead_code)]
 #[path = "../../src/response"]
 mod response {
+    mod authority;
     pub(crate) mod directives;
     mod key;
     #[path = "original_unknown.rs"]
     mod original;
+    mod own_keys;
+    mod policy;
+    mod query;
     mod settings;
+    mod status;
+    mod storable;
     pub(crate) mod stored;
     pub(crate) mod structured;
     mod vary;

@@ -2,7 +2,8 @@
 
 use super::key::Asked;
 use super::layer::CacheResponse;
-use super::purge::{self, Purges, What};
+use super::own_keys;
+use super::purge::{Purges, What};
 use super::stats::ResponseStats;
 use crate::backend::CacheBackendExt;
 use crate::error::Error;
@@ -28,6 +29,8 @@ impl CacheResponse {
     /// What was asked for before is not stored any more, in no process that shares the backend, even if it is still on its way.
     /// Of a response that is just being stored, its writer finds out afterwards, and removes it: for so long it may be served,
     /// and if the writer's process ends in between, until it expires.
+    ///
+    /// Keys that no request has, such as those of the cache's own, are left alone.
     ///
     /// # Errors
     /// Those of the backend.
@@ -92,14 +95,20 @@ impl CacheResponse {
     async fn purge(&self, what: What) -> Result<(), Error> {
         let now = self.core.now();
         let backend = self.core.backend()?;
-        let update =
-            |purges: Option<Purges>| ready(purges.unwrap_or_default().with(what.clone(), now));
-        let updated = backend.atomic_update(purge::KEY, Some(Ttl::Never), update);
+        let update = |purges: Option<Purges>| {
+            let purges = purges.unwrap_or_default();
+            ready(if purges.is_ours(now) {
+                purges.with(what.clone(), now)
+            } else {
+                self.core.purge_of_everything()
+            })
+        };
+        let updated = backend.atomic_update(own_keys::PURGES, Some(Ttl::Never), update);
         match updated.await {
             // Nobody can say what was purged before.
             Err(error) if error.is_decoding() || error.is_wrong_type() => {
-                let all = Purges::of_everything(now);
-                backend.set(purge::KEY, all, Ttl::Never).await
+                let all = self.core.purge_of_everything();
+                backend.set(own_keys::PURGES, all, Ttl::Never).await
             }
             updated => updated.map(drop),
         }

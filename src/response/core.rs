@@ -1,11 +1,13 @@
 //! What all services of a layer share.
 
 use super::flight::Flights;
+use super::purge::Purges;
 use super::settings::Settings;
 use super::stats::Counters;
 use crate::backend::CacheBackend;
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::sync::{AtomicU64, Ordering};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Counters,
     /// Keys whose requests need not wait for each other.
     uncacheable: Cache<Box<str>, u64>,
+    /// The latest purge that this process has seen.
+    last_purge: AtomicU64,
     /// Where none was given: found when it is first needed.
     backend: OnceLock<Arc<dyn CacheBackend>>,
 }
@@ -39,6 +43,7 @@ impl Core {
                 flights: Arc::default(),
                 stats: Counters::default(),
                 uncacheable: Cache::new(UNCACHEABLE_KEYS),
+                last_purge: AtomicU64::new(0),
                 backend: OnceLock::new(),
             }),
         }
@@ -75,6 +80,24 @@ impl Core {
     pub(crate) fn backend_failed(&self, error: &Error) {
         self.shared.stats.backend_errors.add();
         super::event::backend_failed(error);
+    }
+
+    pub(crate) fn saw_purges(&self, purges: &Purges) {
+        let last = &self.shared.last_purge;
+        // Relaxed: a number that only grows, and orders nothing.
+        if last.load(Ordering::Relaxed) < purges.last() {
+            // Relaxed: as above.
+            last.fetch_max(purges.last(), Ordering::Relaxed);
+        }
+    }
+
+    /// A purge of all that any request of this process can have been asked for.
+    pub(crate) fn purge_of_everything(&self) -> Purges {
+        // Relaxed: as above.
+        let last = self.shared.last_purge.load(Ordering::Relaxed);
+        let purges = Purges::of_everything(self.now().max(last.saturating_add(1)));
+        self.saw_purges(&purges);
+        purges
     }
 
     pub(crate) fn is_uncacheable(&self, key: &str) -> bool {

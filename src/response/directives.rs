@@ -1,15 +1,18 @@
 //! `Cache-Control`, as RFC 9111 §5.2 has it, and as it really comes.
 //!
 //! Directives are compared without regard to case, may be spread over several lines, and may carry their value as a token or
-//! as a quoted string. Whatever cannot be understood counts against caching: a lifetime that is no number is 0, of two
-//! lifetimes the shorter one holds, and a field that ends within a quoted string is taken for `no-store`.
+//! as a quoted string. Of two lifetimes the shorter one holds.
+//!
+//! What cannot be read is never taken for permission. A field that is not as the RFC has it from its first byte to its last is
+//! [`malformed`](Directives::malformed), and so is one with a directive of ours whose value is not what it should be, or with
+//! an unknown directive that looks like one that forbids, such as `no_store`. A malformed field counts as `no-store`.
 //!
 //! Targeted fields such as `CDN-Cache-Control` (RFC 9213 §2.1) look alike and are not: they are structured, and ignored if they
-//! are broken.
+//! are broken, unless it [seems](seems_to_forbid) that they would forbid.
 
 use super::structured::{Bare, dictionary};
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{CACHE_CONTROL, HeaderName, PRAGMA};
 use std::time::Duration;
 
 /// Numbers are cut off here: what RFC 9111 §1.2.2 asks for at least.
@@ -33,7 +36,7 @@ pub(crate) struct Directives {
     pub(crate) max_stale: Option<Duration>,
     pub(crate) stale_while_revalidate: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
-    /// Ends within a quoted string, or has a control character in it.
+    /// Not to be understood, as a whole.
     pub(crate) malformed: bool,
     /// Whether there is any directive at all.
     pub(crate) present: bool,
@@ -47,6 +50,24 @@ impl Directives {
             directives.add_line(line.as_bytes());
         }
         directives
+    }
+
+    /// Those of a request: RFC 9111 §5.2.1, and §5.4 for those of old. One that cannot be understood is taken for the strictest:
+    /// neither answered from what is stored, nor its response stored.
+    pub(crate) fn of_request(headers: &HeaderMap) -> Self {
+        let mut said = Self::read(headers, &CACHE_CONTROL);
+        if !said.present {
+            let pragma = Self::read(headers, &PRAGMA);
+            said.no_cache = pragma.no_cache || pragma.malformed;
+        }
+        if said.malformed {
+            return Self {
+                no_store: true,
+                no_cache: true,
+                ..Self::default()
+            };
+        }
+        said
     }
 
     /// Those of a targeted field: RFC 9213 §2.1. `None` if it has none, or is broken, or a directive's value is of a wrong
@@ -80,75 +101,78 @@ impl Directives {
             };
             let seconds = u64::try_from(seconds).unwrap_or(0).min(MOST_SECONDS);
             *slot = Some(Duration::from_secs(seconds));
+        } else if looks_strict(name.as_bytes()) {
+            self.no_store = true;
         }
         Some(())
     }
 
     pub(crate) fn add_line(&mut self, line: &[u8]) {
-        let mut rest = line;
-        while !rest.is_empty() {
-            let (member, after) = self.cut_member(rest);
-            self.add_member(member);
-            rest = after;
-        }
-        if self.malformed {
+        if self.add_members(line).is_none() {
+            self.malformed = true;
             self.no_store = true;
         }
     }
 
-    /// Cuts at the next comma that is in no quoted string.
-    fn cut_member<'a>(&mut self, text: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-        let mut quoted = false;
-        let mut escaped = false;
-        for (at, &byte) in text.iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b',' if !quoted => return (&text[..at], &text[at + 1..]),
-                _ => (),
+    /// A list of directives: RFC 9110 §5.6.1 and RFC 9111 §5.2. `None` if it is not, or one of them cannot be understood.
+    fn add_members(&mut self, line: &[u8]) -> Option<()> {
+        let mut rest = line;
+        loop {
+            // Members may be empty.
+            rest = skip(rest, b" \t,");
+            if rest.is_empty() {
+                return Some(());
+            }
+            self.present = true;
+            let (name, after) = token(rest)?;
+            let (value, after) = match after {
+                [b'=', after @ ..] => {
+                    let (value, after) = quoted(after).or_else(|| token(after))?;
+                    (Some(value), after)
+                }
+                _ => (None, after),
+            };
+            self.add_member(name, value)?;
+            rest = skip(after, b" \t");
+            if !rest.is_empty() && rest[0] != b',' {
+                return None;
             }
         }
-        self.malformed |= quoted;
-        (text, &[])
     }
 
-    fn add_member(&mut self, member: &[u8]) {
-        let member = member.trim_ascii();
-        if member.is_empty() {
-            return;
-        }
-        self.present = true;
-        let (name, value) = match member.iter().position(|&byte| byte == b'=') {
-            Some(at) => (
-                member[..at].trim_ascii(),
-                Some(member[at + 1..].trim_ascii()),
-            ),
-            None => (member, None),
-        };
+    /// `None` if it cannot be understood.
+    fn add_member(&mut self, name: &[u8], value: Option<&[u8]>) -> Option<()> {
         // In place: requests have directives too. Longer names are none of ours.
         let mut lower = [0; 32];
-        let Some(lower) = lower.get_mut(..name.len()) else {
-            return;
+        let lower = match lower.get_mut(..name.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(name);
+                lower.make_ascii_lowercase();
+                std::str::from_utf8(lower).unwrap_or("")
+            }
+            None => "",
         };
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        let name = std::str::from_utf8(lower).unwrap_or("");
-        if let Some(flag) = self.flag(name) {
+        if let Some(flag) = self.flag(lower) {
             *flag = true;
-        } else if let Some(slot) = self.lifetime(name) {
-            let given = match (name, value) {
-                ("max-stale", None) => MOST_SECONDS,
-                _ => value.and_then(seconds).unwrap_or(0),
-            };
-            let given = Duration::from_secs(given);
-            *slot = Some(slot.map_or(given, |other| other.min(given)));
-        } else if name == "min-fresh" {
-            // Of these, the longer is the stricter; and what is no number is not met.
-            let given = value.and_then(seconds).unwrap_or(MOST_SECONDS);
-            let given = Duration::from_secs(given);
-            self.min_fresh = Some(self.min_fresh.map_or(given, |other| other.max(given)));
+            // Only these may name fields.
+            let understood = value.is_none() || ["no-cache", "private"].contains(&lower);
+            return understood.then_some(());
         }
+        let given = match (lower, value) {
+            ("max-stale", None) => Some(MOST_SECONDS),
+            _ => value.and_then(parse_seconds),
+        };
+        if let Some(slot) = self.lifetime(lower) {
+            let seconds = Duration::from_secs(given.unwrap_or(0));
+            *slot = Some(slot.map_or(seconds, |other| other.min(seconds)));
+        } else if lower == "min-fresh" {
+            // Of these, the longer is the stricter.
+            let seconds = Duration::from_secs(given.unwrap_or(MOST_SECONDS));
+            self.min_fresh = Some(self.min_fresh.map_or(seconds, |other| other.max(seconds)));
+        } else {
+            return (!looks_strict(name)).then_some(());
+        }
+        given.map(drop)
     }
 
     fn flag(&mut self, name: &str) -> Option<&mut bool> {
@@ -179,13 +203,77 @@ impl Directives {
     }
 }
 
-/// A number of seconds, as a token or quoted.
-fn seconds(value: &[u8]) -> Option<u64> {
-    let digits = match value {
-        [b'"', inner @ .., b'"'] => inner,
-        _ => value,
-    };
-    parse_seconds(digits)
+/// Directives whose absence would allow more.
+const STRICT: [&str; 8] = [
+    "no-store",
+    "no-cache",
+    "private",
+    "must-revalidate",
+    "proxy-revalidate",
+    "must-understand",
+    "max-age",
+    "s-maxage",
+];
+
+/// Whether an unknown directive looks like a strict one, or one that forbids. Unknown ones are to be ignored (RFC 9111 §5.2.3),
+/// but some are meant to be known.
+fn looks_strict(name: &[u8]) -> bool {
+    let written = letters(name);
+    let is_it = |strict: &&str| letters(strict.as_bytes()) == written;
+    seems_to_forbid(name) || STRICT.iter().any(is_it)
+}
+
+/// Whether a text seems to forbid to store or to share: by its letters, whatever is between them, or because it says no to
+/// something.
+pub(crate) fn seems_to_forbid(text: &[u8]) -> bool {
+    if text.eq_ignore_ascii_case(b"no-transform") {
+        return false;
+    }
+    let letters = letters(text);
+    let has = |part: &[u8]| letters.windows(part.len()).any(|window| window == part);
+    let mut words = text.split(|byte| !byte.is_ascii_alphanumeric());
+    let first = words.find(|word| !word.is_empty()).unwrap_or(b"");
+    let says_no = [&b"no"[..], b"none"]
+        .iter()
+        .any(|no| first.eq_ignore_ascii_case(no));
+    says_no || [&b"stor"[..], b"cach", b"priv"].into_iter().any(has)
+}
+
+/// Letters and digits, in lower case.
+fn letters(name: &[u8]) -> Vec<u8> {
+    let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    letters.map(u8::to_ascii_lowercase).collect()
+}
+
+fn skip<'t>(text: &'t [u8], bytes: &[u8]) -> &'t [u8] {
+    let start = text.iter().position(|byte| !bytes.contains(byte));
+    &text[start.unwrap_or(text.len())..]
+}
+
+/// A token, and what comes after it: RFC 9110 §5.6.2.
+fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let end = text.iter().position(|byte| !is_part(byte));
+    let end = end.unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+/// What is in a quoted string, as it stands there, and what comes after it: RFC 9110 §5.6.4.
+fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inner = text.strip_prefix(b"\"")?;
+    let mut escaped = false;
+    for (at, &byte) in inner.iter().enumerate() {
+        match byte {
+            // No control characters.
+            0x7f => return None,
+            0..0x20 if byte != b'\t' => return None,
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some((&inner[..at], &inner[at + 1..])),
+            _ => (),
+        }
+    }
+    None
 }
 
 /// `delta-seconds` of RFC 9111 §1.2.2; larger ones are cut off.
@@ -238,23 +326,57 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_a_list_of_directives_is_malformed() {
+        for (line, want) in [
+            ("", false),
+            (" , ,\t", false),
+            ("a, b=c, d=\"e, \\\" f\"", false),
+            ("a=b=c", true),
+            ("a =b", true),
+            ("a= b", true),
+            ("a;b", true),
+            ("a b", true),
+            ("=a", true),
+            ("\"a\"", true),
+            ("a=\"b\"c", true),
+            ("a=\"\u{1}\"", true),
+            ("a=\"\\\u{7f}\"", true),
+            ("a\u{e4}", true),
+            ("public=1", true),
+            ("private=a, no-cache=\"b\"", false),
+            ("no-transform, immutable", false),
+            ("no_store", true),
+            ("Un-Cach-Able", true),
+            ("no-sotre", true),
+            ("nothing, nonsense", false),
+        ] {
+            let said = read(&[line]);
+            assert_eq!((said.malformed, said.no_store), (want, want), "{line}");
+        }
+    }
+
+    #[test]
     fn rfc9111_4_2_1_invalid_and_doubled_lifetimes_are_the_shorter_one() {
         for (line, want) in [
             ("max-age=60, max-age=1", 1),
             ("max-age=1, max-age=60", 1),
-            ("max-age=a60", 0),
-            ("max-age=60a", 0),
-            ("max-age=-1", 0),
-            ("max-age=1.5", 0),
-            ("max-age", 0),
-            ("max-age=", 0),
             ("max-age=\"60\"", 60),
-            ("max-age = 60", 60),
             ("max-age=99999999999999999999999", MOST_SECONDS),
             ("max-age=0000000000000000000000007", 7),
         ] {
             assert_eq!(max_age(&[line]), Some(want), "{line}");
+            assert!(!read(&[line]).malformed, "{line}");
         }
+        for line in ["a60", "60a", "-1", "1.5", "\"6\\0\"", "'60'"] {
+            let line = format!("max-age={line}, max-age=60");
+            let said = read(&[&line]);
+            assert_eq!(
+                (said.max_age, said.malformed),
+                (Some(Duration::ZERO), true),
+                "{line}"
+            );
+        }
+        assert!(read(&["max-age"]).malformed);
         assert_eq!(max_age(&["x-max-age=7"]), None);
     }
 

@@ -1,7 +1,7 @@
 //! What a 304, or the answer to a HEAD, makes of a stored response: RFC 9111 §4.3.4 and §4.3.5.
 
 use super::answer::opaque_tag;
-use super::policy::end_to_end;
+use super::storable::end_to_end;
 use super::stored::Entry;
 use http::header::{
     AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderName, LAST_MODIFIED,

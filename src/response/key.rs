@@ -1,15 +1,17 @@
 //! Which requests may share an entry.
 //!
-//! The key is the wire format's: `{prefix}:{path}:{query}`, with more parts on request. It is not unique: a colon may stand in
+//! The key is the wire format's: `{prefix}:{path}:{query}`, with more parts on request, as they are. It is not unique: a colon may stand in
 //! each part, and the host is not in it. So the key only says where to look; every entry records what it was made for, as
 //! [`Asked`] names it, and answers nothing else.
 //!
 //! The path is the one that the client sent. Where the service sees another, because a router has taken off its own part or
 //! something has rewritten it, entries record both: who sees something else answers something else.
 
+use super::authority;
 use super::original;
+use super::own_keys;
 use super::settings::Settings;
-use http::header::{AUTHORIZATION, HOST, HeaderName};
+use http::header::{AUTHORIZATION, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use std::borrow::Cow;
@@ -18,15 +20,12 @@ use std::ops::Range;
 /// Longer keys are not stored.
 pub(crate) const MAX_KEY: usize = 4 * 1024;
 
-/// What the key of a signpost ends with: what no path and no query can.
-const VARIANTS: &str = "#variants";
-
-/// What a request asks for, as far as entries tell requests apart. One text holds the key, its signpost's ending and, behind
-/// it, the host and what the service sees.
+/// What a request asks for, as far as entries tell requests apart. One text holds the signpost's key, which ends with the
+/// request's, and behind it the host and what the service sees.
 #[derive(Debug, Clone, Hash)]
 pub(crate) struct Asked {
     text: String,
-    key_len: usize,
+    key: Range<usize>,
     /// Where the host ends.
     host_end: usize,
     path: Range<usize>,
@@ -43,12 +42,16 @@ pub(crate) struct Asked {
 /// Why a request has no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unkeyed {
-    /// More than one host, or one that is not text.
+    /// More than one authority, or a text that is none.
     Host,
     /// The key would be too long.
     TooLong,
     /// A router may have shortened the path, and the whole one is not to be had.
     Shortened,
+    /// Whether a parameter counts depends on who reads it.
+    Query,
+    /// The path does not begin with a slash.
+    Path,
 }
 
 impl Asked {
@@ -67,19 +70,24 @@ impl Asked {
     pub(crate) fn new(settings: &Settings, request: &Parts) -> Result<Self, Unkeyed> {
         let seen = &request.uri;
         let uri = original_uri(settings, request).unwrap_or(seen);
-        let host = host(uri, seen, &request.headers)?;
+        let host = authority::of(uri, seen, &request.headers).ok_or(Unkeyed::Host)?;
         let path = uri.path();
-        let query = settings.query.apply(uri.query().unwrap_or(""));
-        let shown = shown(settings, uri, seen);
+        let query = in_key(settings, uri)?;
+        let shown = shown(settings, uri, seen)?;
         let own = settings.key_fn.as_ref().map(|key_fn| key_fn(request));
+        if !path.starts_with('/') {
+            return Err(Unkeyed::Path);
+        }
         let mut length = path.len() + query.len() + 2 * host.len();
         length += own.as_ref().map_or(0, String::len) + shown.len();
         if length > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
-        let mut text =
-            String::with_capacity(length + settings.key_prefix.len() + VARIANTS.len() + 4);
-        text.push_str(&settings.key_prefix);
+        length += own_keys::SIGNPOST.len() + settings.key_prefix.len();
+        let mut text = String::with_capacity(length + 5);
+        text.push_str(own_keys::SIGNPOST);
+        let key_start = text.len();
+        text.extend([own_keys::before(&settings.key_prefix), &settings.key_prefix]);
         if settings.host_in_key {
             add(&mut text, &host);
         }
@@ -95,11 +103,10 @@ impl Asked {
                 clear &= !value.contains(&format!(",{next}="));
             }
         }
-        let key_len = text.len();
-        if key_len > MAX_KEY {
+        let key = key_start..text.len();
+        if key.len() > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
-        text.push_str(VARIANTS);
         text.push_str(&host);
         let host_end = text.len();
         text.push_str(&shown);
@@ -109,7 +116,7 @@ impl Asked {
             && (settings.key_fn.is_some() || !settings.vary_on.is_empty());
         Ok(Self {
             text,
-            key_len,
+            key,
             host_end,
             path,
             query,
@@ -123,17 +130,17 @@ impl Asked {
     }
 
     pub(crate) fn key(&self) -> &str {
-        &self.text[..self.key_len]
+        &self.text[self.key.clone()]
     }
 
     /// Where the names of the headers lie that tell its variants apart.
     pub(crate) fn signpost_key(&self) -> &str {
-        &self.text[..self.key_len + VARIANTS.len()]
+        &self.text[..self.key.end]
     }
 
     /// In lower case; empty if the request has none.
     pub(crate) fn host(&self) -> &str {
-        &self.text[self.key_len + VARIANTS.len()..self.host_end]
+        &self.text[self.key.end..self.host_end]
     }
 
     /// What the key function said.
@@ -197,16 +204,28 @@ fn original_uri<'r>(settings: &Settings, request: &'r Parts) -> Option<&'r Uri> 
 }
 
 /// What the service sees, if it is not the original.
-fn shown<'u>(settings: &Settings, original: &'u Uri, seen: &'u Uri) -> Cow<'u, str> {
+fn shown<'u>(
+    settings: &Settings,
+    original: &'u Uri,
+    seen: &'u Uri,
+) -> Result<Cow<'u, str>, Unkeyed> {
     if std::ptr::eq(original, seen) {
-        return Cow::Borrowed("");
+        return Ok(Cow::Borrowed(""));
     }
-    let query = |uri: &'u Uri| settings.query.apply(uri.query().unwrap_or(""));
-    match query(seen) {
-        other if other != query(original) => Cow::Owned(format!("{}?{other}", seen.path())),
-        _ if seen.path() != original.path() => Cow::Borrowed(seen.path()),
-        _ => Cow::Borrowed(""),
-    }
+    let query = in_key(settings, seen)?;
+    Ok(if query != in_key(settings, original)? {
+        Cow::Owned(format!("{}?{query}", seen.path()))
+    } else if seen.path() != original.path() {
+        Cow::Borrowed(seen.path())
+    } else {
+        Cow::Borrowed("")
+    })
+}
+
+/// A query as the settings have it.
+fn in_key<'u>(settings: &Settings, uri: &'u Uri) -> Result<Cow<'u, str>, Unkeyed> {
+    let query = uri.query().unwrap_or("");
+    settings.query.apply(query).ok_or(Unkeyed::Query)
 }
 
 /// Whether what the service sees is what is left of a path when a router has taken off its own part.
@@ -225,43 +244,12 @@ pub(super) fn is_of_axum(body: &str) -> bool {
             .any(|name| name == "axum" || name == "axum_core")
 }
 
-/// As [`Asked::signpost_key`], of any key.
-pub(crate) fn signpost_key(key: &str) -> String {
-    [key, VARIANTS].concat()
-}
-
 /// Adds a part, and says where it is.
 fn add(text: &mut String, part: &str) -> Range<usize> {
     text.push(':');
     let start = text.len();
     text.push_str(part);
     start..text.len()
-}
-
-/// The request's host: RFC 9110 §7.2.
-fn host<'a>(
-    original: &'a Uri,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-) -> Result<Cow<'a, str>, Unkeyed> {
-    let text = match original.authority().or(uri.authority()) {
-        Some(authority) => {
-            let text = authority.as_str();
-            text.rsplit_once('@').map_or(text, |(_, host)| host)
-        }
-        None => {
-            let mut hosts = headers.get_all(HOST).iter();
-            match (hosts.next(), hosts.next()) {
-                (None, _) => "",
-                (Some(host), None) => host.to_str().map_err(|_| Unkeyed::Host)?.trim(),
-                _ => return Err(Unkeyed::Host),
-            }
-        }
-    };
-    Ok(match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        true => Cow::Owned(text.to_ascii_lowercase()),
-        false => Cow::Borrowed(text),
-    })
 }
 
 /// The first value as the key has it: bytes beyond ASCII as Latin-1.
@@ -280,50 +268,9 @@ pub(crate) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-/// How the query goes into the key.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Query {
-    pub(crate) sorted: bool,
-    pub(crate) allowed: Option<Vec<String>>,
-}
-
-impl Query {
-    fn apply<'q>(&self, query: &'q str) -> Cow<'q, str> {
-        if (!self.sorted && self.allowed.is_none()) || query.is_empty() {
-            return Cow::Borrowed(query);
-        }
-        let name = |parameter: &&'q str| parameter.split('=').next().unwrap_or("");
-        let allowed = |parameter: &&'q str| match &self.allowed {
-            Some(allowed) => allowed.iter().any(|other| other == name(parameter)),
-            None => true,
-        };
-        let mut parameters: Vec<&str> = query.split('&').filter(allowed).collect();
-        if self.sorted {
-            // By name only, and stable: the order of parameters of one name may mean something.
-            parameters.sort_by_key(name);
-        }
-        Cow::Owned(parameters.join("&"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn queries_are_sorted_by_name_and_keep_doubles() {
-        let sorted = Query {
-            sorted: true,
-            allowed: None,
-        };
-        assert_eq!(sorted.apply("b=2&a=9&a=1&c"), "a=9&a=1&b=2&c");
-        assert_eq!(sorted.apply(""), "");
-        let some = Query {
-            sorted: false,
-            allowed: Some(vec!["page".into()]),
-        };
-        assert_eq!(some.apply("utm=1&page=2&pages=3&page=1"), "page=2&page=1");
-    }
 
     #[test]
     fn bodies_of_axum_are_recognised_by_their_names() {

@@ -17,10 +17,12 @@ use tower_layer::Layer;
 /// A layer that caches the responses of a service: for so long as the route's owner says ([`ttl`](Self::ttl)), or as the
 /// responses' headers do ([`from_headers`](Self::from_headers)).
 ///
-/// Only GET is cached, and HEAD, conditional (304) and single-range (206) requests are answered from a stored GET. However many
-/// ask for what is not stored, the handler runs once; its body goes to the client as it comes. Never stored is a response that
-/// is `private` or `no-store`, sets a cookie, varies by `*`, is partial, answers a request with `Authorization` without saying
-/// that it may be shared, or is larger than [`max_body`](Self::max_body). If the backend is down, the handler answers.
+/// Only GET without a body is cached, and HEAD, conditional (304) and single-range (206) requests are answered from a stored
+/// GET. However many ask for what is not stored, the handler runs once; its body goes to the client as it comes. Never stored is
+/// a response that is `private` or `no-store`, sets a cookie, varies by `*`, is partial, answers a request with `Authorization`
+/// without saying that it may be shared, says something of caching that cannot be read, or is larger than
+/// [`max_body`](Self::max_body). A request that names two authorities is passed through. If the backend is down, the handler
+/// answers.
 ///
 /// Under nested axum routers the key has the whole path, as the client sent it. Where axum is another version than this crate's
 /// (0.8), or this crate has only the feature `tower`, the whole path is not to be had: then nothing is cached, and
@@ -94,7 +96,7 @@ impl CacheResponse {
         self
     }
 
-    /// What keys begin with; `view` by default.
+    /// What keys begin with; `view` by default. If it begins with `#`, keys have another `#` before it.
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.core.settings.key_prefix = prefix.into().into_boxed_str();
         self
@@ -133,8 +135,10 @@ impl CacheResponse {
         self
     }
 
-    /// Whether parameters are sorted by name for the key, so that their order makes no difference; not by default. Those of one
-    /// name stay in their order.
+    /// Whether parameters are sorted by name for the key, so that their order makes no difference; not by default.
+    ///
+    /// Those of one name stay in their order, and so do those whose names some reader may take for the same: `a` and `%61`, `a`
+    /// and `A`, `a[]` and `a[1]`. A query with a semicolon or a broken escape in it stays as it is.
     pub fn sort_query(mut self, sorted: bool) -> Self {
         self.core.settings.query.sorted = sorted;
         self
@@ -153,8 +157,12 @@ impl CacheResponse {
         self
     }
 
-    /// The only parameters that count, by their names as they stand in the query. The handler sees all of them, so it must look
-    /// at no others.
+    /// The only parameters that count, by their names as handlers see them: decoded. The handler is given all parameters, so it
+    /// must look at no others.
+    ///
+    /// Handlers read queries in different ways. A parameter that some may take for one of these, such as `p%61ge`, `Page`,
+    /// `page[]` or `x=1;page=2` beside `page`, or that is no valid text, is neither left out nor kept: the request is not cached,
+    /// and `Cache-Status` says `detail=query`.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -230,7 +238,7 @@ impl CacheResponse {
     }
 
     /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` and `Expires` (RFC 9213);
-    /// not by default. It is a structured field, and ignored if anything in it is broken.
+    /// not by default. It is a structured field, and ignored if anything in it is broken, unless it seems to forbid.
     pub fn cdn_cache_control(mut self, heeded: bool) -> Self {
         if let Mode::Headers { cdn, .. } = &mut self.core.settings.mode {
             *cdn = heeded;

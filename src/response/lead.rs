@@ -12,14 +12,13 @@ use super::event;
 use super::flight::{Leader, Outcome};
 use super::freshen::freshened;
 use super::key::Asked;
-use super::policy::{Plan, Refusal, end_to_end, judge, to_date};
+use super::policy::{Plan, Refusal, judge, to_date};
 use super::purge::Seen;
 use super::status::{Forward, hit};
+use super::storable::{end_to_end, is_whole, set_length};
 use super::stored::{Entry, MadeFor, Origin};
 use bytes::Bytes;
-use http::header::{
-    CONTENT_LENGTH, DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE,
-};
+use http::header::{DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, response};
 use http_body::Body;
@@ -276,12 +275,11 @@ impl Led {
             self.refuse(Refusal::TooLarge, entry.status);
             return None;
         }
-        let length = entry.headers.get(CONTENT_LENGTH);
-        let length = length.map(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length != Some(body.len() as u64)) {
+        if !is_whole(entry.status, &entry.headers, body.len()) {
             // Cut short, or worse.
             return None;
         }
+        set_length(&mut entry.headers, body.len());
         entry.body = body;
         Some(Arc::new(entry))
     }

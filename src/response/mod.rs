@@ -13,15 +13,17 @@
 //! keys, nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` and
-//! `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as JSON), `slots`
-//! (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets),
+//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` and
+//! `storable` (may it be stored, how long), `key`,
+//! `authority`, `query` and `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as JSON), `slots`
+//! and `own_keys` (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets),
 //! `body`, `copy`, `future`, `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what
 //! they share.
 
 #![forbid(unsafe_code)]
 
 mod answer;
+mod authority;
 mod body;
 mod control;
 mod copy;
@@ -44,13 +46,16 @@ mod lead;
 #[cfg_attr(feature = "axum", path = "original_axum.rs")]
 #[cfg_attr(not(feature = "axum"), path = "original_unknown.rs")]
 mod original;
+mod own_keys;
 mod policy;
 mod purge;
+mod query;
 mod service;
 mod settings;
 mod slots;
 mod stats;
 mod status;
+mod storable;
 mod stored;
 mod structured;
 mod vary;

@@ -3,14 +3,14 @@
 //! The two modes differ in who says how long a response is fresh. What keeps a response from being stored is the same in both,
 //! but that in timed mode a response can also make its life shorter.
 
-use super::directives::{Directives, parse_seconds};
+use super::directives::{Directives, parse_seconds, seems_to_forbid};
 use super::key::Asked;
 use super::settings::{Mode, Settings};
 use super::status::Line;
+use super::storable;
 use http::header::{
-    AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, HeaderName,
+    HeaderValue, LAST_MODIFIED, PRAGMA, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -22,7 +22,7 @@ const MAX_VARY: usize = 16;
 /// How long an entry that can be revalidated is kept after it has gone stale.
 const KEEP_TO_REVALIDATE: Duration = Duration::from_secs(24 * 60 * 60);
 
-const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 
 /// How a response is stored.
@@ -47,6 +47,8 @@ pub(crate) enum Refusal {
     Status,
     /// An error that may pass: nothing is learnt from it about the key.
     Failure,
+    /// What it says of caching cannot be read.
+    Malformed,
     NoStore,
     Private,
     NoCache,
@@ -62,6 +64,7 @@ impl Refusal {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Status | Self::Failure => "status",
+            Self::Malformed => "malformed",
             Self::NoStore => "no-store",
             Self::Private => "private",
             Self::NoCache => "no-cache",
@@ -111,13 +114,7 @@ pub(crate) fn judge(
     now: u64,
 ) -> Result<Plan, Refusal> {
     let headers = &response.headers;
-    let said = Directives::read(headers, &CACHE_CONTROL);
-    let targeted = match settings.mode {
-        Mode::Headers { cdn: true, .. } => Directives::read_targeted(headers, &CDN_CACHE_CONTROL),
-        _ => None,
-    };
-    let is_targeted = targeted.is_some();
-    let said = targeted.unwrap_or(said);
+    let (said, is_targeted) = directives(settings, headers)?;
     refuse(&said, response, settings)?;
     let shared = said.public || said.s_maxage.is_some() || said.must_revalidate;
     if asked.authorized && !shared {
@@ -125,9 +122,13 @@ pub(crate) fn judge(
     }
     let age = initial_age(headers, asked_at, now);
     let written = written_lifetime(&said, headers, is_targeted, now);
+    let is_expires_broken = written.as_ref().is_some_and(|written| written.is_broken);
+    let written = written.map(|written| written.lifetime);
     let fresh = match &settings.mode {
         Mode::Timed { ttl, by_status } => {
-            if said.no_cache {
+            // RFC 9111 §5.4 gives `Pragma` no meaning here, but those who send it mean something by it.
+            let pragma = Directives::read(headers, &PRAGMA);
+            if said.no_cache || (!said.present && (pragma.no_cache || pragma.malformed)) {
                 return Err(Refusal::NoCache);
             }
             let ttl = timed(*ttl, by_status, response.status)?;
@@ -144,7 +145,8 @@ pub(crate) fn judge(
             None => return Err(Refusal::NotFresh),
         },
     };
-    let strict = said.no_cache || said.must_revalidate || said.proxy_revalidate;
+    let strict =
+        said.no_cache || said.must_revalidate || said.proxy_revalidate || is_expires_broken;
     let stale = |given: Option<Duration>, otherwise: Duration| match given {
         _ if strict => Duration::ZERO,
         Some(given) => given,
@@ -177,34 +179,27 @@ pub(crate) fn judge(
     })
 }
 
+/// What a response says of caching, to whom these settings make us, and whether it says so in a targeted field.
+fn directives(settings: &Settings, headers: &HeaderMap) -> Result<(Directives, bool), Refusal> {
+    if let Mode::Headers { cdn: true, .. } = settings.mode {
+        if let Some(targeted) = Directives::read_targeted(headers, &CDN_CACHE_CONTROL) {
+            return Ok((targeted, true));
+        }
+        // One that is broken is ignored, but not if that may be against its meaning.
+        let mut lines = headers.get_all(CDN_CACHE_CONTROL).iter();
+        if lines.any(|line| seems_to_forbid(line.as_bytes())) {
+            return Err(Refusal::Malformed);
+        }
+    }
+    Ok((Directives::read(headers, &CACHE_CONTROL), false))
+}
+
 fn refuse(said: &Directives, response: &Parts, settings: &Settings) -> Result<(), Refusal> {
-    let (status, headers) = (response.status, &response.headers);
-    let understood = !said.must_understand || is_understood(status);
-    // RFC 9111 §5.2.2.3: `must-understand` stands over `no-store` for those who understand.
-    if (said.no_store && !(said.must_understand && understood && !said.malformed)) || !understood {
-        return Err(Refusal::NoStore);
-    }
-    if said.private {
-        return Err(Refusal::Private);
-    }
-    if headers.contains_key(SET_COOKIE) {
-        return Err(Refusal::SetCookie);
-    }
-    let partial = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
-    // Elsewhere the field means nothing (RFC 9110 §14.4); but a handler that says it may have meant something.
-    let has_meaning = status == StatusCode::RANGE_NOT_SATISFIABLE || !settings.by_headers();
-    let ranged = has_meaning && headers.contains_key(CONTENT_RANGE);
-    if partial || status.is_informational() || ranged {
+    let headers = &response.headers;
+    storable::check(said, response.status, headers)?;
+    // Where it means nothing (RFC 9110 §14.4) a handler that says it may have meant something.
+    if !settings.by_headers() && headers.contains_key(CONTENT_RANGE) {
         return Err(Refusal::Status);
-    }
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .map_or(&b""[..], HeaderValue::as_bytes);
-    let stream = b"text/event-stream";
-    if content_type.len() >= stream.len()
-        && content_type[..stream.len()].eq_ignore_ascii_case(stream)
-    {
-        return Err(Refusal::Stream);
     }
     let length = headers
         .get(CONTENT_LENGTH)
@@ -232,15 +227,24 @@ fn timed(
     }
 }
 
-/// The lifetime that headers give: RFC 9111 §4.2.1.
+/// The lifetime that headers give: RFC 9111 §4.2.1; zero where they say one that cannot be read.
+struct Written {
+    lifetime: Duration,
+    /// Whether it is what an `Expires` says that is no date: those who write 0 or -1 there mean that it is not to be reused.
+    is_broken: bool,
+}
+
 fn written_lifetime(
     said: &Directives,
     headers: &HeaderMap,
     targeted: bool,
     now: u64,
-) -> Option<Duration> {
+) -> Option<Written> {
     if let Some(lifetime) = said.s_maxage.or(said.max_age) {
-        return Some(lifetime);
+        return Some(Written {
+            lifetime,
+            is_broken: false,
+        });
     }
     if targeted || !headers.contains_key(EXPIRES) {
         return None;
@@ -249,9 +253,11 @@ fn written_lifetime(
     // What is no date, 0 among them, has expired; of several, the first one to come holds.
     let expires = lines.try_fold(u64::MAX, |first, date| Some(first.min(date?)));
     let from = headers.get(DATE).and_then(date).unwrap_or(now);
-    Some(Duration::from_millis(
-        expires.unwrap_or(0).saturating_sub(from),
-    ))
+    let lifetime = expires.unwrap_or(0).saturating_sub(from);
+    Some(Written {
+        lifetime: Duration::from_millis(lifetime),
+        is_broken: expires.is_none(),
+    })
 }
 
 /// RFC 9111 §4.2.2: a tenth of the time since the last change, for statuses that allow it.
@@ -263,13 +269,6 @@ fn heuristic(response: &Parts, public: bool, now: u64) -> Option<Duration> {
     let from = response.headers.get(DATE).and_then(date).unwrap_or(now);
     let changed = response.headers.get(LAST_MODIFIED).and_then(date)?;
     Some(Duration::from_millis(from.saturating_sub(changed) / 10))
-}
-
-fn is_understood(status: StatusCode) -> bool {
-    let known = [
-        200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501,
-    ];
-    known.contains(&status.as_u16())
 }
 
 /// RFC 9111 §4.2.3.
@@ -302,7 +301,7 @@ pub(crate) fn to_date(millis: u64) -> Option<HeaderValue> {
 }
 
 /// The headers that `Vary` names: RFC 9111 §4.1.
-fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
+pub(crate) fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
     let mut names = Vec::new();
     for line in headers.get_all(VARY) {
         for member in line.as_bytes().split(|&byte| byte == b',') {
@@ -312,7 +311,7 @@ fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
             }
             // Neither `*` nor what is no name can be compared.
             let name = HeaderName::from_bytes(member).map_err(|_| Refusal::Vary)?;
-            if name.as_str() == "*" {
+            if name.as_str().contains('*') {
                 return Err(Refusal::Vary);
             }
             if !names.contains(&name) {
@@ -337,38 +336,4 @@ fn tags(response: &Parts) -> Vec<Box<str>> {
         tags.extend(listed.map(Box::from));
     }
     tags
-}
-
-/// Whether a header is of one connection, or of one client: never stored, whatever `Connection` says.
-fn is_passing(name: &HeaderName) -> bool {
-    let others = [
-        "keep-alive",
-        "proxy-authentication-info",
-        "proxy-connection",
-        "set-cookie2",
-    ];
-    match *name {
-        AGE | CONNECTION | SET_COOKIE | TE | TRAILER | TRANSFER_ENCODING | UPGRADE => true,
-        PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => true,
-        _ => others.contains(&name.as_str()),
-    }
-}
-
-/// What is stored of a response's headers: RFC 9111 §3.1.
-pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    // With room for what is added to all that is stored: date, age and status.
-    let mut kept = HeaderMap::with_capacity(headers.len() + 3);
-    for (name, value) in headers {
-        if !is_passing(name) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    for line in headers.get_all(CONNECTION) {
-        for name in line.as_bytes().split(|&byte| byte == b',') {
-            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
-                kept.remove(name);
-            }
-        }
-    }
-    kept
 }

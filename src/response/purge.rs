@@ -6,20 +6,24 @@
 //! what a later one covers counts as missing. Numbers are the times of the purges, or one more than the last: so no clocks need
 //! agree. The list is short: when it grows, its older half is folded into one purge of everything.
 //!
+//! A list that we cannot have written, because it is not in order or has numbers from [more than a day](MOST_AHEAD) ahead of
+//! now, is replaced by a purge of everything. An entry that has seen a purge which the list does not reach to is gone as well:
+//! the list was lost since, and with it what it said of the entry.
+//!
 //! **By key.** The entry and its variants are removed; what is left is a count, shared by the keys of one of [`BUCKETS`]
 //! buckets, that goes up before. A handler's response is stored only if the count is what it was before the handler was
 //! started, and is removed again if it is not once the response is stored: so either the purge sees the response, or its writer
 //! sees the purge. In the latter case it can be seen until it is removed. Other keys of a bucket lose no more than the storing
 //! of a response that is on its way.
 
+use super::own_keys;
 use super::slots::fnv1a;
 use super::status::Line;
 use super::stored::Entry;
+use serde_core::de::Error as _;
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
 
-/// Where the list is.
-pub(crate) const KEY: &str = "nori-cache:purges";
 /// More purges than these are folded.
 const MOST: usize = 512;
 /// Counts of purges by key.
@@ -27,13 +31,13 @@ const BUCKETS: u64 = 4096;
 /// How long a count stays: longer than handlers run.
 pub(crate) const COUNT_TTL: Duration = Duration::from_secs(60 * 60);
 
+/// How far ahead of ours, in milliseconds, the clock may be that a time in the store comes from: a day, as clocks are at worst
+/// in another time zone. What lies further ahead was written by nobody.
+pub(crate) const MOST_AHEAD: u64 = 24 * 60 * 60 * 1000;
+
 /// Where the count for a key is.
 pub(crate) fn count_key(key: &str) -> Line {
-    let mut place = Line::new();
-    place.add(KEY);
-    place.add(":");
-    place.add_number(fnv1a([key.as_bytes()]) % BUCKETS);
-    place
+    own_keys::count(fnv1a([key.as_bytes()]) % BUCKETS)
 }
 
 /// What was purged when a request came.
@@ -67,11 +71,20 @@ pub(crate) enum What {
 
 impl Purges {
     /// One of everything, where what was written down cannot be read.
-    pub(crate) fn of_everything(now: u64) -> Self {
+    pub(crate) fn of_everything(number: u64) -> Self {
         Self {
-            all: now,
+            all: number,
             list: Vec::new(),
         }
+    }
+
+    /// Whether one of us may have written this.
+    pub(crate) fn is_ours(&self, now: u64) -> bool {
+        let before = std::iter::once(self.all).chain(self.list.iter().map(|purge| purge.number));
+        let is_in_order = before
+            .zip(&self.list)
+            .all(|(before, purge)| before < purge.number);
+        is_in_order && self.list.len() <= MOST && self.last() <= now.saturating_add(MOST_AHEAD)
     }
 
     /// The number of the last one.
@@ -81,7 +94,7 @@ impl Purges {
 
     #[must_use]
     pub(crate) fn with(mut self, what: What, now: u64) -> Self {
-        let number = now.max(self.last() + 1);
+        let number = now.max(self.last().saturating_add(1));
         self.list.retain(|purge| purge.what != what);
         self.list.push(Purge { number, what });
         if self.list.len() > MOST {
@@ -91,7 +104,12 @@ impl Purges {
         self
     }
 
-    /// Whether an entry is gone.
+    /// Whether an entry that was read before the list is gone.
+    pub(crate) fn hides(&self, key: &str, entry: &Entry) -> bool {
+        entry.seen > self.last() || self.covers(key, entry)
+    }
+
+    /// Whether an entry is purged.
     pub(crate) fn covers(&self, key: &str, entry: &Entry) -> bool {
         if entry.seen < self.all {
             return true;
@@ -125,16 +143,17 @@ impl Serialize for Purges {
 impl<'de> Deserialize<'de> for Purges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (all, list) = <(u64, Vec<(u64, String, String)>)>::deserialize(deserializer)?;
-        let list = list.into_iter().map(|(number, kind, text)| Purge {
-            number,
-            what: match kind.as_str() {
+        let list = list.into_iter().map(|(number, kind, text)| {
+            let what = match kind.as_str() {
                 "tag" => What::Tag(text.into()),
-                _ => What::Prefix(text.into()),
-            },
+                "prefix" => What::Prefix(text.into()),
+                _ => return Err(D::Error::custom("a purge of an unknown kind")),
+            };
+            Ok(Purge { number, what })
         });
         Ok(Self {
             all,
-            list: list.collect(),
+            list: list.collect::<Result<_, _>>()?,
         })
     }
 }

@@ -12,8 +12,8 @@ use super::status::{Forward, hit};
 use super::stored::Entry;
 use bytes::Buf;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, HOST, IF_MATCH, IF_UNMODIFIED_SINCE, LOCATION,
-    PRAGMA, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE,
+    LOCATION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
@@ -28,6 +28,9 @@ use tower_service::Service;
 ///
 /// Clones share what is cached and what goes on; each clone has a readiness of its own, that of its inner service. A hit
 /// leaves the inner service untouched, and ready.
+///
+/// Bodies of requests have to be [`http_body::Body`]s, because a GET is cached only if its body has nothing in it: if it says
+/// that its stream has ended, or that it is exactly 0 bytes long.
 #[derive(Clone)]
 pub struct CacheResponseService<S> {
     inner: S,
@@ -45,7 +48,7 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Send + 'static,
     S::Future: Send + 'static,
-    B: Send + 'static,
+    B: Body + Send + 'static,
     R: Body + Send + 'static,
     R::Data: Buf + Send,
     R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -72,7 +75,7 @@ where
             };
         }
         let (parts, body) = request.into_parts();
-        let asked = match self.admit::<B>(&parts) {
+        let asked = match self.admit(&parts, &body) {
             Ok(asked) => asked,
             Err(detail) => {
                 self.core.shared.stats.bypassed.add();
@@ -84,7 +87,7 @@ where
         };
         let wishes = Wishes::of(&parts.method, &parts.headers);
         let limits = match settings.by_headers() {
-            true => Limits::new(of_request(&parts.headers)),
+            true => Limits::new(Directives::of_request(&parts.headers)),
             false => Limits::default(),
         };
         if let Some(entry) = self.core.find_plain(&asked, &parts.headers)
@@ -138,7 +141,11 @@ impl<S> CacheResponseService<S> {
     ///
     /// # Errors
     /// Why it is passed through.
-    fn admit<B: 'static>(&self, parts: &Parts) -> Result<Asked, Option<&'static str>> {
+    fn admit<B: Body + 'static>(
+        &self,
+        parts: &Parts,
+        body: &B,
+    ) -> Result<Asked, Option<&'static str>> {
         let settings = &self.core.settings;
         if settings.bypass.as_ref().is_some_and(|bypass| bypass(parts)) {
             return Err(None);
@@ -147,13 +154,18 @@ impl<S> CacheResponseService<S> {
             let detail = match *name {
                 // They are about the resource's present state.
                 IF_MATCH | IF_UNMODIFIED_SINCE => "precondition",
-                // What a GET carries is no part of its key, and some handlers look at it.
                 CONTENT_LENGTH if value != "0" => "content",
-                TRANSFER_ENCODING => "content",
+                TRANSFER_ENCODING | EXPECT => "content",
                 UPGRADE => "upgrade",
+                // Whoever hands the request on takes them off, so that the handler sees less than the cache.
+                CONNECTION if names_headers(value) => "connection",
                 _ => continue,
             };
             return Err(Some(detail));
+        }
+        // What a GET carries is no part of its key, and some handlers look at it. By HTTP/2 no header need tell of it.
+        if !body.is_end_stream() && body.size_hint().exact() != Some(0) {
+            return Err(Some("content"));
         }
         let known = Asked::knows_path::<B>(settings, parts);
         let asked = known.and_then(|()| Asked::new(settings, parts));
@@ -161,6 +173,8 @@ impl<S> CacheResponseService<S> {
             Unkeyed::Host => Some("host"),
             Unkeyed::TooLong => Some("key-too-long"),
             Unkeyed::Shortened => Some("original-uri-unknown"),
+            Unkeyed::Query => Some("query"),
+            Unkeyed::Path => Some("path"),
         })?;
         let flights = &self.core.shared.flights;
         let aboard = parts.extensions.get();
@@ -207,6 +221,23 @@ impl<S> CacheResponseService<S> {
     }
 }
 
+/// Whether a `Connection` names headers beside those that are of one connection anyway, or is no list of names.
+fn names_headers(connection: &HeaderValue) -> bool {
+    let known = [
+        &b""[..],
+        b"close",
+        b"keep-alive",
+        b"te",
+        b"upgrade",
+        b"http2-settings",
+    ];
+    let mut names = connection.as_bytes().split(|&byte| byte == b',');
+    names.any(|name| {
+        let is_it = |known: &&[u8]| name.trim_ascii().eq_ignore_ascii_case(known);
+        !known.iter().any(is_it)
+    })
+}
+
 impl Core {
     /// Removes what is stored of a target, and of those that the response names, if they are on the same host.
     async fn invalidate(&self, mut get: Parts, response: &HeaderMap) {
@@ -221,7 +252,17 @@ impl Core {
                 // The original URI is the request's.
                 get.extensions = http::Extensions::new();
             }
-            if let Ok(asked) = Asked::new(&self.settings, &get)
+            let mut asked = Asked::new(&self.settings, &get);
+            if asked
+                .as_ref()
+                .is_err_and(|unkeyed| *unkeyed == Unkeyed::Host)
+            {
+                // Of which authority is not known: where keys do not tell, of all.
+                get.headers.remove(HOST);
+                get.uri = get.uri.path_and_query().cloned().map_or(get.uri, Uri::from);
+                asked = Asked::new(&self.settings, &get);
+            }
+            if let Ok(asked) = asked
                 && let Err(error) = self.remove(asked.key()).await
             {
                 self.backend_failed(&error);
@@ -244,16 +285,6 @@ fn resolve(request: &Parts, value: &HeaderValue) -> Option<Uri> {
         return None;
     }
     uri.path_and_query()?.as_str().parse().ok()
-}
-
-/// The request's directives: RFC 9111 §5.2.1, and §5.4 for those of old.
-fn of_request(headers: &HeaderMap) -> Directives {
-    let mut said = Directives::read(headers, &CACHE_CONTROL);
-    if !said.present {
-        let pragma = Directives::read(headers, &PRAGMA);
-        said.no_cache = pragma.no_cache;
-    }
-    said
 }
 
 impl<S: fmt::Debug> fmt::Debug for CacheResponseService<S> {

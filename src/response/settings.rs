@@ -1,6 +1,6 @@
 //! What a layer is told, and the clock it goes by.
 
-use super::key::Query;
+use super::query::Query;
 use crate::backend::CacheBackend;
 use crate::time::{Clock, wall_millis_soon};
 use http::header::HeaderName;

@@ -3,20 +3,22 @@
 //! | under | lies |
 //! |---|---|
 //! | `K`, the key | the entry, if it is all there is to know: no `Vary` beyond what is in the key, no content coding |
-//! | `K#variants` | the names of the headers that tell variants apart, and the family they belong to |
-//! | `K#variant=…` | a variant: its name is a hash of what those headers say, and of the host |
+//! | the signpost of `K` | the names of the headers that tell variants apart, and the family they belong to |
+//! | a variant of `K` | a variant: its name is a hash of what those headers say, and of the host |
 //!
 //! The Python original reads `K` only, and ignores what it does not know: so what it would serve wrongly never lies there.
-//! What purges leave lies beside them (see `purge`). No path or query has a `#`, so these are nobody's `K`.
+//! What purges leave lies beside them (see `purge`). Of all these only `K` can be named by a request (see `own_keys`).
 //! Each entry says what it was made for, and is checked against that on every read. Variants of another family than
-//! their signpost's do not count: to remove `K` and `K#variants` removes them all.
+//! their signpost's do not count: to remove `K` and its signpost removes them all.
 
 use super::core::Core;
-use super::key::{Asked, signpost_key};
+use super::key::Asked;
+use super::own_keys;
 use super::purge::{self, Purges, Seen};
 use super::status::Line;
 use super::stored::{Entry, MadeFor, Origin, Signpost};
 use super::vary::normalized;
+use super::wire::MOST_MILLIS;
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -36,16 +38,23 @@ pub(crate) struct Found {
     pub(crate) other: bool,
     pub(crate) signpost: Option<Signpost>,
     pub(crate) seen: Seen,
-    purges: Option<Purges>,
+    purges: Purges,
 }
 
 impl Found {
-    /// From what lies under the key, its signpost, the list of purges, and the count of those of the key.
-    fn new(asked: &Asked, headers: &HeaderMap, values: [Option<Value>; 4]) -> Self {
-        let [plain, signpost, purges, count] = values;
-        let purges = purges.and_then(|value| value.to::<Purges>().ok());
+    /// From what lies under the key and its signpost, the list of purges, and the count of those of the key.
+    fn new(
+        asked: &Asked,
+        headers: &HeaderMap,
+        [plain, signpost]: [Option<Value>; 2],
+        purges: Option<Purges>,
+        count: Option<Value>,
+        core: &Core,
+    ) -> Self {
+        let purges = purges.unwrap_or_default();
+        core.saw_purges(&purges);
         let seen = Seen {
-            last: purges.as_ref().map_or(0, Purges::last),
+            last: purges.last(),
             count: number(count),
         };
         let mut found = Self {
@@ -53,7 +62,8 @@ impl Found {
             purges,
             ..Self::default()
         };
-        let plain = read(plain).filter(|entry| !found.is_purged(asked.key(), entry));
+        let plain = core.read(plain);
+        let plain = plain.filter(|entry| !found.purges.hides(asked.key(), entry));
         found.other = plain.is_some();
         found.entry = plain.filter(|entry| entry.matches(asked, headers));
         if found.entry.is_none() {
@@ -69,12 +79,17 @@ impl Found {
     }
 
     /// With what lies there.
-    fn with_variant(mut self, asked: &Asked, headers: &HeaderMap, variant: Option<Value>) -> Self {
+    fn with_variant(
+        mut self,
+        asked: &Asked,
+        headers: &HeaderMap,
+        variant: Option<Arc<Entry>>,
+    ) -> Self {
         let family = self.signpost.as_ref().map(|signpost| signpost.family);
-        self.entry = read(variant).filter(|entry| {
+        self.entry = variant.filter(|entry| {
             Some(entry.family()) == family
                 && entry.matches(asked, headers)
-                && !self.is_purged(asked.key(), entry)
+                && !self.purges.hides(asked.key(), entry)
         });
         self.other |= self.entry.is_none();
         self
@@ -82,8 +97,7 @@ impl Found {
 
     /// Whether an entry that another request has led is purged for this one.
     pub(crate) fn is_purged(&self, key: &str, entry: &Entry) -> bool {
-        let purges = self.purges.as_ref();
-        purges.is_some_and(|purges| purges.covers(key, entry))
+        self.purges.covers(key, entry)
     }
 }
 
@@ -91,18 +105,20 @@ impl Core {
     /// The entry that lies under a request's key itself, if it is for this request and to look takes no waiting.
     pub(crate) fn find_plain(&self, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Entry>> {
         let backend = self.backend().ok()?;
+        let key = asked.key();
         let mut found = None;
-        backend.read_now(asked.key(), &mut |value| {
+        backend.read_now(key, &mut |value| {
             let entry = value.downcast_ref::<Entry>();
             if entry.is_some_and(|entry| entry.matches(asked, headers)) {
                 found = value.to_shared::<Entry>().ok();
             }
         });
         let entry = found?;
-        let mut purged = false;
-        backend.read_now(purge::KEY, &mut |value| {
+        // Where there is no list it has been lost if there was one: see `Purges::hides`.
+        let mut purged = entry.seen > 0;
+        backend.read_now(own_keys::PURGES, &mut |value| {
             purged = match value.downcast_ref::<Purges>() {
-                Some(purges) => purges.covers(asked.key(), &entry),
+                Some(purges) => purges.hides(key, &entry),
                 // As another process wrote it: not here.
                 None => true,
             };
@@ -114,12 +130,13 @@ impl Core {
     pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Found> {
         let backend = &**self.backend().ok()?;
         let count_key = purge::count_key(asked.key());
-        let values = look_now(backend, keys(asked, &count_key))?;
-        let found = Found::new(asked, headers, values);
+        let [plain, signpost, purges, count] = look_now(backend, keys(asked, &count_key))?;
+        let purges = self.read_purges(purges).ok()?;
+        let found = Found::new(asked, headers, [plain, signpost], purges, count, self);
         Some(match found.variant_key(asked, headers) {
             Some(key) => {
                 let [variant] = look_now(backend, [&*key])?;
-                found.with_variant(asked, headers, variant)
+                found.with_variant(asked, headers, self.read(variant))
             }
             None => found,
         })
@@ -130,11 +147,58 @@ impl Core {
         let backend = self.backend()?;
         let count_key = purge::count_key(asked.key());
         let values = look_at_all(&**backend, keys(asked, &count_key)).await?;
-        let found = Found::new(asked, headers, values);
+        let [plain, signpost, purges, count] = values;
+        let purges = match self.read_purges(purges) {
+            Ok(purges) => purges,
+            Err(not_ours) => Some(self.replace_purges(&not_ours).await?),
+        };
+        let found = Found::new(asked, headers, [plain, signpost], purges, count, self);
         Ok(match found.variant_key(asked, headers) {
-            Some(key) => found.with_variant(asked, headers, look(&**backend, &key).await?),
+            Some(key) => {
+                let variant = look(&**backend, &key).await?;
+                found.with_variant(asked, headers, self.read(variant))
+            }
             None => found,
         })
+    }
+
+    /// An entry, if it is one that this layer may have stored by now.
+    fn read(&self, value: Option<Value>) -> Option<Arc<Entry>> {
+        let entry: Arc<Entry> = value?.to_shared().ok()?;
+        let is_too_young = entry.born > self.now().saturating_add(purge::MOST_AHEAD);
+        let is_too_large = entry.body.len() as u64 > self.settings.max_body;
+        (!is_too_young && !is_too_large).then_some(entry)
+    }
+
+    /// The list of purges, if there is one.
+    ///
+    /// # Errors
+    /// What lies there, if that is no list of ours.
+    fn read_purges(&self, value: Option<Value>) -> Result<Option<Purges>, Value> {
+        let Some(value) = value else {
+            return Ok(None);
+        };
+        let purges = value.to::<Purges>().ok();
+        let ours = purges.filter(|purges| purges.is_ours(self.now()));
+        ours.map(Some).ok_or(value)
+    }
+
+    /// Puts a purge of everything in the place of what is no list of purges: nobody can say what was purged.
+    async fn replace_purges(&self, not_ours: &Value) -> Result<Purges, Error> {
+        let backend = self.backend()?;
+        let all = self.purge_of_everything();
+        let value = Value::new(all.clone())?;
+        let never = Some(Ttl::Never);
+        // Only that: a purge that comes meanwhile stays.
+        let key = own_keys::PURGES;
+        if backend
+            .compare_and_set(key, Some(not_ours), value, never)
+            .await?
+        {
+            return Ok(all);
+        }
+        let there = self.read_purges(look(&**backend, key).await?);
+        Ok(there.ok().flatten().unwrap_or(all))
     }
 
     /// Stores an entry where requests like this one will find it; false if the key was purged since the request came.
@@ -153,7 +217,7 @@ impl Core {
         if number(count) != seen.count {
             return Ok(false);
         }
-        self.put(&**backend, asked, headers, entry, read(occupant), keep)
+        self.put(&**backend, asked, headers, entry, self.read(occupant), keep)
             .await?;
         if number(look(&**backend, count_key).await?) == seen.count {
             return Ok(true);
@@ -221,7 +285,8 @@ impl Core {
         let key = asked.signpost_key();
         let standing = read_signpost(look(backend, key).await?);
         let now = self.now();
-        let mut until = now + keep.as_millis() as u64;
+        let keep = u64::try_from(keep.as_millis()).unwrap_or(MOST_MILLIS);
+        let mut until = now.saturating_add(keep).min(MOST_MILLIS);
         let mut family = None;
         if let Some(standing) = standing {
             let missing = names.iter().any(|name| !standing.names.contains(name));
@@ -244,19 +309,23 @@ impl Core {
             until,
         };
         let value = Value::new(signpost.clone())?;
-        let ttl = Ttl::After(Duration::from_millis(until - now));
+        let ttl = Ttl::After(Duration::from_millis(until.saturating_sub(now)));
         backend.set_value(key, value, ttl).await?;
         Ok(signpost)
     }
 
     /// Removes what is under a key, variants too, and keeps what is on its way from being stored.
     pub(crate) async fn remove(&self, key: &str) -> Result<bool, Error> {
+        if !own_keys::may_be_asked_for(key) {
+            return Ok(false);
+        }
         let backend = self.backend()?;
         let ttl = Ttl::After(purge::COUNT_TTL);
         let count_key = purge::count_key(key);
         let count_key = count_key.as_str();
         let counted = backend.incr_value(count_key, 1, ttl).await;
-        if counted.as_ref().is_err_and(Error::is_wrong_type) {
+        let is_no_count = |error: &Error| error.is_wrong_type() || error.is_overflow();
+        if counted.as_ref().is_err_and(is_no_count) {
             // Whatever it is, it is not what it was.
             backend
                 .set_value(count_key, Value::integer(-1), ttl)
@@ -264,14 +333,22 @@ impl Core {
         } else {
             counted?;
         }
-        Ok(backend.delete_values(&[key, &signpost_key(key)]).await? > 0)
+        Ok(backend
+            .delete_values(&[key, &own_keys::signpost(key)])
+            .await?
+            > 0)
     }
 }
 
 /// Where to look first.
 fn keys<'k>(asked: &'k Asked, count_key: &'k Line) -> [&'k str; 4] {
     let signpost_key = asked.signpost_key();
-    [asked.key(), signpost_key, purge::KEY, count_key.as_str()]
+    [
+        asked.key(),
+        signpost_key,
+        own_keys::PURGES,
+        count_key.as_str(),
+    ]
 }
 
 /// What is there, if to look takes no waiting; `None` if it does, or fails.
@@ -325,10 +402,6 @@ fn number(value: Option<Value>) -> i64 {
     value.and_then(|value| value.to().ok()).unwrap_or(0)
 }
 
-fn read(value: Option<Value>) -> Option<Arc<Entry>> {
-    value?.to_shared().ok()
-}
-
 fn read_signpost(value: Option<Value>) -> Option<Signpost> {
     let value = value?;
     // A key function may give its place to another request. To see that an entry is no signpost it need not be said in JSON.
@@ -337,11 +410,7 @@ fn read_signpost(value: Option<Value>) -> Option<Signpost> {
 }
 
 fn variant_key(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> String {
-    format!(
-        "{}#variant={:016x}",
-        asked.key(),
-        variant(asked, names, headers)
-    )
+    own_keys::variant(asked.key(), variant(asked, names, headers))
 }
 
 /// A number for what tells a request from others with the same key. Entries are checked when they are read, so that requests

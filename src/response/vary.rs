@@ -16,20 +16,26 @@ pub(crate) fn normalized(
 ) -> Option<Box<str>> {
     let mut lines = headers.get_all(name).iter().peekable();
     lines.peek()?;
-    // Members of these are not told apart by commas.
-    let list = name != COOKIE && name != AUTHORIZATION;
+    // Members of these are not told apart by commas, and lines by what is in no line.
+    let is_list = name != COOKIE && name != AUTHORIZATION;
     let mut text = String::new();
-    for line in lines {
+    // Empty members stay: a handler that looks at the first line sees nothing in an empty one.
+    for (nth, line) in lines.enumerate() {
+        if nth > 0 {
+            text.push(if is_list { ',' } else { '\n' });
+        }
         let line = line.as_bytes();
-        let members: Box<dyn Iterator<Item = &[u8]>> = match list {
-            true => Box::new(line.split(|&byte| byte == b',')),
-            false => Box::new(std::iter::once(line)),
-        };
-        for member in members {
-            if !text.is_empty() {
-                text.push(',');
+        let mut add =
+            |member: &[u8]| text.extend(member.trim_ascii().iter().copied().map(char::from));
+        if !is_list {
+            add(line);
+            continue;
+        }
+        for (nth, member) in line.split(|&byte| byte == b',').enumerate() {
+            if nth > 0 {
+                add(b",");
             }
-            text.extend(member.trim_ascii().iter().copied().map(char::from));
+            add(member);
         }
     }
     // RFC 9110 §8.3.2, §8.4.1 and §8.5.1.

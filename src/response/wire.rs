@@ -7,8 +7,9 @@
 //! | `nori` | an object with what else we know; an entry without it was written by the original |
 //!
 //! Entries come from a store that others may write to, so nothing in them is trusted: whatever does not read as a response
-//! is an error, and then the entry counts as missing and is replaced.
+//! that we may have [stored](super::storable) is an error, and then the entry counts as missing and is replaced.
 
+use super::storable;
 use super::stored::{Entry, MadeFor, Origin, Signpost};
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +25,10 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 /// The largest time that is taken for one: the year 10,000.
-const MOST_MILLIS: u64 = 253_402_300_800_000;
+pub(crate) const MOST_MILLIS: u64 = 253_402_300_800_000;
+
+/// More names than these are not on a signpost: those of `Vary`, and those that the route's owner has added.
+const MOST_NAMES: usize = 256;
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -88,7 +92,10 @@ impl Serialize for Known<'_> {
             .iter()
             .map(|(name, said)| (name.as_str(), said.as_deref()))
             .collect();
-        let millis = |duration: Duration| duration.as_millis() as u64;
+        let millis = |duration: Duration| {
+            let millis = u64::try_from(duration.as_millis());
+            millis.map_or(MOST_MILLIS, |millis| millis.min(MOST_MILLIS))
+        };
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("length", &entry.body.len())?;
         object.serialize_entry("headers", &Headers(&entry.headers))?;
@@ -144,14 +151,16 @@ impl<'de> Visitor<'de> for Reader {
         }
         let body = body.ok_or_else(|| A::Error::missing_field("body_b64"))?;
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-        let status = status
-            .filter(|status| !status.is_informational())
-            .ok_or_else(|| A::Error::custom("no status of a response"))?;
+        let status = status.ok_or_else(|| A::Error::custom("no status of a response"))?;
         let entry = match known {
             None => foreign(status, media_type.as_deref(), body),
             Some(known) => ours(status, body, &known),
         };
         let mut entry = entry.ok_or_else(|| A::Error::custom("not a response"))?;
+        if !storable::may_be_ours(&entry) {
+            return Err(A::Error::custom("a response that is not to be stored"));
+        }
+        storable::set_length(&mut entry.headers, entry.body.len());
         Entry::make_room(&mut entry.headers);
         Ok(entry)
     }
@@ -258,6 +267,9 @@ impl Serialize for Signpost {
 impl<'de> Deserialize<'de> for Signpost {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (family, names, until) = <(u64, Vec<String>, u64)>::deserialize(deserializer)?;
+        if until > MOST_MILLIS || names.len() > MOST_NAMES {
+            return Err(D::Error::custom("no signpost of ours"));
+        }
         let names: Result<Vec<HeaderName>, _> = names
             .iter()
             .map(|name| HeaderName::from_bytes(name.as_bytes()))

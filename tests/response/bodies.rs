@@ -89,7 +89,7 @@ fn layer_of_pieces(
     layer: &CacheResponse,
     told: bool,
 ) -> impl tower::Service<
-    http::Request<()>,
+    http::Request<crate::support::Nothing>,
     Response = Response<impl http_body::Body<Data = bytes::Bytes, Error: std::fmt::Debug>>,
     Error = std::convert::Infallible,
 > + Clone {
@@ -118,7 +118,7 @@ fn layer_of_pieces(
     }
     tower::Layer::layer(
         layer,
-        tower::service_fn(move |_: http::Request<()>| async move {
+        tower::service_fn(move |_: http::Request<crate::support::Nothing>| async move {
             let body = Pieces(vec!["abcd"; 10].into(), told);
             let response = Response::builder()
                 .header("cache-control", "max-age=60")
@@ -264,7 +264,7 @@ async fn poisoned_and_truncated_entries_are_replaced() {
         let runs = Runs::default();
         let service = constant(&world.timed(60), &runs, &[]);
         remote.put("view:/:", &poison).await;
-        remote.put("view:/:#variants", &poison).await;
+        remote.put("#variants:view:/:", &poison).await;
         let got = service.get("/").await;
         assert_eq!((got.status, runs.count()), (200, 1), "{poison}");
         assert!(service.get("/").await.is_hit(), "{poison}");

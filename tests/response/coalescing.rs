@@ -1,6 +1,6 @@
 //! One run of the handler however many ask; and nobody is left waiting, whatever becomes of it.
 
-use crate::support::{Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
+use crate::support::{Cached, Got, Nothing, Runs, World, after_the_leader_left, cached, get, with};
 use bytes::Bytes;
 use futures_lite::join_all;
 use http::{Request, Response};
@@ -191,7 +191,7 @@ async fn errors_reach_the_client_as_they_are() {
     let counted = runs.clone();
     let service = world
         .timed(60)
-        .layer(tower::service_fn(move |_: Request<()>| {
+        .layer(tower::service_fn(move |_: Request<Nothing>| {
             let run = counted.add();
             async move {
                 match run {
@@ -253,7 +253,7 @@ fn slow(
 ) -> (
     Sender,
     impl Service<
-        Request<()>,
+        Request<Nothing>,
         Response = Response<
             impl http_body::Body<Data = Bytes, Error: std::fmt::Debug + std::fmt::Display> + Unpin,
         >,
@@ -264,7 +264,7 @@ fn slow(
     let (sender, receiver) = mpsc::unbounded_channel();
     let body = std::sync::Arc::new(std::sync::Mutex::new(Some(receiver)));
     let layer = world.timed(60);
-    let service = layer.layer(tower::service_fn(move |_: Request<()>| {
+    let service = layer.layer(tower::service_fn(move |_: Request<Nothing>| {
         let body = body.lock().unwrap().take();
         async move {
             body.map(|body| Response::new(Slow(body)))
@@ -341,7 +341,7 @@ impl Clone for Strict {
     }
 }
 
-impl Service<Request<()>> for Strict {
+impl Service<Request<Nothing>> for Strict {
     type Response = Response<crate::support::Body>;
     type Error = std::convert::Infallible;
     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
@@ -351,7 +351,7 @@ impl Service<Request<()>> for Strict {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<()>) -> Self::Future {
+    fn call(&mut self, request: Request<Nothing>) -> Self::Future {
         assert!(
             std::mem::take(&mut self.ready),
             "called before it was ready"

@@ -1,6 +1,6 @@
 //! Where a miss runs: in its client's own task, and in one of its own once the client has gone away.
 
-use crate::support::{Cached, Got, Runs, World, after_the_leader_left, cached, get, with};
+use crate::support::{Cached, Got, Nothing, Runs, World, after_the_leader_left, cached, get, with};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -172,13 +172,13 @@ fn pieces(
     runs: &Runs,
     piece: Option<&'static str>,
 ) -> impl Service<
-    Request<()>,
+    Request<Nothing>,
     Response = Response<nori_cache::response::CacheBody<Piece>>,
     Error = Infallible,
 > + Clone
 + use<> {
     let runs = runs.clone();
-    layer.layer(tower::service_fn(move |_: Request<()>| {
+    layer.layer(tower::service_fn(move |_: Request<Nothing>| {
         runs.add();
         std::future::ready(Ok(Response::new(Piece(piece.map(Bytes::from)))))
     }))

@@ -2,16 +2,22 @@
 
 #![cfg(feature = "response")]
 
+mod authority;
 mod axum;
 mod bodies;
 mod coalescing;
+mod content;
 mod detached;
 #[cfg(feature = "global")]
 mod example;
 mod headers;
 mod keys;
 mod over_http;
+mod own_keys;
+mod planted;
+mod poison;
 mod purges;
+mod queries;
 mod rfc9111_updates;
 mod rfc9111_vary;
 mod rfc9213;
@@ -19,3 +25,4 @@ mod safety;
 #[path = "../support/response/mod.rs"]
 mod support;
 mod timed;
+mod unparsable;

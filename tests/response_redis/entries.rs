@@ -160,7 +160,7 @@ async fn poisoned_and_truncated_entries_are_replaced() {
         let service = cached(&world.timed(60), &runs, move |_, run| async move {
             with(&text, format!("run {run}"))
         });
-        for key in ["cache:view:/:", "cache:view:/:#variants"] {
+        for key in ["cache:view:/:", "cache:#variants:view:/:"] {
             redis.ask_bytes(&[b"SET", key.as_bytes(), &poison]);
         }
         let shown = String::from_utf8_lossy(&poison);
@@ -273,7 +273,7 @@ async fn keys_live_as_long_as_their_entries() {
             });
             let path = format!("{path}{vary}");
             service.get(&path).await;
-            let keys = redis.ask(&["KEYS", &format!("cache:view:{path}:*")]);
+            let keys = redis.ask(&["KEYS", &format!("cache:*view:{path}:*")]);
             assert_eq!(
                 keys.lines().count(),
                 if vary.is_empty() { 1 } else { 2 },

@@ -9,10 +9,14 @@ mod support;
 #[path = "../support/within.rs"]
 mod within;
 
+#[path = "../response/authority.rs"]
+mod authority;
 #[path = "../response/axum.rs"]
 mod axum;
 #[path = "../response/bodies.rs"]
 mod bodies;
+#[path = "../response/content.rs"]
+mod content;
 #[path = "../response/headers.rs"]
 mod headers;
 #[path = "../response/over_http.rs"]
@@ -25,6 +29,8 @@ mod rfc9111_vary;
 mod safety;
 #[path = "../response/timed.rs"]
 mod timed;
+#[path = "../response/unparsable.rs"]
+mod unparsable;
 
 use support::World;
 

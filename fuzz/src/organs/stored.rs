@@ -2,12 +2,25 @@
 
 use crate::response::stored::Entry;
 
-/// Reads the input as an entry.
-pub fn run(input: &[u8]) {
+/// Headers that are of one connection, or of one client.
+const NEVER_READ: [&str; 6] = [
+    "connection",
+    "keep-alive",
+    "set-cookie",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Reads the input as an entry, and says whether it is one.
+pub fn run(input: &[u8]) -> bool {
     let Ok(entry) = serde_json::from_slice::<Entry>(input) else {
-        return;
+        return false;
     };
-    assert!(!entry.status.is_informational());
+    assert!((200..600).contains(&entry.status.as_u16()));
+    assert!(NEVER_READ.iter().all(|name| !entry.headers.contains_key(*name)));
+    let length = entry.headers.get("content-length");
+    assert!(length.is_none_or(|length| *length == *entry.body.len().to_string()));
     let now = 1_800_000_000_000;
     let _ = (
         entry.age(now),
@@ -24,4 +37,5 @@ pub fn run(input: &[u8]) {
         (again.born, again.seen, again.fresh),
         (entry.born, entry.seen, entry.fresh)
     );
+    true
 }

@@ -7,10 +7,11 @@ pub mod loopback;
 #[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
 pub mod real;
 pub mod remote;
+pub mod wires;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use nori_cache::response::CacheResponse;
 use nori_cache::{CacheBackend, ManualClock, MemoryCacheBackend};
 use std::cell::RefCell;
@@ -114,6 +115,9 @@ impl Runs {
 
 pub type Body = Full<Bytes>;
 
+/// What a GET carries.
+pub type Nothing = Empty<Bytes>;
+
 /// A cached handler: called with the request and the number of its run.
 pub fn cached<F, Fut>(layer: &CacheResponse, runs: &Runs, handler: F) -> impl Cached + use<F, Fut>
 where
@@ -121,8 +125,8 @@ where
     Fut: Future<Output = Response<Body>> + Send + 'static,
 {
     let runs = runs.clone();
-    layer.layer(tower::service_fn(move |request: Request<()>| {
-        let answer = handler(request, runs.add());
+    layer.layer(tower::service_fn(move |request: Request<Nothing>| {
+        let answer = handler(request.map(drop), runs.add());
         async move { Ok::<_, Infallible>(answer.await) }
     }))
 }
@@ -148,7 +152,7 @@ pub fn with(headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Body> 
 
 pub trait Cached:
     Service<
-        Request<()>,
+        Request<Nothing>,
         Response = Response<nori_cache::response::CacheBody<Body>>,
         Error = Infallible,
         Future: Send,
@@ -156,8 +160,9 @@ pub trait Cached:
     + Send
     + 'static
 {
-    fn ask(&self, request: Request<()>) -> impl Future<Output = Got> + Send {
+    fn ask<B>(&self, request: Request<B>) -> impl Future<Output = Got> + Send + use<Self, B> {
         let service = self.clone();
+        let request = request.map(|_| Nothing::new());
         async move {
             let response = service.oneshot(request).await.unwrap();
             Got::from(response).await
@@ -175,7 +180,7 @@ pub trait Cached:
 
 impl<S> Cached for S where
     S: Service<
-            Request<()>,
+            Request<Nothing>,
             Response = Response<nori_cache::response::CacheBody<Body>>,
             Error = Infallible,
             Future: Send,
@@ -185,16 +190,16 @@ impl<S> Cached for S where
 {
 }
 
-pub fn get(uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+pub fn get(uri: &str, headers: &[(&str, &str)]) -> Request<Nothing> {
     request("GET", uri, headers)
 }
 
-pub fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+pub fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request<Nothing> {
     let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request.body(()).unwrap()
+    request.body(Nothing::new()).unwrap()
 }
 
 /// A response that has come in full.

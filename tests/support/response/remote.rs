@@ -3,6 +3,7 @@
 use nori_cache::{
     BackendFuture, CacheBackend, Error, Flights, ManualClock, MemoryCacheBackend, Ttl, Value,
 };
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub struct Remote {
     pub down: AtomicBool,
     /// Where a write waits, if the test wants it to.
     pub stop: Mutex<Option<Stop>>,
+    written: Mutex<BTreeSet<String>>,
 }
 
 /// Holds up the next write, before and after it takes place.
@@ -59,6 +61,7 @@ impl Remote {
             memory,
             down: AtomicBool::new(false),
             stop: Mutex::new(None),
+            written: Mutex::default(),
         })
     }
 
@@ -67,6 +70,11 @@ impl Remote {
             true => Err(Error::connection("unplugged")),
             false => Ok(()),
         }
+    }
+
+    /// The keys that were written to, in their order.
+    pub fn keys(&self) -> Vec<String> {
+        self.written.lock().unwrap().iter().cloned().collect()
     }
 
     pub async fn json(&self, key: &str) -> Option<serde_json::Value> {
@@ -95,6 +103,7 @@ impl CacheBackend for Remote {
         BackendFuture::boxed(async move {
             self.up()?;
             let encoded = Value::encoded(value.encode()?.into_owned());
+            self.written.lock().unwrap().insert(key.to_owned());
             let stop = self.stop.lock().unwrap().take();
             if let Some(stop) = &stop {
                 stop.before.pass().await;
@@ -116,6 +125,7 @@ impl CacheBackend for Remote {
         self.memory.flush_values()
     }
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
+        self.written.lock().unwrap().insert(key.to_owned());
         self.memory.incr_value(key, by, ttl)
     }
     fn compare_and_set<'a>(
@@ -128,6 +138,7 @@ impl CacheBackend for Remote {
         BackendFuture::boxed(async move {
             self.up()?;
             let encoded = Value::encoded(new.encode()?.into_owned());
+            self.written.lock().unwrap().insert(key.to_owned());
             self.memory
                 .compare_and_set(key, expected, encoded, ttl)
                 .await
