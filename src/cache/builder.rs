@@ -90,7 +90,8 @@ impl<K, V, S> CacheBuilder<K, V, S> {
     }
 
     /// Builds the cache. Memory is taken as keys come; but up to 512 MiB of addresses (16 where they are short) are set aside
-    /// at once for as many keys, which counts where a system charges for memory before it is touched.
+    /// at once for as many keys, which counts where a system charges for memory before it is touched; or less, where so much is
+    /// not to be had.
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if `max_keys`, `shards` or `ttl` has a value that is not allowed.
@@ -112,7 +113,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         if self.max_keys.div_ceil(shards) > MAX_KEYS_PER_SHARD {
             let allowed = format_args!(
                 "at most {} with {shards} shards",
-                MAX_KEYS_PER_SHARD * shards
+                MAX_KEYS_PER_SHARD.saturating_mul(shards)
             );
             return Err(Error::invalid_config("max_keys", self.max_keys, allowed));
         }

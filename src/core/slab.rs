@@ -130,11 +130,19 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
 
 impl<K, V> Slab<K, V> {
     /// An empty slab that expects to give out about `expected` ids, whose first segment takes no more than `bytes` bytes if
-    /// that is enough for one slot.
+    /// that is enough for one slot. Where so much is not to be had it takes less: most of it may never be needed.
     pub(crate) fn new(expected: usize, bytes: usize) -> Self {
-        let first = expected.clamp(1, (bytes / Slot::<K, V>::STRIDE).max(1)) as u32;
+        let mut first = expected.clamp(1, (bytes / Slot::<K, V>::STRIDE).max(1)) as u32;
+        let mut base = Self::try_allocate(first as usize);
+        while base.is_null() && first > 1 {
+            first /= 2;
+            base = Self::try_allocate(first as usize);
+        }
+        if base.is_null() {
+            handle_alloc_error(Self::layout(1));
+        }
         Self {
-            base: Self::allocate(first as usize),
+            base,
             first,
             step_bits: (first / 8).max(MIN_STEP).next_power_of_two().ilog2(),
             further: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
@@ -215,13 +223,17 @@ impl<K, V> Slab<K, V> {
 
     /// A segment of so many slots, at least one, uninitialised.
     fn allocate(slots: usize) -> *mut Slot<K, V> {
-        let layout = Self::layout(slots);
-        // SAFETY: not of size zero, as a slot has a member.
-        let segment = unsafe { alloc(layout) };
+        let segment = Self::try_allocate(slots);
         if segment.is_null() {
-            handle_alloc_error(layout);
+            handle_alloc_error(Self::layout(slots));
         }
-        segment.cast()
+        segment
+    }
+
+    /// As above; null if there is no memory for it.
+    fn try_allocate(slots: usize) -> *mut Slot<K, V> {
+        // SAFETY: not of size zero, as there is at least one slot, and that has a member.
+        unsafe { alloc(Self::layout(slots)) }.cast()
     }
 
     /// Frees a segment.

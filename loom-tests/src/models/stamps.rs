@@ -5,6 +5,7 @@
 
 use super::world::World;
 use super::{Kind, Witness, check, race, racer};
+use crate::sync::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 /// Three keys, room for three; one is read while a fourth comes in.
@@ -71,4 +72,64 @@ fn a_stamp_comes_in_time() {
         }
     });
     reused.assert();
+}
+
+/// Three keys, room for three; two threads take strict turns, and what the first one read is the oldest. Caught: reads of a
+/// second thread that begin no eras of their own.
+#[test]
+fn threads_that_take_turns() {
+    let turned = Witness::default();
+    check(Kind::Symmetric, 2, {
+        let turned = turned.clone();
+        move || {
+            let turned = turned.clone();
+            let world = Arc::new((World::new(3, 1), AtomicBool::new(false)));
+            let record = world.0.domain.lease();
+            (1..=3).for_each(|key| world.0.insert(record, key, key));
+            race([
+                racer(&world, |(world, turn)| {
+                    let record = world.domain.lease();
+                    world.get(record, 3, |it| *it);
+                    // Release: pairs with the Acquire of the second thread, which is what taking turns means.
+                    turn.store(true, Ordering::Release);
+                }),
+                racer(&world, move |(world, turn)| {
+                    let record = world.domain.lease();
+                    // Acquire: see above.
+                    if turn.load(Ordering::Acquire) {
+                        world.get(record, 1, |it| *it);
+                        world.get(record, 2, |it| *it);
+                        turned.saw();
+                        world.insert(record, 4, 4);
+                        assert!(!world.contains(record, 3), "not the least recently used");
+                        assert!(world.contains(record, 1) && world.contains(record, 2));
+                    }
+                }),
+            ]);
+            world.0.validate();
+            record.release();
+        }
+    });
+    turned.assert();
+}
+
+/// Two threads read at the same time: one of them takes over, or neither, and later turns are in order all the same.
+#[test]
+fn threads_that_read_at_the_same_time() {
+    check(Kind::Symmetric, 3, || {
+        let world = Arc::new(World::new(3, 1));
+        let record = world.domain.lease();
+        (1..=3).for_each(|key| world.insert(record, key, key));
+        race([1, 2].map(|key| {
+            racer(&world, move |world| {
+                let record = world.domain.lease();
+                assert_eq!(world.get(record, key, |it| *it), Some(key));
+            })
+        }));
+        world.insert(record, 4, 4);
+        // Whatever became of the eras: who was not read goes first.
+        assert!(!world.contains(record, 3));
+        world.validate();
+        record.release();
+    });
 }

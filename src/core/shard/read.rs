@@ -201,7 +201,7 @@ impl<K, V> Shard<K, V> {
     /// In an exact list each read is an era of its own, for as long as threads take turns: a read that finds another thread
     /// the owner takes over, unless that one reads at the same time. Reads then begin no eras, until a writer offers that
     /// again: threads that fight over the counter would pay more than an order among reads at the same time is worth.
-    #[inline(always)]
+    #[inline(never)]
     fn begin_era(&self, pin: &Pin<'_>, owner: u64, era: u64) -> u64 {
         let me = pin.index() as u64 + 1;
         if owner != me {
