@@ -15,14 +15,16 @@
 //! # Files
 //! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` and
 //! `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as JSON), `slots`
-//! (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets),
-//! `body`, `copy`, `future`, `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what
-//! they share.
+//! (where they lie), `purge`, `flight` (one handler at a time), `detached` (what goes on though nobody waits), `answer` and
+//! `status` (what the client gets), `body` and `copy` (what comes in pieces), `buffers` (how much of it waits), `exact` (what is
+//! stored has memory of its own), `future`, `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and
+//! `settings` are what they share.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod body;
+mod buffers;
 mod control;
 mod copy;
 mod core;
@@ -34,6 +36,7 @@ mod directives;
 #[cfg_attr(feature = "tracing", path = "event_enabled.rs")]
 #[cfg_attr(not(feature = "tracing"), path = "event_disabled.rs")]
 mod event;
+mod exact;
 mod fetch;
 mod flight;
 mod freshen;

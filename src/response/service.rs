@@ -59,8 +59,9 @@ where
     }
 
     /// # Panics
-    /// The future may, where there is no tokio runtime: to wait for another request's handler, or for a backend, and to store a
-    /// body that comes in pieces takes one.
+    /// The future may, on a tokio runtime without timers, which it takes to wait for another request's handler; and outside a
+    /// runtime if the backend does. Outside a runtime nothing goes on when its client goes away, nobody waits for another
+    /// request, and bodies that come in pieces are passed through.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let settings = &self.core.settings;
         let is_get = *request.method() == Method::GET;

@@ -221,7 +221,8 @@ impl Core {
         let key = asked.signpost_key();
         let standing = read_signpost(look(backend, key).await?);
         let now = self.now();
-        let mut until = now + keep.as_millis() as u64;
+        let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        let mut until = now.saturating_add(keep);
         let mut family = None;
         if let Some(standing) = standing {
             let missing = names.iter().any(|name| !standing.names.contains(name));
@@ -244,9 +245,26 @@ impl Core {
             until,
         };
         let value = Value::new(signpost.clone())?;
-        let ttl = Ttl::After(Duration::from_millis(until - now));
+        let ttl = Ttl::After(Duration::from_millis(until.saturating_sub(now)));
         backend.set_value(key, value, ttl).await?;
         Ok(signpost)
+    }
+
+    /// Removes an entry that was found for a request, unless another has taken its place.
+    pub(crate) async fn forget(
+        &self,
+        asked: &Asked,
+        headers: &HeaderMap,
+        gone: &Entry,
+    ) -> Result<(), Error> {
+        let found = self.find(asked, headers).await?;
+        let is_there = |entry: &Arc<Entry>| entry.born == gone.born && entry.body == gone.body;
+        if found.entry.as_ref().is_some_and(is_there) {
+            let variant_key = found.variant_key(asked, headers);
+            let key = variant_key.as_deref().unwrap_or(asked.key());
+            self.backend()?.delete_value(key).await?;
+        }
+        Ok(())
     }
 
     /// Removes what is under a key, variants too, and keeps what is on its way from being stored.

@@ -23,8 +23,8 @@ use serde_json::{Map, Value as Json};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-/// The largest time that is taken for one: the year 10,000.
-const MOST_MILLIS: u64 = 253_402_300_800_000;
+/// The first time that cannot be written as a date: the year 10,000. Larger ones are not taken for times.
+pub(crate) const MOST_MILLIS: u64 = 253_402_300_800_000;
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -152,7 +152,8 @@ impl<'de> Visitor<'de> for Reader {
             Some(known) => ours(status, body, &known),
         };
         let mut entry = entry.ok_or_else(|| A::Error::custom("not a response"))?;
-        Entry::make_room(&mut entry.headers);
+        Entry::make_room(&mut entry.headers)
+            .ok_or_else(|| A::Error::custom("more headers than a response has"))?;
         Ok(entry)
     }
 }
