@@ -458,6 +458,35 @@ async fn a_refresh_that_hangs_ends_and_another_one_starts() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn storing_has_no_deadline_so_that_a_purge_finds_what_is_being_stored() {
+    let (world, remote) = World::remote();
+    let stop = response::remote::Stop::default();
+    *remote.stop.lock().unwrap() = Some(stop.clone());
+    let layer = world.timed(60).detached_timeout(SECOND);
+    let bodies = Alive::default();
+    let service = served(&layer, move |_| {
+        let body = bodies.body(1, true);
+        async move { Response::new(body) }
+    });
+    drop(service.clone().oneshot(get("/", &[])).await.unwrap());
+    stop.before.meet().await;
+    sleep(DAY).await;
+    assert_eq!(
+        (layer.stats().detached, layer.stats().detached_timeouts),
+        (1, 0)
+    );
+    stop.before.go().await;
+    stop.after.meet().await;
+    layer.purge_key("view:/:").await.unwrap();
+    sleep(DAY).await;
+    stop.after.go().await;
+    response::settled().await;
+    assert_eq!((layer.stats().detached, layer.stats().stored), (0, 0));
+    let again = service.oneshot(get("/", &[])).await.unwrap();
+    assert!(!response::Got::from(again).await.is_hit());
+}
+
 /// A layer within a layer: what the outer one gives up, the inner one would go on with.
 fn nested(outer: &CacheResponse, inner: &CacheResponse, alive: &Alive) -> impl Cached {
     let alive = alive.clone();

@@ -67,6 +67,14 @@ impl Permit {
         self.runtime.clone().spawn(work(self));
     }
 
+    /// As [`spawn`](Self::spawn), for work that has no deadline.
+    pub(crate) fn finish(self, work: Work<()>) {
+        self.spawn(|permit| async move {
+            work.await;
+            drop(permit);
+        });
+    }
+
     /// What work comes to, if that is before the deadline. If it is not, the work has been dropped.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self.until {
@@ -86,6 +94,15 @@ impl Drop for Permit {
         // Relaxed: as above.
         self.permits.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Does work that its client waits for. If the client goes away, it goes on with a permit, and without a deadline: what the
+/// backend is asked for has an end of its own, and is not left half done.
+pub(crate) fn finish(core: Arc<Core>, work: Work<()>) -> impl Future<Output = ()> + Send {
+    Attached::new(work, move |work| match core.permit() {
+        Some(permit) => permit.finish(work),
+        None => core.shared.stats.undetached.add(),
+    })
 }
 
 /// Work that its client's own task does as long as the client waits. If the client goes away before, what is left of the work is

@@ -285,7 +285,7 @@ where
             let landed = led.await;
             asker.answered(landed.how);
             if let Some(rest) = landed.rest {
-                rest.beside_the_client(&core).await;
+                rest.beside_the_client(core).await;
             }
             landed.answer
         }

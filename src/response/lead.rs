@@ -8,7 +8,7 @@ use super::answer::{Wishes, add, add_status, answer, not_modified};
 use super::body::{BoxError, CacheBody};
 use super::copy::{Begun, Copying, begin};
 use super::core::Core;
-use super::detached::{Permit, Work};
+use super::detached::{Permit, Work, finish};
 use super::event;
 use super::exact;
 use super::flight::{Leader, Outcome};
@@ -168,15 +168,12 @@ where
     R::Error: Into<BoxError>,
 {
     /// While a client gets its answer, which need not wait for this.
-    pub(crate) async fn beside_the_client(self, core: &Core) {
+    pub(crate) async fn beside_the_client(self, core: Arc<Core>) {
         match self {
             Self::Store(store) => match core.permit() {
-                Some(permit) => permit.spawn(|permit| async move {
-                    store.await;
-                    drop(permit);
-                }),
+                Some(permit) => permit.finish(store),
                 // But that it must, where too much goes on already.
-                None => store.await,
+                None => finish(core, store).await,
             },
             Self::Copy(copy) => match Handle::try_current() {
                 Ok(runtime) => drop(runtime.spawn(copy.run(None))),

@@ -3,6 +3,7 @@
 use super::answer::{Wishes, add_status, answer};
 use super::body::CacheBody;
 use super::core::Core;
+use super::detached::finish;
 use super::directives::Directives;
 use super::event;
 use super::fetch::{Fetch, Limits};
@@ -200,7 +201,13 @@ impl<S> CacheResponseService<S> {
             let mut response = future.await?;
             let status = response.status();
             if status.is_success() || status.is_redirection() {
-                core.invalidate(get, response.headers()).await;
+                let keys = core.outdated(get, response.headers());
+                let removing = Arc::clone(&core);
+                finish(
+                    core,
+                    Box::pin(async move { removing.remove_all(keys).await }),
+                )
+                .await;
             }
             add_status(response.headers_mut(), Forward::new("method").passed(None));
             Ok(response.map(CacheBody::handler))
@@ -209,8 +216,9 @@ impl<S> CacheResponseService<S> {
 }
 
 impl Core {
-    /// Removes what is stored of a target, and of those that the response names, if they are on the same host.
-    async fn invalidate(&self, mut get: Parts, response: &HeaderMap) {
+    /// The keys of a target, and of those that the response names, if they are on the same host.
+    fn outdated(&self, mut get: Parts, response: &HeaderMap) -> Vec<String> {
+        let mut keys = Vec::new();
         let mut targets = vec![get.uri.clone()];
         for name in [LOCATION, CONTENT_LOCATION] {
             let named = response.get(name).and_then(|value| resolve(&get, value));
@@ -222,9 +230,16 @@ impl Core {
                 // The original URI is the request's.
                 get.extensions = http::Extensions::new();
             }
-            if let Ok(asked) = Asked::new(&self.settings, &get)
-                && let Err(error) = self.remove(asked.key()).await
-            {
+            if let Ok(asked) = Asked::new(&self.settings, &get) {
+                keys.push(asked.key().to_owned());
+            }
+        }
+        keys
+    }
+
+    async fn remove_all(&self, keys: Vec<String>) {
+        for key in keys {
+            if let Err(error) = self.remove(&key).await {
                 self.backend_failed(&error);
             }
         }
