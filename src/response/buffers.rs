@@ -38,7 +38,7 @@ impl Buffers {
 
     /// How many bytes are held.
     pub(crate) fn held(&self) -> u64 {
-        // Relaxed: a count orders nothing; so in this whole file.
+        // Relaxed: a count orders nothing.
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -46,6 +46,7 @@ impl Buffers {
 impl Account {
     /// How many bytes are held.
     pub(crate) fn held(&self) -> u64 {
+        // Relaxed: as above.
         self.held.load(Ordering::Relaxed)
     }
 
@@ -64,6 +65,7 @@ impl Held {
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let bytes = (bytes as u64).saturating_add(PIECE);
         let Account { buffers, held, max } = &*self.account;
+        // Relaxed, both: as above.
         let all = buffers.0.fetch_add(bytes, Ordering::Relaxed);
         held.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
@@ -81,6 +83,7 @@ impl Held {
 
     fn shrink(&mut self, bytes: u64) {
         self.bytes -= bytes;
+        // Relaxed, both: as above.
         self.account.held.fetch_sub(bytes, Ordering::Relaxed);
         self.account.buffers.0.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -92,7 +95,7 @@ impl Drop for Held {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(nori_loom)))]
 mod tests {
     use super::*;
 

@@ -1,8 +1,8 @@
 //! What all services of a layer share.
 
 use super::buffers::Buffers;
-use super::detached::Permits;
 use super::flight::Flights;
+use super::permits::Permits;
 use super::settings::Settings;
 use super::stats::Counters;
 use crate::backend::CacheBackend;

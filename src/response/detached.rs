@@ -3,7 +3,7 @@
 //! gets none waits for the work, or drops it.
 
 use super::core::Core;
-use crate::sync::{AtomicUsize, Ordering};
+use super::permits::Taken;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,43 +14,21 @@ use tokio::time::{Instant, timeout_at};
 /// In one place from the start: such futures are large.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// How many permits are out.
-#[derive(Debug, Default)]
-pub(crate) struct Permits(AtomicUsize);
-
 /// Leave to go on though nobody waits, up to a deadline.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    permits: Arc<Permits>,
+    _taken: Taken,
     /// Where to.
     runtime: Handle,
     until: Option<Instant>,
-}
-
-impl Permits {
-    /// How many are out.
-    pub(crate) fn count(&self) -> usize {
-        // Relaxed: a count orders nothing.
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn take(&self, max: usize) -> bool {
-        let one_more = |count: usize| count.checked_add(1).filter(|&count| count <= max);
-        // Relaxed, both: as above.
-        let taken = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.is_ok()
-    }
 }
 
 impl Core {
     /// A permit; `None` if all are out, or there is no runtime to go on in.
     pub(crate) fn permit(&self) -> Option<Permit> {
         let runtime = Handle::try_current().ok()?;
-        let permits = &self.shared.permits;
-        permits.take(self.settings.max_detached).then(|| Permit {
-            permits: Arc::clone(permits),
+        Some(Permit {
+            _taken: self.shared.permits.take(self.settings.max_detached)?,
             runtime,
             // What lies beyond all time is never.
             until: Instant::now().checked_add(self.settings.detached_timeout),
@@ -86,13 +64,6 @@ impl Permit {
     /// For work that may never have to wait.
     pub(crate) fn is_over(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        // Relaxed: as above.
-        self.permits.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

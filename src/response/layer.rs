@@ -285,7 +285,8 @@ impl CacheResponse {
 
     /// How long a handler and its body may go on when nobody waits for them any longer; 60 s by default. Then they are dropped,
     /// nothing is stored, and requests that wait for them run the handler themselves. What a client waits for, or reads, has no
-    /// such end; nor has the storing of a response that has come, which ends when the backend says so.
+    /// such end; nor has the storing of a response that has come, which ends when the backend says so. A refresh that takes longer
+    /// is never stored, so this should be more than the slowest handler takes.
     pub fn detached_timeout(mut self, timeout: Duration) -> Self {
         self.core.settings.detached_timeout = timeout;
         self

@@ -15,7 +15,7 @@
 //! # Files
 //! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` (may it be stored, how long), `key` and
 //! `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as JSON), `slots`
-//! (where they lie), `purge`, `flight` (one handler at a time), `detached` (what goes on though nobody waits), `answer` and
+//! (where they lie), `purge`, `flight` (one handler at a time), `detached` and `permits` (what goes on though nobody waits), `answer` and
 //! `status` (what the client gets), `body` and `copy` (what comes in pieces), `buffers` (how much of it waits), `exact` (what is
 //! stored has memory of its own), `future`, `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and
 //! `settings` are what they share.
@@ -47,6 +47,7 @@ mod lead;
 #[cfg_attr(feature = "axum", path = "original_axum.rs")]
 #[cfg_attr(not(feature = "axum"), path = "original_unknown.rs")]
 mod original;
+mod permits;
 mod policy;
 mod purge;
 mod service;
