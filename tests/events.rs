@@ -9,8 +9,10 @@ mod support;
 use http::{Request, StatusCode};
 use nori_cache::response::CacheResponse;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use support::{Cached, Got, Nothing, Runs, World, cached, constant, get, request, with};
 use tokio::time::sleep;
@@ -303,6 +305,74 @@ async fn as_many_answers_as_requests() {
                 }
             }
             assert_eq!(told.answers().len(), asked);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_any_longer_is_told_when_it_is_given_up() {
+    let second = Duration::from_secs(1);
+    for world in World::both() {
+        let (told, _guard) = Told::listen();
+        for (max, detail) in [(0, "detached-limit"), (1, "detached-timeout")] {
+            let layer = world.timed(60).max_detached(max).key_prefix(detail);
+            let service = cached(&layer, &Runs::default(), |_, _| std::future::pending());
+            let asked = tokio::time::timeout(second, service.get("/"));
+            assert!(asked.await.is_err());
+            sleep(61 * second).await;
+            let want = format!("not stored: key={detail}:/: detail={detail}");
+            assert_eq!(told.all(), [want]);
+        }
+    }
+}
+
+/// A body of one piece that has no end.
+struct Unending(Option<String>);
+
+impl http_body::Body for Unending {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        match self.0.take() {
+            Some(piece) => Poll::Ready(Some(Ok(http_body::Frame::data(piece.into())))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_given_up_is_told_as_well() {
+    let second = Duration::from_secs(1);
+    for world in World::both() {
+        let (told, _guard) = Told::listen();
+        for (max, buffered, detail) in [
+            (0, 100, "detached-limit"),
+            (1, 100, "detached-timeout"),
+            (1, 1, "buffers"),
+        ] {
+            let layer = world.timed(60).max_detached(max).key_prefix(detail);
+            let layer = layer.max_buffered(buffered * 1000);
+            let service = layer.layer(tower::service_fn(|_: Request<Nothing>| {
+                let body = Unending(Some("x".repeat(2000)));
+                std::future::ready(Ok::<_, std::convert::Infallible>(http::Response::new(body)))
+            }));
+            let response = service.oneshot(get("/", &[])).await.unwrap();
+            if detail != "buffers" {
+                drop(response);
+                sleep(61 * second).await;
+            }
+            sleep(second).await;
+            let mut all = told.all();
+            all.sort();
+            assert_eq!(all.len(), 2, "{all:?}");
+            assert_eq!(
+                all[1],
+                format!("not stored: key={detail}:/: detail={detail}")
+            );
         }
     }
 }

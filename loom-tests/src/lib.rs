@@ -78,7 +78,9 @@ mod quarantine;
 mod response {
     #![allow(dead_code)]
 
+    pub(crate) mod buffers;
     pub(crate) mod flight;
+    pub(crate) mod permits;
     pub(crate) mod stored {
         /// In the place of a stored response: which run of the handler made it.
         #[derive(Debug)]

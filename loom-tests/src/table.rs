@@ -45,6 +45,10 @@ impl<K: Eq, V, S> DashMap<K, V, S> {
         self.entries.lock().len()
     }
 
+    pub(crate) fn contains_key(&self, key: &K) -> bool {
+        self.entries.lock().iter().any(|(other, _)| other == key)
+    }
+
     pub(crate) fn entry(&self, key: K) -> Entry<'_, K, V> {
         let entries = self.entries.lock();
         match entries.iter().position(|(other, _)| *other == key) {

@@ -7,7 +7,7 @@ use super::stored::Entry;
 use bytes::Bytes;
 use http::header::{
     AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE, ETAG,
-    EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
+    EXPIRES, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use std::ops::RangeInclusive;
@@ -183,7 +183,7 @@ pub(crate) fn answer<B>(
     let mut code = entry.status;
     let body = match wishes.part(entry) {
         _ if wishes.head => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(entry.body.len()));
+            put(&mut headers, CONTENT_LENGTH, entry.body.len().into());
             Bytes::new()
         }
         None => entry.body.clone(),
@@ -206,9 +206,9 @@ pub(crate) fn answer<B>(
                 }
             };
             if let Ok(range) = HeaderValue::try_from(text) {
-                headers.insert(CONTENT_RANGE, range);
+                put(&mut headers, CONTENT_RANGE, range);
             }
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            put(&mut headers, CONTENT_LENGTH, body.len().into());
             body
         }
     };
@@ -233,7 +233,7 @@ pub(crate) fn not_modified<B>(
         CACHE_STATUS,
     ] {
         for value in stored.get_all(&name) {
-            headers.append(name.clone(), value.clone());
+            add(&mut headers, name.clone(), value.clone());
         }
     }
     set(&mut headers, age, status);
@@ -263,7 +263,7 @@ fn set(headers: &mut HeaderMap, age: u64, status: HeaderValue) {
     match headers.get_mut(AGE) {
         // To insert would make room for one more first, and that may be a larger map.
         Some(place) => *place = age,
-        None => drop(headers.insert(AGE, age)),
+        None => put(headers, AGE, age),
     }
     match headers.get_mut(CACHE_STATUS) {
         // The place that is kept for it.
@@ -274,7 +274,17 @@ fn set(headers: &mut HeaderMap, age: u64, status: HeaderValue) {
 
 /// Adds to what caches nearer to the handler have said: RFC 9211 §2.
 pub(crate) fn add_status(headers: &mut HeaderMap, status: HeaderValue) {
-    headers.append(CACHE_STATUS, status);
+    add(headers, CACHE_STATUS, status);
+}
+
+/// Sets a header. What is stored leaves room for it.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    let _ = headers.try_insert(name, value);
+}
+
+/// Adds a header, unless the map is full: then it stays as it is, as what is added here is good to know and no more.
+pub(crate) fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    let _ = headers.try_append(name, value);
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! [`CacheBody`]: the body of every response that a cached service gives.
 
+use super::buffers::Held;
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -41,9 +42,10 @@ pin_project! {
 
 /// What comes from the task that stores a body while it goes to the client.
 pub(crate) enum Part<B> {
-    Data(Bytes),
+    /// Counted as long as it waits here.
+    Data(Bytes, Option<Held>),
     Trailers(HeaderMap),
-    /// It has become too large to be stored: the rest comes from the handler directly.
+    /// It is not to be stored, after all: the rest comes from the handler directly.
     Rest(Pin<Box<B>>),
     Failed(BoxError),
     End,
@@ -94,7 +96,8 @@ where
             Projected::Rest { body } => body.as_mut().poll_frame(context).map(to_bytes),
             Projected::Copied { ended: true, .. } => Poll::Ready(None),
             Projected::Copied { parts, left, ended } => match ready!(parts.poll_recv(context)) {
-                Some(Part::Data(bytes)) => {
+                Some(Part::Data(bytes, held)) => {
+                    drop(held);
                     *left = left.map(|left| left.saturating_sub(bytes.len() as u64));
                     Poll::Ready(Some(Ok(Frame::data(bytes))))
                 }

@@ -4,7 +4,7 @@ use super::key::Asked;
 use super::layer::CacheResponse;
 use super::own_keys;
 use super::purge::{Purges, What};
-use super::stats::ResponseStats;
+use super::stats::{Gauges, ResponseStats};
 use crate::backend::CacheBackendExt;
 use crate::error::Error;
 use crate::time::Ttl;
@@ -28,7 +28,8 @@ impl CacheResponse {
     ///
     /// What was asked for before is not stored any more, in no process that shares the backend, even if it is still on its way.
     /// Of a response that is just being stored, its writer finds out afterwards, and removes it: for so long it may be served,
-    /// and if the writer's process ends in between, until it expires.
+    /// and if the writer is cut off in between, until it expires: because its process ends, or because its client goes away
+    /// while [`max_detached`](Self::max_detached) is reached.
     ///
     /// Keys that no request has, such as those of the cache's own, are left alone.
     ///
@@ -116,7 +117,11 @@ impl CacheResponse {
 
     /// What was done so far, by all services that this layer and its clones have made.
     pub fn stats(&self) -> ResponseStats {
-        let running = self.core.shared.flights.count() as u64;
-        self.core.shared.stats.read(running)
+        let shared = &self.core.shared;
+        shared.stats.read(Gauges {
+            running: shared.flights.count() as u64,
+            detached: shared.permits.count() as u64,
+            buffered: shared.buffers.held(),
+        })
     }
 }

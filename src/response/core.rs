@@ -1,6 +1,8 @@
 //! What all services of a layer share.
 
+use super::buffers::Buffers;
 use super::flight::Flights;
+use super::permits::Permits;
 use super::purge::Purges;
 use super::settings::Settings;
 use super::stats::Counters;
@@ -26,6 +28,8 @@ pub(crate) struct Core {
 
 pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights>,
+    pub(crate) permits: Arc<Permits>,
+    pub(crate) buffers: Arc<Buffers>,
     pub(crate) stats: Counters,
     /// Keys whose requests need not wait for each other.
     uncacheable: Cache<Box<str>, u64>,
@@ -41,6 +45,8 @@ impl Core {
             settings,
             shared: Arc::new(Shared {
                 flights: Arc::default(),
+                permits: Arc::default(),
+                buffers: Arc::default(),
                 stats: Counters::default(),
                 uncacheable: Cache::new(UNCACHEABLE_KEYS),
                 last_purge: AtomicU64::new(0),
@@ -106,7 +112,9 @@ impl Core {
     }
 
     pub(crate) fn set_uncacheable(&self, key: &str) {
-        let until = self.now() + UNCACHEABLE_FOR.as_millis() as u64;
+        let until = self
+            .now()
+            .saturating_add(UNCACHEABLE_FOR.as_millis() as u64);
         self.shared.uncacheable.insert(key.into(), until);
     }
 

@@ -1,6 +1,7 @@
 //! Without the feature `tracing` nothing is told.
 
 use crate::error::Error;
+use std::sync::Arc;
 
 #[inline(always)]
 pub(super) fn backend_failed(_: &Error) {}
@@ -17,10 +18,22 @@ pub(super) struct Asker;
 
 impl Asker {
     #[inline(always)]
-    pub(super) fn new(_: &str, _: bool) -> Self {
+    pub(super) fn new(_: &Arc<str>, _: bool) -> Self {
         Self
     }
 
     #[inline(always)]
     pub(super) fn answered(&self, _: super::lead::How) {}
+}
+
+pub(super) struct Stray;
+
+impl Stray {
+    #[inline(always)]
+    pub(super) fn new(_: &Arc<str>) -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(super) fn ended(&self, _: &str) {}
 }

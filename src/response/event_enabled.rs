@@ -1,6 +1,7 @@
 //! What the layer does, as events of `tracing` with the target `nori_cache::response`.
 
 use crate::error::Error;
+use std::sync::Arc;
 use tracing::{debug, warn};
 
 macro_rules! target {
@@ -21,13 +22,13 @@ pub(super) fn answered(how: &str, detail: &str, key: &str, backend_down: bool) {
 
 /// A client that waits for the handler: no event without it.
 pub(super) struct Asker {
-    key: Box<str>,
+    key: Arc<str>,
     backend_down: bool,
 }
 
 impl Asker {
-    pub(super) fn new(key: &str, backend_down: bool) -> Self {
-        let key = key.into();
+    pub(super) fn new(key: &Arc<str>, backend_down: bool) -> Self {
+        let key = Arc::clone(key);
         Self { key, backend_down }
     }
 
@@ -48,6 +49,20 @@ impl Drop for Asker {
 #[inline]
 pub(super) fn passed(detail: &str, path: &str) {
     debug!(target: target!(), how = "bypass", detail, path, "answered");
+}
+
+/// A handler that nobody waits for any longer.
+pub(super) struct Stray(Arc<str>);
+
+impl Stray {
+    pub(super) fn new(key: &Arc<str>) -> Self {
+        Self(Arc::clone(key))
+    }
+
+    /// It has been dropped.
+    pub(super) fn ended(&self, detail: &str) {
+        refused(&self.0, detail);
+    }
 }
 
 pub(super) fn stored(key: &str, bytes: usize) {

@@ -1,24 +1,28 @@
 //! What happens to a request that the layer cannot answer at once: look in the backend, follow another's handler, or lead.
 
 use super::answer::{Wishes, add_status, answer, only_if_cached};
-use super::body::CacheBody;
+use super::body::{BoxError, CacheBody};
 use super::core::Core;
-use super::detached::Detached;
+use super::detached::{Attached, Permit, Work};
 use super::directives::Directives;
 use super::event;
 use super::flight::{Joined, Leader, Name, Outcome};
 use super::freshen::is_outdated;
 use super::key::Asked;
-use super::lead::{Lead, Led};
+use super::lead::{Landed, Lead, Led};
+use super::policy::Refusal;
 use super::slots::Found;
 use super::status::{Forward, hit};
 use super::stored::Entry;
 use super::vary::normalized;
 use bytes::Buf;
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -69,6 +73,13 @@ impl Limits {
 
 type Answer<R, E> = Result<Response<CacheBody<R>>, E>;
 
+/// Why a stale entry may be served.
+enum Refresh {
+    UnderWay,
+    /// By this request.
+    Starts(Leader, Permit),
+}
+
 impl<S, B, R> Fetch<S, B>
 where
     S: Service<Request<B>, Response = Response<R>> + Send + 'static,
@@ -100,12 +111,17 @@ where
                         return Ok(response);
                     }
                     let now = core.now();
-                    if self.limits.accept(entry, now) && entry.serves_while_revalidating(now) {
+                    if self.limits.accept(entry, now)
+                        && entry.serves_while_revalidating(now)
+                        && let Some(refresh) = self.refresh(&flight)
+                    {
                         stats.stale.add();
                         self.answered("stale", "", forward);
                         let response =
                             answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
-                        self.revalidate(flight, found);
+                        if let Refresh::Starts(leader, permit) = refresh {
+                            self.revalidate(leader, permit, found);
+                        }
                         return Ok(response);
                     }
                     if self.limits.accept(entry, now) && self.limits.accept_stale(entry, now) {
@@ -150,12 +166,12 @@ where
                     }
                 };
                 let patience = core.settings.patience;
-                match timeout(patience, follower.outcome()).await {
-                    Ok(Outcome::Shared(entry)) if found.is_purged(self.asked.key(), &entry) => {
+                match within(patience, follower.outcome()).await {
+                    Some(Outcome::Shared(entry)) if found.is_purged(self.asked.key(), &entry) => {
                         let leader = core.shared.flights.lead_alone(flight);
                         return self.lead(leader, found, forward).await;
                     }
-                    Ok(Outcome::Shared(entry))
+                    Some(Outcome::Shared(entry))
                         if entry.matches(&self.asked, &self.parts.headers) =>
                     {
                         stats.collapsed.add();
@@ -167,9 +183,9 @@ where
                             forward.collapsed(),
                         ));
                     }
-                    Ok(Outcome::Shared(_)) if retries > 0 => {
+                    Some(Outcome::Shared(_)) if retries > 0 => {
                         // Another variant. Once it is stored it is known what tells them apart.
-                        let _ = timeout(patience, follower.ended()).await;
+                        let _ = within(patience, follower.ended()).await;
                         retries -= 1;
                     }
                     _ => {
@@ -245,32 +261,64 @@ where
         Ok(response.map(CacheBody::handler))
     }
 
-    /// Runs the handler: to its end, even if its client goes away.
+    /// Runs the handler: as long as its client waits for it, and then with a permit.
     fn lead(
         self,
         leader: Leader,
         found: Found,
         forward: Forward,
     ) -> impl Future<Output = Answer<R, S::Error>> + Send {
-        self.core.shared.stats.misses.add();
-        let asker = event::Asker::new(self.asked.key(), forward.down);
-        let led = Detached::new(self.into_lead(leader, found, forward).run());
+        let core = Arc::clone(&self.core);
+        core.shared.stats.misses.add();
+        let asker = event::Asker::new(leader.key(), forward.down);
+        let stray = event::Stray::new(leader.key());
+        // Where nobody can follow, nobody will miss it. But callers with credentials never follow, and may share.
+        let goes_on = !leader.is_alone() || self.asked.authorized;
+        let work: Work<_> = Box::pin(self.into_lead(leader, found, forward).run());
+        let left = Arc::clone(&core);
+        let led = Attached::new(work, move |work| {
+            if goes_on {
+                go_on(left, work, stray);
+            }
+        });
         async move {
-            let (answer, how) = led.await;
-            asker.answered(how);
-            answer
+            let landed = led.await;
+            asker.answered(landed.how);
+            if let Some(rest) = landed.rest {
+                rest.beside_the_client(core).await;
+            }
+            landed.answer
         }
     }
 
-    /// Replaces a stale entry behind the client's back, unless someone does already.
-    fn revalidate(self, flight: Name, found: Found) {
-        if self.wishes.head || self.wishes.has_range() || self.asked.authorized {
-            return;
+    /// Why a stale entry may be served: somebody sees to another one. A request that cannot start the refresh is served it only
+    /// while one is under way, and otherwise gets the handler's answer: so no stale entry is served without a refresh.
+    fn refresh(&self, flight: &Name) -> Option<Refresh> {
+        let flights = &self.core.shared.flights;
+        // Their answers are no whole responses, or must not be stored.
+        if self.wishes.head || self.limits.0.no_store {
+            return flights.has(flight).then_some(Refresh::UnderWay);
         }
-        if let Joined::Leads(leader) = self.core.shared.flights.join(flight) {
-            let lead = self.into_lead(leader, found, Forward::new("stale"));
-            tokio::spawn(lead.run());
+        match flights.join(flight.clone()) {
+            Joined::Follows(_) => Some(Refresh::UnderWay),
+            Joined::Leads(leader) => Some(Refresh::Starts(leader, self.core.permit()?)),
         }
+    }
+
+    /// Replaces a stale entry behind the client's back.
+    fn revalidate(mut self, leader: Leader, permit: Permit, found: Found) {
+        let core = Arc::clone(&self.core);
+        let stray = event::Stray::new(leader.key());
+        // Of the whole, for whoever comes.
+        self.wishes = Wishes::default();
+        let is_for_cache = self.limits.0.only_if_cached;
+        let mut lead = self.into_lead(leader, found, Forward::new("stale"));
+        if is_for_cache {
+            // It was meant for this cache, and would keep the next one from asking.
+            lead.parts.headers.remove(CACHE_CONTROL);
+        }
+        let work: Work<_> = Box::pin(lead.run());
+        permit.spawn(|permit| to_the_end(core, permit, work, stray));
     }
 
     fn into_lead(self, leader: Leader, found: Found, forward: Forward) -> Lead<S, B> {
@@ -291,5 +339,52 @@ where
             body: self.body,
             led: Box::new(led),
         }
+    }
+}
+
+/// What something comes to, if it does in time; where there is no runtime to tell the time, nothing is waited for.
+async fn within<T>(patience: Duration, what: impl Future<Output = T>) -> Option<T> {
+    Handle::try_current().ok()?;
+    timeout(patience, what).await.ok()
+}
+
+/// What becomes of a handler's call when its client has gone away.
+fn go_on<R, E>(core: Arc<Core>, work: Work<Landed<R, E>>, stray: event::Stray)
+where
+    R: Body + Send + 'static,
+    R::Data: Send,
+    R::Error: Into<BoxError>,
+    E: Send + 'static,
+{
+    match core.permit() {
+        Some(permit) => permit.spawn(|permit| to_the_end(core, permit, work, stray)),
+        None => {
+            core.shared.stats.undetached.add();
+            stray.ended(Refusal::DetachedLimit.name());
+        }
+    }
+}
+
+async fn to_the_end<R, E>(
+    core: Arc<Core>,
+    permit: Permit,
+    work: Work<Landed<R, E>>,
+    stray: event::Stray,
+) where
+    R: Body + Send + 'static,
+    R::Data: Send,
+    R::Error: Into<BoxError>,
+{
+    let rest = match permit.in_time(work).await {
+        // Nobody reads the answer.
+        Some(landed) => landed.rest,
+        None => {
+            core.shared.stats.detached_timeouts.add();
+            stray.ended(Refusal::DetachedTimeout.name());
+            None
+        }
+    };
+    if let Some(rest) = rest {
+        rest.alone(permit).await;
     }
 }

@@ -115,6 +115,11 @@ impl Flights {
         }
     }
 
+    /// Whether there is one of this name.
+    pub(crate) fn has(&self, name: &Name) -> bool {
+        self.table.contains_key(name)
+    }
+
     /// How many flights have ended so far with something to share, and have stored it.
     pub(crate) fn landed(&self) -> u64 {
         // Acquire: pairs with the Release in `Leader::drop`; what they stored is seen by who looks after this.
@@ -128,6 +133,15 @@ impl Flights {
 }
 
 impl Leader {
+    /// Whether nobody can follow.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.name.alone != 0
+    }
+
+    pub(crate) fn key(&self) -> &Arc<str> {
+        &self.name.key
+    }
+
     pub(crate) fn aboard(&self) -> Aboard {
         Aboard {
             flights: Arc::clone(&self.flights),
@@ -135,7 +149,7 @@ impl Leader {
         }
     }
 
-    /// Tells the followers.
+    /// Tells the followers; only once.
     pub(crate) fn tell(&self, outcome: Outcome) {
         if self.flight.outcome.set(outcome).is_ok() {
             self.flight.news.notify_waiters();

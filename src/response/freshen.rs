@@ -10,7 +10,7 @@ use http::response::Parts;
 use http::{HeaderMap, Response};
 
 /// The stored response's head, brought up to date: RFC 9111 §3.2. `None` if the 304 is about another response than the stored
-/// one.
+/// one, or brings more headers than a map holds.
 pub(crate) fn freshened(stale: &Entry, fresh: &Parts) -> Option<Parts> {
     if !is_about(&stale.headers, &fresh.headers) {
         return None;
@@ -19,11 +19,14 @@ pub(crate) fn freshened(stale: &Entry, fresh: &Parts) -> Option<Parts> {
     merged.status = stale.status;
     merged.extensions = fresh.extensions.clone();
     merged.headers = stale.headers.clone();
-    let update = end_to_end(&fresh.headers);
+    let update = end_to_end(&fresh.headers)?;
     for name in update.keys().filter(|name| !is_of_stored_body(name)) {
         merged.headers.remove(name);
         for value in update.get_all(name) {
-            merged.headers.append(name.clone(), value.clone());
+            merged
+                .headers
+                .try_append(name.clone(), value.clone())
+                .ok()?;
         }
     }
     if !update.contains_key(DATE) {
@@ -31,9 +34,9 @@ pub(crate) fn freshened(stale: &Entry, fresh: &Parts) -> Option<Parts> {
     }
     // Of the stored response's age nothing holds any longer, and `end_to_end` keeps that of the 304 out.
     merged.headers.remove(AGE);
-    merged
-        .headers
-        .extend(fresh.headers.get(AGE).map(|age| (AGE, age.clone())));
+    if let Some(age) = fresh.headers.get(AGE) {
+        merged.headers.try_append(AGE, age.clone()).ok()?;
+    }
     Some(merged)
 }
 

@@ -14,7 +14,9 @@ pin_project! {
     /// through is the handler's own future, and only what is looked up, waited for or stored is boxed.
     ///
     /// # Cancel safety
-    /// May be dropped at any time. A handler that was started to fill the cache runs on.
+    /// May be dropped at any time. A handler that was started to fill the cache runs on, within
+    /// [`max_detached`](super::CacheResponse::max_detached) and
+    /// [`detached_timeout`](super::CacheResponse::detached_timeout).
     pub struct ResponseFuture<F, B, E> {
         #[pin]
         state: State<F, B, E>,

@@ -256,7 +256,8 @@ impl CacheResponse {
     }
 
     /// For how long after a response has gone stale it is still served, while one request fetches another; zero by default. A
-    /// response's own `stale-while-revalidate` stands over it, and `must-revalidate` forbids it.
+    /// response's own `stale-while-revalidate` stands over it, and `must-revalidate` forbids it. The first who is served a stale
+    /// one starts the refresh; a HEAD and a request with `no-store` cannot, and then get the handler's answer.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.core.settings.while_revalidate = window;
         self
@@ -266,6 +267,56 @@ impl CacheResponse {
     /// 503 or 504; zero by default. A response's own `stale-if-error` stands over it, and `must-revalidate` forbids it.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.core.settings.if_error = window;
+        self
+    }
+
+    /// How much may go on though nobody waits for it, by all services that this layer and its clones have made: handlers and
+    /// bodies whose clients have gone away, refreshes of stale responses, what is on its way into the backend; 1,024 by default.
+    ///
+    /// Whatever comes when there is so much already runs as without the layer. A handler or a body ends with its client, a
+    /// request for a stale response waits for the handler, and one whose response is to be stored waits for the backend. So with 0
+    /// nothing outlives its client.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60))
+    ///     .max_detached(64)
+    ///     .detached_timeout(Duration::from_secs(20));
+    /// assert_eq!(layer.stats().detached, 0);
+    /// ```
+    pub fn max_detached(mut self, count: usize) -> Self {
+        self.core.settings.max_detached = count;
+        self
+    }
+
+    /// How long a handler and its body may go on when nobody waits for them any longer; 60 s by default. Then they are dropped,
+    /// nothing is stored, and requests that wait for them run the handler themselves. What a client waits for, or reads, has no
+    /// such end; nor has the storing of a response that has come, which ends when the backend says so. A refresh that takes longer
+    /// is never stored, so this should be more than the slowest handler takes.
+    pub fn detached_timeout(mut self, timeout: Duration) -> Self {
+        self.core.settings.detached_timeout = timeout;
+        self
+    }
+
+    /// How many bytes of bodies that come in pieces may be held, by all services that this layer and its clones have made: while
+    /// they are collected for the store, and while they wait for clients that read more slowly than their handlers write. By
+    /// default 32 times [`max_body`](Self::max_body), so 64 MiB.
+    ///
+    /// A response that would hold more is not stored: it goes from its handler to its client as without the layer, as fast as the
+    /// client reads. Clients who do not read hold what waits for them until their connections end, so a server should end them.
+    /// With 0 no body that comes in pieces is stored.
+    ///
+    /// ```
+    /// use nori_cache::response::CacheResponse;
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheResponse::ttl(Duration::from_secs(60)).max_buffered(256 << 20);
+    /// assert_eq!(layer.stats().buffered, 0);
+    /// ```
+    pub fn max_buffered(mut self, bytes: u64) -> Self {
+        self.core.settings.max_buffered = Some(bytes);
         self
     }
 

@@ -1,14 +1,16 @@
 //! What a leader does: runs the handler, answers its own client as soon as there are headers, and stores the body.
 //!
-//! A body that is there in one piece is stored at once. Any other goes by on a task of its own, which neither a slow client nor
-//! one that has gone away holds up: others may be waiting for the whole.
+//! A body that is there in one piece is stored at once. Any other is copied on its way, on a task of its own, which neither a
+//! slow client nor one that has gone away holds up: others may be waiting for the whole. So a leader comes to an answer, and to
+//! what is [left to do](Rest) then: who answers the client sees to that, and so does who goes on without one.
 
-use super::answer::{Wishes, add_status, answer, not_modified};
+use super::answer::{Wishes, add, add_status, answer, not_modified};
 use super::body::{BoxError, CacheBody};
-use super::copy::{Begun, First, begin, copy};
+use super::copy::{Begun, Copying, begin};
 use super::core::Core;
-use super::detached::do_or_detach;
+use super::detached::{Permit, Work, finish};
 use super::event;
+use super::exact;
 use super::flight::{Leader, Outcome};
 use super::freshen::freshened;
 use super::key::Asked;
@@ -22,10 +24,11 @@ use http::header::{DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, 
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, response};
 use http_body::Body;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tower_service::Service;
 
@@ -55,6 +58,28 @@ pub(crate) struct Led {
     pub(crate) asked_at: u64,
 }
 
+/// What a leader has come to.
+pub(crate) struct Landed<R: Body, E> {
+    pub(crate) answer: Result<Response<CacheBody<R>>, E>,
+    pub(crate) how: How,
+    pub(crate) rest: Option<Rest<R>>,
+}
+
+/// What is left to do when a client can be answered.
+pub(crate) enum Rest<R: Body> {
+    /// To go on storing.
+    Store(Work<()>),
+    Copy(Box<Copy<R>>),
+}
+
+/// A body to be copied, and then to be stored.
+pub(crate) struct Copy<R: Body> {
+    led: Box<Led>,
+    entry: Entry,
+    keep: Duration,
+    copying: Copying<R>,
+}
+
 impl<S, B, R> Lead<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
@@ -63,9 +88,7 @@ where
     R::Error: Into<BoxError>,
 {
     // No `async fn`: its future would hold `self` twice.
-    pub(crate) fn run(
-        self,
-    ) -> impl Future<Output = (Result<Response<CacheBody<R>>, S::Error>, How)> {
+    pub(crate) fn run(self) -> impl Future<Output = Landed<R, S::Error>> {
         let Self {
             mut inner,
             mut parts,
@@ -91,8 +114,12 @@ where
                 Ok(response) => response,
                 Err(error) => {
                     return match led.instead_of_error() {
-                        Some((instead, how)) => (Ok(instead), how),
-                        None => (Err(error), ("failed", "error")),
+                        Some((instead, how)) => Landed::new(instead, how),
+                        None => Landed {
+                            answer: Err(error),
+                            how: ("failed", "error"),
+                            rest: None,
+                        },
                     };
                 }
             };
@@ -100,31 +127,109 @@ where
             if [500, 502, 503, 504].contains(&status.as_u16())
                 && let Some((instead, how)) = led.instead_of_error()
             {
-                return (Ok(instead), how);
+                return Landed::new(instead, how);
             }
-            let (response, how) = match &led.stale {
-                Some(stale) if validates && status == StatusCode::NOT_MODIFIED => {
-                    let (parts, _) = response.into_parts();
-                    let refreshed = Box::pin(led.refresh(stale, &parts)).await;
-                    (refreshed, ("revalidated", ""))
-                }
-                _ => led.receive(response).await,
-            };
-            (Ok(response), how)
+            if validates && status == StatusCode::NOT_MODIFIED {
+                let (parts, _) = response.into_parts();
+                return Box::pin(led.refresh(parts)).await;
+            }
+            led.receive(response).await
         }
     }
 }
 
 /// Asks whether a stale entry is still good: RFC 9111 §4.3.1. False if it has nothing to ask with.
 fn validate(headers: &mut HeaderMap, stale: &Entry) -> bool {
-    let etag = stale.headers.get(ETAG);
-    let changed = stale.headers.get(LAST_MODIFIED);
-    for (name, value) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, changed)] {
-        if let Some(value) = value {
-            headers.insert(name, value.clone());
+    let mut validates = false;
+    for (name, asks) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {
+        if let Some(value) = stale.headers.get(name) {
+            // Unless the request has as many headers as it can.
+            validates |= headers.try_insert(asks, value.clone()).is_ok();
         }
     }
-    etag.or(changed).is_some()
+    validates
+}
+
+impl<R: Body, E> Landed<R, E> {
+    fn new(response: Response<CacheBody<R>>, how: How) -> Self {
+        Self {
+            answer: Ok(response),
+            how,
+            rest: None,
+        }
+    }
+}
+
+impl<R> Rest<R>
+where
+    R: Body + Send + 'static,
+    R::Data: Send,
+    R::Error: Into<BoxError>,
+{
+    /// While a client gets its answer, which need not wait for this.
+    pub(crate) async fn beside_the_client(self, core: Arc<Core>) {
+        match self {
+            Self::Store(store) => match core.permit() {
+                Some(permit) => permit.finish(store),
+                // But that it must, where too much goes on already.
+                None => finish(core, store).await,
+            },
+            Self::Copy(copy) => match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(copy.run(None))),
+                Err(_) => copy.copying.hand_over(),
+            },
+        }
+    }
+
+    /// Where there is no client.
+    pub(crate) async fn alone(self, permit: Permit) {
+        match self {
+            Self::Store(store) => {
+                store.await;
+                drop(permit);
+            }
+            Self::Copy(copy) => copy.run(Some(permit)).await,
+        }
+    }
+}
+
+impl<R> Copy<R>
+where
+    R: Body + Send + 'static,
+    R::Data: Send,
+    R::Error: Into<BoxError>,
+{
+    async fn run(self: Box<Self>, mut permit: Option<Permit>) {
+        let Self {
+            led,
+            entry,
+            keep,
+            copying,
+        } = *self;
+        let status = entry.status;
+        let copied = match copying.collect(&led.core, &mut permit).await {
+            Ok(copied) => copied,
+            Err(refusal) => return led.refuse(refusal, status).await,
+        };
+        let entry = match led.complete(entry, copied.bytes.clone()) {
+            Ok(entry) => entry,
+            Err(refusal) => {
+                copied.end();
+                return led.refuse(refusal, status).await;
+            }
+        };
+        // The client need not wait for the store, unless too much goes on already.
+        let permit = permit.or_else(|| led.core.permit());
+        let waits = permit.is_none();
+        if !waits {
+            copied.end();
+        }
+        led.store(entry, keep, led.core.now()).await;
+        if waits {
+            copied.end();
+        }
+        drop(permit);
+    }
 }
 
 impl Led {
@@ -143,48 +248,50 @@ impl Led {
     }
 
     /// The handler says that the entry is still good: RFC 9111 §4.3.4.
-    async fn refresh<R>(
-        &self,
-        stale: &Arc<Entry>,
-        fresh: &response::Parts,
-    ) -> Response<CacheBody<R>> {
+    async fn refresh<R: Body, E>(self: Box<Self>, fresh: response::Parts) -> Landed<R, E> {
         let now = self.core.now();
-        let status = |stored| self.forward.came(304, stored, None);
-        let merged = freshened(stale, fresh);
-        let judged = merged.and_then(|merged| {
-            let plan = judge(
-                &self.core.settings,
-                &self.asked,
-                &merged,
-                self.asked_at,
-                now,
-            );
-            Some((plan.ok()?, merged))
-        });
-        let mut response = match judged {
-            Some((plan, merged)) => {
+        let forward = self.forward;
+        let status = |stored| forward.came(304, stored, None);
+        let refreshed = self.refreshed(&fresh, now);
+        // Not stored, and not lost: it is for this client.
+        let with_cookies = |mut response: Response<_>| {
+            for cookie in fresh.headers.get_all(SET_COOKIE) {
+                add(response.headers_mut(), SET_COOKIE, cookie.clone());
+            }
+            Landed::new(response, ("revalidated", ""))
+        };
+        match (refreshed, &self.stale) {
+            (Some((entry, keep)), _) => {
                 self.core.shared.stats.revalidated.add();
-                let keep = plan.keep;
-                let mut entry = self.entry(plan, merged.status, merged.headers, now);
-                entry.body = stale.body.clone();
                 let response = answer(&entry, &self.wishes, now, status(true));
-                self.store(Arc::new(entry), keep, now).await;
-                response
+                let rest = self.begin_to_store(Arc::new(entry), keep, now).await;
+                Landed {
+                    rest,
+                    ..with_cookies(response)
+                }
             }
             // It may not be kept, or the 304 is about another one: then this is the last answer from it.
-            None => {
+            (None, Some(stale)) => {
                 let _ = self.core.remove(self.asked.key()).await;
-                answer(stale, &self.wishes, now, status(false))
+                with_cookies(answer(stale, &self.wishes, now, status(false)))
             }
-        };
-        // Not stored, and not lost: it is for this client.
-        for cookie in fresh.headers.get_all(SET_COOKIE) {
-            response.headers_mut().append(SET_COOKIE, cookie.clone());
+            (None, None) => with_cookies(not_modified(&fresh.headers, 0, status(false))),
         }
-        response
     }
 
-    async fn receive<R>(self: Box<Self>, response: Response<R>) -> (Response<CacheBody<R>>, How)
+    /// The stale entry with what a 304 brings, and for how long it is kept now.
+    fn refreshed(&self, fresh: &response::Parts, now: u64) -> Option<(Entry, Duration)> {
+        let stale = self.stale.as_ref()?;
+        let merged = freshened(stale, fresh)?;
+        let settings = &self.core.settings;
+        let plan = judge(settings, &self.asked, &merged, self.asked_at, now).ok()?;
+        let keep = plan.keep;
+        let mut entry = self.entry(plan, merged.status, merged.headers, now)?;
+        entry.body = stale.body.clone();
+        Some((entry, keep))
+    }
+
+    async fn receive<R, E>(self: Box<Self>, response: Response<R>) -> Landed<R, E>
     where
         R: Body + Send + 'static,
         R::Data: Send,
@@ -200,19 +307,23 @@ impl Led {
             }
             verdict => verdict,
         };
+        let verdict = verdict.and_then(|plan| {
+            let keep = plan.keep;
+            let headers = end_to_end(&parts.headers);
+            let entry = headers.and_then(|headers| self.entry(plan, parts.status, headers, now));
+            Ok((entry.ok_or(Refusal::Headers)?, keep))
+        });
         let code = parts.status.as_u16();
-        let plan = match verdict {
-            Ok(plan) => plan,
+        let (entry, keep) = match verdict {
+            Ok(planned) => planned,
             Err(refusal) => {
-                self.refuse(refusal, parts.status);
+                self.refuse(refusal, parts.status).await;
                 let status = self.forward.came(code, false, Some(refusal.name()));
                 add_status(&mut parts.headers, status);
                 let response = Response::from_parts(parts, CacheBody::handler(body));
-                return (response, ("uncacheable", refusal.name()));
+                return Landed::new(response, ("uncacheable", refusal.name()));
             }
         };
-        let keep = plan.keep;
-        let entry = self.entry(plan, parts.status, end_to_end(&parts.headers), now);
         let status = self.forward.came(code, true, None);
         let head = match self.wishes.is_not_modified(parts.status, &parts.headers) {
             true => Err(not_modified(&entry.headers, 0, status)),
@@ -222,90 +333,107 @@ impl Led {
             }
         };
         let mut body = Box::pin(body);
-        let body = match begin(&mut body).await {
+        let (body, rest) = match begin(&mut body).await {
             Begun::Whole(bytes) => {
-                if let Some(entry) = self.complete(entry, bytes.clone()) {
-                    let storing = async move { self.store(entry, keep, now).await };
-                    do_or_detach(Box::pin(storing)).await;
-                }
-                CacheBody::stored(bytes)
+                let code = entry.status;
+                let rest = match self.complete(entry, bytes.clone()) {
+                    Ok(entry) => self.begin_to_store(entry, keep, now).await,
+                    Err(refusal) => {
+                        self.refuse(refusal, code).await;
+                        None
+                    }
+                };
+                (CacheBody::stored(bytes), rest)
             }
-            Begun::Pieces(first) => self.pass_on(entry, keep, body, first, hint),
+            Begun::Pieces(first) => {
+                let (copying, parts) = Copying::new(body, first);
+                let copy = Copy {
+                    led: self,
+                    entry,
+                    keep,
+                    copying,
+                };
+                let rest = Rest::Copy(Box::new(copy));
+                (CacheBody::copied(parts, hint), Some(rest))
+            }
         };
         let response = match head {
             Ok(parts) => Response::from_parts(parts, body),
             Err(not_modified) => not_modified,
         };
-        (response, ("miss", ""))
+        Landed {
+            rest,
+            ..Landed::new(response, ("miss", ""))
+        }
     }
 
-    /// Copies a body from a task of its own, and stores the response when it has come.
-    fn pass_on<R>(
-        self: Box<Self>,
-        entry: Entry,
-        keep: Duration,
-        body: Pin<Box<R>>,
-        first: First<R::Data>,
-        length: Option<u64>,
-    ) -> CacheBody<R>
-    where
-        R: Body + Send + 'static,
-        R::Data: Send,
-        R::Error: Into<BoxError>,
-    {
-        let (to_client, from_task) = mpsc::unbounded_channel();
-        let max = self.core.settings.max_body;
-        tokio::spawn(async move {
-            match copy(body, first, &to_client, max).await {
-                // The client need not wait for the store.
-                Ok(bytes) => {
-                    if let Some(entry) = self.complete(entry, bytes) {
-                        self.store(entry, keep, self.core.now()).await;
-                    }
-                }
-                Err(refusal) => self.refuse(refusal, entry.status),
-            }
-        });
-        CacheBody::copied(from_task, length)
-    }
-
-    /// The entry, now that its body has come; `None` if that is not to be stored.
-    fn complete(&self, mut entry: Entry, body: Bytes) -> Option<Arc<Entry>> {
+    /// The entry, now that its body has come.
+    ///
+    /// # Errors
+    /// Why it is not stored.
+    fn complete(&self, mut entry: Entry, body: Bytes) -> Result<Arc<Entry>, Refusal> {
         if body.len() as u64 > self.core.settings.max_body {
-            self.refuse(Refusal::TooLarge, entry.status);
-            return None;
+            return Err(Refusal::TooLarge);
         }
         if !is_whole(entry.status, &entry.headers, body.len()) {
             // Cut short, or worse.
-            return None;
+            return Err(Refusal::Failure);
         }
         set_length(&mut entry.headers, body.len());
         entry.body = body;
-        Some(Arc::new(entry))
+        Ok(Arc::new(entry))
     }
 
-    fn refuse(&self, refusal: Refusal, status: StatusCode) {
-        self.core.shared.stats.refused.add();
+    /// The response is not stored. What it has replaced is not served any longer, unless that may have been for a moment only.
+    async fn refuse(&self, refusal: Refusal, status: StatusCode) {
+        let stats = &self.core.shared.stats;
+        let counter = match refusal {
+            Refusal::Buffers => &stats.unbuffered,
+            Refusal::DetachedLimit => &stats.undetached,
+            Refusal::DetachedTimeout => &stats.detached_timeouts,
+            _ => &stats.refused,
+        };
+        counter.add();
         event::refused(self.asked.key(), refusal.name());
-        // Of failures, and of what holds for one caller only, nothing is learnt about the others.
-        let passing = [Refusal::Failure, Refusal::Authorization].contains(&refusal);
-        if !passing && !status.is_server_error() {
+        // Those who follow need not wait for what comes below.
+        self.leader.tell(Outcome::Alone);
+        if refusal.is_passing(status) {
+            return;
+        }
+        // Of what holds for one caller only nothing is learnt about the others.
+        if refusal != Refusal::Authorization && !self.asked.authorized {
             self.core.set_uncacheable(self.asked.key());
         }
+        let tries_again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+        if let Some(stale) = &self.stale
+            && !tries_again.contains(&status)
+            && let Err(error) = self.core.forget(&self.asked, &self.headers, stale).await
+        {
+            self.core.backend_failed(&error);
+        }
     }
 
-    /// An entry without its body.
-    fn entry(&self, plan: Plan, status: StatusCode, mut headers: HeaderMap, now: u64) -> Entry {
-        if !headers.contains_key(DATE) {
+    /// An entry without its body; `None` if it has too many headers.
+    fn entry(
+        &self,
+        plan: Plan,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        now: u64,
+    ) -> Option<Entry> {
+        if !headers.contains_key(DATE)
+            && let Some(date) = to_date(now)
+        {
             // RFC 9110 §6.6.1.
-            headers.extend(to_date(now).map(|date| (DATE, date)));
+            headers.try_insert(DATE, date).ok()?;
         }
-        Entry::make_room(&mut headers);
+        exact::headers(&mut headers)?;
+        Entry::make_room(&mut headers)?;
         let keyed = &self.core.settings.vary_on;
         let mut names = keyed.clone();
         let more = plan.vary.into_iter();
         names.extend(more.filter(|name| !keyed.contains(name)));
-        Entry {
+        Some(Entry {
             status,
             headers,
             body: Bytes::new(),
@@ -318,7 +446,19 @@ impl Led {
             strict: plan.strict,
             origin: Origin::Ours(MadeFor::new(&self.asked, &names, &self.headers)),
             tags: plan.tags,
-        }
+        })
+    }
+
+    /// Stores an entry, as far as that takes no waiting.
+    async fn begin_to_store<R: Body>(
+        self: Box<Self>,
+        entry: Arc<Entry>,
+        keep: Duration,
+        now: u64,
+    ) -> Option<Rest<R>> {
+        let mut store: Work<()> = Box::pin(async move { self.store(entry, keep, now).await });
+        let is_done = poll_fn(|context| Poll::Ready(store.as_mut().poll(context).is_ready()));
+        (!is_done.await).then_some(Rest::Store(store))
     }
 
     /// Gives the entry to the followers, then to the backend.

@@ -13,18 +13,19 @@
 //! keys, nobody gets an answer to another question.
 //!
 //! # Files
-//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` and
-//! `storable` (may it be stored, how long), `key`,
-//! `authority`, `query` and `original` (what is asked for), `vary` (which requests say the same), `stored` and `wire` (entries, and as JSON), `slots`
-//! and `own_keys` (where they lie), `purge`, `flight` (one handler at a time), `detached`, `answer` and `status` (what the client gets),
-//! `body`, `copy`, `future`, `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what
-//! they share.
+//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` and `storable` (may it be stored, how
+//! long), `key`, `authority`, `query` and `original` (what is asked for), `vary` (which requests say the same), `stored` and
+//! `wire` (entries, and as JSON), `slots` and `own_keys` (where they lie), `purge`, `flight` (one handler at a time), `detached`
+//! and `permits` (what goes on though nobody waits), `answer` and `status` (what the client gets), `body` and `copy` (what comes
+//! in pieces), `buffers` (how much of it waits), `exact` (what is stored has memory of its own), `future`, `fetch`, `lead`,
+//! `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what they share.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod authority;
 mod body;
+mod buffers;
 mod control;
 mod copy;
 mod core;
@@ -36,6 +37,7 @@ mod directives;
 #[cfg_attr(feature = "tracing", path = "event_enabled.rs")]
 #[cfg_attr(not(feature = "tracing"), path = "event_disabled.rs")]
 mod event;
+mod exact;
 mod fetch;
 mod flight;
 mod freshen;
@@ -47,6 +49,7 @@ mod lead;
 #[cfg_attr(not(feature = "axum"), path = "original_unknown.rs")]
 mod original;
 mod own_keys;
+mod permits;
 mod policy;
 mod purge;
 mod query;

@@ -8,6 +8,7 @@ use super::key::Asked;
 use super::settings::{Mode, Settings};
 use super::status::Line;
 use super::storable;
+use super::wire::MOST_MILLIS;
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, HeaderName,
     HeaderValue, LAST_MODIFIED, PRAGMA, VARY,
@@ -21,6 +22,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const MAX_VARY: usize = 16;
 /// How long an entry that can be revalidated is kept after it has gone stale.
 const KEEP_TO_REVALIDATE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longer lifetimes are cut off: a thousand years. Sums of some of them can be written down as milliseconds.
+const FOREVER: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
 pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
@@ -58,6 +61,14 @@ pub(crate) enum Refusal {
     TooLarge,
     Stream,
     NotFresh,
+    /// Too many of its headers, or too long ones.
+    Headers,
+    /// Too much waits for readers that are slower than their handlers.
+    Buffers,
+    /// Nobody waits for it any longer, and too much of that kind goes on.
+    DetachedLimit,
+    /// Nobody has waited for it for too long.
+    DetachedTimeout,
 }
 
 impl Refusal {
@@ -74,7 +85,22 @@ impl Refusal {
             Self::TooLarge => "too-large",
             Self::Stream => "stream",
             Self::NotFresh => "not-fresh",
+            Self::Headers => "headers",
+            Self::Buffers => "buffers",
+            Self::DetachedLimit => "detached-limit",
+            Self::DetachedTimeout => "detached-timeout",
         }
+    }
+
+    /// Whether the next response may well be stored: this one says nothing about the resource.
+    pub(crate) fn is_passing(self, status: StatusCode) -> bool {
+        let passing = [
+            Self::Failure,
+            Self::Buffers,
+            Self::DetachedLimit,
+            Self::DetachedTimeout,
+        ];
+        passing.contains(&self) || status.is_server_error()
     }
 }
 
@@ -134,7 +160,7 @@ pub(crate) fn judge(
             let ttl = timed(*ttl, by_status, response.status)?;
             let rest = written.map(|lifetime| lifetime.saturating_sub(age));
             // Counted from now: what upstream has done with it before is upstream's.
-            age + rest.map_or(ttl, |rest| rest.min(ttl))
+            age.saturating_add(rest.map_or(ttl, |rest| rest.min(ttl)))
         }
         Mode::Headers { heuristics, .. } => match written {
             _ if said.no_cache => Duration::ZERO,
@@ -145,6 +171,7 @@ pub(crate) fn judge(
             None => return Err(Refusal::NotFresh),
         },
     };
+    let fresh = fresh.min(FOREVER);
     let strict =
         said.no_cache || said.must_revalidate || said.proxy_revalidate || is_expires_broken;
     let stale = |given: Option<Duration>, otherwise: Duration| match given {
@@ -155,14 +182,15 @@ pub(crate) fn judge(
         None => otherwise,
     };
     let while_revalidate = stale(said.stale_while_revalidate, settings.while_revalidate);
-    let if_error = stale(said.stale_if_error, settings.if_error);
+    let while_revalidate = while_revalidate.min(FOREVER);
+    let if_error = stale(said.stale_if_error, settings.if_error).min(FOREVER);
     let has_validator = headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED);
     let to_revalidate = match settings.by_headers() && has_validator {
         true => KEEP_TO_REVALIDATE,
         false => Duration::ZERO,
     };
     let after = while_revalidate.max(if_error).max(to_revalidate);
-    let keep = (fresh + after).saturating_sub(age);
+    let keep = fresh.saturating_add(after).saturating_sub(age);
     if keep.is_zero() || (fresh <= age && after.is_zero()) {
         return Err(Refusal::NotFresh);
     }
@@ -283,7 +311,10 @@ fn initial_age(headers: &HeaderMap, asked_at: u64, now: u64) -> Duration {
         parse_seconds(first.trim_ascii())
     });
     // A handler that says nothing of age has just made the response; one that does has got it from elsewhere.
-    let corrected = told.map_or(0, |age| age * 1000 + now.saturating_sub(asked_at));
+    let corrected = told.map_or(0, |age| {
+        let on_its_way = now.saturating_sub(asked_at);
+        age.saturating_mul(1000).saturating_add(on_its_way)
+    });
     Duration::from_millis(apparent.max(corrected))
 }
 
@@ -294,9 +325,11 @@ pub(crate) fn date(value: &HeaderValue) -> Option<u64> {
     u64::try_from(since.as_millis()).ok()
 }
 
-/// Milliseconds since 1970 as a date.
+/// Milliseconds since 1970 as a date; `None` for those from the year 10,000 on, which have none.
 pub(crate) fn to_date(millis: u64) -> Option<HeaderValue> {
-    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
+    let writable = millis < MOST_MILLIS;
+    let since = writable.then(|| Duration::from_millis(millis))?;
+    let time = SystemTime::UNIX_EPOCH.checked_add(since)?;
     Some(Line::of(HttpDate::from(time)).into_value())
 }
 

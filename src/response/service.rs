@@ -3,6 +3,7 @@
 use super::answer::{Wishes, add_status, answer};
 use super::body::CacheBody;
 use super::core::Core;
+use super::detached::finish;
 use super::directives::Directives;
 use super::event;
 use super::fetch::{Fetch, Limits};
@@ -62,8 +63,9 @@ where
     }
 
     /// # Panics
-    /// The future may, where there is no tokio runtime: to wait for another request's handler, or for a backend, and to store a
-    /// body that comes in pieces takes one.
+    /// The future may, on a tokio runtime without timers, which it takes to wait for another request's handler; and outside a
+    /// runtime if the backend does. Outside a runtime nothing goes on when its client goes away, nobody waits for another
+    /// request, and bodies that come in pieces are passed through.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let settings = &self.core.settings;
         let is_get = *request.method() == Method::GET;
@@ -213,7 +215,13 @@ impl<S> CacheResponseService<S> {
             let mut response = future.await?;
             let status = response.status();
             if status.is_success() || status.is_redirection() {
-                core.invalidate(get, response.headers()).await;
+                let keys = core.outdated(get, response.headers());
+                let removing = Arc::clone(&core);
+                finish(
+                    core,
+                    Box::pin(async move { removing.remove_all(keys).await }),
+                )
+                .await;
             }
             add_status(response.headers_mut(), Forward::new("method").passed(None));
             Ok(response.map(CacheBody::handler))
@@ -239,8 +247,9 @@ fn names_headers(connection: &HeaderValue) -> bool {
 }
 
 impl Core {
-    /// Removes what is stored of a target, and of those that the response names, if they are on the same host.
-    async fn invalidate(&self, mut get: Parts, response: &HeaderMap) {
+    /// The keys of a target, and of those that the response names, if they are on the same host.
+    fn outdated(&self, mut get: Parts, response: &HeaderMap) -> Vec<String> {
+        let mut keys = Vec::new();
         let mut targets = vec![get.uri.clone()];
         for name in [LOCATION, CONTENT_LOCATION] {
             let named = response.get(name).and_then(|value| resolve(&get, value));
@@ -262,9 +271,16 @@ impl Core {
                 get.uri = get.uri.path_and_query().cloned().map_or(get.uri, Uri::from);
                 asked = Asked::new(&self.settings, &get);
             }
-            if let Ok(asked) = asked
-                && let Err(error) = self.remove(asked.key()).await
-            {
+            if let Ok(asked) = asked {
+                keys.push(asked.key().to_owned());
+            }
+        }
+        keys
+    }
+
+    async fn remove_all(&self, keys: Vec<String>) {
+        for key in keys {
+            if let Err(error) = self.remove(&key).await {
                 self.backend_failed(&error);
             }
         }

@@ -32,6 +32,10 @@ pub(crate) struct Settings {
     pub(crate) while_revalidate: Duration,
     pub(crate) if_error: Duration,
     pub(crate) patience: Duration,
+    pub(crate) max_detached: usize,
+    pub(crate) detached_timeout: Duration,
+    /// If the user says so.
+    pub(crate) max_buffered: Option<u64>,
     pub(crate) clock: WallClock,
 }
 
@@ -65,8 +69,18 @@ impl Settings {
             while_revalidate: Duration::ZERO,
             if_error: Duration::ZERO,
             patience: Duration::from_secs(10),
+            max_detached: 1024,
+            detached_timeout: Duration::from_secs(60),
+            max_buffered: None,
             clock: WallClock::System,
         }
+    }
+
+    /// How many bytes of bodies on their way all responses may hold together.
+    pub(crate) fn max_buffered(&self) -> u64 {
+        // Enough for sixteen of the largest whose readers do not read: each is held for the store and for its reader.
+        self.max_buffered
+            .unwrap_or(self.max_body.saturating_mul(32))
     }
 
     pub(crate) fn by_headers(&self) -> bool {
@@ -90,7 +104,7 @@ impl WallClock {
     pub(crate) fn now(&self) -> u64 {
         match self {
             Self::System => system_millis(),
-            Self::Other(origin, clock) => origin + clock.now(),
+            Self::Other(origin, clock) => origin.saturating_add(clock.now()),
         }
     }
 

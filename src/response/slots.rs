@@ -314,6 +314,23 @@ impl Core {
         Ok(signpost)
     }
 
+    /// Removes an entry that was found for a request, unless another has taken its place.
+    pub(crate) async fn forget(
+        &self,
+        asked: &Asked,
+        headers: &HeaderMap,
+        gone: &Entry,
+    ) -> Result<(), Error> {
+        let found = self.find(asked, headers).await?;
+        let is_there = |entry: &Arc<Entry>| entry.born == gone.born && entry.body == gone.body;
+        if found.entry.as_ref().is_some_and(is_there) {
+            let variant_key = found.variant_key(asked, headers);
+            let key = variant_key.as_deref().unwrap_or(asked.key());
+            self.backend()?.delete_value(key).await?;
+        }
+        Ok(())
+    }
+
     /// Removes what is under a key, variants too, and keeps what is on its way from being stored.
     pub(crate) async fn remove(&self, key: &str) -> Result<bool, Error> {
         if !own_keys::may_be_asked_for(key) {

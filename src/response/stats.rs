@@ -20,6 +20,19 @@ macro_rules! counters {
             /// Not a count: the handlers that the cache has started and that run, or whose responses are being stored, just
             /// now.
             pub running: u64,
+            /// Not a count: what goes on just now though nobody waits for it, at most
+            /// [`max_detached`](super::CacheResponse::max_detached).
+            pub detached: u64,
+            /// Not a count: the bytes of bodies that are collected, or wait for their readers, just now, at most
+            /// [`max_buffered`](super::CacheResponse::max_buffered).
+            pub buffered: u64,
+        }
+
+        /// How things stand.
+        pub(crate) struct Gauges {
+            pub(crate) running: u64,
+            pub(crate) detached: u64,
+            pub(crate) buffered: u64,
         }
 
         #[derive(Debug, Default)]
@@ -28,8 +41,9 @@ macro_rules! counters {
         }
 
         impl Counters {
-            pub(crate) fn read(&self, running: u64) -> ResponseStats {
-                ResponseStats { $($name: self.$name.get(),)* running }
+            pub(crate) fn read(&self, gauges: Gauges) -> ResponseStats {
+                let Gauges { running, detached, buffered } = gauges;
+                ResponseStats { $($name: self.$name.get(),)* running, detached, buffered }
             }
         }
     };
@@ -50,6 +64,12 @@ counters! {
     stored,
     /// Not stored, because the response forbids it.
     refused,
+    /// Not stored, because too many bytes waited for their readers.
+    unbuffered,
+    /// Ended with its client, because too much went on already that nobody waited for.
+    undetached,
+    /// Ended because nobody had waited for it for too long.
+    detached_timeouts,
     /// Passed through unlooked at: the bypass hook, requests without a key, preconditions.
     bypassed,
     /// Calls of the backend that failed. Requests do not.

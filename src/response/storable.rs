@@ -6,16 +6,13 @@
 
 use super::directives::Directives;
 use super::policy::{CDN_CACHE_CONTROL, Refusal, vary};
-use super::stored::{Entry, Origin};
+use super::stored::{Entry, MOST_HEADERS, Origin};
 use http::header::{
     AGE, CACHE_CONTROL, CACHE_STATUS, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, StatusCode};
-
-/// More header lines than these are not stored.
-const MOST_HEADERS: usize = 1024;
 
 /// Whether a response may be stored that says this of caching.
 ///
@@ -50,7 +47,7 @@ pub(crate) fn check(
         return Err(Refusal::Stream);
     }
     if headers.len() > MOST_HEADERS {
-        return Err(Refusal::TooLarge);
+        return Err(Refusal::Headers);
     }
     Ok(())
 }
@@ -86,6 +83,7 @@ pub(crate) fn is_whole(status: StatusCode, headers: &HeaderMap, length: usize) -
 /// Has headers that tell of a length tell that of the body.
 pub(crate) fn set_length(headers: &mut HeaderMap, length: usize) {
     if headers.contains_key(CONTENT_LENGTH) {
+        // It replaces one, so there is room.
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
@@ -134,13 +132,13 @@ fn is_passing(name: &HeaderName) -> bool {
     }
 }
 
-/// What is stored of a response's headers: RFC 9111 §3.1.
-pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+/// What is stored of a response's headers: RFC 9111 §3.1. `None` if that would be more than a map can hold.
+pub(crate) fn end_to_end(headers: &HeaderMap) -> Option<HeaderMap> {
     // With room for what is added to all that is stored: date, age and status.
-    let mut kept = HeaderMap::with_capacity(headers.len() + 3);
+    let mut kept = HeaderMap::try_with_capacity(headers.keys_len() + 3).ok()?;
     for (name, value) in headers {
         if !is_passing(name) {
-            kept.append(name.clone(), value.clone());
+            kept.try_append(name.clone(), value.clone()).ok()?;
         }
     }
     for line in headers.get_all(CONNECTION) {
@@ -150,5 +148,5 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
             }
         }
     }
-    kept
+    Some(kept)
 }

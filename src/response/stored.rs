@@ -7,6 +7,9 @@ use http::header::{AGE, CACHE_STATUS, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
+/// Responses with more lines of headers are not stored: far fewer than a map holds, so that there is room for those of answers.
+pub(crate) const MOST_HEADERS: usize = 1024;
+
 /// A stored response: backends in memory hold it as it is, others as JSON (see `wire`). Times are milliseconds since 1970;
 /// lifetimes are counted from `born`.
 #[derive(Debug, Clone)]
@@ -148,13 +151,18 @@ impl Entry {
         }
     }
 
-    /// Makes room for the headers that every answer has, so that a hit only overwrites them.
-    pub(crate) fn make_room(headers: &mut HeaderMap) {
-        let placeholder = HeaderValue::from_static("0");
-        headers.insert(AGE, placeholder.clone());
-        if !headers.contains_key(CACHE_STATUS) {
-            headers.insert(CACHE_STATUS, placeholder);
+    /// Makes room for the headers that every answer has, so that a hit only overwrites them. `None` if there are too many
+    /// already.
+    pub(crate) fn make_room(headers: &mut HeaderMap) -> Option<()> {
+        if headers.len() > MOST_HEADERS {
+            return None;
         }
+        let placeholder = HeaderValue::from_static("0");
+        headers.try_insert(AGE, placeholder.clone()).ok()?;
+        if !headers.contains_key(CACHE_STATUS) {
+            headers.try_insert(CACHE_STATUS, placeholder).ok()?;
+        }
+        Some(())
     }
 }
 

@@ -24,7 +24,7 @@ use serde_json::{Map, Value as Json};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-/// The largest time that is taken for one: the year 10,000.
+/// The first time that cannot be written as a date: the year 10,000. Larger ones are not taken for times.
 pub(crate) const MOST_MILLIS: u64 = 253_402_300_800_000;
 
 /// More names than these are not on a signpost: those of `Vary`, and those that the route's owner has added.
@@ -161,7 +161,8 @@ impl<'de> Visitor<'de> for Reader {
             return Err(A::Error::custom("a response that is not to be stored"));
         }
         storable::set_length(&mut entry.headers, entry.body.len());
-        Entry::make_room(&mut entry.headers);
+        Entry::make_room(&mut entry.headers)
+            .ok_or_else(|| A::Error::custom("more headers than a response has"))?;
         Ok(entry)
     }
 }

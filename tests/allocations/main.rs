@@ -7,3 +7,8 @@ mod cache;
 mod counting;
 #[cfg(feature = "response")]
 mod response;
+#[cfg(feature = "response")]
+mod response_memory;
+#[cfg(feature = "response")]
+#[path = "../support/response/mod.rs"]
+mod support;

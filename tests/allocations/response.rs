@@ -62,7 +62,7 @@ fn a_hit_allocates_its_key_its_headers_and_two_of_their_values() {
 }
 
 #[test]
-fn a_miss_allocates_22_times_at_most() {
+fn a_miss_allocates_23_times_at_most() {
     let handler = tower::service_fn(|_: Request<Empty<Bytes>>| {
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(
             "x",
@@ -87,5 +87,5 @@ fn a_miss_allocates_22_times_at_most() {
     // The least: now and then a table grows, more of them on a machine with many cores.
     let least = during.min().unwrap();
     assert_eq!(layer.stats().misses, 1_500);
-    assert!(least <= 22 * 100, "{least}");
+    assert!(least <= 23 * 100, "{least}");
 }

@@ -118,13 +118,15 @@ fn layer_of_pieces(
     }
     tower::Layer::layer(
         layer,
-        tower::service_fn(move |_: http::Request<crate::support::Nothing>| async move {
-            let body = Pieces(vec!["abcd"; 10].into(), told);
-            let response = Response::builder()
-                .header("cache-control", "max-age=60")
-                .body(body);
-            Ok(response.unwrap())
-        }),
+        tower::service_fn(
+            move |_: http::Request<crate::support::Nothing>| async move {
+                let body = Pieces(vec!["abcd"; 10].into(), told);
+                let response = Response::builder()
+                    .header("cache-control", "max-age=60")
+                    .body(body);
+                Ok(response.unwrap())
+            },
+        ),
     )
 }
 

@@ -409,7 +409,8 @@ async fn a_requests_broken_directives_are_taken_for_the_strictest() {
 async fn long_ones_are_read_to_their_end() {
     let world = World::memory();
     let layer = world.timed(60);
-    let long = "x,".repeat(100_000);
+    // Not much longer ones are stored at all.
+    let long = "x,".repeat(20_000);
     for (end, want) in [
         ("x", true),
         ("private", false),
@@ -423,7 +424,7 @@ async fn long_ones_are_read_to_their_end() {
             "{end}"
         );
     }
-    let name = "x".repeat(100_000);
+    let name = "x".repeat(40_000);
     assert!(is_stored(&layer, "cache-control", &[name.as_bytes()]).await);
     for end in ["-no-store", "private", "_Private"] {
         let name = format!("{name}{end}");

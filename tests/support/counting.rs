@@ -8,6 +8,8 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// What it has allocated, less what it has given back.
+    static BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
 // SAFETY: hands everything on to the system's allocator; counting allocates nothing.
@@ -15,11 +17,13 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that is ending may allocate after its counter is gone.
         let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+        let _ = BYTES.try_with(|n| n.set(n.get() + layout.size() as i64));
         // SAFETY: the caller's promise is the one `System` asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        let _ = BYTES.try_with(|n| n.set(n.get() - layout.size() as i64));
         // SAFETY: `ptr` came from `System`, with this layout.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -27,6 +31,11 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// How many more bytes this thread has allocated so far than it has given back.
+pub fn bytes() -> i64 {
+    BYTES.get()
+}
 
 /// How often `f` asks the allocator for memory, on this thread.
 pub fn allocations(f: impl FnOnce()) -> u64 {

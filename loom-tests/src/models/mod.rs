@@ -8,6 +8,7 @@ mod flights;
 mod gate;
 mod growth;
 mod index;
+mod limits;
 mod loads;
 mod reclaim;
 mod slots;
