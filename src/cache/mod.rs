@@ -33,7 +33,9 @@ use std::sync::Arc;
 /// * **Writes lock one shard** for as long as it takes to link an entry; your code (`Hash`, `Eq`, `Clone`, `Drop`, closures)
 ///   never runs under that lock, so it may panic or call the cache.
 /// * **At most [`max_keys`](Self::max_keys) keys**, over all shards, at any moment; and none is evicted before there are that
-///   many. The least recently used entry of a shard goes first, expired ones before live ones.
+///   many. The least recently used entry of a shard goes first, expired ones before live ones: as far as a write finds one
+///   among 1,024 that it looks at.
+/// * **Keys may be hostile.** Where `Hash` and `Eq` disagree, or change their minds, answers are wrong; nothing else is.
 /// * **Entries that left are dropped later**, on the thread of some write: when every read that was going on at the time has
 ///   ended, and at most a few hundred writes to the shard after that. [`clear`](Self::clear), [`retain`](Self::retain) and
 ///   [`purge_expired`](Self::purge_expired) drop at once what no reader is looking at.

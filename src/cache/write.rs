@@ -75,8 +75,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// as that happens, and not for other keys. As with [`get_with`](Self::get_with), it should be short; and it must not wait
     /// for another thread that writes the key.
     ///
-    /// `f` may call the cache. Should it write the key itself, it does not run again for that: what it returns takes the place
-    /// of what it wrote.
+    /// `f` may call the cache. Should it write the key itself, it runs again and is shown that; should it do so in that run too,
+    /// what it returns takes the place of what it wrote: it does not run a third time for writes of its own.
     ///
     /// ```
     /// use nori_cache::{Cache, Update};
@@ -90,6 +90,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn update(&self, mut key: K, mut f: impl FnMut(Option<&V>) -> Update<V>) -> bool {
         let inner = &*self.inner;
         let route = inner.route(&key);
+        let mut wrote_own = false;
         loop {
             let soon = inner.soon();
             // Dropped behind the pin.
@@ -100,7 +101,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let (update, own) =
                 own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
             let current = current.map(|entry| entry.meta.deadline());
-            let updated = if own.is_empty() {
+            // The first time it runs again, and sees what it wrote.
+            let updated = if own.is_empty() || !std::mem::replace(&mut wrote_own, true) {
                 self.apply(&pin, &mut leftovers, route, key, update, (seen, current))
             } else {
                 self.apply_over_own(
@@ -169,7 +171,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Ok(true)
     }
 
-    /// As [`Cache::apply`], for a closure that has itself written the key, or one that hashes alike: if what the key has now is
+    /// As [`Cache::apply`], for a closure that has once more written the key itself, or one that hashes alike: if what the key has now is
     /// what the closure wrote, that is what is changed.
     #[cold]
     #[expect(clippy::too_many_arguments, reason = "those of `apply`")]

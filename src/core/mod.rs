@@ -32,7 +32,7 @@
 //! | `Slot::entry` | pinned readers that found its id; the shard's writer | the shard's writer: while the slot is vacant, and when its grace period is over |
 //! | `Member::stamp` | readers and the shard's writer | the same; a lost store is a lost use |
 //! | `Member::node` | the lock's holder | the lock's holder |
-//! | `Front::era`, `Front::owner` | hits; the shard's writer | the shard's writer; in an exact list also readers, until they are two |
+//! | `Front::era`, `Front::owner` | hits; the shard's writer | the shard's writer; in an exact list also readers, unless two read at the same time |
 //! | `Back::version` | writers before and under the lock | the shard's writer |
 //! | `Back::due` | writers of other shards, as a hint | the shard's writer |
 //! | `Slab::used`, `Inner` (free, limbo, list, wheel, counts) | the lock's holder | the lock's holder |

@@ -1,7 +1,7 @@
 //! What a thread itself writes while the closure of its update runs.
 //!
-//! An update is optimistic: it runs its closure again if the key has changed meanwhile. A closure that writes the key changes
-//! it at each run. So the thread's own writes are told from those of others, by the ids that they file: an id stays the same
+//! An update is optimistic: it runs its closure again if the key has changed meanwhile. A closure that writes the key at each
+//! run would run for ever. So the thread's own writes are told from those of others, by the ids that they file: an id stays the same
 //! entry's for as long as the thread is pinned, which it is while the closure runs.
 //!
 //! Each closure under way has a [`Watch`] on its thread's stack; a thread-local leads to the innermost, and each to the next.

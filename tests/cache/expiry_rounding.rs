@@ -17,6 +17,8 @@ fn cache() -> (Cache<u64, u64>, ManualClock) {
     (cache, clock)
 }
 
+type Write = fn(&Cache<u64, u64>, Duration);
+
 /// How long the entry of key 1 still lives: as every read has it, alike.
 fn life(cache: &Cache<u64, u64>, clock: &ManualClock) -> Duration {
     let mut life = Duration::ZERO;
@@ -35,13 +37,15 @@ fn life(cache: &Cache<u64, u64>, clock: &ManualClock) -> Duration {
     }
 }
 
+type Write = fn(&Cache<u64, u64>, Duration);
+
 #[test]
 fn at_every_fraction_of_a_millisecond() {
     let ttls = [1, 500, 999, 1_000, 1_001, 1_500, 2_000, 7_000].map(Duration::from_micros);
     for ttl in ttls {
         let whole = Duration::from_millis(ttl.as_micros().div_ceil(1_000) as u64);
         for phase in (0..1_000).step_by(50) {
-            let write: [fn(&Cache<u64, u64>, Duration); 2] = [
+            let write: [Write; 2] = [
                 |cache, ttl| cache.insert_with_ttl(1, 1, ttl),
                 |cache, ttl| _ = cache.update(1, |_| Update::SetWithTtl(1, ttl.into())),
             ];

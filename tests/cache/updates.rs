@@ -1,4 +1,4 @@
-//! How often `update` runs its closure: once, unless another thread has changed the very key meanwhile.
+//! How often `update` runs its closure: once, unless the very key has changed meanwhile, and not for ever.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
@@ -163,7 +163,7 @@ fn a_change_by_another_thread_runs_it_again() {
 }
 
 #[test]
-fn what_it_returns_replaces_what_it_wrote_itself() {
+fn what_it_returns_replaces_what_it_writes_itself_at_each_run() {
     for before in [None, Some(1)] {
         let cache = cache(Alike(0));
         let set = |key| {
@@ -179,12 +179,12 @@ fn what_it_returns_replaces_what_it_wrote_itself() {
                 let runs = Runs::default();
                 let changed = cache.update(key, |value| {
                     runs.count();
-                    assert_eq!(value.copied(), before);
+                    let shown = if runs.0.get() == 1 { before } else { Some(7) };
+                    assert_eq!(value.copied(), shown);
                     inner();
                     change
                 });
-                runs.assert(1);
-                (changed, cache.get(&key))
+                (runs.0.get(), changed, cache.get(&key))
             };
             let insert = || cache.insert(key, 7);
             let update = || {
@@ -196,14 +196,19 @@ fn what_it_returns_replaces_what_it_wrote_itself() {
                     cache.insert(52, 6);
                     Update::Set(7)
                 });
-                runs.assert(1);
+                runs.assert(2);
             };
             for inner in [&insert as &dyn Fn(), &update] {
-                assert_eq!(change(inner, Update::Set(2)), (true, Some(2)));
+                assert_eq!(change(inner, Update::Set(2)), (2, true, Some(2)));
                 let with_ttl = Update::SetWithTtl(3, Ttl::Never);
-                assert_eq!(change(inner, with_ttl), (true, Some(3)));
-                assert_eq!(change(inner, Update::Keep), (false, Some(7)));
-                assert_eq!(change(inner, Update::Remove), (true, None));
+                assert_eq!(change(inner, with_ttl), (2, true, Some(3)));
+                assert_eq!(change(inner, Update::Keep), (1, false, Some(7)));
+                // Where it was shown nothing, it has nothing removed.
+                let removed = match before {
+                    None => (1, false, Some(7)),
+                    Some(_) => (2, true, None),
+                };
+                assert_eq!(change(inner, Update::Remove), removed);
             }
         }
     }
