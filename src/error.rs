@@ -44,6 +44,7 @@ enum Kind {
     Timeout,
     Connection,
     Contention,
+    Circular,
     WrongType,
     Overflow,
     Encoding,
@@ -111,6 +112,11 @@ impl Error {
         Self::caused(Kind::Contention, cause)
     }
 
+    /// A load or an update came back to its own key, again and again.
+    pub fn circular(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::caused(Kind::Circular, cause)
+    }
+
     /// What is stored under the key is not what the operation works on: an integer for `incr`, say.
     pub fn wrong_type(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::caused(Kind::WrongType, cause)
@@ -176,6 +182,12 @@ impl Error {
     /// Whether others changed the key at every attempt to update it.
     pub fn is_contention(&self) -> bool {
         matches!(self.inner.kind, Kind::Contention)
+    }
+
+    /// Whether a load or an update came back to its own key, again and again: its closure loads or updates, by some way round,
+    /// the key that it is called for.
+    pub fn is_circular(&self) -> bool {
+        matches!(self.inner.kind, Kind::Circular)
     }
 
     /// Whether what is stored is not what the operation works on: an integer for `incr`, say.
@@ -260,6 +272,7 @@ impl fmt::Display for Error {
             Kind::Timeout => "timed out",
             Kind::Connection => "no connection",
             Kind::Contention => "too much contention",
+            Kind::Circular => "circular",
             Kind::WrongType => "wrong type",
             Kind::Overflow => "out of range",
             Kind::Encoding => "cannot be written as JSON",

@@ -5,6 +5,7 @@
 //! | `future` | [`BackendFuture`]: ready, or boxed |
 //! | `check`, `codec` | what JSON can say; values as JSON, both ways |
 //! | `value` | [`Value`]: typed, encoded or an integer |
+//! | `alarm`, `wake` | deadlines for those who wait, on any executor; waking them |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `ext` | [`CacheBackendExt`]: what callers use |
@@ -12,6 +13,7 @@
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
 //! | `conformance` | the contract as a test suite |
 
+mod alarm;
 mod check;
 mod codec;
 #[cfg(feature = "conformance")]
@@ -24,6 +26,7 @@ mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 mod value;
+mod wake;
 
 pub use contract::CacheBackend;
 pub use ext::{CacheBackendExt, Cacheable};

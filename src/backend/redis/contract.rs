@@ -8,7 +8,7 @@ use crate::backend::{BackendFuture, CacheBackend, Flights, Value};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
-use tokio::time::Instant;
+use std::time::Instant;
 
 impl CacheBackend for RedisCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {

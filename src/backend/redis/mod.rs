@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `address` | URLs, taken apart and redacted |
 //! | `failure` | why there is no answer, and what callers are told of it |
+//! | `driver` | the thread on which connections live |
 //! | `dial` | making a connection, by way of sentinels too |
 //! | `link` | one server: a connection that comes back, and a breaker |
 //! | `slot`, `topology`, `cluster` | many servers: who serves which key |
@@ -20,6 +21,7 @@ mod cluster;
 mod command;
 mod contract;
 mod dial;
+mod driver;
 mod failure;
 mod flush;
 mod gate;
@@ -34,7 +36,7 @@ mod topology;
 
 pub use builder::RedisCacheBackendBuilder;
 
-use super::{BackendFuture, Flights};
+use super::{BackendFuture, Flights, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use address::Secrets;
@@ -46,8 +48,7 @@ use redis::Cmd;
 use servers::{Addressed, BATCH, Servers};
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A backend on Redis 6 or newer: one server, a master that sentinels watch, or a cluster.
 ///
@@ -135,7 +136,7 @@ impl RedisCacheBackend {
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+        alarm::after(self.timeout)
     }
 
     /// A call: not after closing, and its errors say what it was.
