@@ -7,6 +7,7 @@
 //! | `value` | [`Value`]: typed, encoded or an integer |
 //! | `alarm`, `wake` | deadlines for those who wait, on any executor; waking them |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend |
+//! | `shown` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `ext` | [`CacheBackendExt`]: what callers use |
 //! | `redis` | `RedisCacheBackend`, with the feature of that name |
@@ -25,12 +26,16 @@ mod future;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "global", feature = "redis"))]
+pub(crate) mod shown;
 mod value;
 mod wake;
 
 pub use contract::CacheBackend;
 pub use ext::{CacheBackendExt, Cacheable};
 pub use flights::Flights;
+#[cfg(feature = "global")]
+pub(crate) use flights::PATIENCE;
 pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]

@@ -5,6 +5,7 @@ use super::servers::Servers;
 use super::tls;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
+use crate::backend::shown;
 use crate::error::Error;
 use crate::time::Ttl;
 use std::fmt;
@@ -119,7 +120,7 @@ impl RedisCacheBackendBuilder {
         Ok(RedisCacheBackend {
             servers: Servers::new(target, timeout, &secrets),
             secrets,
-            shown: address::redacted(&self.url),
+            shown: shown::url(&self.url),
             prefix: self.prefix.into_boxed_str(),
             default_ttl: self.default_ttl,
             timeout,
@@ -132,7 +133,7 @@ impl RedisCacheBackendBuilder {
 impl fmt::Debug for RedisCacheBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisCacheBackendBuilder")
-            .field("url", &address::redacted(&self.url))
+            .field("url", &shown::url(&self.url))
             .field("prefix", &self.prefix)
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)
