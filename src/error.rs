@@ -169,7 +169,8 @@ impl Error {
         self
     }
 
-    /// Whether the far side did not answer in time. Whether a write took place is not known.
+    /// Whether the far side did not answer in time, and then it is not known whether a write took place; or whether another
+    /// caller's load or update of the key did not end in time, and then the call has done nothing.
     pub fn is_timeout(&self) -> bool {
         matches!(self.inner.kind, Kind::Timeout)
     }

@@ -12,8 +12,6 @@ pub(crate) use imp::*;
 mod imp {
     #[cfg(feature = "backend")]
     pub(crate) use dashmap::{DashMap, Entry};
-    #[cfg(feature = "backend")]
-    pub(crate) use parking_lot::Condvar;
     pub(crate) use parking_lot::{Mutex, MutexGuard};
     #[cfg(feature = "tower")]
     pub(crate) use std::sync::OnceLock;

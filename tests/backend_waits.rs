@@ -133,6 +133,43 @@ fn who_leaves_a_line_leaves_no_waker() {
     assert_eq!(Arc::strong_count(&count), 1, "wakers of who has left");
 }
 
+/// Somebody who was there before others leaves; the others are told all the same when the load ends.
+#[test]
+fn who_leaves_takes_nobody_along() {
+    struct Counts(AtomicU64);
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    for leaves in 0..4 {
+        let backend = backend();
+        let go = AtomicU64::new(0);
+        let held = || async {
+            std::future::poll_fn(|_| match go.load(Ordering::SeqCst) {
+                0 => Poll::Pending,
+                _ => Poll::Ready(()),
+            })
+            .await;
+            Ok::<u64, Infallible>(1)
+        };
+        let mut leader = pin!(backend.get_or_load("k", Ttl::Never, held));
+        assert!(!polled(leader.as_mut(), Waker::noop()));
+        let woken = Arc::new(Counts(AtomicU64::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut waiting: Vec<_> = (0..4)
+            .map(|_| Box::pin(backend.get_or_load("k", Ttl::Never, held)))
+            .collect();
+        for waits in &mut waiting {
+            assert!(!polled(waits.as_mut(), &waker));
+        }
+        drop(waiting.remove(leaves));
+        go.store(1, Ordering::SeqCst);
+        assert!(polled(leader.as_mut(), Waker::noop()));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 3);
+    }
+}
+
 /// One waker that panics keeps nobody else from being woken.
 #[test]
 fn a_waker_that_panics() {

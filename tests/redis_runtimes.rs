@@ -11,7 +11,10 @@ mod watchdog;
 use nori_cache::{CacheBackend, CacheBackendExt, RedisCacheBackend, Ttl};
 use scripted::{Reply, Scripted};
 use server::Server;
-use std::sync::{Arc, Mutex, mpsc};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -222,6 +225,30 @@ fn a_call_that_ends_with_its_runtime() {
     go.send(()).unwrap();
     assert_eq!(second.join().unwrap().unwrap(), None);
     assert_eq!(server.connections(), 1);
+}
+
+/// Somebody begins a call that has to ask the cluster first, and does not poll it on: others are not kept from knowing.
+#[test]
+fn a_call_that_stands_still_while_the_cluster_is_asked() {
+    let port = Arc::new(OnceLock::new());
+    let own = Arc::clone(&port);
+    let server = Scripted::start(move |asked| match asked.name() {
+        "CLUSTER" => {
+            let slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n";
+            Reply::Say(format!("{slots}:{}\r\n", own.wait()).into_bytes())
+        }
+        _ => Reply::nil(),
+    });
+    let address = server.address();
+    let number: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+    port.set(number).unwrap();
+    let backend = on(format!("redis+cluster://{address}"));
+    let mut begun = pin!(backend.get::<u8>("k"));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(begun.as_mut().poll(&mut context).is_pending());
+    let other = Arc::clone(&backend);
+    let answer = ends(move || block_on(other.get::<u8>("other")));
+    assert_eq!(answer.unwrap(), None);
 }
 
 /// Short runtimes, many at a time and one after the other, that share a backend: as tests do.

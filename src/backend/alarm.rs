@@ -7,7 +7,7 @@
 //! Wakers are others' code: none is cloned, dropped or woken under the lock.
 
 use super::wake::wake_all;
-use crate::sync::{Condvar, Mutex, MutexGuard, thread};
+use crate::sync::{Mutex, thread};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -24,16 +24,15 @@ static ALARMS: Mutex<Alarms> = Mutex::new(Alarms {
     thread: None,
     sleeps_until: None,
 });
-/// Rung for the thread when there is a deadline before the one that it sleeps to.
-static BELL: Condvar = Condvar::new();
 
 struct Alarms {
     /// By deadline; the number tells apart those that have the same.
     waiting: BTreeMap<(Instant, u64), Waker>,
     next: u64,
-    /// The process that the thread runs in. The child of a fork has none.
-    thread: Option<u32>,
-    /// `None` if it is awake.
+    /// With the process that it runs in: the child of a fork has none. It parks, rather than to wait for a condition: there is
+    /// nothing left of a parked thread for the child to stumble over.
+    thread: Option<(u32, thread::Thread)>,
+    /// What the thread sleeps to when it next does. It looks at all there is before.
     sleeps_until: Option<Instant>,
 }
 
@@ -80,18 +79,20 @@ impl Alarm {
     /// Returns the waker that was there before.
     fn set(&mut self, waker: Waker) -> std::io::Result<Option<Waker>> {
         let mut alarms = ALARMS.lock();
-        if alarms.thread != Some(process::id()) {
-            thread::Builder::new()
-                .name("nori-cache-alarm".to_owned())
-                .spawn(run)?;
-            alarms.thread = Some(process::id());
+        let own = process::id();
+        if alarms.thread.as_ref().is_none_or(|(of, _)| *of != own) {
+            let builder = thread::Builder::new().name("nori-cache-alarm".to_owned());
+            let thread = builder.spawn(run)?.thread().clone();
+            alarms.thread = Some((own, thread));
             alarms.sleeps_until = None;
         }
         let number = *self.number.get_or_insert(alarms.next);
         alarms.next = alarms.next.max(number.wrapping_add(1));
         let old = alarms.waiting.insert((self.at, number), waker);
-        if alarms.sleeps_until.is_some_and(|until| self.at < until) {
-            BELL.notify_one();
+        if alarms.sleeps_until.is_some_and(|until| self.at < until)
+            && let Some((_, thread)) = &alarms.thread
+        {
+            thread.unpark();
         }
         Ok(old)
     }
@@ -108,22 +109,31 @@ impl Drop for Alarm {
 
 /// The thread.
 fn run() {
-    let mut alarms = ALARMS.lock();
+    let mut idle_since = None;
     loop {
-        let due = alarms.due(Instant::now());
+        let mut alarms = ALARMS.lock();
+        let now = Instant::now();
+        let due = alarms.due(now);
         if !due.is_empty() {
-            MutexGuard::unlocked(&mut alarms, || wake_all(due.into_values()));
+            drop(alarms);
+            wake_all(due.into_values());
             continue;
         }
         let first = alarms.waiting.keys().next().map(|(at, _)| *at);
-        let until = first.unwrap_or_else(|| Instant::now() + IDLE);
-        alarms.sleeps_until = Some(until);
-        let slept = BELL.wait_until(&mut alarms, until);
-        alarms.sleeps_until = None;
-        if first.is_none() && slept.timed_out() && alarms.waiting.is_empty() {
+        idle_since = match first {
+            Some(_) => None,
+            None => idle_since.or(Some(now)),
+        };
+        let until = first
+            .or(idle_since.map(|since| since + IDLE))
+            .unwrap_or(now);
+        if first.is_none() && now >= until {
             alarms.thread = None;
             return;
         }
+        alarms.sleeps_until = Some(until);
+        drop(alarms);
+        thread::park_timeout(until.saturating_duration_since(now));
     }
 }
 

@@ -239,10 +239,13 @@ pub trait CacheBackendExt: CacheBackend {
     /// Optimistic: nothing is locked while `f` runs, and it runs again if the key has changed meanwhile. Callers in one
     /// process take turns for each key, in the order they came. A `ttl` of `None` keeps what the entry has left to live;
     /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). `f` may be a plain closure that returns
-    /// [`std::future::ready`]. It may use the cache; to update its own key in it makes it run again, in vain.
+    /// [`std::future::ready`]. It may use the cache; to update its own key in it makes it run again, in vain. Updates that would
+    /// wait for each other do not: one of them goes ahead out of turn.
     ///
     /// # Errors
-    /// [`Error::is_contention`] if others changed the key at every one of 256 attempts.
+    /// [`Error::is_contention`] if others changed the key at every one of 256 attempts; [`Error::is_timeout`] if the turn does
+    /// not come within the backend's [patience](super::Flights::patience); [`Error::is_circular`] if `f` updates, by some way
+    /// round, its own key in an update of its own key in it.
     ///
     /// ```
     /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
@@ -362,8 +365,13 @@ pub trait CacheBackendExt: CacheBackend {
     /// dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was
     /// written, or nothing: then the load's result is only returned, and calls that come later load afresh.
     ///
+    /// A loader may load other keys, and once its own. Where loads would wait for each other, one of them goes ahead on its own:
+    /// its `f` runs although another's does, and what it loads is only returned.
+    ///
     /// # Errors
-    /// [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
+    /// [`Error::is_timeout`] if the load of another does not end within the backend's [patience](super::Flights::patience), a
+    /// minute unless configured. There is no limit to one's own `f`: give it one. [`Error::is_circular`] if `f` comes back to its
+    /// own key without end. [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
     /// stored.
     ///
     /// ```

@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 /// Far more than anything takes that ends.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs `body` on a thread of its own, and fails if it does not come back.
 #[track_caller]

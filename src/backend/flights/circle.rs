@@ -36,23 +36,29 @@ pub(super) struct Inside;
 
 impl Inside {
     pub(super) fn enter(node: Node) -> Self {
-        INSIDE.with_borrow_mut(|inside| inside.push(node));
+        // Where the thread is ending, and its list is gone, nobody knows: that is what the bound on waiting is for.
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(node));
         Self
     }
 
     /// How many closures that work on this key the thread is in.
     pub(super) fn depth(is_it: impl Fn(&Node) -> bool) -> usize {
-        INSIDE.with_borrow(|inside| inside.iter().filter(|node| is_it(node)).count())
+        let count = |inside: &RefCell<Vec<Node>>| {
+            let inside = inside.borrow();
+            inside.iter().filter(|node| is_it(node)).count()
+        };
+        INSIDE.try_with(count).unwrap_or(0)
     }
 
     pub(super) fn is_none() -> bool {
-        INSIDE.with_borrow(Vec::is_empty)
+        let is_none = INSIDE.try_with(|inside| inside.borrow().is_empty());
+        is_none.unwrap_or(true)
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(|inside| inside.pop());
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().pop());
     }
 }
 
@@ -66,7 +72,8 @@ pub(super) struct Wait {
 impl Wait {
     /// `None` if it would never end.
     pub(super) fn enter(to: Node) -> Option<Self> {
-        let from = INSIDE.with_borrow(Vec::clone);
+        let from = INSIDE.try_with(|inside| inside.borrow().clone());
+        let from = from.unwrap_or_default();
         if !from.is_empty() {
             let mut waits = WAITS.lock();
             if leads_to(&waits, to, &from) {

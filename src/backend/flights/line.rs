@@ -58,8 +58,14 @@ impl<T> Line<T> {
         ticket
     }
 
-    /// Gives a place up.
-    pub(super) fn leave(&self, ticket: u64) -> Left {
+    /// Gives a place up. Nobody else is concerned.
+    pub(super) fn leave(&self, ticket: u64) {
+        let waker = self.state.lock().places.remove(&ticket);
+        drop(waker);
+    }
+
+    /// Gives a place up, and says who comes next.
+    pub(super) fn hand_over(&self, ticket: u64) -> Left {
         let mut state = self.state.lock();
         let was_first = state.places.keys().next() == Some(&ticket);
         let waker = state.places.remove(&ticket);

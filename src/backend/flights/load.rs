@@ -58,6 +58,12 @@ impl Load {
         })
     }
 
+    /// Whether nobody waits.
+    #[cfg(nori_loom)]
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.line.is_empty()
+    }
+
     async fn wait<R>(&self, ready: impl Fn(&Phase) -> Option<R>) -> R {
         let place = Place::join(&self.line);
         poll_fn(|context| {
@@ -83,7 +89,6 @@ impl<'l> Place<'l> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // Whoever is the next has no need to know: all are woken when there is news.
         self.line.leave(self.ticket);
     }
 }

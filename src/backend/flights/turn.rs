@@ -41,7 +41,7 @@ impl<'f> Turn<'f> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let left = self.queue.leave(self.ticket);
+        let left = self.queue.hand_over(self.ticket);
         wake_all(left.next);
         if left.is_empty {
             // Unless someone has joined since: that happens under the table's lock, as this does.
