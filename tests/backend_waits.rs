@@ -170,6 +170,56 @@ fn who_leaves_takes_nobody_along() {
     }
 }
 
+/// What a waker does when it is woken or dropped, it may do with the cache: even wait for the very load that it waited for.
+#[test]
+fn wakers_that_come_back() {
+    /// Polls once, and leaves.
+    struct Returns(Backend, AtomicU64);
+    impl Returns {
+        fn again(&self) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            let mut load = pin!(self.0.get_or_load("k", Ttl::Never, hang));
+            let _ = polled(load.as_mut(), Waker::noop());
+            let update = |_: Option<u64>| pending::<u64>();
+            let mut update = pin!(self.0.atomic_update("k", None, update));
+            let _ = polled(update.as_mut(), Waker::noop());
+        }
+    }
+    struct Waking(Arc<Returns>);
+    impl Wake for Waking {
+        fn wake(self: Arc<Self>) {
+            self.0.again();
+        }
+    }
+    impl Drop for Waking {
+        fn drop(&mut self) {
+            self.0.again();
+        }
+    }
+    ends(|| {
+        let backend = backend();
+        let returns = Arc::new(Returns(Arc::clone(&backend), AtomicU64::new(0)));
+        let waker = || Waker::from(Arc::new(Waking(Arc::clone(&returns))));
+        let never = |_: Option<u64>| pending::<u64>();
+        let mut leader = Box::pin(backend.get_or_load("k", Ttl::Never, hang));
+        assert!(!polled(leader.as_mut(), Waker::noop()));
+        let mut first = Box::pin(backend.atomic_update("k", None, never));
+        assert!(!polled(first.as_mut(), Waker::noop()));
+        let mut load = Box::pin(backend.get_or_load("k", Ttl::Never, hang));
+        let mut update = Box::pin(backend.atomic_update("k", None, never));
+        for _ in 0..3 {
+            // The one of the round before is dropped.
+            assert!(!polled(load.as_mut(), &waker()));
+            assert!(!polled(update.as_mut(), &waker()));
+        }
+        drop(leader);
+        drop(first);
+        drop(load);
+        drop(update);
+        assert!(returns.1.load(Ordering::SeqCst) >= 6);
+    });
+}
+
 /// One waker that panics keeps nobody else from being woken.
 #[test]
 fn a_waker_that_panics() {

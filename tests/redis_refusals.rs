@@ -164,7 +164,8 @@ async fn connections_after(
 #[tokio::test]
 async fn refusals_and_connections() {
     // The refusal; whether a new connection is made after it, on one server and under sentinels; what it is to the caller.
-    let table: [(&str, bool, bool, fn(&Error) -> bool); 11] = [
+    type Row = (&'static str, bool, bool, fn(&Error) -> bool);
+    let table: [Row; 11] = [
         (
             "READONLY You can't write against a read only replica.",
             false,

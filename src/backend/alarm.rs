@@ -37,20 +37,19 @@ struct Alarms {
 }
 
 /// Ready at its deadline; wakes who polls it.
-#[derive(Debug)]
-pub(crate) struct Alarm {
+struct Alarm {
     at: Instant,
     /// Its number in the table.
     number: Option<u64>,
 }
 
 impl Alarm {
-    pub(crate) fn at(at: Instant) -> Self {
+    fn at(at: Instant) -> Self {
         Self { at, number: None }
     }
 
     /// Ready at once if the thread cannot be started: better too early than never.
-    pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
+    fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
@@ -146,7 +145,6 @@ impl Alarms {
 }
 
 /// Waits for `future`, but not past the deadline: then `None`.
-#[cfg(any(feature = "redis", test))]
 pub(crate) async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut alarm = Alarm::at(deadline);

@@ -40,7 +40,7 @@ pub(crate) use circle::Work;
 pub(crate) use load::{Leader, Load};
 pub(crate) use turn::Turn;
 
-use super::alarm::{self, Alarm};
+use super::alarm;
 use crate::error::Error;
 use crate::sync::{AtomicUsize, DashMap, Entry, Ordering, fence};
 use circle::{Inside, Node, Wait};
@@ -219,22 +219,23 @@ impl Flights {
         wait: F,
     ) -> Result<F::Output, Late> {
         let mut wait = pin!(wait);
-        let (mut alarm, mut entered) = (Alarm::at(deadline), None);
-        poll_fn(|context| {
+        let mut entered = None;
+        let seen = poll_fn(|context| {
             if let Poll::Ready(output) = wait.as_mut().poll(context) {
                 return Poll::Ready(Ok(output));
             }
             if entered.is_none()
                 && let Some(node) = node()
             {
-                match Wait::enter(node) {
-                    None => return Poll::Ready(Err(Late::Circle)),
-                    waits => entered = waits,
+                entered = Wait::enter(node);
+                if entered.is_none() {
+                    return Poll::Ready(Err(Late::Circle));
                 }
             }
-            alarm.poll(context).map(|()| Err(Late::Deadline))
-        })
-        .await
+            Poll::Pending
+        });
+        let output = alarm::until(deadline, seen).await;
+        output.unwrap_or(Err(Late::Deadline))
     }
 
     fn named(&self, late: Late, what: &str) -> Stuck {
