@@ -11,10 +11,10 @@ mod watchdog;
 use nori_cache::{CacheBackend, CacheBackendExt, RedisCacheBackend, Ttl};
 use scripted::{Reply, Scripted};
 use server::Server;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -317,4 +317,60 @@ fn backends_come_and_go() {
         let clients = server.ask(&["CLIENT", "LIST"]);
         !clients.contains("resp=3")
     });
+}
+
+/// Polls a future so many times, and drops it then.
+async fn polled_times(times: usize, call: impl Future<Output = ()>) {
+    let mut call = pin!(call);
+    let mut left = times;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        call.as_mut().poll(context)
+    })
+    .await;
+}
+
+/// Callers leave wherever they wait: before the connection is made, before the answer, in the middle of a flush.
+#[test]
+fn calls_that_are_dropped_at_any_point() {
+    let server = Server::start();
+    let last = ends(move || {
+        let mut last = on(server.url());
+        for times in 0..24 {
+            // Each has to connect first.
+            let backend = on(server.url());
+            let call = async {
+                backend.set("k", 1, Ttl::Never).await.unwrap();
+                let entries = [("a", 1), ("b", 2)];
+                backend.set_many(entries, Ttl::Never).await.unwrap();
+                backend.incr("n", 1, Ttl::Never).await.unwrap();
+                let load = async || Ok::<u8, nori_cache::Error>(1);
+                backend.get_or_load("l", Ttl::Never, load).await.unwrap();
+                let update = async |n: Option<u8>| n.unwrap_or(0);
+                backend.atomic_update("u", None, update).await.unwrap();
+                backend.flush().await.unwrap();
+                backend.close().await.unwrap();
+            };
+            block_on(polled_times(times, call));
+            let again = async {
+                let load = async || Ok::<u8, nori_cache::Error>(1);
+                let update = async |n: Option<u8>| n.unwrap_or(0);
+                match backend.get_or_load("l", Ttl::Never, load).await {
+                    Ok(_) => drop(backend.atomic_update("u", None, update).await.unwrap()),
+                    // It got to the end.
+                    Err(error) => assert!(error.is_closed(), "{error}"),
+                }
+                let flights = format!("{:?}", backend.flights());
+                assert_eq!(flights, "Flights { loads: 0, updates: 0 }");
+            };
+            block_on(again);
+            last = backend;
+        }
+        drop(server);
+        last
+    });
+    drop(last);
 }
