@@ -90,7 +90,7 @@ pub(crate) enum Stuck {
 
 impl Flights {
     /// As [`Flights::default`], with another limit than a minute for how long a call waits for a load or an update of its key
-    /// that is another's. More than a day counts as a day.
+    /// that is another's. More than a day counts as a day; with none at all nobody waits. It goes by the system's clock.
     ///
     /// ```
     /// use nori_cache::Flights;
