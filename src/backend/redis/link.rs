@@ -376,7 +376,7 @@ impl Link {
     }
 }
 
-/// An attempt to connect. When it is dropped before its end, the next command makes another.
+/// An attempt to connect. When it is dropped before its end, as one that panics is, it has failed.
 struct Attempt {
     link: Arc<Link>,
     number: u64,
@@ -439,7 +439,8 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(Phase::Idle);
+            let text = format!("{}: the attempt to connect was cut short", self.link.place);
+            self.end(down(self.failures, Error::connection(text)));
         }
     }
 }
@@ -458,4 +459,31 @@ fn jittered(pause: Duration) -> Duration {
     // Each new state of this kind has other keys.
     let random = ahash::RandomState::new().hash_one(0_u8);
     pause / 2 + pause.mul_f64(random as f64 / u64::MAX as f64 / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::IntoConnectionInfo;
+
+    #[test]
+    fn an_attempt_that_is_cut_short_has_failed() {
+        let info = "redis://127.0.0.1:1".into_connection_info().unwrap();
+        let (dial, patience) = (Dial::Address(info), Duration::from_secs(60));
+        let link = Link::new(dial, patience, Secrets::default(), Driver::share());
+        for number in 1..=3 {
+            let (attempt, old) = link.begin(&mut link.state.lock());
+            drop((attempt, old));
+            assert_eq!(*link.ended.borrow(), number, "who waits is told");
+            let state = link.state.lock();
+            let Phase::Down {
+                failures, error, ..
+            } = &state.phase
+            else {
+                panic!("the breaker is open");
+            };
+            assert_eq!(u64::from(*failures), number);
+            assert!(error.to_string().contains("cut short"), "{error}");
+        }
+    }
 }
