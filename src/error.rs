@@ -44,6 +44,7 @@ enum Kind {
     Timeout,
     Connection,
     Contention,
+    Circular,
     WrongType,
     Overflow,
     Encoding,
@@ -129,6 +130,11 @@ impl Error {
         Self::caused(Kind::Contention, cause)
     }
 
+    /// A load or an update came back to its own key, again and again.
+    pub fn circular(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::caused(Kind::Circular, cause)
+    }
+
     /// What is stored under the key is not what the operation works on: an integer for `incr`, say.
     pub fn wrong_type(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::caused(Kind::WrongType, cause)
@@ -181,7 +187,8 @@ impl Error {
         self
     }
 
-    /// Whether the far side did not answer in time. Whether a write took place is not known.
+    /// Whether the far side did not answer in time, and then it is not known whether a write took place; or whether another
+    /// caller's load or update of the key did not end in time, and then the call has done nothing.
     pub fn is_timeout(&self) -> bool {
         matches!(self.inner.kind, Kind::Timeout)
     }
@@ -194,6 +201,12 @@ impl Error {
     /// Whether others changed the key at every attempt to update it.
     pub fn is_contention(&self) -> bool {
         matches!(self.inner.kind, Kind::Contention)
+    }
+
+    /// Whether a load or an update came back to its own key, again and again: its closure loads or updates, by some way round,
+    /// the key that it is called for.
+    pub fn is_circular(&self) -> bool {
+        matches!(self.inner.kind, Kind::Circular)
     }
 
     /// Whether what is stored is not what the operation works on: an integer for `incr`, say.
@@ -278,6 +291,7 @@ impl fmt::Display for Error {
             Kind::Timeout => "timed out",
             Kind::Connection => "no connection",
             Kind::Contention => "too much contention",
+            Kind::Circular => "circular",
             Kind::WrongType => "wrong type",
             Kind::Overflow => "out of range",
             Kind::Encoding => "cannot be written as JSON",

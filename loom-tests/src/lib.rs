@@ -9,6 +9,7 @@
 //!
 //! - [`atomics`] wraps loom's atomics so that freeing one counts as an access to it, and so finds memory that is given back
 //!   while a reader may still be in it. [`quarantine`] keeps what was freed readable for long enough to say so.
+//! - Deadlines never come: a wait that only one of them would end is a deadlock.
 //! - [`table`] stands for dashmap, [`notify`] for tokio's `Notify`, [`once`] for the standard library's `OnceLock`.
 //! - [`barrier`] stands for `core/reclaim/barrier.rs`, with `membarrier(2)` acted out between loom's threads.
 //!
@@ -27,6 +28,21 @@ mod backend {
     /// In the place of what backends store.
     pub(crate) type Value = u64;
 
+    pub(crate) mod alarm {
+        //! Deadlines that never come: nobody may need one.
+
+        use std::future::Future;
+        use std::time::{Duration, Instant};
+
+        /// In the place of the real one.
+        pub(crate) async fn until<F: Future>(_: Instant, future: F) -> Option<F::Output> {
+            Some(future.await)
+        }
+
+        pub(crate) fn after(wait: Duration) -> Instant {
+            Instant::now() + wait
+        }
+    }
     pub(crate) mod flights;
     pub(crate) mod memory {
         pub(crate) mod counter;
@@ -34,6 +50,7 @@ mod backend {
     pub(crate) mod redis {
         pub(crate) mod gate;
     }
+    pub(crate) mod wake;
 }
 mod barrier;
 #[path = "../../src/core"]
@@ -67,6 +84,14 @@ mod error {
     impl Error {
         pub(crate) fn closed() -> Self {
             Self
+        }
+
+        pub(crate) fn timeout(_: String) -> Self {
+            Self
+        }
+
+        pub(crate) fn during(self, _: &'static str, _: Option<&str>) -> Self {
+            self
         }
     }
 }

@@ -1,6 +1,6 @@
 //! [`CacheBackendExt`]: what callers use.
 
-use super::flights::{Joined, Scope};
+use super::flights::{Joined, Scope, Stuck, Work};
 use super::{CacheBackend, UpdateTtl, Value};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How often an update is tried before it gives up. Those of one process take turns, so only other processes and plain writes
 /// can come between.
 const ATTEMPTS: u32 = 256;
+/// How deep closures that load or update one key may stand in each other.
+const DEPTH: usize = 2;
+const CIRCULAR: &str = "it is part of what it loads or updates, more than once";
 
 /// What can be both stored and read back: any serde type that owns its data and can be cloned. `Arc<T>` is one too.
 pub trait Cacheable: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
@@ -119,7 +122,7 @@ pub trait CacheBackendExt: CacheBackend {
         let ttl = ttl.into();
         async move {
             let value = Value::new(value).map_err(|error| error.during("set", Some(key)))?;
-            self.flights().overtake(Scope::Key(key)).await;
+            self.flights().overtake(Scope::Key(key), "set").await?;
             self.set_value(key, value, ttl).await
         }
     }
@@ -135,7 +138,7 @@ pub trait CacheBackendExt: CacheBackend {
     /// Removes a key, and says whether something live was there.
     fn delete(&self, key: &str) -> impl Future<Output = Result<bool, Error>> + Send {
         async move {
-            self.flights().overtake(Scope::Key(key)).await;
+            self.flights().overtake(Scope::Key(key), "delete").await?;
             self.delete_value(key).await
         }
     }
@@ -143,7 +146,7 @@ pub trait CacheBackendExt: CacheBackend {
     /// Removes all entries of this cache, and nothing that is not its own.
     fn flush(&self) -> impl Future<Output = Result<(), Error>> + Send {
         async move {
-            self.flights().overtake(Scope::All).await;
+            self.flights().overtake(Scope::All, "flush").await?;
             self.flush_values().await
         }
     }
@@ -231,7 +234,9 @@ pub trait CacheBackendExt: CacheBackend {
         async move {
             let entries = entries?;
             let keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
-            self.flights().overtake(Scope::Keys(&keys)).await;
+            self.flights()
+                .overtake(Scope::Keys(&keys), "set_many")
+                .await?;
             self.set_values(entries, ttl).await
         }
     }
@@ -239,7 +244,9 @@ pub trait CacheBackendExt: CacheBackend {
     /// Removes many keys, and says how many live entries that were.
     fn delete_many(&self, keys: &[&str]) -> impl Future<Output = Result<u64, Error>> + Send {
         async move {
-            self.flights().overtake(Scope::Keys(keys)).await;
+            self.flights()
+                .overtake(Scope::Keys(keys), "delete_many")
+                .await?;
             self.delete_values(keys).await
         }
     }
@@ -255,11 +262,14 @@ pub trait CacheBackendExt: CacheBackend {
     ///
     /// Optimistic: nothing is locked while `f` runs, and it runs again if the key has changed meanwhile. Callers in one
     /// process take turns for each key, in the order they came. A `ttl` of `None` keeps what the entry has left to live;
-    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). Any other starts anew. `f` may be a plain closure that returns
-    /// [`std::future::ready`]. It may use the cache; to update its own key in it makes it run again, in vain.
+    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). Any other starts anew. `f` may be a plain closure
+    /// that returns [`std::future::ready`]. It may use the cache; to update its own key in it makes it run again, in vain. Updates
+    /// that would wait for each other do not: one of them goes ahead out of turn.
     ///
     /// # Errors
-    /// [`Error::is_contention`] if others changed the key at every one of 256 attempts.
+    /// [`Error::is_contention`] if others changed the key at every one of 256 attempts; [`Error::is_timeout`] if the turn does
+    /// not come within the backend's [patience](super::Flights::patience); [`Error::is_circular`] if `f` updates, by some way
+    /// round, its own key in an update of its own key in it.
     ///
     /// ```
     /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
@@ -338,15 +348,22 @@ pub trait CacheBackendExt: CacheBackend {
         async move {
             let named = |error: Error| error.during("atomic_update", Some(key));
             let flights = self.flights();
-            let _turn = match flights.is_inside(key) {
-                true => None,
-                false => Some(flights.turn(key).await),
+            let _turn = match flights.depth(key) {
+                0 => match flights.turn(key).await {
+                    Ok(turn) => Some(turn),
+                    // Whoever has the turn waits for us. A turn is no lock: one who is not first tries again more often.
+                    Err(Stuck::Circle) => None,
+                    Err(Stuck::Late(error)) => return Err(named(error).into()),
+                },
+                depth if depth < DEPTH => None,
+                _ => return Err(named(Error::circular(CIRCULAR)).into()),
             };
             for _ in 0..ATTEMPTS {
                 let current = self.get_value(key).await.map_err(named)?;
                 let typed = current.as_ref().map(Value::to).transpose();
                 let typed = typed.map_err(named)?;
-                let next = flights.inside(key, async { f(typed).await }).await?;
+                let next = flights.inside(Work::Update, key, async { f(typed).await });
+                let next = next.await?;
                 let value = Value::new(next.clone()).map_err(named)?;
                 let ttl = match (ttl, &current) {
                     (None, None) => Some(self.default_ttl()),
@@ -354,7 +371,8 @@ pub trait CacheBackendExt: CacheBackend {
                 };
                 // To remove is to overtake the loads of the key, too.
                 if ttl == Some(Ttl::After(Duration::ZERO)) {
-                    flights.overtake(Scope::Key(key)).await;
+                    let overtaken = flights.overtake(Scope::Key(key), "atomic_update");
+                    overtaken.await?;
                 }
                 let stored = self.compare_and_set(key, current.as_ref(), value, ttl);
                 if stored.await.map_err(named)? {
@@ -372,8 +390,13 @@ pub trait CacheBackendExt: CacheBackend {
     /// dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was
     /// written, or nothing: then the load's result is only returned, and calls that come later load afresh.
     ///
+    /// A loader may load other keys, and once its own. Where loads would wait for each other, one of them goes ahead on its own:
+    /// its `f` runs although another's does, and what it loads is only returned.
+    ///
     /// # Errors
-    /// [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
+    /// [`Error::is_timeout`] if the load of another does not end within the backend's [patience](super::Flights::patience), a
+    /// minute unless configured. There is no limit to one's own `f`: give it one. [`Error::is_circular`] if `f` comes back to its
+    /// own key without end. [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
     /// stored.
     ///
     /// ```
@@ -411,25 +434,36 @@ pub trait CacheBackendExt: CacheBackend {
             let flights = self.flights();
             // Run inside, so that a load of the same key in `f` does not wait for this one.
             let load = async {
-                let loaded = flights.inside(key, async { f().await }).await;
+                let loaded = flights.inside(Work::Load, key, async { f().await });
                 loaded
+                    .await
                     .map_err(Error::load)
                     .and_then(Value::new)
                     .map_err(named)
             };
+            // For all leaders together that give up.
+            let mut deadline = None;
             loop {
                 if let Some(value) = self.get(key).await.map_err(named)? {
                     return Ok(value);
                 }
-                if flights.is_inside(key) {
-                    return load.await?.to().map_err(named);
+                match flights.depth(key) {
+                    0 => {}
+                    depth if depth < DEPTH => return load.await?.to().map_err(named),
+                    _ => return Err(named(Error::circular(CIRCULAR))),
                 }
                 let leader = match flights.join(key) {
                     Joined::Leads(leader) => leader,
-                    Joined::Waits(waits) => match waits.answer().await {
-                        Some(answer) => return answer?.to().map_err(named),
-                        None => continue,
-                    },
+                    Joined::Waits(waits) => {
+                        let deadline = *deadline.get_or_insert_with(|| flights.deadline());
+                        match flights.answer(key, &waits, deadline).await {
+                            Ok(Some(answer)) => return answer?.to().map_err(named),
+                            Ok(None) => continue,
+                            // Who leads waits for us.
+                            Err(Stuck::Circle) => return load.await?.to().map_err(named),
+                            Err(Stuck::Late(error)) => return Err(named(error)),
+                        }
+                    }
                 };
                 // The load of another may have ended between our look and our lead. Not for those who wait: a write that began
                 // before we led may be about to remove it, and they may come after that.

@@ -5,7 +5,9 @@
 //! | `future` | [`BackendFuture`]: ready, or boxed |
 //! | `check`, `codec` | what JSON can say; values as JSON, both ways |
 //! | `value` | [`Value`]: typed, encoded or an integer |
+//! | `alarm`, `wake` | deadlines for those who wait, on any executor; waking them |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend |
+//! | `shown` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
 //! | `ext` | [`CacheBackendExt`]: what callers use |
@@ -13,6 +15,7 @@
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
 //! | `conformance` | the contract as a test suite |
 
+mod alarm;
 mod check;
 mod codec;
 #[cfg(feature = "conformance")]
@@ -24,12 +27,17 @@ mod future;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "global", feature = "redis"))]
+pub(crate) mod shown;
 mod update_ttl;
 mod value;
+mod wake;
 
 pub use contract::CacheBackend;
 pub use ext::{CacheBackendExt, Cacheable};
 pub use flights::Flights;
+#[cfg(feature = "global")]
+pub(crate) use flights::PATIENCE;
 pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]

@@ -1,5 +1,6 @@
 //! Where settings come from, and what of them may be shown.
 
+use crate::backend::shown;
 use crate::error::Error;
 use std::collections::HashMap;
 use std::env::VarError;
@@ -52,7 +53,7 @@ impl<'v> Variables<'v> {
 
 fn not_a_number(name: &'static str, text: &str, bound: impl Display) -> Error {
     let allowed = format!("a whole number, {bound}");
-    Error::invalid_config(name, format_args!("{text:?}"), allowed)
+    Error::invalid_config(name, shown::value(text), allowed)
 }
 
 /// What the file `.env` in the working directory says; nothing if there is none.
@@ -99,78 +100,4 @@ pub(super) fn is_redis_url(url: &str) -> bool {
     // `redis+unix`, `redis+sentinel` and the like.
     let first = scheme.split(['+', '-']).next().unwrap_or_default();
     known.contains(&first) && !rest.is_empty() && !rest.contains(char::is_whitespace)
-}
-
-/// A URL without its user, password and query; of anything else nothing, for it may be a password.
-pub(super) fn redacted(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return "(not shown, not a URL)".to_owned();
-    };
-    if scheme.contains(['@', ':']) {
-        return "(not shown, not a URL)".to_owned();
-    }
-    // The last one: a password may contain others.
-    let (user, rest) = match rest.rsplit_once('@') {
-        Some((_, rest)) => ("***@", rest),
-        // Somebody forgot the `@`, and the port is a password.
-        None if !has_plain_ports(rest) => ("", "***"),
-        None => ("", rest),
-    };
-    let (rest, query) = match rest.split_once(['?', '#']) {
-        Some((rest, _)) => (rest, "?***"),
-        None => (rest, ""),
-    };
-    format!(
-        "\"{}://{user}{}{query}\"",
-        scheme.escape_debug(),
-        rest.escape_debug()
-    )
-}
-
-/// Whether what follows the hosts of a URL is all numbers.
-fn has_plain_ports(rest: &str) -> bool {
-    let hosts = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    hosts.split(',').all(|host| {
-        // The colons of an IPv6 address are no port's.
-        let end = host.rsplit_once(']').map_or(host, |(_, end)| end);
-        let port = end.split_once(':').map_or("", |(_, port)| port);
-        port.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_never_shown() {
-        for url in [
-            "redis://:hunter2@host:6379/0",
-            "rediss://ana:hunter2@host/0?protocol=resp3",
-            "redis://ana:a@hunter2@host",
-            "redis://ana:hunter2/@host",
-            "redis://host?password=hunter2",
-            "redis://a:hunter2@h1,redis://a:hunter2@h2",
-            "unix:///sock?pass=hunter2",
-            "hunter2",
-            "ana:hunter2@host://x",
-            "redis://:hunter2",
-            "redis://ana:hunter2/0",
-            "redis://h1:6379,ana:hunter2",
-        ] {
-            let shown = redacted(url);
-            assert!(!shown.contains("hunter2"), "{url} → {shown}");
-        }
-        assert_eq!(
-            redacted("redis://ana:x@host:6379/1"),
-            "\"redis://***@host:6379/1\""
-        );
-        for url in [
-            "redis://host",
-            "redis://h1:6379,[::1]:6380/0",
-            "unix:///sock",
-        ] {
-            assert_eq!(redacted(url), format!("{url:?}"));
-        }
-    }
 }

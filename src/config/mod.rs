@@ -8,10 +8,10 @@ mod env;
 #[cfg_attr(not(feature = "redis"), path = "redis_disabled.rs")]
 mod redis;
 
-use crate::backend::{CacheBackend, MemoryCacheBackend};
+use crate::backend::{CacheBackend, MemoryCacheBackend, PATIENCE, shown};
 use crate::error::Error;
 use crate::time::Ttl;
-use env::{Variables, redacted};
+use env::Variables;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub enum BackendKind {
 /// | `CACHE_BACKEND` | `memory` or `redis` | `memory` |
 /// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
 /// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
+/// | `CACHE_PATIENCE_MS` | milliseconds that a call waits at most for another's load or update of its key | 60000 |
 /// | `CACHE_PREFIX` | what every key on Redis starts with | `cache:` |
 /// | `REDIS_URL` | where Redis is | `redis://localhost:6379` |
 /// | `REDIS_TIMEOUT_MS` | milliseconds that no command on Redis takes longer than | 1000 |
@@ -56,6 +57,7 @@ pub struct Config {
     backend: BackendKind,
     max_keys: usize,
     default_ttl: Ttl,
+    patience: Duration,
     prefix: String,
     redis_url: String,
     redis_timeout: Duration,
@@ -67,6 +69,7 @@ impl Default for Config {
             backend: BackendKind::Memory,
             max_keys: 10_000,
             default_ttl: Ttl::After(Duration::from_secs(300)),
+            patience: PATIENCE,
             prefix: "cache:".to_owned(),
             redis_url: "redis://localhost:6379".to_owned(),
             redis_timeout: Duration::from_millis(1000),
@@ -120,7 +123,7 @@ impl Config {
                 "memory" => BackendKind::Memory,
                 "redis" => BackendKind::Redis,
                 _ => {
-                    let given = format!("{backend:?}");
+                    let given = shown::value(&backend);
                     let allowed = "memory or redis";
                     return Err(Error::invalid_config("CACHE_BACKEND", given, allowed));
                 }
@@ -131,6 +134,9 @@ impl Config {
         }
         if let Some(seconds) = variables.number("CACHE_DEFAULT_TTL", u64::MAX / 1000)? {
             config.default_ttl = Ttl::After(Duration::from_secs(seconds));
+        }
+        if let Some(millis) = variables.number("CACHE_PATIENCE_MS", u64::MAX)? {
+            config.patience = Duration::from_millis(millis);
         }
         if let Some(prefix) = variables.get("CACHE_PREFIX")? {
             config.prefix = prefix;
@@ -164,6 +170,13 @@ impl Config {
         self
     }
 
+    /// How long a call waits at most for another caller's load or update of the same key; a minute by default. Not zero; more
+    /// than a day counts as a day.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// What every key on Redis starts with; `cache:` by default. Not empty: a flush removes every key that starts so.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -194,6 +207,7 @@ impl Config {
                 let backend = MemoryCacheBackend::builder()
                     .max_keys(self.max_keys)
                     .default_ttl(self.default_ttl)
+                    .patience(self.patience)
                     .build()?;
                 Ok(Arc::new(backend))
             }
@@ -210,6 +224,10 @@ impl Config {
             let allowed = "longer than zero";
             return Err(Error::invalid_config("CACHE_DEFAULT_TTL", 0, allowed));
         }
+        if self.patience.is_zero() {
+            let allowed = "longer than zero";
+            return Err(Error::invalid_config("CACHE_PATIENCE_MS", 0, allowed));
+        }
         if self.prefix.is_empty() {
             let allowed = "at least one character: a flush removes every key that starts so";
             return Err(Error::invalid_config("CACHE_PREFIX", "empty", allowed));
@@ -220,7 +238,7 @@ impl Config {
         }
         if self.backend == BackendKind::Redis && !env::is_redis_url(&self.redis_url) {
             let allowed = "a URL like redis://user:password@host:6379/0, or with rediss: for TLS";
-            let given = redacted(&self.redis_url);
+            let given = shown::url(&self.redis_url);
             return Err(Error::invalid_config("REDIS_URL", given, allowed));
         }
         Ok(())
@@ -233,8 +251,9 @@ impl fmt::Debug for Config {
             .field("backend", &self.backend)
             .field("max_keys", &self.max_keys)
             .field("default_ttl", &self.default_ttl)
+            .field("patience", &self.patience)
             .field("prefix", &self.prefix)
-            .field("redis_url", &redacted(&self.redis_url))
+            .field("redis_url", &shown::url(&self.redis_url))
             .field("redis_timeout", &self.redis_timeout)
             .finish()
     }

@@ -12,6 +12,7 @@ pub(super) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>, Error> {
         .url(&*config.redis_url)
         .prefix(&*config.prefix)
         .default_ttl(config.default_ttl)
+        .patience(config.patience)
         .timeout(config.redis_timeout)
         .build_named("REDIS_URL")?;
     Ok(Arc::new(backend))

@@ -36,6 +36,7 @@ fn all_variables() {
         ("CACHE_BACKEND", "Redis"),
         ("CACHE_MAX_KEYS", "5"),
         ("CACHE_DEFAULT_TTL", "7"),
+        ("CACHE_PATIENCE_MS", "8"),
         ("CACHE_PREFIX", "p:"),
         ("REDIS_URL", "rediss://ana:secret@h:1/2"),
         ("REDIS_TIMEOUT_MS", "9"),
@@ -45,6 +46,7 @@ fn all_variables() {
         .backend(BackendKind::Redis)
         .max_keys(5)
         .default_ttl(Duration::from_secs(7))
+        .patience(Duration::from_millis(8))
         .prefix("p:")
         .redis_url("rediss://ana:secret@h:1/2")
         .redis_timeout(Duration::from_millis(9));
@@ -52,10 +54,45 @@ fn all_variables() {
     assert!(!format!("{config:?}").contains("secret"));
 }
 
+/// A URL, or a password, under the wrong name.
+#[test]
+fn secrets_under_the_wrong_name_are_not_shown() {
+    for name in ["CACHE_BACKEND", "CACHE_MAX_KEYS", "REDIS_TIMEOUT_MS"] {
+        for value in [
+            "redis://ana:hunter2@host:6379/0",
+            "redis://host/hunter2",
+            "ana:hunter2@host",
+            ":hunter2",
+        ] {
+            let error = message(&[(name, value)]);
+            assert!(error.starts_with(name), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+    let redis = |url| message(&[("CACHE_BACKEND", "redis"), ("REDIS_URL", url)]);
+    for url in [
+        "http://host/hunter2",
+        "hunter2",
+        "redis:hunter2",
+        "redis+x://ana:hunter2@h ost",
+    ] {
+        let error = redis(url);
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let config = read(&[("REDIS_URL", "redis://host:6379/hunter2")]).unwrap();
+    assert!(!format!("{config:?} {config:#?}").contains("hunter2"));
+}
+
 #[test]
 fn errors_name_the_variable_the_value_and_what_is_allowed() {
     let number = "it must be a whole number, at least 1";
-    for name in ["CACHE_MAX_KEYS", "CACHE_DEFAULT_TTL", "REDIS_TIMEOUT_MS"] {
+    let names = [
+        "CACHE_MAX_KEYS",
+        "CACHE_DEFAULT_TTL",
+        "CACHE_PATIENCE_MS",
+        "REDIS_TIMEOUT_MS",
+    ];
+    for name in names {
         for value in ["0", "-1", "1.5", "many", "", "1e3", "99999999999999999999"] {
             assert_eq!(
                 message(&[(name, value)]),

@@ -11,3 +11,7 @@ mod conformance;
 mod conformance_of_wrappers;
 mod counters;
 mod python_entries;
+mod storing;
+mod waits;
+#[path = "../support/watchdog.rs"]
+mod watchdog;

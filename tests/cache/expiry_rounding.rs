@@ -37,8 +37,6 @@ fn life(cache: &Cache<u64, u64>, clock: &ManualClock) -> Duration {
     }
 }
 
-type Write = fn(&Cache<u64, u64>, Duration);
-
 #[test]
 fn at_every_fraction_of_a_millisecond() {
     let ttls = [1, 500, 999, 1_000, 1_001, 1_500, 2_000, 7_000].map(Duration::from_micros);

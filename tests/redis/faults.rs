@@ -409,31 +409,6 @@ async fn ten_thousand_keys_flushed_while_others_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flush_whose_connection_breaks_is_an_error_or_complete() {
-    let server = Arc::new(Server::start());
-    let backend = patient(server.url());
-    let keys: Vec<String> = (0..20_000).map(|nth| format!("k{nth}")).collect();
-    for round in 0..8 {
-        // A read is tried again should it meet the end of the round before; a write would not be.
-        assert_eq!(backend.get::<u8>("other").await.unwrap(), None);
-        let entries = keys.iter().map(|key| (key.as_str(), 1));
-        backend.set_many(entries, Ttl::Never).await.unwrap();
-        let killer = {
-            let server = Arc::clone(&server);
-            tokio::task::spawn_blocking(move || {
-                std::thread::sleep(Duration::from_millis(5 * round));
-                server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
-            })
-        };
-        match backend.flush().await {
-            Ok(()) => assert_eq!(server.ask(&["DBSIZE"]), "0"),
-            Err(error) => assert!(error.is_connection(), "{error}"),
-        }
-        killer.await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_count_and_update() {
     let server = Server::start();
     let children: Vec<_> = (0..2)

@@ -49,6 +49,14 @@ fn urls_that_are_wrong_are_not_shown() {
         "redis+sentinel://host/main?sentinel_password=hunter2&hunter2=1",
         "redis+cluster://ana:hunter2@host:1/3",
         "http://ana:hunter2@host",
+        "redis://host:6379/hunter2",
+        "redis://host/hunter2",
+        "redis://ana:x@host/hunter2",
+        "redis+cluster://h1,h2/hunter2",
+        "redis+sentinel://host/main/hunter2",
+        "redis://host?a=b@hunter2",
+        "redis://host/a@hunter2",
+        "rediss://host#hunter2",
         "hunter2://host",
         "ana:hunter2://host",
         "redis://",
@@ -65,7 +73,7 @@ fn urls_that_are_wrong_are_not_shown() {
     }
     let error = builder("redis://localhost:6379/one").build().unwrap_err();
     assert!(
-        error.to_string().contains("\"redis://localhost:6379/one\""),
+        error.to_string().contains("\"redis://localhost:6379/***\""),
         "{error}"
     );
 }

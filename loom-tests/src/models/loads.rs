@@ -2,7 +2,7 @@
 //!
 //! The bug: something that was true before a write began is stored after the write, or answered to who came after it.
 
-use super::waiting::block_on;
+use super::waiting::{block_on, poll_once};
 use super::{Kind, check, race, racer};
 use crate::backend::Value;
 use crate::backend::flights::{Flights, Joined, Leader, Scope};
@@ -78,7 +78,7 @@ impl World {
     /// As `CacheBackendExt::delete` and `flush`, after a change of the truth.
     fn renew(&self, scope: Scope<'_>) {
         self.truth.store(NEW, Ordering::Relaxed);
-        block_on(self.flights.overtake(scope));
+        block_on(self.flights.overtake(scope, "renew")).expect("nobody is late");
         let _writer = self.writer.lock();
         self.stored.store(0, Ordering::Release);
     }
@@ -171,11 +171,33 @@ fn a_load_that_ends_beside_the_next() {
                 world.get_or_load();
             }),
             racer(&world, |world: &World| {
-                block_on(world.flights.overtake(Scope::All));
+                block_on(world.flights.overtake(Scope::All, "flush")).expect("nobody is late");
                 world.get_or_load();
             }),
             racer(&world, |world: &World| world.renew(Scope::Key(KEY))),
         ]);
         assert_ne!(world.get(), Some(OLD), "stored after the write");
+    });
+}
+
+/// One that waits for a load does not wait to the end. Caught: it takes another's place along, or leaves its own behind.
+#[test]
+fn one_that_leaves_a_load() {
+    check(Kind::Symmetric, 3, || {
+        let world = Arc::new(World::new(0));
+        let Joined::Leads(leader) = world.flights.join(KEY) else {
+            unreachable!("it is the first");
+        };
+        let Joined::Waits(load) = world.flights.join(KEY) else {
+            unreachable!("somebody leads");
+        };
+        let (leaves, stays) = (Arc::clone(&load), Arc::clone(&load));
+        // The leader stays with this thread, whose loan of the table it is.
+        let left = loom::thread::spawn(move || drop(poll_once(leaves.answer())));
+        let waited = loom::thread::spawn(move || block_on(stays.answer()).is_some());
+        leader.end(Ok(OLD));
+        left.join().expect("who leaves does not panic");
+        assert!(waited.join().expect("who waits does not panic"));
+        assert!(load.is_deserted(), "somebody's place is left");
     });
 }

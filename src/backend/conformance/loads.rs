@@ -261,6 +261,32 @@ pub(super) async fn inside<H: Harness>(it: Context<'_, H>) -> Outcome {
     eq(backend.get::<i64>("key").await?.is_some(), true)
 }
 
+/// Two loads, each of which begins before the other needs it.
+pub(super) async fn crossing<H: Harness>(it: Context<'_, H>) -> Outcome {
+    let begun = [Gate::default(), Gate::default()];
+    let loads = [0, 1].map(|own| {
+        let (backend, begun) = (Arc::clone(&it.backend), begun.clone());
+        it.spawn(async move {
+            let keys = ["a", "b"];
+            let outer = || async {
+                begun[own].open();
+                begun[1 - own].passed().await;
+                let other = || async { Ok::<_, NoRow>(1) };
+                let other = backend.get_or_load(keys[1 - own], MINUTE, other);
+                Ok::<i64, Error>(other.await? + 1)
+            };
+            backend.get_or_load(keys[own], MINUTE, outer).await
+        })
+    });
+    let mut answers = Vec::new();
+    for load in loads {
+        answers.push(load.join().await.transpose()?.unwrap_or_default());
+    }
+    answers.sort_unstable();
+    // One goes ahead on its own, the other waits for it.
+    eq(answers, [2, 3])
+}
+
 /// A source of truth that moves on, and tells the cache each time: once it has told, nobody may read what was before.
 pub(super) async fn races<H: Harness>(it: Context<'_, H>) -> Outcome {
     const ROUNDS: u64 = 400;

@@ -161,6 +161,7 @@ rows! {
         again: "a change meanwhile makes the closure run again",
         contention: "a change at every attempt is contention",
         inside: "an update of its own key inside a closure ends",
+        crossing: "updates that would wait for each other end",
         compare: "compare and set",
         concurrent: "16 tasks with 500 updates each lose nothing",
         mixed: "increments and updates of one key lose nothing",
@@ -190,6 +191,7 @@ rows! {
         zero: "a load with a zero time is not stored",
         refused: "a load of what JSON cannot say is an error",
         inside: "a load of its own key inside a load ends",
+        crossing: "loads that would wait for each other end",
         races: "deletes beside loads leave nothing stale",
     }
     lifecycle {

@@ -244,6 +244,32 @@ pub(super) async fn inside<H: Harness>(it: Context<'_, H>) -> Outcome {
     )
 }
 
+/// Two updates, each of which begins before the other's closure updates its key.
+pub(super) async fn crossing<H: Harness>(it: Context<'_, H>) -> Outcome {
+    let begun = [Gate::default(), Gate::default()];
+    let updates = [0, 1].map(|own| {
+        let (backend, begun) = (Arc::clone(&it.backend), begun.clone());
+        it.spawn(async move {
+            let keys = ["a", "b"];
+            let outer = async |n: Option<i64>| {
+                begun[own].open();
+                begun[1 - own].passed().await;
+                let other = backend.atomic_update(keys[1 - own], None, next).await;
+                n.unwrap_or(0) + other.map_or(0, |_| 1)
+            };
+            backend.atomic_update(keys[own], None, outer).await
+        })
+    });
+    for update in updates {
+        let sum = update.join().await.transpose()?;
+        ensure(sum.is_some_and(|sum| sum >= 1), || format!("{sum:?}"))?;
+    }
+    let both = it.backend.get_many::<i64>(&["a", "b"]).await?;
+    ensure(both.iter().all(|n| n.is_some_and(|n| n >= 2)), || {
+        format!("{both:?}")
+    })
+}
+
 pub(super) async fn compare<H: Harness>(it: Context<'_, H>) -> Outcome {
     let backend = &*it.backend;
     let value = |n: i64| Value::new(vec![n]);

@@ -1,13 +1,13 @@
 //! One load, and who leads it.
 
 use super::Flights;
+use super::line::Line;
 use crate::backend::Value;
 use crate::error::Error;
-use crate::sync::{Mutex, Ordering};
+use crate::sync::Ordering;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 
 /// What a load comes to, for everyone who waits.
 pub(crate) type Answer = Result<Value, Error>;
@@ -15,21 +15,15 @@ pub(crate) type Answer = Result<Value, Error>;
 /// A load that someone leads and others may wait for.
 #[derive(Default)]
 pub(crate) struct Load {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    phase: Phase,
-    /// Whether its key was written meanwhile.
-    invalidated: bool,
-    waiting: Vec<Waker>,
+    line: Line<Phase>,
 }
 
 #[derive(Default)]
 enum Phase {
     #[default]
     Loading,
+    /// Its key was written meanwhile: the result will not be stored.
+    Overtaken,
     /// The result is on its way to the store: writes of the key wait.
     Storing,
     /// `None` if the leader gave up: who waits looks again.
@@ -54,33 +48,48 @@ impl Load {
 
     /// Keeps the result out of the store, unless it is on its way there: then returns true.
     pub(crate) fn invalidate(&self) -> bool {
-        let mut state = self.state.lock();
-        state.invalidated = true;
-        matches!(state.phase, Phase::Storing)
-    }
-
-    fn wait<R>(&self, ready: impl Fn(&Phase) -> Option<R>) -> impl Future<Output = R> {
-        poll_fn(move |context| {
-            let mut state = self.state.lock();
-            if let Some(answer) = ready(&state.phase) {
-                return Poll::Ready(answer);
+        self.line.with(|phase| match phase {
+            Phase::Loading => {
+                *phase = Phase::Overtaken;
+                false
             }
-            let waker = context.waker();
-            if !state.waiting.iter().any(|other| other.will_wake(waker)) {
-                state.waiting.push(waker.clone());
-            }
-            Poll::Pending
+            Phase::Storing => true,
+            Phase::Overtaken | Phase::Ended(_) => false,
         })
     }
 
-    fn enter(&self, phase: Phase) {
-        let mut state = self.state.lock();
-        let old = std::mem::replace(&mut state.phase, phase);
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        // Wakers and values are others' code: not under the lock.
-        drop(old);
-        waiting.into_iter().for_each(Waker::wake);
+    /// Whether nobody waits.
+    #[cfg(nori_loom)]
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    async fn wait<R>(&self, ready: impl Fn(&Phase) -> Option<R>) -> R {
+        let place = Place::join(&self.line);
+        poll_fn(|context| {
+            let ready = |phase: &Phase, _| ready(phase);
+            place.line.poll(place.ticket, context, ready)
+        })
+        .await
+    }
+}
+
+/// A place among those who wait, given up when dropped.
+struct Place<'l> {
+    line: &'l Line<Phase>,
+    ticket: u64,
+}
+
+impl<'l> Place<'l> {
+    fn join(line: &'l Line<Phase>) -> Self {
+        let ticket = line.join();
+        Self { line, ticket }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.line.leave(self.ticket);
     }
 }
 
@@ -104,12 +113,13 @@ impl<'f> Leader<'f> {
 
     /// Whether the result may be stored; if so, writes of the key wait until the end.
     pub(crate) fn may_store(&self) -> bool {
-        let mut state = self.load.state.lock();
-        if state.invalidated {
-            return false;
-        }
-        state.phase = Phase::Storing;
-        true
+        self.load.line.with(|phase| {
+            if matches!(phase, Phase::Overtaken) {
+                return false;
+            }
+            *phase = Phase::Storing;
+            true
+        })
     }
 
     /// Answers everyone who waits.
@@ -126,7 +136,7 @@ impl<'f> Leader<'f> {
             .remove_if(&self.key, |_, load| Arc::ptr_eq(load, &self.load));
         // Relaxed: a write that still counts this one looks in vain.
         flights.loading.fetch_sub(1, Ordering::Relaxed);
-        self.load.enter(Phase::Ended(answer));
+        self.load.line.change(Phase::Ended(answer));
     }
 }
 

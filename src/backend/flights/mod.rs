@@ -25,23 +25,35 @@
 //! Updates of a key take turns ([`Turn`]), because optimistic writers that collide only make each other try again. A turn is
 //! no lock: it keeps nobody else from writing the key.
 //!
-//! # Inside
-//! A closure that loads or updates the key it is called for would wait for itself. So each closure runs inside
-//! [`Flights::inside`], which lets such a call know; it then goes ahead on its own.
+//! # No wait is for ever
+//! A closure that loads or updates the key it is called for would wait for itself, and two that load each other's keys for each
+//! other. So each closure runs inside [`Flights::inside`]; who would wait in a [`circle`] is told so, and goes ahead on its own.
+//! What nobody can see from here (a closure that waits for a task it spawned, a leader that nobody polls) has a bound: nobody
+//! waits longer than the [patience](Flights::with_patience).
 
+mod circle;
+mod line;
 mod load;
 mod turn;
 
+pub(crate) use circle::Work;
 pub(crate) use load::{Leader, Load};
 pub(crate) use turn::Turn;
 
+use super::alarm;
+use crate::error::Error;
 use crate::sync::{AtomicUsize, DashMap, Entry, Ordering, fence};
-use std::cell::RefCell;
+use circle::{Inside, Node, Wait};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 use turn::Queue;
+
+/// How long anybody waits for another's load or update, unless configured.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The loads and updates under way on a backend, in this process. Each backend has one: a field that starts as
 /// [`Flights::default`] and that [`CacheBackend::flights`](super::CacheBackend::flights) returns.
@@ -51,6 +63,7 @@ pub struct Flights {
     /// How many loads are in the table or about to be: zero tells writes that they need not look.
     loading: AtomicUsize,
     hasher: ahash::RandomState,
+    patience: Duration,
 }
 
 /// What a write is about to change.
@@ -67,23 +80,68 @@ pub(crate) enum Joined<'f> {
     Waits(Arc<Load>),
 }
 
-thread_local! {
-    /// The closures that this thread is in, as [`Flights::inside`] names them.
-    static INSIDE: RefCell<Vec<(usize, u64)>> = const { RefCell::new(Vec::new()) };
+/// Why somebody does not wait to the end.
+#[derive(Debug)]
+pub(crate) enum Stuck {
+    /// It would wait for itself.
+    Circle,
+    Late(Error),
 }
 
 impl Flights {
+    /// As [`Flights::default`], with another limit than a minute for how long a call waits for a load or an update of its key
+    /// that is another's. More than a day counts as a day; with none at all nobody waits. It goes by the system's clock.
+    ///
+    /// ```
+    /// use nori_cache::Flights;
+    /// use std::time::Duration;
+    ///
+    /// let flights = Flights::with_patience(Duration::from_secs(5));
+    /// assert_eq!(flights.patience(), Duration::from_secs(5));
+    /// ```
+    pub fn with_patience(patience: Duration) -> Self {
+        const LONGEST: Duration = Duration::from_secs(24 * 3600);
+        Self {
+            patience: patience.min(LONGEST),
+            ..Self::default()
+        }
+    }
+
+    /// How long a call waits at most for a load or an update of its key that is another's.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// When somebody who begins to wait now will have waited long enough.
+    pub(crate) fn deadline(&self) -> Instant {
+        alarm::after(self.patience)
+    }
+
     /// Keeps the loads of some keys from storing what they load: to be called before a write of these keys.
-    pub(crate) async fn overtake(&self, scope: Scope<'_>) {
+    ///
+    /// # Errors
+    /// [`Error::is_timeout`], with the key, if one is being stored and does not come to an end. The write must not go ahead: what
+    /// is being stored could come after it.
+    pub(crate) async fn overtake(
+        &self,
+        scope: Scope<'_>,
+        write: &'static str,
+    ) -> Result<(), Error> {
         // SeqCst: pairs with the fence in `join`; see the module.
         fence(Ordering::SeqCst);
         // Relaxed: the fence orders it. Nearly always there is nothing to do.
         if self.loading.load(Ordering::Relaxed) == 0 {
-            return;
+            return Ok(());
         }
-        for load in self.invalidate(scope) {
-            load.stored().await;
+        let deadline = self.deadline();
+        for (key, load) in self.invalidate(scope) {
+            let stored = self.bounded(deadline, || None, load.stored()).await;
+            if stored.is_err() {
+                let text = format!("a load is still being stored after {:?}", self.patience);
+                return Err(Error::timeout(text).during(write, Some(&key)));
+            }
         }
+        Ok(())
     }
 
     /// Leads the load of a key, or waits for who does.
@@ -101,72 +159,121 @@ impl Flights {
         Joined::Leads(Leader::new(self, key, load))
     }
 
+    /// Waits for what a load comes to; `None` if its leader gave up.
+    pub(crate) async fn answer(
+        &self,
+        key: &str,
+        load: &Load,
+        deadline: Instant,
+    ) -> Result<Option<load::Answer>, Stuck> {
+        let enter = || Some(self.node(key, Work::Load));
+        let answer = self.bounded(deadline, enter, load.answer()).await;
+        answer.map_err(|stuck| self.named(stuck, "the load of another"))
+    }
+
     /// Waits for the turn to update a key.
-    pub(crate) async fn turn(&self, key: &str) -> Turn<'_> {
-        let mut turn = match self.turns.entry(key.into()) {
+    pub(crate) async fn turn(&self, key: &str) -> Result<Turn<'_>, Stuck> {
+        let turn = match self.turns.entry(key.into()) {
             Entry::Occupied(there) => Turn::join(self, key, there.get()),
             Entry::Vacant(place) => Turn::join(self, key, &place.insert(Arc::default())),
         };
-        turn.taken().await;
-        turn
+        let enter = || Some(self.node(key, Work::Update));
+        let taken = self.bounded(self.deadline(), enter, turn.taken()).await;
+        match taken {
+            Ok(()) => Ok(turn),
+            Err(stuck) => Err(self.named(stuck, "the updates of others")),
+        }
     }
 
-    /// Runs a closure's future so that [`Flights::is_inside`] tells it which key it works on.
-    pub(crate) async fn inside<F: Future>(&self, key: &str, future: F) -> F::Output {
-        let name = self.name(key);
+    /// Runs a closure's future so that [`Flights::depth`] and who waits in it know which key it works on.
+    pub(crate) async fn inside<F: Future>(&self, work: Work, key: &str, future: F) -> F::Output {
+        let node = self.node(key, work);
         let mut future = pin!(future);
         poll_fn(|context| {
-            let _inside = Inside::enter(name);
+            let _inside = Inside::enter(node);
             future.as_mut().poll(context)
         })
         .await
     }
 
-    /// Whether the caller runs in a closure that loads or updates this very key.
-    pub(crate) fn is_inside(&self, key: &str) -> bool {
-        INSIDE.with_borrow(|inside| !inside.is_empty() && inside.contains(&self.name(key)))
+    /// How many closures that load or update this very key the caller runs in.
+    pub(crate) fn depth(&self, key: &str) -> usize {
+        if Inside::is_none() {
+            return 0;
+        }
+        let (flights, hash, _) = self.node(key, Work::Load);
+        Inside::depth(|node| (node.0, node.1) == (flights, hash))
     }
 
-    fn name(&self, key: &str) -> (usize, u64) {
-        (std::ptr::from_ref(self).addr(), self.hasher.hash_one(key))
+    fn node(&self, key: &str, work: Work) -> Node {
+        let flights = std::ptr::from_ref(self).addr();
+        (flights, self.hasher.hash_one(key), work)
+    }
+
+    /// Waits, unless that would be for ever, and no longer than until the deadline. `node` is what is waited for, if that is
+    /// somebody's closure.
+    async fn bounded<F: Future>(
+        &self,
+        deadline: Instant,
+        node: impl Fn() -> Option<Node>,
+        wait: F,
+    ) -> Result<F::Output, Late> {
+        let mut wait = pin!(wait);
+        let mut entered = None;
+        let seen = poll_fn(|context| {
+            if let Poll::Ready(output) = wait.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            if entered.is_none()
+                && let Some(node) = node()
+            {
+                entered = Wait::enter(node);
+                if entered.is_none() {
+                    return Poll::Ready(Err(Late::Circle));
+                }
+            }
+            Poll::Pending
+        });
+        let output = alarm::until(deadline, seen).await;
+        output.unwrap_or(Err(Late::Deadline))
+    }
+
+    fn named(&self, late: Late, what: &str) -> Stuck {
+        match late {
+            Late::Circle => Stuck::Circle,
+            Late::Deadline => {
+                let text = format!("waited for {what} for {:?}", self.patience);
+                Stuck::Late(Error::timeout(text))
+            }
+        }
     }
 
     /// Takes the loads of some keys out of the table, but for those that are storing, which it returns.
-    fn invalidate(&self, scope: Scope<'_>) -> Vec<Arc<Load>> {
+    fn invalidate(&self, scope: Scope<'_>) -> Vec<(Box<str>, Arc<Load>)> {
         let mut storing = Vec::new();
-        let mut keep = |load: &Arc<Load>| {
+        let mut keep = |key: &str, load: &Arc<Load>| {
             let is_storing = load.invalidate();
             if is_storing {
-                storing.push(Arc::clone(load));
+                storing.push((key.into(), Arc::clone(load)));
             }
             is_storing
         };
         let mut one = |key: &str| {
-            self.loads.remove_if(key, |_, load| !keep(load));
+            self.loads.remove_if(key, |_, load| !keep(key, load));
         };
         match scope {
             Scope::Key(key) => one(key),
             Scope::Keys(keys) => keys.iter().for_each(|key| one(key)),
-            Scope::All => self.loads.retain(|_, load| keep(load)),
+            Scope::All => self.loads.retain(|key, load| keep(key, load)),
         }
         storing
     }
 }
 
-/// On the thread's list of closures for as long as it lives.
-struct Inside;
-
-impl Inside {
-    fn enter(name: (usize, u64)) -> Self {
-        INSIDE.with_borrow_mut(|inside| inside.push(name));
-        Self
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        INSIDE.with_borrow_mut(|inside| inside.pop());
-    }
+/// Why a wait has no output.
+enum Late {
+    Circle,
+    Deadline,
 }
 
 impl Default for Flights {
@@ -177,6 +284,7 @@ impl Default for Flights {
             turns: DashMap::with_hasher(hasher.clone()),
             loading: AtomicUsize::new(0),
             hasher,
+            patience: PATIENCE,
         }
     }
 }

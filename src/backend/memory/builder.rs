@@ -1,8 +1,8 @@
 //! Settings of the backend in memory.
 
 use super::MemoryCacheBackend;
-use crate::backend::Flights;
 use crate::backend::contract::DEFAULT_TTL;
+use crate::backend::flights::{Flights, PATIENCE};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::sync::AtomicBool;
@@ -27,6 +27,7 @@ use std::time::Duration;
 pub struct MemoryCacheBackendBuilder {
     max_keys: usize,
     default_ttl: Ttl,
+    patience: Duration,
     clock: Clock,
 }
 
@@ -35,6 +36,7 @@ impl MemoryCacheBackendBuilder {
         Self {
             max_keys: 10_000,
             default_ttl: DEFAULT_TTL,
+            patience: PATIENCE,
             clock: Clock::system(),
         }
     }
@@ -52,6 +54,15 @@ impl MemoryCacheBackendBuilder {
         self
     }
 
+    /// How long a call waits at most for another caller's load or update of the same key; a minute by default. Not zero; more
+    /// than a day counts as a day. Then it fails with [`is_timeout`](crate::Error::is_timeout).
+    ///
+    /// For loaders and closures that hang, and for those that wait for themselves in ways that cannot be seen from here.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// The clock for times to live; the system's by default, a [`ManualClock`](crate::ManualClock) in tests.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
@@ -61,11 +72,14 @@ impl MemoryCacheBackendBuilder {
     /// Builds the backend.
     ///
     /// # Errors
-    /// [`Error::is_invalid_config`] if `max_keys` or `default_ttl` has a value that is not allowed.
+    /// [`Error::is_invalid_config`] if `max_keys`, `default_ttl` or `patience` has a value that is not allowed.
     pub fn build(self) -> Result<MemoryCacheBackend, Error> {
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             let allowed = "longer than zero, or Ttl::Never";
             return Err(Error::invalid_config("default_ttl", "zero", allowed));
+        }
+        if self.patience.is_zero() {
+            return Err(Error::invalid_config("patience", "0", "longer than zero"));
         }
         Ok(MemoryCacheBackend {
             cache: Cache::builder()
@@ -74,7 +88,7 @@ impl MemoryCacheBackendBuilder {
                 .build()?,
             default_ttl: self.default_ttl,
             closed: AtomicBool::new(false),
-            flights: Flights::default(),
+            flights: Flights::with_patience(self.patience),
         })
     }
 }

@@ -1,8 +1,8 @@
 //! Where Redis is: URLs, taken apart.
 //!
-//! Nothing here shows a URL that might hold a secret. A URL is shown in an error only if it holds nothing but hosts, ports
-//! and a path; of any other only the scheme is.
+//! Nothing here shows what might be a secret: see [`shown`].
 
+use crate::backend::shown;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use std::fmt;
 
@@ -46,23 +46,59 @@ pub(super) struct Malformed {
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// The text without the secrets: servers and proxies may quote what they were sent.
+    /// The text without the secrets: servers and proxies may quote what they were sent, or the beginning of it.
     pub(super) fn scrub(&self, text: String) -> String {
-        self.0
-            .iter()
-            .fold(text, |text, secret| match text.contains(secret.as_str()) {
-                true => text.replace(secret.as_str(), "***"),
-                false => text,
-            })
+        self.0.iter().fold(text, |text, secret| {
+            let longest = beginnings(secret).find(|part| text.contains(part));
+            match longest {
+                Some(part) => text.replace(part, "***"),
+                None => text,
+            }
+        })
     }
 
+    /// As it is, and as servers write it that quote what cannot be printed.
     fn add(&mut self, secret: &str) {
-        if !secret.is_empty() && !self.0.iter().any(|known| known == secret) {
-            self.0.push(secret.to_owned());
-            // The longest first: one may be part of another.
-            self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for form in [
+            secret.to_owned(),
+            quoted(secret),
+            secret.escape_debug().to_string(),
+        ] {
+            if !form.is_empty() && !self.0.contains(&form) {
+                self.0.push(form);
+            }
+        }
+        // The longest first: one may be part of another.
+        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    }
+}
+
+/// The secret, and what may be left of it where it was cut off: no less than six characters, the longest first.
+fn beginnings(secret: &str) -> impl Iterator<Item = &str> {
+    const LEAST: usize = 6;
+    let cuts = secret
+        .char_indices()
+        .map(|(at, _)| at)
+        .skip(LEAST)
+        .collect::<Vec<_>>();
+    let cut = cuts.into_iter().rev().map(|at| &secret[..at]);
+    std::iter::once(secret).chain(cut)
+}
+
+/// As Redis quotes it.
+fn quoted(secret: &str) -> String {
+    let mut quoted = String::new();
+    for byte in secret.bytes() {
+        match byte {
+            b'\\' | b'"' => quoted.extend(['\\', byte as char]),
+            b'\n' => quoted.push_str("\\n"),
+            b'\r' => quoted.push_str("\\r"),
+            b'\t' => quoted.push_str("\\t"),
+            b' '..=b'~' => quoted.push(byte as char),
+            _ => quoted.push_str(&format!("\\x{byte:02x}")),
         }
     }
+    quoted
 }
 
 impl fmt::Debug for Secrets {
@@ -84,10 +120,16 @@ struct Parts<'u> {
 /// Takes a URL, or a comma-separated list of URLs or hosts, apart.
 pub(super) fn parse(url: &str) -> Result<(Target, Secrets), Malformed> {
     let malformed = |why: &str| Malformed {
-        given: format!("{} ({why})", redacted(url)),
+        given: format!("{} ({why})", shown::url(url)),
         allowed: ALLOWED.to_owned(),
     };
     let parts = split(url).map_err(malformed)?;
+    if parts.user.contains(['/', '?', '#']) {
+        // Else the library would take what follows for a path or options, and ignore it.
+        return Err(malformed(
+            "an `@` behind `/`, `?` or `#`: write these as %2F, %3F, %23, %40",
+        ));
+    }
     let mut secrets = Secrets::default();
     if let Some((_, password)) = parts.user.trim_end_matches('@').split_once(':') {
         secrets.add(password);
@@ -316,30 +358,23 @@ pub(super) fn host_and_port(addr: &ConnectionAddr) -> Option<(&str, u16)> {
     }
 }
 
-/// The URL if it surely holds no secret, else its scheme.
-pub(super) fn redacted(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return "not a URL (not shown)".to_owned();
-    };
-    let known = |c: char| c.is_ascii_lowercase() || c == '+';
-    if scheme.len() > 20 || !scheme.chars().all(known) {
-        return "not a URL (not shown)".to_owned();
-    }
-    let end = rest.find('/').unwrap_or(rest.len());
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
-    // What stands behind a colon is a port, unless the host was forgotten and it is a password.
-    let is_host = |host: &str| match host.rsplit_once(':') {
-        Some((name, port)) => {
-            !name.is_empty()
-                && name.chars().all(plain)
-                && !port.is_empty()
-                && port.len() <= 5
-                && port.chars().all(|c| c.is_ascii_digit())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_scrubbed_in_all_their_forms() {
+        let mut secrets = Secrets::default();
+        secrets.add("a\"b\\c\u{e9}-long-password-of-many-letters");
+        for quoted in [
+            "a\"b\\c\u{e9}-long-password-of-many-letters",
+            r#"a\"b\\c\xc3\xa9-long-password-of-many-letters"#,
+            r#"a\"b\\c\xc3\xa9-long-passw"#,
+        ] {
+            let shown = secrets.scrub(format!("unknown command '{quoted}'"));
+            assert_eq!(shown, "unknown command '***'");
         }
-        None => host.chars().all(plain),
-    };
-    match rest[..end].split(',').all(is_host) && rest[end..].chars().all(plain) {
-        true => format!("\"{url}\""),
-        false => format!("\"{scheme}://***\""),
+        let other = "a server without secrets".to_owned();
+        assert_eq!(secrets.scrub(other.clone()), other);
     }
 }

@@ -3,7 +3,9 @@ use super::address;
 use super::gate::Gate;
 use super::servers::Servers;
 use super::tls;
-use crate::backend::{Flights, contract::DEFAULT_TTL};
+use crate::backend::contract::DEFAULT_TTL;
+use crate::backend::flights::{Flights, PATIENCE};
+use crate::backend::shown;
 use crate::error::Error;
 use crate::time::Ttl;
 use std::fmt;
@@ -19,6 +21,7 @@ pub struct RedisCacheBackendBuilder {
     url: String,
     prefix: String,
     default_ttl: Ttl,
+    patience: Duration,
     timeout: Duration,
 }
 
@@ -28,6 +31,7 @@ impl Default for RedisCacheBackendBuilder {
             url: "redis://localhost:6379".to_owned(),
             prefix: "cache:".to_owned(),
             default_ttl: DEFAULT_TTL,
+            patience: PATIENCE,
             timeout: Duration::from_secs(1),
         }
     }
@@ -51,6 +55,15 @@ impl RedisCacheBackendBuilder {
     /// The time to live of entries that are stored without one; 300 s by default. Not zero.
     pub fn default_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.default_ttl = ttl.into();
+        self
+    }
+
+    /// How long a call waits at most for another caller's load or update of the same key; a minute by default. Not zero; more
+    /// than a day counts as a day. Then it fails with [`is_timeout`](crate::Error::is_timeout).
+    ///
+    /// For loaders and closures that hang, and for those that wait for themselves in ways that cannot be seen from here.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -92,6 +105,9 @@ impl RedisCacheBackendBuilder {
         if self.timeout.is_zero() {
             return Err(Error::invalid_config("timeout", "0", not_zero));
         }
+        if self.patience.is_zero() {
+            return Err(Error::invalid_config("patience", "0", not_zero));
+        }
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             return Err(Error::invalid_config("default_ttl", "0", not_zero));
         }
@@ -104,12 +120,12 @@ impl RedisCacheBackendBuilder {
         Ok(RedisCacheBackend {
             servers: Servers::new(target, timeout, &secrets),
             secrets,
-            shown: address::redacted(&self.url),
+            shown: shown::url(&self.url),
             prefix: self.prefix.into_boxed_str(),
             default_ttl: self.default_ttl,
             timeout,
             gate: Gate::default(),
-            flights: Flights::default(),
+            flights: Flights::with_patience(self.patience),
         })
     }
 }
@@ -117,9 +133,10 @@ impl RedisCacheBackendBuilder {
 impl fmt::Debug for RedisCacheBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisCacheBackendBuilder")
-            .field("url", &address::redacted(&self.url))
+            .field("url", &shown::url(&self.url))
             .field("prefix", &self.prefix)
             .field("default_ttl", &self.default_ttl)
+            .field("patience", &self.patience)
             .field("timeout", &self.timeout)
             .finish()
     }

@@ -11,19 +11,21 @@
 
 use super::address::{Secrets, moved_to};
 use super::dial::{Dial, host_of};
+use super::driver::Driver;
 use super::failure::{Failure, Redirect, redirect};
 use super::link::{Link, Replay};
 use super::slot;
 use super::topology::{self, Topology};
+use crate::backend::alarm;
 use crate::error::Error;
 use crate::sync::Mutex;
 use redis::{Cmd, ConnectionInfo, Value, cmd};
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
 
 /// How often a command is sent elsewhere before its caller is told.
 const HOPS: u32 = 16;
@@ -40,6 +42,7 @@ pub(super) struct Cluster {
     like: ConnectionInfo,
     patience: Duration,
     secrets: Secrets,
+    driver: Arc<Driver>,
     nodes: Mutex<HashMap<(String, u16), Arc<Link>>>,
     topology: Mutex<Arc<Topology>>,
     /// When the cluster was last asked. Held while it is.
@@ -47,14 +50,23 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(seeds: Vec<ConnectionInfo>, patience: Duration, secrets: Secrets) -> Self {
+    pub(super) fn new(
+        seeds: Vec<ConnectionInfo>,
+        patience: Duration,
+        secrets: Secrets,
+        driver: Arc<Driver>,
+    ) -> Self {
         let like = seeds[0].clone();
-        let link = |info| Link::new(Dial::Address(info), patience, secrets.clone());
+        let link = |info| {
+            let driver = Arc::clone(&driver);
+            Link::new(Dial::Address(info), patience, secrets.clone(), driver)
+        };
         Self {
             seeds: seeds.into_iter().map(link).collect(),
             like,
             patience,
             secrets,
+            driver,
             nodes: Mutex::default(),
             topology: Mutex::default(),
             asking: AsyncMutex::default(),
@@ -63,7 +75,7 @@ impl Cluster {
 
     /// Sends a command to whoever serves `key`.
     pub(super) async fn one(
-        &self,
+        self: &Arc<Self>,
         key: &[u8],
         command: &Cmd,
         deadline: Instant,
@@ -97,7 +109,7 @@ impl Cluster {
                         Some(to) => elsewhere = Some((to, true)),
                         None => return Err(Failure::Refused(reply)),
                     },
-                    Some(Redirect::TryAgain) => sleep(PAUSE).await,
+                    Some(Redirect::TryAgain) => pause(deadline).await,
                     None => return Err(Failure::Refused(reply)),
                 },
                 Err(Failure::Unsent(error)) if hops < HOPS => {
@@ -116,14 +128,14 @@ impl Cluster {
 
     /// The master that is thought to serve a key.
     pub(super) async fn master_of(
-        &self,
+        self: &Arc<Self>,
         key: &[u8],
         deadline: Instant,
     ) -> Result<Arc<Link>, Failure> {
         self.master(slot::of(key), deadline).await
     }
 
-    async fn master(&self, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
+    async fn master(self: &Arc<Self>, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
         let topology = self.topology();
         if let Some(master) = topology.master(slot) {
             return Ok(Arc::clone(master));
@@ -140,7 +152,10 @@ impl Cluster {
     }
 
     /// All masters, asked for afresh.
-    pub(super) async fn masters(&self, deadline: Instant) -> Result<Arc<Topology>, Error> {
+    pub(super) async fn masters(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<Arc<Topology>, Error> {
         self.look(self.topology().version, None, deadline).await?;
         let topology = self.topology();
         match topology.is_whole() {
@@ -152,10 +167,10 @@ impl Cluster {
     }
 
     pub(super) fn close(&self) {
-        let nodes = self.nodes.lock();
+        let nodes: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
         self.seeds
             .iter()
-            .chain(nodes.values())
+            .chain(&nodes)
             .for_each(|link| link.close());
     }
 
@@ -180,18 +195,20 @@ impl Cluster {
         let new = || {
             let dial = Dial::Address(moved_to(&self.like, host, port));
             let seed = self.seeds.iter().find(|seed| seed.dial().leads_to(&dial));
-            seed.cloned()
-                .unwrap_or_else(|| Link::new(dial, self.patience, self.secrets.clone()))
+            seed.cloned().unwrap_or_else(|| {
+                let driver = Arc::clone(&self.driver);
+                Link::new(dial, self.patience, self.secrets.clone(), driver)
+            })
         };
         Arc::clone(nodes.entry((host.to_owned(), port)).or_insert_with(new))
     }
 
     /// As [`look`](Self::look), unless that was done just now; says whether there is a new answer.
-    async fn look_after_failure(&self, version: u64, deadline: Instant) -> bool {
-        let last = timeout_at(deadline, self.asking.lock()).await;
+    async fn look_after_failure(self: &Arc<Self>, version: u64, deadline: Instant) -> bool {
+        let last = alarm::until(deadline, self.asking.lock()).await;
         let recent = match &last {
-            Ok(last) => last.is_some_and(|last| last.elapsed() < ASK_AGAIN),
-            Err(_) => true,
+            Some(last) => last.is_some_and(|last| last.elapsed() < ASK_AGAIN),
+            None => true,
         };
         drop(last);
         if !recent {
@@ -201,16 +218,32 @@ impl Cluster {
     }
 
     /// Asks the cluster who serves what, unless that has been done since `version`.
+    ///
+    /// In a task on the driver: a caller who stands still or gives up must not keep all others from knowing.
     async fn look(
+        self: &Arc<Self>,
+        version: u64,
+        first: Option<&Arc<Link>>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let (cluster, first) = (Arc::clone(self), first.cloned());
+        let work = async move { cluster.ask_around(version, first.as_ref(), deadline).await };
+        let looking = self.driver.runtime()?.spawn(work);
+        match alarm::until(deadline, looking).await {
+            Some(Ok(looked)) => looked,
+            Some(Err(_)) => Err(Error::connection("shut down")),
+            None => Err(late()),
+        }
+    }
+
+    async fn ask_around(
         &self,
         version: u64,
         first: Option<&Arc<Link>>,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let late = || Error::timeout("the cluster does not say who serves what");
-        let mut asked = timeout_at(deadline, self.asking.lock())
-            .await
-            .map_err(|_| late())?;
+        let asked = alarm::until(deadline, self.asking.lock()).await;
+        let mut asked = asked.ok_or_else(late)?;
         if self.topology().version != version {
             return Ok(());
         }
@@ -230,8 +263,8 @@ impl Cluster {
                 });
             }
             loop {
-                let ended = timeout_at(deadline, questions.join_next()).await;
-                let (link, answer) = match ended.map_err(|_| late())? {
+                let ended = alarm::until(deadline, questions.join_next()).await;
+                let (link, answer) = match ended.ok_or_else(late)? {
                     Some(Ok(ended)) => ended,
                     Some(Err(_)) => continue,
                     None => break,
@@ -258,7 +291,10 @@ impl Cluster {
         *self.topology.lock() = Arc::new(topology);
         // Commands under way hold what they use.
         let mut nodes = self.nodes.lock();
-        nodes.retain(|_, link| masters.iter().any(|master| Arc::ptr_eq(master, link)));
+        let is_master = |link: &Arc<Link>| masters.iter().any(|master| Arc::ptr_eq(master, link));
+        let gone: Vec<_> = nodes.extract_if(|_, link| !is_master(link)).collect();
+        drop(nodes);
+        drop(gone);
     }
 
     /// Whom to ask: who is connected, then the rest, then where we started.
@@ -275,6 +311,16 @@ impl Cluster {
         });
         all
     }
+}
+
+fn late() -> Error {
+    Error::timeout("the cluster does not say who serves what")
+}
+
+/// Before a slot that is on its way is asked for again.
+async fn pause(deadline: Instant) {
+    let over = alarm::after(PAUSE).min(deadline);
+    let _: Option<()> = alarm::until(over, pending()).await;
 }
 
 /// Sends one command to a node that does not own the slot yet.

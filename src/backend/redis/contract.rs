@@ -4,11 +4,11 @@ use super::command::{self, Scripted};
 use super::link::Replay;
 use super::script::{COMPARE_AND_SET, INCR};
 use super::{RedisCacheBackend, flush};
-use crate::backend::{BackendFuture, CacheBackend, Flights, Value};
+use crate::backend::{BackendFuture, CacheBackend, Flights, Value, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
-use tokio::time::Instant;
+use std::time::Instant;
 
 impl CacheBackend for RedisCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
@@ -130,9 +130,12 @@ impl CacheBackend for RedisCacheBackend {
         })
     }
 
+    /// Waits for the calls under way, but no longer than the [`patience`](super::RedisCacheBackendBuilder::patience): somebody
+    /// may hold one and not poll it. Those that are left fail.
     fn close(&self) -> BackendFuture<'_, ()> {
         BackendFuture::boxed(async move {
-            self.gate.close().await;
+            let left = alarm::until(self.flights.deadline(), self.gate.close());
+            let _: Option<()> = left.await;
             self.servers.close();
             Ok(())
         })

@@ -7,11 +7,11 @@
 use super::failure::Failure;
 use super::link::{Link, Replay};
 use super::servers::{Addressed, Masters, Servers};
+use crate::backend::alarm;
 use crate::error::Error;
 use redis::{FromRedisValue, cmd};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// About as many keys are looked at in one go.
 const COUNT: usize = 1_000;
@@ -26,7 +26,7 @@ pub(super) async fn flush(
 ) -> Result<(), Failure> {
     let pattern = pattern(prefix);
     let masters = || async {
-        let masters = servers.masters(Instant::now() + budget).await;
+        let masters = servers.masters(alarm::after(budget)).await;
         masters.map_err(Failure::Unsent)
     };
     let mut before = masters().await?;
@@ -79,9 +79,7 @@ async fn scan(
             .arg(pattern)
             .arg("COUNT")
             .arg(COUNT);
-        let answer = link
-            .one(&scan, Instant::now() + budget, Replay::Safe)
-            .await?;
+        let answer = link.one(&scan, alarm::after(budget), Replay::Safe).await?;
         let (next, keys) = <(Vec<u8>, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(|_| {
             let text = format!("{}: SCAN answered something else", link.place());
             Failure::Unknown(Error::connection(text))

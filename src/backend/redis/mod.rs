@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `address` | URLs, taken apart and redacted |
 //! | `failure` | why there is no answer, and what callers are told of it |
+//! | `driver` | the thread on which connections live |
 //! | `dial` | making a connection, by way of sentinels too |
 //! | `link` | one server: a connection that comes back, and a breaker |
 //! | `slot`, `topology`, `cluster` | many servers: who serves which key |
@@ -20,6 +21,7 @@ mod cluster;
 mod command;
 mod contract;
 mod dial;
+mod driver;
 mod failure;
 mod flush;
 mod gate;
@@ -34,7 +36,7 @@ mod topology;
 
 pub use builder::RedisCacheBackendBuilder;
 
-use super::{BackendFuture, Flights};
+use super::{BackendFuture, Flights, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use address::Secrets;
@@ -46,8 +48,7 @@ use redis::Cmd;
 use servers::{Addressed, BATCH, Servers};
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A backend on Redis 6 or newer: one server, a master that sentinels watch, or a cluster.
 ///
@@ -65,14 +66,17 @@ use tokio::time::Instant;
 /// takes longer than the [`timeout`](RedisCacheBackendBuilder::timeout), whatever state the server is in, and while a server is
 /// known to be down calls fail at once; when it is back, they work again within a second. A server that is down is an error,
 /// never a miss. [`Error::is_timeout`], and [`Error::is_connection`] for a connection that broke in the middle of a call, mean
-/// that it is not known whether a write took place; writes are never sent a second time.
+/// that it is not known whether a write took place; writes are never sent a second time, but for the removals of a `flush`.
 ///
 /// A value is stored as JSON, a counter as the bare number, under the prefix and the key. A time to live of more than 146
 /// million years means never. A foreign type under a key, a list say, is an error ([`Error::is_wrong_type`]), but `get_many` on
 /// one server takes it for a miss. A `flush` removes what starts with the prefix, with SCAN and UNLINK.
 ///
-/// Passwords reach neither errors nor `Debug`. Needs a Tokio runtime with time and I/O enabled; a connection whose runtime
-/// has ended is made anew on that of the next call.
+/// Passwords reach neither errors nor `Debug`.
+///
+/// Works on any executor, from any thread: connections live on a thread of the process's own, which starts with the first
+/// connection and ends with the last backend. So they outlive the runtimes of those who call, and there is one for each server
+/// however many runtimes there are. Timeouts go by the system's clock, not by Tokio's, which may be paused.
 ///
 /// ```no_run
 /// use nori_cache::{CacheBackend, CacheBackendExt, RedisCacheBackend};
@@ -135,7 +139,7 @@ impl RedisCacheBackend {
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+        alarm::after(self.timeout)
     }
 
     /// A call: not after closing, and its errors say what it was.

@@ -3,22 +3,25 @@
 use super::address::{Secrets, Target};
 use super::cluster::Cluster;
 use super::dial::Dial;
+use super::driver::Driver;
 use super::failure::{Failure, redirect};
 use super::link::{Link, Replay};
 use super::topology::Topology;
+use crate::backend::alarm;
 use crate::error::Error;
 use redis::{Cmd, Pipeline, Value};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 /// As many commands are sent in one go at most; the server answers others in between.
 pub(super) const BATCH: usize = 1_000;
 
 pub(super) enum Servers {
     One(Arc<Link>),
-    Cluster(Box<Cluster>),
+    Cluster(Arc<Cluster>),
 }
 
 /// A command and the key that says where it goes.
@@ -31,7 +34,11 @@ type Answer = Result<Value, Failure>;
 
 impl Servers {
     pub(super) fn new(target: Target, patience: Duration, secrets: &Secrets) -> Self {
-        let one = |dial| Self::One(Link::new(dial, patience, secrets.clone()));
+        let driver = Driver::share();
+        let one = |dial| {
+            let driver = Arc::clone(&driver);
+            Self::One(Link::new(dial, patience, secrets.clone(), driver))
+        };
         match target {
             Target::Single(info) => one(Dial::Address(info)),
             Target::Sentinel {
@@ -44,7 +51,8 @@ impl Servers {
                 like: master,
             }),
             Target::Cluster(seeds) => {
-                Self::Cluster(Box::new(Cluster::new(seeds, patience, secrets.clone())))
+                let cluster = Cluster::new(seeds, patience, secrets.clone(), driver);
+                Self::Cluster(Arc::new(cluster))
             }
         }
     }
@@ -73,8 +81,8 @@ impl Servers {
         budget: Duration,
         replay: Replay,
     ) -> Vec<Answer> {
-        let batches = commands.len().div_ceil(BATCH).max(1);
-        let deadline = Instant::now() + budget * batches as u32;
+        let batches = u32::try_from(commands.len().div_ceil(BATCH)).unwrap_or(u32::MAX);
+        let deadline = alarm::after(budget.saturating_mul(batches.max(1)));
         let limits = Limits {
             deadline,
             budget,
@@ -92,32 +100,17 @@ impl Servers {
                 },
             }
         }
-        let commands = Arc::new(commands);
-        match groups.as_slice() {
-            [(link, members)] => {
-                for (at, answer) in send(link, members, &commands, limits).await {
-                    answers[at] = Some(answer);
-                }
-            }
-            _ => {
-                let mut under_way = JoinSet::new();
-                for (link, members) in groups {
-                    let commands = Arc::clone(&commands);
-                    under_way.spawn(async move { send(&link, &members, &commands, limits).await });
-                }
-                while let Some(done) = under_way.join_next().await {
-                    for (at, answer) in done.unwrap_or_default() {
-                        answers[at] = Some(answer);
-                    }
-                }
-            }
+        let sending = groups
+            .iter()
+            .map(|(link, members)| send(link, members, &commands, limits));
+        for (at, answer) in together(sending).await.into_iter().flatten() {
+            answers[at] = Some(answer);
         }
         let mut all = Vec::with_capacity(answers.len());
         for (at, answer) in answers.into_iter().enumerate() {
             let answer = match answer {
                 Some(answer) => answer,
-                // Its task was cut short, with its runtime.
-                None => Err(Failure::Unknown(Error::connection("shut down"))),
+                None => Err(Failure::Unsent(Error::connection("not sent"))),
             };
             all.push(match answer {
                 Err(failure) if self.is_elsewhere(&failure) => {
@@ -184,7 +177,7 @@ async fn send(
         for &at in batch {
             pipeline.add_command(commands[at].command.clone());
         }
-        let deadline = limits.deadline.min(Instant::now() + limits.budget);
+        let deadline = limits.deadline.min(alarm::after(limits.budget));
         match link.many(&pipeline, deadline, limits.replay).await {
             Ok(answers) => {
                 let answers = answers.into_iter().map(|answer| match answer {
@@ -202,6 +195,28 @@ async fn send(
         }
     }
     all
+}
+
+/// Runs futures side by side, in the caller's task; there are few.
+async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+    let mut outputs = Vec::with_capacity(running.len());
+    poll_fn(|context| {
+        running.retain_mut(|future| match future.as_mut().poll(context) {
+            Poll::Ready(output) => {
+                outputs.push(output);
+                false
+            }
+            Poll::Pending => true,
+        });
+        if running.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    outputs
 }
 
 fn copy(failure: &Failure) -> Failure {
