@@ -229,6 +229,9 @@ mod tests {
         let life = |after| Life::from(Ttl::After(after));
         assert_eq!(life(Duration::ZERO), Life::None);
         assert_eq!(life(Duration::from_nanos(1)), Life::Millis(1));
+        // Rounded up, never down.
+        assert_eq!(life(Duration::from_micros(2_000)), Life::Millis(2));
+        assert_eq!(life(Duration::from_micros(2_001)), Life::Millis(3));
         assert_eq!(life(Duration::from_micros(2_999)), Life::Millis(3));
         assert_eq!(life(Duration::MAX), Life::Endless);
         assert_eq!(Life::from(Ttl::Never), Life::Endless);
