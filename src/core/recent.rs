@@ -4,7 +4,7 @@
 //! processor's cycle counter tells cheaply that they do: as long as it has moved by less than [`imp::MOMENT`], the thread's
 //! last reading of the clock serves.
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, nori_portable))))]
 mod imp {
     use std::arch::x86_64::{__cpuid, _rdtsc};
     use std::cell::Cell;
@@ -56,7 +56,7 @@ mod imp {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_portable)))))]
 mod imp {
     /// `millis`.
     #[inline(always)]
