@@ -33,7 +33,7 @@ use std::sync::Arc;
 /// * **At most [`max_keys`](Self::max_keys) keys**, over all shards, at any moment; and none is evicted before there are that
 ///   many. The least recently used entry of a shard goes first, expired ones before live ones.
 /// * **Entries that left are dropped later**, on the thread of some write: when every read that was going on at the time has
-///   ended, and at most a few hundred writes to the shard after that. [`clear`](Self::clear), [`retain`](Self::retain) and
+///   ended, and at most a few hundred writes to the shard after that, or a sixteenth of what had queued up. [`clear`](Self::clear), [`retain`](Self::retain) and
 ///   [`purge_expired`](Self::purge_expired) drop at once what no reader is looking at.
 ///
 /// ```
