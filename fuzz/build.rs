@@ -3,7 +3,7 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(fuzzing, libfuzzer, nori_loom)");
+    println!("cargo::rustc-check-cfg=cfg(fuzzing, libfuzzer, nori_loom, nori_portable)");
     println!("cargo::rustc-cfg=fuzzing");
     if std::env::var_os("CARGO_CFG_FUZZING").is_some() {
         println!("cargo::rustc-cfg=libfuzzer");

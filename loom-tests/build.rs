@@ -3,6 +3,7 @@
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-check-cfg=cfg(nori_loom)");
+    println!("cargo:rustc-check-cfg=cfg(nori_portable)");
     println!("cargo:rustc-check-cfg=cfg(fuzzing)");
     println!("cargo:rustc-cfg=nori_loom");
 }

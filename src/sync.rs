@@ -70,7 +70,7 @@ mod imp {
 #[cfg(nori_loom)]
 mod imp {
     pub(crate) use crate::atomics::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
     };
     pub(crate) use crate::notify::Notify;
     pub(crate) use crate::once::OnceLock;

@@ -34,6 +34,9 @@ pub(crate) fn fence(ordering: Ordering) {
     its::fence(ordering);
 }
 
+/// Nothing: loom does not move operations past each other, it only lets loads return old values.
+pub(crate) fn compiler_fence(_ordering: Ordering) {}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Traced<A: Atomic>(A);

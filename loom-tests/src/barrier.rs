@@ -1,9 +1,11 @@
 //! The barrier that the domain runs with under loom, in the place of `core/reclaim/barrier.rs`.
 //!
-//! A model runs with one of its kinds. [`Kind::Symmetric`] is two full fences. [`Kind::Membarrier`] acts out what
+//! A model runs with one of its kinds. With [`Kind::Symmetric`] there is no heavy half, and readers issue full fences from the
+//! start. [`Kind::Membarrier`] acts out what
 //! Linux promises: the light half does nothing at all, and the heavy one makes every other thread run a full fence wherever
 //! it happens to be, before it returns. The fence cannot be forced upon a thread from outside, so each thread looks before
-//! each operation whether one is wanted ([`checkpoint`]) and the caller waits until all have had theirs.
+//! each operation whether one is wanted ([`checkpoint`]) and the caller waits until all have had theirs. With
+//! [`Kind::Forbidden`] the heavy half is refused when it is asked for, and it is the time to settle that does the same.
 
 use crate::atomics::fence;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +16,8 @@ use std::cell::Cell;
 pub(crate) enum Kind {
     Symmetric,
     Membarrier,
-    /// The call is refused from some time on: the light half does nothing, and the heavy one says that it did nothing.
-    Refused,
+    /// Readers issue light halves until the heavy one is refused.
+    Forbidden,
 }
 
 /// As many threads as loom lets a model start.
@@ -72,31 +74,40 @@ pub(crate) fn member(index: usize, run: impl FnOnce()) {
     REQUESTS.met[index].swap(ENDED, Ordering::Release);
 }
 
-/// See the module; made for each record, of the kind that the model runs with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Barrier(Kind);
+/// There was no heavy barrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) for_good: bool,
+}
 
-impl Barrier {
-    pub(crate) fn get() -> Self {
-        Self(KIND.get())
+pub(crate) fn has_heavy() -> bool {
+    KIND.get() != Kind::Symmetric
+}
+
+pub(crate) fn heavy() -> Result<(), Refused> {
+    if KIND.get() != Kind::Membarrier {
+        return Err(Refused { for_good: true });
+    }
+    fence(Ordering::SeqCst);
+    fence_elsewhere();
+    fence(Ordering::SeqCst);
+    Ok(())
+}
+
+/// Acts out the time after which what a thread stored before it has reached all others: by a fence in each.
+#[derive(Debug)]
+pub(crate) struct Settling;
+
+impl Settling {
+    pub(crate) fn new() -> Self {
+        Self
     }
 
-    pub(crate) fn light(self) {
-        if self.0 == Kind::Symmetric {
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    #[must_use]
-    pub(crate) fn heavy(self) -> bool {
-        if self.0 == Kind::Refused {
-            return false;
+    pub(crate) fn is_over(&self) -> bool {
+        if KIND.get() == Kind::Forbidden {
+            fence_elsewhere();
         }
         fence(Ordering::SeqCst);
-        if self.0 == Kind::Membarrier {
-            fence_elsewhere();
-            fence(Ordering::SeqCst);
-        }
         true
     }
 }
@@ -121,7 +132,7 @@ fn fence_elsewhere() {
 
 /// Runs the fence that another thread's heavy half waits for, if one does.
 pub(crate) fn checkpoint() {
-    if KIND.get() != Kind::Membarrier {
+    if KIND.get() == Kind::Symmetric {
         return;
     }
     let Some((index, met)) = ME.with(Cell::get) else {

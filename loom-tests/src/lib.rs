@@ -67,8 +67,9 @@ mod core {
     pub(crate) mod reclaim {
         use crate::barrier;
         pub(crate) mod domain;
+        mod records;
 
-        pub(crate) use domain::{Domain, Grace, Pin, Ticket};
+        pub(crate) use domain::{Domain, Grace, Pin, Ticket, Wait};
     }
     pub(crate) mod shard;
     pub(crate) mod slab;

@@ -9,10 +9,26 @@
 //! Unlinked slots are *filling* the last part; when there is a batch of them and none are waiting, they are sealed with a
 //! ticket and are *waiting*; once its grace period has passed they are *ready*: each later write takes one or two of them, to
 //! put its own entry there or to leave the slot vacant, and drops what they held when it has released the lock. So a value
-//! is dropped at most a few batches of writes after it left the cache, and no write drops many.
+//! is dropped at most a few batches of writes after it left the cache, and no write drops many. What has queued up behind a
+//! reader that took its time is dropped faster, in proportion: one more with each write for each batch in arrears, up to
+//! [`MOST_MORE`].
+//!
+//! Nor does a write look at many readers: at [`LOOKS`] at most, and where there are more, again only [`PACE`] slots later.
 
 use super::links::Node;
-use super::reclaim::{Domain, Grace, Ticket};
+use super::reclaim::{Domain, Grace, Ticket, Wait};
+
+/// How many more slots one write vacates at most while the ready ones are in arrears.
+pub(crate) const MOST_MORE: u32 = 16;
+/// At how many readers' records one write looks.
+pub(crate) const LOOKS: u32 = if cfg!(nori_loom) { 3 } else { 64 };
+/// How many slots are to fill before the next write looks at more records.
+const PACE: u32 = 8;
+/// A batch waits until it is as large as the number of readers that the last one waited for, up to this size.
+const MOST_READERS: u32 = 256;
+
+/// How many batches there are as long as no reader takes its time. The model checker keeps no slots for them.
+const USUAL_BATCHES: u32 = if cfg!(nori_loom) { 0 } else { 4 };
 
 /// See the module. `T` is a table that was replaced. Guarded by the shard's lock.
 #[derive(Debug)]
@@ -26,7 +42,7 @@ pub(crate) struct Limbo<T> {
     batch: u32,
     /// How many slots are filling when it is time to look again.
     look_at: u32,
-    ticket: Option<Ticket>,
+    wait: Option<Wait>,
     waiting_tables: Vec<T>,
     filling_tables: Vec<T>,
 }
@@ -42,7 +58,7 @@ impl<T> Limbo<T> {
             filling: 0,
             batch,
             look_at: batch,
-            ticket: None,
+            wait: None,
             waiting_tables: Vec::new(),
             filling_tables: Vec::new(),
         }
@@ -92,10 +108,23 @@ impl<T> Limbo<T> {
         self.first(self.ready, node)
     }
 
-    /// Whether more slots are ready than a batch: writers have fallen behind.
+    /// How many batches' worth of slots are ready beyond one: writers have fallen behind. At most [`MOST_MORE`].
     #[inline(always)]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.ready > self.batch
+    pub(crate) fn arrears(&self) -> u32 {
+        if self.ready <= self.batch {
+            return 0;
+        }
+        self.arrears_slow()
+    }
+
+    #[cold]
+    fn arrears_slow(&self) -> u32 {
+        (self.ready / self.batch).min(MOST_MORE)
+    }
+
+    /// How many slots are here as long as no reader takes its time.
+    pub(crate) fn usual(&self) -> u32 {
+        USUAL_BATCHES * self.batch
     }
 
     /// Whether it is time to [`Limbo::turn`].
@@ -104,40 +133,49 @@ impl<T> Limbo<T> {
         self.filling >= self.look_at
     }
 
-    /// Moves the batches on as far as the readers allow. Adds tables to drop to `freed`; returns a ticket that needs
-    /// [`Domain::quiesce`] if only idle threads hold up the batch.
+    /// Moves the batches on as far as the readers allow, looking at `looks` of them. Adds tables to drop to `freed`; returns a
+    /// ticket that needs [`Domain::quiesce`] if only idle threads hold up the batch.
     #[cold]
-    pub(crate) fn turn(&mut self, domain: &Domain, freed: &mut Vec<T>) -> Option<Ticket> {
-        if let Some(ticket) = self.ticket {
-            let grace = domain.poll(ticket);
+    pub(crate) fn turn(
+        &mut self,
+        domain: &Domain,
+        looks: u32,
+        freed: &mut Vec<T>,
+    ) -> Option<Ticket> {
+        let mut batch = self.batch;
+        if let Some(wait) = &mut self.wait {
+            let grace = domain.poll(wait, looks);
             if grace != Grace::Passed {
-                // A quarter of a batch later is soon enough to look again, unless a table waits.
-                self.look_at = match self.waiting_tables.is_empty() {
-                    true => self.filling + self.batch.div_ceil(4),
-                    false => 0,
+                let pace = match grace {
+                    _ if !self.waiting_tables.is_empty() => 0,
+                    Grace::Unknown => PACE,
+                    // A quarter of a batch later is soon enough to look again.
+                    _ => self.batch.div_ceil(4),
                 };
-                return (grace == Grace::Idle).then_some(ticket);
+                self.look_at = if pace == 0 { 0 } else { self.filling + pace };
+                return (grace == Grace::Idle).then(|| wait.ticket());
             }
+            batch = batch.max(wait.looked().min(MOST_READERS));
             self.ready += std::mem::take(&mut self.waiting);
             freed.append(&mut self.waiting_tables);
-            self.ticket = None;
+            self.wait = None;
         }
         self.look_at = if self.filling_tables.is_empty() {
-            self.batch.max(domain.records() as u32)
+            batch
         } else {
             0
         };
         if self.filling > 0 || !self.filling_tables.is_empty() {
             self.waiting = std::mem::take(&mut self.filling);
             self.waiting_tables = std::mem::take(&mut self.filling_tables);
-            self.ticket = Some(domain.seal());
+            self.wait = Some(domain.seal());
         }
         None
     }
 
     /// Whether anything waits for a grace period.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.ticket.is_some() || self.filling > 0 || !self.filling_tables.is_empty()
+        self.wait.is_some() || self.filling > 0 || !self.filling_tables.is_empty()
     }
 
     /// All slots that hold an entry here, whatever their state. For the end of the shard.

@@ -15,6 +15,7 @@
 //!    back to the budget, and the slot goes into [`limbo`]. The wheel finds out when it next comes across the id.
 //! 6. When every reader that might have found it has unpinned, some later write moves the entry out of the slot, puts its own
 //!    there or leaves it vacant, and drops the old one after letting go of the lock.
+//! 7. A segment of slots that only a burst needed is given back when all of them are vacant.
 //!
 //! # Locks
 //!
@@ -28,19 +29,23 @@
 //! |---|---|---|
 //! | `Store::table` | pinned readers; writers under any shard's lock | a writer that holds all locks |
 //! | `Index` tags and ids of a range | pinned readers; the shard's writer | the shard's writer |
-//! | `Slab::further` | pinned readers; the shard's writer | the shard's writer, before it gives out an id of that segment |
+//! | `Slab::further` | pinned readers; the shard's writer | the shard's writer, before it gives out an id of that segment, and when all slots of it are vacant again |
 //! | `Slot::entry` | pinned readers that found its id; the shard's writer | the shard's writer: while the slot is vacant, and when its grace period is over |
 //! | `Member::stamp` | readers and the shard's writer | the same; a lost store is a lost use |
 //! | `Member::node` | the lock's holder | the lock's holder |
 //! | `Front::era`, `Front::owner` | hits; the shard's writer | the shard's writer; in an exact list also readers, unless two read at the same time |
 //! | `Back::version` | writers before and under the lock | the shard's writer |
 //! | `Back::due` | writers of other shards, as a hint | the shard's writer |
-//! | `Slab::used`, `Inner` (free, limbo, list, wheel, counts) | the lock's holder | the lock's holder |
+//! | `Slab::used`, `Inner` (vacancies, limbo, list, wheel, counts) | the lock's holder | the lock's holder |
 //! | `Budget::free` | anybody | anybody, by compare-and-swap |
 //! | `Store::swept` | writers, as a hint | writers |
 //! | `Domain::epoch` | pins | collectors |
+//! | `Domain::asked` | collectors | collectors, after a heavy barrier |
+//! | `Group::leased` | collectors; threads that read for the first time | threads that read for the first time, or end |
 //! | `Record::state` | collectors | its thread; a collector that marks an idle thread offline |
 
+#[cfg(all(test, not(nori_loom)))]
+mod backlog;
 mod budget;
 mod entry;
 mod index;

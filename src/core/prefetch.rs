@@ -4,7 +4,7 @@
 #[cfg(all(
     target_arch = "x86_64",
     target_pointer_width = "64",
-    not(any(miri, nori_loom))
+    not(any(miri, nori_loom, nori_portable))
 ))]
 #[inline(always)]
 pub(crate) fn read<T>(at: *const T) {
@@ -20,7 +20,7 @@ pub(crate) fn read<T>(at: *const T) {
 #[cfg(all(
     target_arch = "x86_64",
     target_pointer_width = "64",
-    not(any(miri, nori_loom))
+    not(any(miri, nori_loom, nori_portable))
 ))]
 #[inline(always)]
 pub(crate) unsafe fn drop<T>(at: *const T) {
@@ -46,7 +46,7 @@ pub(crate) unsafe fn drop<T>(at: *const T) {
 #[cfg(not(all(
     target_arch = "x86_64",
     target_pointer_width = "64",
-    not(any(miri, nori_loom))
+    not(any(miri, nori_loom, nori_portable))
 )))]
 mod none {
     /// No hint.
@@ -64,6 +64,6 @@ mod none {
 #[cfg(not(all(
     target_arch = "x86_64",
     target_pointer_width = "64",
-    not(any(miri, nori_loom))
+    not(any(miri, nori_loom, nori_portable))
 )))]
 pub(crate) use none::{drop, read};

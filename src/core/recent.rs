@@ -7,7 +7,7 @@
 /// To a millisecond.
 const NANOS: u64 = 1_000_000;
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, nori_portable))))]
 mod imp {
     use super::NANOS;
     use std::arch::x86_64::{__cpuid, _rdtsc};
@@ -76,7 +76,7 @@ mod imp {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_portable)))))]
 mod imp {
     /// `nanos` in whole milliseconds.
     #[inline(always)]

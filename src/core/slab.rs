@@ -6,7 +6,9 @@
 //! The first segment has room for all entries that the shard is expected to hold, up to a number of bytes, so that mostly the
 //! way from an id to its slot is one multiplication, for readers and writers. Nothing is written to a slot before its id is
 //! given out: until then a system that gives out memory by pages, when they are touched, has only set addresses aside. Should
-//! the shard hold more, each further segment is twice as large as the one before.
+//! the shard hold more, each further segment is twice as large as the one before. The last one is given back when all of its
+//! slots are vacant again: no reader can be there, as one that found an id while its entry was filed keeps the slot from being
+//! vacated. Only the wheel may still know ids of it, and asks before it goes there.
 
 use super::entry::{Entry, NEVER};
 use super::links::Node;
@@ -103,9 +105,11 @@ impl<K, V> Slot<K, V> {
     }
 }
 
+/// All segments of a slab.
+pub(crate) const SEGMENTS: usize = 1 + FURTHER;
 /// Enough for all ids, as the first of them has at least [`MIN_STEP`] slots.
 const FURTHER: usize = 27;
-const MIN_STEP: u32 = 32;
+const MIN_STEP: u32 = if cfg!(nori_loom) { 1 } else { 32 };
 
 /// The slots of one shard. Readers go from an id to its slot; ids are given out under the shard's lock.
 #[derive(Debug)]
@@ -117,9 +121,9 @@ pub(crate) struct Slab<K, V> {
     first: u32,
     /// The first of the further segments has `1 << step_bits` slots.
     step_bits: u32,
-    /// Null until the segment's first slot is given out.
+    /// Null until the segment's first slot is given out, and when the segment has been given back.
     further: [AtomicPtr<Slot<K, V>>; FURTHER],
-    /// Ids below this one have been given out.
+    /// Ids below this one have been given out, and have slots.
     used: Guarded,
 }
 
@@ -166,7 +170,50 @@ impl<K, V> Slab<K, V> {
         0..self.used.get()
     }
 
-    /// An id that has never been used, with a vacant slot.
+    /// How many slots there is memory for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        // Relaxed: for the holder of the lock.
+        let further =
+            (0..FURTHER).filter(|&it| !self.further[it].load(Ordering::Relaxed).is_null());
+        self.first as usize + further.map(|it| self.len_of_further(it)).sum::<usize>()
+    }
+
+    /// The last segment in use, if that is not the first, and how many of its ids have been given out. For the holder of the
+    /// lock.
+    pub(crate) fn last_further(&self) -> Option<(usize, u32)> {
+        let last = self.used.get().checked_sub(1)?;
+        let (segment, index) = self.place_further(last)?;
+        Some((1 + segment, index + 1))
+    }
+
+    /// Takes the last segment in use, which is not the first, out of the slab. Its ids are as if they had never been given out.
+    ///
+    /// # Safety
+    /// The caller holds the shard's lock, and all slots of that segment are vacant.
+    #[cold]
+    pub(crate) unsafe fn take_last(&self) -> Segment {
+        let (segment, given) = self.last_further().expect("it is not the first");
+        let start = self.used.get() - given;
+        // Only the model checker's atomics need it.
+        if needs_drop::<Slot<K, V>>() {
+            for id in start..self.used.get() {
+                // SAFETY: initialised in `fresh`, and vacant, so nobody else looks at it.
+                unsafe { self.slots().at(id).drop_in_place() };
+            }
+        }
+        self.used.set(start);
+        let pointer = &self.further[segment - 1];
+        // Relaxed, both: see `fresh`. A reader that has an id of this segment keeps its slot from being vacant.
+        let slots = pointer.load(Ordering::Relaxed);
+        pointer.store(std::ptr::null_mut(), Ordering::Relaxed);
+        Segment {
+            memory: slots.cast(),
+            layout: Self::layout(self.len_of_further(segment - 1)),
+        }
+    }
+
+    /// An id that has never been used, or whose segment was given back since, with a vacant slot.
     ///
     /// # Panics
     /// If there is none left: a reader that never ends lets slots queue up in limbo without bound.
@@ -272,7 +319,7 @@ impl<K, V> Drop for Slab<K, V> {
 /// The way from ids to slots, with what it needs of the slab at hand.
 ///
 /// Ids come from [`Slab::fresh`] alone, so whatever part of the shard one has been through since, its slot is initialised and
-/// stays in its place.
+/// stays in its place, until the last segment is given back: then nobody but the wheel has ids of it.
 #[derive(Debug)]
 pub(crate) struct Slots<'s, K, V> {
     slab: &'s Slab<K, V>,
@@ -290,12 +337,23 @@ impl<K, V> Clone for Slots<'_, K, V> {
 impl<K, V> Copy for Slots<'_, K, V> {}
 
 impl<'s, K, V> Slots<'s, K, V> {
+    /// The segment that an id belongs to.
+    #[inline(always)]
+    pub(crate) fn segment(self, id: u32) -> usize {
+        if id < self.first {
+            return 0;
+        }
+        let (segment, _) = self.slab.place_further(id).expect("it is not in the first");
+        1 + segment
+    }
+
     /// The slot of an id.
     #[inline(always)]
     pub(crate) fn slot(self, id: u32) -> &'s Slot<K, V> {
         // To the model checker `used` is a cell, which readers must not touch.
         debug_assert!(cfg!(nori_loom) || id < self.slab.used.get());
-        // SAFETY: the id was given out, so its slot is initialised; it stays as long as the slab, and is only ever shared.
+        // SAFETY: the id was given out, so its slot is initialised and only ever shared. It stays while anybody has the id: a
+        // reader or the lock's holder, of an entry in the cache or in limbo, or of a slot among those that are vacant.
         unsafe { &*self.at(id) }
     }
 
@@ -303,6 +361,11 @@ impl<'s, K, V> Slots<'s, K, V> {
     #[inline(always)]
     pub(crate) fn node(self, id: u32) -> &'s Node {
         &self.slot(id).member.node
+    }
+
+    /// Whether the id has a slot. For the holder of the lock.
+    fn is_given(self, id: u32) -> bool {
+        id < self.slab.used.get()
     }
 
     #[inline(always)]
@@ -324,6 +387,9 @@ impl<K, V> Members for Slots<'_, K, V> {
 
 impl<K, V> Deadlines for Slots<'_, K, V> {
     fn deadline(&self, id: u32) -> u64 {
+        if !self.is_given(id) {
+            return NEVER;
+        }
         let slot = self.slot(id);
         if slot.member.node.is_vacant() {
             return NEVER;
@@ -333,7 +399,25 @@ impl<K, V> Deadlines for Slots<'_, K, V> {
     }
 
     fn is_live(&self, id: u32) -> bool {
-        self.slot(id).member.node.is_linked()
+        self.is_given(id) && self.slot(id).member.node.is_linked()
+    }
+}
+
+/// The memory of a segment that nobody uses any more. A system takes its time to get back much of it, so it is not dropped under
+/// the lock.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    memory: *mut u8,
+    layout: Layout,
+}
+
+// SAFETY: it is the only owner of plain memory.
+unsafe impl Send for Segment {}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `Slab::fresh` with this layout, and taken out of the slab by `take_last`.
+        unsafe { dealloc(self.memory, self.layout) };
     }
 }
 

@@ -28,7 +28,7 @@ impl Sizing {
     /// From so many keys on a cache is large.
     const LARGE: usize = 1 << 18;
     /// What a cache may set aside for slots before it has any keys: addresses, where memory is given out when it is touched.
-    const BYTES: usize = if cfg!(target_pointer_width = "64") {
+    const BYTES: usize = if cfg!(all(target_pointer_width = "64", not(nori_portable))) {
         512 << 20
     } else {
         16 << 20

@@ -1,11 +1,11 @@
-//! A clock that is cheaper to read than the precise one, where the platform has one.
+//! The system's clocks, in milliseconds: the precise monotonic one, and one that is cheaper to read where the platform has it.
 
 /// How far the coarse clock may be behind the precise one. Linux moves it with each timer tick: 1 to 10 ms.
 pub(super) const LAG_MILLIS: u64 = 20;
 
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(target_os = "linux", not(any(miri, nori_portable))))]
 mod imp {
-    use rustix::time::{ClockId, clock_gettime};
+    use rustix::time::{ClockId, Timespec, clock_gettime};
 
     /// Milliseconds of the monotonic clock as of its last tick; `None` where the platform has no such clock.
     #[inline(always)]
@@ -13,7 +13,7 @@ mod imp {
         Some(to_millis(clock_gettime(ClockId::MonotonicCoarse)))
     }
 
-    /// Milliseconds of the monotonic clock.
+    /// Milliseconds of the monotonic clock. It may start at 0.
     #[inline(always)]
     pub(in super::super) fn precise_millis() -> u64 {
         to_millis(clock_gettime(ClockId::Monotonic))
@@ -30,16 +30,20 @@ mod imp {
     #[cfg(feature = "tower")]
     #[inline(always)]
     pub(in super::super) fn wall_millis() -> Option<u64> {
-        Some(to_millis(clock_gettime(ClockId::RealtimeCoarse)))
+        let time = clock_gettime(ClockId::RealtimeCoarse);
+        // Before 1970 the platform's own time of day decides what that means.
+        (time.tv_sec >= 0).then(|| to_millis(time))
     }
 
+    /// Modulo 2^64: half a billion years.
     #[inline(always)]
-    fn to_millis(time: rustix::time::Timespec) -> u64 {
-        time.tv_sec as u64 * 1000 + (time.tv_nsec as u64 / 1_000_000)
+    fn to_millis(time: Timespec) -> u64 {
+        let millis = (time.tv_sec as u64).wrapping_mul(1000);
+        millis.wrapping_add(time.tv_nsec as u64 / 1_000_000)
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(miri))))]
+#[cfg(not(all(target_os = "linux", not(any(miri, nori_portable)))))]
 mod imp {
     use std::sync::LazyLock;
     use std::time::Instant;
@@ -57,6 +61,7 @@ mod imp {
         None
     }
 
+    /// Milliseconds since the first call, which returns 0.
     #[inline(always)]
     pub(in super::super) fn precise_millis() -> u64 {
         ORIGIN.elapsed().as_millis() as u64

@@ -96,7 +96,7 @@ impl Input {
         drop(subject);
         drop(store);
         assert_eq!(ledger.alive(), 0, "values are lost");
-        records.iter().for_each(|record| record.release());
+        records.iter().for_each(|record| domain.release(record));
     }
 }
 

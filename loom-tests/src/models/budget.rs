@@ -66,7 +66,7 @@ fn a_token_comes_back() {
         let [old, new] = [0, 1].map(|shard| key_in(shard, 2));
         let record = world.domain.lease();
         world.insert(record, old, old);
-        record.release();
+        world.domain.release(record);
         race([
             racer(&world, move |world| {
                 let record = world.domain.lease();

@@ -19,7 +19,7 @@ fn full(shards: usize) -> (World<u64>, u64) {
     for key in keys.by_ref().take(KEYS) {
         world.insert(record, key, key);
     }
-    record.release();
+    world.domain.release(record);
     let next = keys.next().expect("there are always more");
     (world, next)
 }
@@ -87,7 +87,7 @@ fn beside_a_replacement_elsewhere() {
         for &key in &others {
             world.insert(record, key, 1);
         }
-        record.release();
+        world.domain.release(record);
         let key = others[1];
         let world = Arc::new(world);
         race([(next, 1), (key, 2)].map(|(key, value)| {

@@ -52,7 +52,7 @@ fn beside(
             let world = Arc::new(World::new(4, 1));
             let record = world.domain.lease();
             world.insert(record, 1, Value::new(1));
-            record.release();
+            world.domain.release(record);
             race([
                 racer(&world, move |world| {
                     let record = world.domain.lease();
@@ -128,6 +128,48 @@ fn a_removed_entry_symmetric() {
 #[test]
 fn a_removed_entry_membarrier() {
     a_removed_entry((Kind::Membarrier, 1));
+}
+
+/// The entries of the last segment leave one after the other, and its memory is given back beside a reader of the second. Caught:
+/// a segment that is given back before all of its slots are vacant, or that is used again when it is not there any more.
+#[test]
+fn a_segment_is_given_back() {
+    let given_back = Witness::default();
+    check(Kind::Symmetric, 2, {
+        let given_back = given_back.clone();
+        move || {
+            let given_back = given_back.clone();
+            let world = Arc::new(World::new(4, 1));
+            let record = world.domain.lease();
+            // The first two segments have one slot each, the third has two.
+            for key in [2, 3, 4, 1] {
+                world.insert(record, key, Value::new(key));
+            }
+            world.domain.release(record);
+            race([
+                racer(&world, |world| {
+                    let record = world.domain.lease();
+                    let seen = world.get(record, 1, Value::copy);
+                    assert!(matches!(seen, None | Some(1 | 5)));
+                }),
+                racer(&world, move |world| {
+                    let record = world.domain.lease();
+                    let capacity = || world.store.shards()[0].backlog().1;
+                    assert!(world.remove(record, 4));
+                    world.collect(0);
+                    assert_eq!(capacity(), 4);
+                    assert!(world.remove(record, 1));
+                    if world.collect(0) {
+                        given_back.saw();
+                        assert_eq!(capacity(), 2);
+                    }
+                    world.insert(record, 1, Value::new(5));
+                }),
+            ]);
+            world.validate();
+        }
+    });
+    given_back.assert();
 }
 
 /// Without a word to collect: batches turn as the writes go on. Caught: a batch that is not waited for.

@@ -15,7 +15,7 @@ fn a_read_beside_an_eviction() {
         let world = Arc::new(World::new(3, 1));
         let record = world.domain.lease();
         (1..=3).for_each(|key| world.insert(record, key, key));
-        record.release();
+        world.domain.release(record);
         race([
             racer(&world, |world| {
                 let record = world.domain.lease();
@@ -47,7 +47,7 @@ fn a_stamp_comes_in_time() {
             let world = Arc::new(World::new(2, 1));
             let record = world.domain.lease();
             world.insert(record, 1, 1);
-            record.release();
+            world.domain.release(record);
             race([
                 racer(&world, |world| {
                     let record = world.domain.lease();

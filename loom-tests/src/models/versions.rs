@@ -30,7 +30,7 @@ fn a_key_is_replaced_beside_a_removal() {
         let world = Arc::new(World::new(4, 1));
         let record = world.domain.lease();
         world.insert(record, 1, 1);
-        record.release();
+        world.domain.release(record);
         race([
             racer(&world, |world| {
                 let record = world.domain.lease();

@@ -102,6 +102,6 @@ impl<V> World<V> {
     pub(super) fn validate(&self) {
         let record = self.domain.lease();
         self.store.validate(&record.pin(&self.domain));
-        record.release();
+        self.domain.release(record);
     }
 }

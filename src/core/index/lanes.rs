@@ -3,7 +3,7 @@
 use super::LANES;
 
 /// A bit for each lane whose tag is `tag`; the tags are the bytes of `head` and the low half of `tail`.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, nori_portable))))]
 #[inline(always)]
 pub(super) fn equal(head: u64, tail: u64, tag: u8) -> u32 {
     use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
@@ -16,20 +16,20 @@ pub(super) fn equal(head: u64, tail: u64, tag: u8) -> u32 {
 }
 
 /// As above, eight bytes at a time.
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_portable)))))]
 #[inline(always)]
 pub(super) fn equal(head: u64, tail: u64, tag: u8) -> u32 {
     let bits = zero_bytes(head ^ spread(tag)) | zero_bytes(tail ^ spread(tag)) << 8;
     bits & ((1 << LANES) - 1)
 }
 
-#[cfg(any(test, not(all(target_arch = "x86_64", not(miri)))))]
+#[cfg(any(test, not(all(target_arch = "x86_64", not(any(miri, nori_portable))))))]
 fn spread(tag: u8) -> u64 {
     u64::from(tag) * 0x0101_0101_0101_0101
 }
 
 /// A bit for each zero byte: exact, unlike the shorter test by Mycroft that takes a one behind a zero for another.
-#[cfg(any(test, not(all(target_arch = "x86_64", not(miri)))))]
+#[cfg(any(test, not(all(target_arch = "x86_64", not(any(miri, nori_portable))))))]
 fn zero_bytes(word: u64) -> u32 {
     const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let zero = !(((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS);

@@ -1,86 +1,132 @@
-//! The two halves of an asymmetric full fence.
+//! The heavy half of an asymmetric full fence.
 //!
-//! [`Barrier::light`] is what a reader pays on each pin, [`Barrier::heavy`] what a collector pays when a thread fell idle. A
-//! thread that issues `light` between a store and a load, and one that issues `heavy` between its store and its load,
-//! cannot both miss the other's store.
+//! The light half is what a reader pays on each pin: a compiler fence. [`heavy`] is what a collector pays when a thread fell
+//! idle. A thread that issues the light half between a store and a load, and one that issues the heavy half between its
+//! store and its load, cannot both miss the other's store.
+//!
+//! Where the heavy half is not to be had, readers issue full fences instead: see `FENCED` in [`super::domain`]. They learn of it
+//! while they run, so there is a time in which some readers may still be in a light pin. [`Settling`] says when that is
+//! over.
 
-#[cfg(all(target_os = "linux", not(any(miri, nori_loom))))]
-pub(super) use asymmetric::Barrier;
-#[cfg(not(all(target_os = "linux", not(any(miri, nori_loom)))))]
-pub(super) use symmetric::Barrier;
+#[cfg(test)]
+pub(super) use imp::refuse_here;
+pub(super) use imp::{Settling, has_heavy, heavy};
 
-#[cfg(all(target_os = "linux", not(any(miri, nori_loom))))]
-mod asymmetric {
-    use crate::sync::{Ordering, compiler_fence, fence};
+/// There was no heavy barrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Nor will there be one. If not, the kernel is out of memory for the moment.
+    pub(super) for_good: bool,
+}
+
+#[cfg(all(target_os = "linux", not(any(miri, nori_loom, nori_portable))))]
+mod imp {
+    use super::Refused;
+    use crate::sync::{Ordering, fence};
+    use rustix::io::Errno;
     use rustix::thread::{MembarrierCommand, membarrier};
     use std::sync::OnceLock;
+    use std::time::{Duration, Instant};
 
-    /// What the kernel offers this process; the same for all threads.
-    #[derive(Debug, Clone, Copy)]
-    pub(in super::super) struct Barrier {
-        /// Whether it has `membarrier(2)`, expedited (Linux 4.14). If not, or if a filter forbids it, both halves are full
-        /// fences.
-        expedited: bool,
+    /// Whether the kernel has `membarrier(2)`, expedited (Linux 4.14), and lets this process use it. Registers the process the
+    /// first time; the same for all threads.
+    pub(in super::super) fn has_heavy() -> bool {
+        static REGISTERED: OnceLock<bool> = OnceLock::new();
+        *REGISTERED.get_or_init(|| membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok())
     }
 
-    impl Barrier {
-        /// Registers the process with the kernel, the first time.
-        pub(in super::super) fn get() -> Self {
-            static BARRIER: OnceLock<Barrier> = OnceLock::new();
-            *BARRIER.get_or_init(|| Self {
-                expedited: membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok(),
-            })
-        }
-
-        #[inline(always)]
-        pub(in super::super) fn light(self) {
-            if self.expedited {
-                compiler_fence(Ordering::SeqCst);
-            } else {
-                // SeqCst: pairs with the fence in `heavy`.
+    /// A full fence on every core that runs a thread of this process.
+    #[cold]
+    pub(in super::super) fn heavy() -> Result<(), Refused> {
+        match issue() {
+            Ok(()) => {
+                // SeqCst: orders this thread's own accesses.
                 fence(Ordering::SeqCst);
+                Ok(())
             }
+            Err(error) => Err(Refused {
+                for_good: error != Errno::NOMEM,
+            }),
+        }
+    }
+
+    #[cfg(not(test))]
+    fn issue() -> Result<(), Errno> {
+        membarrier(MembarrierCommand::PrivateExpedited)
+    }
+
+    #[cfg(test)]
+    fn issue() -> Result<(), Errno> {
+        if REFUSED.get() {
+            return Err(Errno::PERM);
+        }
+        membarrier(MembarrierCommand::PrivateExpedited)
+    }
+
+    #[cfg(test)]
+    thread_local! {
+        static REFUSED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+
+    /// Whether this thread's heavy barriers are refused from now on, as by a filter.
+    #[cfg(test)]
+    pub(in super::super) fn refuse_here(refuse: bool) {
+        REFUSED.set(refuse);
+    }
+
+    /// How long a store may take to reach the other cores, and what other cores have stored to be read: a processor drains its
+    /// store buffer within microseconds, and in any case when the timer's interrupt comes, of which there are a hundred a
+    /// second and more.
+    const DELAY: Duration = Duration::from_millis(20);
+
+    /// The time since all readers were told to issue full fences.
+    #[derive(Debug)]
+    pub(in super::super) struct Settling(OnceLock<Instant>);
+
+    impl Settling {
+        pub(in super::super) const fn new() -> Self {
+            Self(OnceLock::new())
         }
 
-        /// False if that was not to be had: the kernel may be out of memory, or a filter may forbid the call by now.
+        /// Whether the word has got round: to be asked by who has told the readers, or knows that somebody has.
         #[cold]
         #[must_use]
-        pub(in super::super) fn heavy(self) -> bool {
-            if self.expedited && membarrier(MembarrierCommand::PrivateExpedited).is_err() {
-                return false;
-            }
-            // SeqCst: orders this thread's own accesses, and pairs with `light` where both halves are full fences.
-            fence(Ordering::SeqCst);
-            true
+        pub(in super::super) fn is_over(&self) -> bool {
+            self.0.get_or_init(Instant::now).elapsed() >= DELAY
         }
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(any(miri, nori_loom)))))]
-mod symmetric {
-    use crate::sync::{Ordering, fence};
+#[cfg(not(all(target_os = "linux", not(any(miri, nori_loom, nori_portable)))))]
+mod imp {
+    use super::Refused;
 
-    /// Both halves are full fences.
-    #[derive(Debug, Clone, Copy)]
-    pub(in super::super) struct Barrier;
+    /// Readers issue full fences from the start.
+    pub(in super::super) fn has_heavy() -> bool {
+        false
+    }
 
-    impl Barrier {
-        pub(in super::super) fn get() -> Self {
+    #[cold]
+    pub(in super::super) fn heavy() -> Result<(), Refused> {
+        Err(Refused { for_good: true })
+    }
+
+    /// They always are.
+    #[cfg(test)]
+    pub(in super::super) fn refuse_here(_refuse: bool) {}
+
+    /// Nothing has to settle.
+    #[derive(Debug)]
+    pub(in super::super) struct Settling;
+
+    impl Settling {
+        pub(in super::super) const fn new() -> Self {
             Self
         }
 
-        #[inline(always)]
-        pub(in super::super) fn light(self) {
-            // SeqCst: pairs with the fence in `heavy`.
-            fence(Ordering::SeqCst);
-        }
-
-        /// Always true.
         #[cold]
         #[must_use]
-        pub(in super::super) fn heavy(self) -> bool {
-            // SeqCst: pairs with the fence in `light`.
-            fence(Ordering::SeqCst);
+        pub(in super::super) fn is_over(&self) -> bool {
             true
         }
     }

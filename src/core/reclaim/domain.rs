@@ -1,7 +1,10 @@
 //! The domain: one epoch, and a record for every thread that reads.
 
-use super::barrier::Barrier;
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, CachePadded, Ordering, fence};
+use super::barrier::{self, Refused, Settling};
+#[cfg(not(nori_loom))]
+use super::local::release_lone;
+use super::records::{Next, Records};
+use crate::sync::{AtomicU64, CachePadded, Ordering, compiler_fence, fence};
 use std::marker::PhantomData;
 
 /// `Record::state` is one word:
@@ -17,9 +20,29 @@ const INSIDE: u64 = 1;
 /// The first epoch; 0 is kept for 'offline'.
 const FIRST_EPOCH: u64 = 1;
 
+/// In `Domain::epoch`, above the epoch itself: every pin is to announce, with the full fence. An announced epoch is never equal
+/// to a word with this bit, so readers need not look for it.
+const FENCED: u64 = 1 << 63;
+
+/// In `Domain::asked`: every record that is outside may be marked offline.
+const ALWAYS: u64 = u64::MAX;
+
 /// The epoch that a batch of unlinked memory waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
+
+/// A wait for a ticket's grace period: how far the walk over the records has come. A record that it has passed is passed for
+/// good, as only reads from before the ticket are waited for.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    ticket: Ticket,
+    /// The record to look at next.
+    at: usize,
+    /// The first of the idle records that have been skipped.
+    idle: Option<usize>,
+    /// How many leased records have been looked at.
+    looked: u32,
+}
 
 /// What a poll found out about a grace period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +53,22 @@ pub(crate) enum Grace {
     Busy,
     /// Nobody is known to be in such a read, but an idle thread has to be asked: call [`Domain::quiesce`], poll again.
     Idle,
+    /// There are more records than the poll was to look at: poll again.
+    Unknown,
 }
 
 /// All threads that read, and the epoch they announce.
 #[derive(Debug)]
 pub(crate) struct Domain {
+    /// The epoch, and [`FENCED`].
     epoch: CachePadded<AtomicU64>,
-    /// Head of the list of records; records are only ever added.
-    records: AtomicPtr<Record>,
-    len: AtomicUsize,
+    /// A heavy barrier has been issued since this ticket was drawn.
+    asked: AtomicU64,
+    settling: Settling,
+    records: Records,
+    /// How many records polls have looked at.
+    #[cfg(all(test, not(nori_loom)))]
+    looks: AtomicU64,
 }
 
 /// A thread's place in the domain.
@@ -46,27 +76,41 @@ pub(crate) struct Domain {
 #[repr(align(128))]
 pub(crate) struct Record {
     state: AtomicU64,
-    /// Whether a thread holds this record now.
-    leased: AtomicBool,
-    index: usize,
-    /// Whether [`Barrier::light`] may be light; a copy, so that a pin finds it on its own line.
-    barrier: Barrier,
-    next: *mut Record,
+    pub(super) index: usize,
 }
 
-// SAFETY: `next` is written before the record is published and never again, and the record it points to lives as long as
-// the domain (`Domain::drop` frees them all, and has the domain to itself).
-unsafe impl Send for Record {}
-// SAFETY: as above; all other fields are atomics or never change.
-unsafe impl Sync for Record {}
+impl Wait {
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// How many threads there were to wait for, as far as the walk has come.
+    pub(crate) fn looked(&self) -> u32 {
+        self.looked
+    }
+
+    /// The walk is through.
+    fn end(&mut self) -> Grace {
+        match self.idle.take() {
+            None => Grace::Passed,
+            Some(first) => {
+                self.at = first;
+                Grace::Idle
+            }
+        }
+    }
+}
 
 impl Domain {
     #[cfg(not(nori_loom))]
     pub(crate) const fn new() -> Self {
         Self {
             epoch: CachePadded(AtomicU64::new(FIRST_EPOCH)),
-            records: AtomicPtr::new(std::ptr::null_mut()),
-            len: AtomicUsize::new(0),
+            asked: AtomicU64::new(0),
+            settling: Settling::new(),
+            records: Records::new(),
+            #[cfg(test)]
+            looks: AtomicU64::new(0),
         }
     }
 
@@ -74,149 +118,145 @@ impl Domain {
     pub(crate) fn new() -> Self {
         Self {
             epoch: CachePadded(AtomicU64::new(FIRST_EPOCH)),
-            records: AtomicPtr::new(std::ptr::null_mut()),
-            len: AtomicUsize::new(0),
+            asked: AtomicU64::new(0),
+            settling: Settling::new(),
+            records: Records::new(),
         }
     }
 
-    /// How many records there are: as many as threads have read at the same time.
-    pub(crate) fn records(&self) -> usize {
-        // Relaxed: a hint for batch sizes.
-        self.len.load(Ordering::Relaxed)
-    }
-
-    /// Leases a record to the calling thread, which gives it back with [`Record::release`].
-    pub(crate) fn lease(&self) -> &Record {
-        self.iter()
-            .find(|record| record.try_lease())
-            .unwrap_or_else(|| self.add_record())
-    }
-
+    /// Leases a record to the calling thread, which gives it back with [`Domain::release`].
     #[cold]
-    fn add_record(&self) -> &Record {
-        // Relaxed: the counter only hands out distinct indices.
-        let index = self.len.fetch_add(1, Ordering::Relaxed);
-        let record = Box::into_raw(Box::new(Record {
-            state: AtomicU64::new(OFFLINE),
-            leased: AtomicBool::new(true),
-            index,
-            barrier: Barrier::get(),
-            next: std::ptr::null_mut(),
-        }));
-        // Relaxed: the exchange below confirms it.
-        let mut head = self.records.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: the record is not shared before the exchange succeeds.
-            unsafe { (*record).next = head };
-            // Release: pairs with the Acquire in `iter`; who reaches the record sees it initialised. That a poll which
-            // misses it altogether does no harm is the 'offline' argument of the module: the push precedes the fence of
-            // the record's first pin.
-            match self.records.compare_exchange_weak(
-                head,
-                record,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                // SAFETY: just allocated, and freed only with the domain, which outlives the borrow of `self`.
-                Ok(_) => return unsafe { &*record },
-                Err(current) => head = current,
-            }
+    pub(crate) fn lease(&self) -> &Record {
+        if !barrier::has_heavy() {
+            // Relaxed: the thread itself sees the bit when it pins, and every other thread has been here too. So there never is
+            // a light pin.
+            self.epoch.fetch_or(FENCED, Ordering::Relaxed);
+            // Release: pairs with the Acquire in `look`, which relies on nothing but the readers' fences.
+            self.asked.fetch_max(ALWAYS, Ordering::Release);
         }
+        self.records.lease()
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Record> {
-        // Acquire: pairs with the Release in `add_record`, for this record and, as each push read its predecessor's, all
-        // behind it.
-        let mut next = self.records.load(Ordering::Acquire);
-        std::iter::from_fn(move || {
-            // SAFETY: `next` is null or a record of this domain, which lives as long as the domain.
-            let record = unsafe { next.as_ref() }?;
-            next = record.next;
-            Some(record)
-        })
+    /// Takes a record back. The thread must not be pinned through it.
+    pub(crate) fn release(&self, record: &Record) {
+        // Release: pairs with the Acquire in `look`.
+        record.state.store(OFFLINE, Ordering::Release);
+        self.records.release(record);
     }
 
-    /// Draws the ticket for all that the caller has unlinked so far.
-    pub(crate) fn seal(&self) -> Ticket {
+    /// Draws the ticket for all that the caller has unlinked so far, and begins to wait for it.
+    pub(crate) fn seal(&self) -> Wait {
         // AcqRel: Release pairs with the Acquire in `Record::pin`; who announces the new epoch sees what was unlinked.
         // Acquire makes the increments one chain, so that this holds for every later epoch too.
-        Ticket(self.epoch.fetch_add(1, Ordering::AcqRel) + 1)
+        let before = self.epoch.fetch_add(1, Ordering::AcqRel);
+        Wait {
+            ticket: Ticket((before + 1) & !FENCED),
+            at: 0,
+            idle: None,
+            looked: 0,
+        }
     }
 
-    /// Whether the ticket's grace period has passed. Never waits.
-    pub(crate) fn poll(&self, ticket: Ticket) -> Grace {
+    /// Whether the ticket's grace period has passed. Never waits. Goes on with the walk over the records where the last poll
+    /// stopped: at a record that was busy, or when it had looked at `looks` of them.
+    pub(crate) fn poll(&self, wait: &mut Wait, looks: u32) -> Grace {
         // SeqCst: pairs with the fence in `Record::announce`: either we see the announcement, or the reader sees what was
         // unlinked before the ticket.
         fence(Ordering::SeqCst);
-        let mut grace = Grace::Passed;
-        for record in self.iter() {
-            // Acquire: pairs with the Release in unpin and announce; the reads before it happened before what we do next.
-            let state = record.state.load(Ordering::Acquire);
-            if state == OFFLINE || state >> 1 >= ticket.0 {
-                continue;
+        for _ in 0..looks {
+            #[cfg(all(test, not(nori_loom)))]
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            match self.records.next(wait.at) {
+                Next::End => return wait.end(),
+                Next::Nobody(next) => wait.at = next,
+                Next::Record(record) => {
+                    let index = record.index;
+                    match self.look(record, wait.ticket) {
+                        Grace::Passed => {}
+                        Grace::Idle => _ = wait.idle.get_or_insert(index),
+                        other => {
+                            wait.at = index;
+                            return other;
+                        }
+                    }
+                    wait.looked += 1;
+                    wait.at = index + 1;
+                }
             }
-            if state & INSIDE != 0 {
-                return Grace::Busy;
-            }
-            grace = Grace::Idle;
         }
-        grace
+        Grace::Unknown
     }
 
-    /// Takes the threads that lag behind the ticket and are outside offline, so that a poll need not wait for them. Without a
-    /// barrier they stay as they are, and the poll waits until they read again.
+    /// What one record says about a ticket.
+    fn look(&self, record: &Record, ticket: Ticket) -> Grace {
+        // Acquire: pairs with the Release in unpin and announce; the reads before it happened before what we do next.
+        let state = record.state.load(Ordering::Acquire);
+        if state == OFFLINE || state >> 1 >= ticket.0 {
+            return Grace::Passed;
+        }
+        if state & INSIDE != 0 {
+            return Grace::Busy;
+        }
+        // Acquire: pairs with the Release in `quiesce`. The load of the state that counts is the exchange's, behind it.
+        if self.asked.load(Ordering::Acquire) < ticket.0 {
+            return Grace::Idle;
+        }
+        // AcqRel: the Release half passes on, to the Acquire of a later poll, the reads that the thread's own Release unpin
+        // stands for (this exchange continues its release sequence). Failure, Relaxed: the thread is back; the next poll sees
+        // what it says now.
+        let marked =
+            record
+                .state
+                .compare_exchange(state, OFFLINE, Ordering::AcqRel, Ordering::Relaxed);
+        match marked {
+            Ok(_) => Grace::Passed,
+            Err(_) => Grace::Busy,
+        }
+    }
+
+    /// Makes sure that of threads which are outside but lag behind the ticket a poll can say that it need not wait for them.
+    /// Without a barrier, all readers are told to issue full fences from now on, which takes a moment; until then polls find
+    /// them idle.
     #[cold]
     pub(crate) fn quiesce(&self, ticket: Ticket) {
-        if !Barrier::get().heavy() {
-            return;
-        }
-        for record in self.iter() {
-            // Acquire: as in `poll`.
-            let state = record.state.load(Ordering::Acquire);
-            if state != OFFLINE && state & INSIDE == 0 && state >> 1 < ticket.0 {
-                // AcqRel: the Release half passes on, to the Acquire of a later poll, the reads that the thread's own
-                // Release unpin stands for (this exchange continues its release sequence). Failure: the thread is back.
-                let _ = record.state.compare_exchange(
-                    state,
-                    OFFLINE,
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                );
+        // Relaxed: who misses the bit asks the kernel once more.
+        let fenced = self.epoch.load(Ordering::Relaxed) & FENCED != 0;
+        let heavy = if fenced {
+            Err(Refused { for_good: true })
+        } else {
+            barrier::heavy()
+        };
+        let asked = match heavy {
+            Ok(()) => ticket.0,
+            Err(Refused { for_good: false }) => return,
+            Err(Refused { for_good: true }) => {
+                // Relaxed: that readers see it is what the time to settle is for. As an exchange it continues the release
+                // sequence of the epoch's increments.
+                self.epoch.fetch_or(FENCED, Ordering::Relaxed);
+                fence(Ordering::SeqCst);
+                if !self.settling.is_over() {
+                    return;
+                }
+                ALWAYS
             }
-        }
+        };
+        // Release: pairs with the Acquire in `look`: the barrier comes before every look that relies on it.
+        self.asked.fetch_max(asked, Ordering::Release);
     }
-}
 
-impl Drop for Domain {
-    fn drop(&mut self) {
-        // Relaxed: `&mut self` means that no other thread is left.
-        let mut next = self.records.load(Ordering::Relaxed);
-        while !next.is_null() {
-            // SAFETY: each record was made by `Box::into_raw` in `add_record` and is freed only here; `lease` ties all
-            // borrows to the domain's.
-            let record = unsafe { Box::from_raw(next) };
-            next = record.next;
-        }
+    /// How many records polls have looked at.
+    #[cfg(all(test, not(nori_loom)))]
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
     }
 }
 
 impl Record {
-    fn try_lease(&self) -> bool {
-        // Relaxed read first, so that a search does not write every record. Acquire: pairs with the Release in `release`;
-        // whoever held the record before has finished with it and with all that is counted under its index.
-        !self.leased.load(Ordering::Relaxed)
-            && self
-                .leased
-                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-    }
-
-    /// Gives the record back. The thread must not be pinned through it.
-    pub(crate) fn release(&self) {
-        // Release: pairs with the Acquire in `poll`.
-        self.state.store(OFFLINE, Ordering::Release);
-        // Release: pairs with the Acquire in `try_lease`.
-        self.leased.store(false, Ordering::Release);
+    pub(super) fn new(index: usize) -> Self {
+        Self {
+            state: AtomicU64::new(OFFLINE),
+            index,
+        }
     }
 
     /// Begins a read: what is reachable from now on stays as it is until the pin is dropped.
@@ -231,8 +271,9 @@ impl Record {
         }
         // Relaxed: the barrier orders it.
         self.state.store(state | INSIDE, Ordering::Relaxed);
-        // Pairs with the heavy barrier in `quiesce`: it sees us inside, or we see the epoch of its ticket.
-        self.barrier.light();
+        // The light half of a full fence, whose heavy half is issued by `quiesce`: a look behind that sees us inside, or we see
+        // the epoch of its ticket.
+        compiler_fence(Ordering::SeqCst);
         // Acquire: pairs with the Release in `seal`; what was unlinked before this epoch stays unseen.
         let epoch = domain.epoch.load(Ordering::Acquire);
         if state >> 1 != epoch {
@@ -241,9 +282,10 @@ impl Record {
         Pin::new(self, epoch << 1)
     }
 
+    /// What is announced is the epoch alone: the shift drops [`FENCED`].
     #[cold]
     fn announce(&self, epoch: u64) {
-        // Release: pairs with the Acquire in `poll`; our earlier reads are over.
+        // Release: pairs with the Acquire in `look`; our earlier reads are over.
         self.state.store(epoch << 1 | INSIDE, Ordering::Release);
         // SeqCst: pairs with the fence in `poll`, for a collector that took us for offline.
         fence(Ordering::SeqCst);
@@ -260,8 +302,13 @@ pub(crate) struct Pin<'d> {
     not_send: PhantomData<*const ()>,
 }
 
-/// The record was leased for this pin alone. No epoch gets there.
+/// The record was leased, from the process's domain, for this pin alone. No epoch gets there.
 const LONE: u64 = u64::MAX;
+
+#[cfg(nori_loom)]
+fn release_lone(_record: &Record) {
+    unreachable!("models make no lone pins");
+}
 
 impl<'d> Pin<'d> {
     #[inline(always)]
@@ -279,7 +326,7 @@ impl<'d> Pin<'d> {
         self.record.index
     }
 
-    /// Makes the pin give its record back when it ends.
+    /// Makes the pin give its record, one of the process's domain, back when it ends.
     #[cfg(not(nori_loom))]
     pub(super) fn and_release(mut self) -> Self {
         self.after = LONE;
@@ -291,9 +338,9 @@ impl Drop for Pin<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if self.after == LONE {
-            self.record.release();
+            release_lone(self.record);
         } else {
-            // Release: pairs with the Acquire in `poll` and `quiesce`; our reads end here.
+            // Release: pairs with the Acquire in `look`; our reads end here.
             self.record.state.store(self.after, Ordering::Release);
         }
     }

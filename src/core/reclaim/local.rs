@@ -18,7 +18,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         RECORD.set(None);
         if let Some(record) = self.0.take() {
-            record.release();
+            DOMAIN.release(record);
         }
     }
 }
@@ -36,6 +36,12 @@ pub(crate) fn pin() -> Pin<'static> {
         Some(record) => record.pin(&DOMAIN),
         None => pin_slow(),
     }
+}
+
+/// Gives back a record that was leased for one pin.
+#[cold]
+pub(super) fn release_lone(record: &Record) {
+    DOMAIN.release(record);
 }
 
 #[cold]

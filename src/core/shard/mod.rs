@@ -1,6 +1,7 @@
 //! One shard: what readers see (`front`), and what writers guard with the shard's lock (`back`).
 
 mod read;
+mod vacancies;
 mod write;
 
 pub(crate) use read::{Hit, Others, Seen};
@@ -13,6 +14,7 @@ use super::slab::{Slab, Slots};
 use super::table::Sizing;
 use super::wheel::{IDLE, Wheel};
 use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
+use vacancies::Vacancies;
 use write::Retired;
 
 /// See the module.
@@ -58,34 +60,10 @@ struct Inner {
     counts: Counts,
     /// Links since threads were last seen to read an exact list at the same time.
     links: u32,
-    /// Vacant slots that have been used before.
-    free: Free,
     list: List,
     limbo: Limbo<Retired>,
     wheel: Wheel,
-}
-
-/// A stack of vacant slots, chained through their nodes.
-#[derive(Debug, Default)]
-struct Free {
-    top: u32,
-    len: u32,
-}
-
-impl Free {
-    fn push<K, V>(&mut self, id: u32, slots: Slots<'_, K, V>) {
-        slots.node(id).chain(self.top);
-        self.top = id;
-        self.len += 1;
-    }
-
-    #[inline(always)]
-    fn pop<K, V>(&mut self, slots: Slots<'_, K, V>) -> Option<u32> {
-        self.len = self.len.checked_sub(1)?;
-        let id = self.top;
-        self.top = slots.node(id).next();
-        Some(id)
-    }
+    vacancies: Vacancies,
 }
 
 /// What has happened in a shard since it was made.
@@ -111,7 +89,7 @@ impl<K, V> Shard<K, V> {
                 version: AtomicU64::new(0),
                 due: AtomicU64::new(IDLE),
                 inner: Mutex::new(Inner {
-                    free: Free::default(),
+                    vacancies: Vacancies::default(),
                     limbo: Limbo::new(sizing.batch()),
                     list,
                     wheel: Wheel::new(sizing.slots()),
@@ -131,6 +109,13 @@ impl<K, V> Shard<K, V> {
 
     pub(crate) fn counts(&self) -> Counts {
         self.back.inner.lock().counts
+    }
+
+    /// How many entries have left the list and are still in their slots, and how many slots there is memory for.
+    #[cfg(test)]
+    pub(crate) fn backlog(&self) -> (usize, usize) {
+        let inner = self.back.inner.lock();
+        (inner.limbo.len(), self.front.slab.capacity())
     }
 
     /// Checks every organ and that they agree with the table. No other thread may write.

@@ -7,8 +7,9 @@ use super::{Inner, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
 use crate::core::entry::{Entry, NEVER};
 use crate::core::index::{Fragment, Place};
+use crate::core::limbo::LOOKS;
 use crate::core::reclaim::{Domain, Pin, Ticket};
-use crate::core::slab::Slots;
+use crate::core::slab::{Segment, Slots};
 use crate::core::table::Table;
 use crate::core::wheel::IDLE;
 use crate::sync::{AtomicPtr, MutexGuard, Ordering};
@@ -17,7 +18,8 @@ use std::cell::Cell;
 
 /// How many entries of the wheel each write takes out or moves on.
 const WORK: u32 = 4;
-/// How many entries a write leaves over at most, but for those that go through all: one, and one for each it takes out.
+/// How many entries a write leaves over: one, and one for each it takes out. While more than a batch is to be dropped, and in
+/// writes that go through all, it is more.
 const LEFT_OVER: usize = WORK as usize + 2;
 /// After how many links an exact list that threads have read at the same time is offered to one of them again.
 const TERM: u32 = 64;
@@ -51,7 +53,7 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Leftovers<K, V> {
     entries: SmallVec<[Entry<K, V>; LEFT_OVER]>,
-    tables: Vec<Retired>,
+    retired: Vec<Retired>,
 }
 
 impl<K, V> Leftovers<K, V> {
@@ -59,12 +61,14 @@ impl<K, V> Leftovers<K, V> {
     pub(crate) fn none() -> Self {
         Self {
             entries: SmallVec::new(),
-            tables: Vec::new(),
+            retired: Vec::new(),
         }
     }
 
+    /// How many entries and tables.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() + self.tables.len()
+        let tables = self.retired.iter().filter(|it| it.is_table()).count();
+        self.entries.len() + tables
     }
 }
 
@@ -94,7 +98,7 @@ impl<K, V> Shard<K, V> {
         Writer {
             shard: self,
             context,
-            quota: inner.limbo.is_crowded().into(),
+            quota: inner.limbo.arrears().into(),
             inner,
             slots: self.front.slab.slots(),
             leftovers,
@@ -150,7 +154,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             }
             None => {
                 let Some(token) = token.take().or_else(|| self.evict()) else {
-                    self.inner.free.push(vacant.id, self.slots);
+                    self.vacate(vacant.id);
                     return Err(Refused::Empty);
                 };
                 self.fill(vacant.id, entry);
@@ -253,7 +257,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let next = Box::into_raw(table);
         // Release: pairs with the Acquire in `Store::table`.
         let old = self.context.table.swap(next, Ordering::Release);
-        self.inner.limbo.retire_table(Retired(old));
+        self.inner.limbo.retire_table(Retired::Table(old));
     }
 
     /// How many slots and tables have been unlinked and not yet been left over.
@@ -263,7 +267,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// Moves limbo on, and out of it up to `quota` entries whose grace period has passed. False if nothing is left there.
     pub(crate) fn collect(&mut self, quota: u32) -> bool {
-        self.turn();
+        self.turn(u32::MAX);
         self.quota = quota.into();
         self.drain();
         self.inner.limbo.is_waiting() || self.quota == 0
@@ -289,7 +293,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             self.shard.back.due.store(due, Ordering::Relaxed);
         }
         if self.inner.limbo.is_due() {
-            self.turn();
+            self.turn(LOOKS);
         }
         let Self {
             context,
@@ -339,12 +343,53 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// A vacant slot.
     #[inline(always)]
     fn allocate(&mut self) -> Vacant {
-        self.pop_ready().unwrap_or_else(|| {
-            let id = self.inner.free.pop(self.slots);
-            // SAFETY: we hold the lock.
-            let id = id.unwrap_or_else(|| unsafe { self.shard.front.slab.fresh() });
-            Vacant { id, before: NEVER }
-        })
+        if let Some(vacant) = self.pop_ready() {
+            return match self.slots.segment(vacant.id) {
+                0 => vacant,
+                segment => self.before(segment, vacant),
+            };
+        }
+        let id = self.inner.vacancies.pop(self.slots);
+        // SAFETY: we hold the lock.
+        let id = id.unwrap_or_else(|| unsafe { self.shard.front.slab.fresh() });
+        Vacant { id, before: NEVER }
+    }
+
+    /// A vacant slot of a segment before that of `vacant`, if there is one. So the entries move to the front, and what a burst
+    /// needed is vacated from its end.
+    fn before(&mut self, segment: usize, vacant: Vacant) -> Vacant {
+        match self.inner.vacancies.pop_before(segment, self.slots) {
+            None => vacant,
+            Some(id) => {
+                self.vacate(vacant.id);
+                Vacant { id, before: NEVER }
+            }
+        }
+    }
+
+    /// Keeps a vacant slot for later, or gives the memory of the last segments back.
+    fn vacate(&mut self, id: u32) {
+        self.inner.vacancies.push(id, self.slots);
+        if self.slots.segment(id) > 0 {
+            self.give_back();
+        }
+    }
+
+    /// Gives the last segments back that are vacant, as long as as many slots are vacant elsewhere as limbo usually needs: what
+    /// is needed again at once is not worth it.
+    #[cold]
+    fn give_back(&mut self) {
+        let slab = &self.shard.front.slab;
+        while let Some((segment, given)) = slab.last_further() {
+            let (here, elsewhere) = self.inner.vacancies.count(segment);
+            if here < given || elsewhere < self.inner.limbo.usual() {
+                return;
+            }
+            self.inner.vacancies.forget(segment);
+            // SAFETY: we hold the lock, and all ids of the segment were among the vacant ones.
+            let memory = unsafe { slab.take_last() };
+            self.leftovers.retired.push(Retired::Segment(memory));
+        }
     }
 
     /// Vacates a slot whose grace period has passed; its entry is left over.
@@ -366,15 +411,16 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             let Some(Vacant { id, .. }) = self.pop_ready() else {
                 break;
             };
-            self.inner.free.push(id, self.slots);
+            self.vacate(id);
         }
     }
 
-    /// Moves limbo on.
+    /// Moves limbo on, looking at so many readers.
     #[inline(always)]
-    fn turn(&mut self) {
-        let tables = &mut self.leftovers.tables;
-        self.lagging = self.inner.limbo.turn(self.context.domain, tables);
+    fn turn(&mut self, looks: u32) {
+        let tables = &mut self.leftovers.retired;
+        let domain = self.context.domain;
+        self.lagging = self.inner.limbo.turn(domain, looks, tables);
     }
 
     /// Links a filed entry into list and wheel.
@@ -469,18 +515,30 @@ struct Vacant {
     before: u64,
 }
 
-/// A table that has been replaced. Readers may be inside it until the grace period is over; then it is dropped.
+/// What is freed when no reader can be in it, and no lock is held.
 #[derive(Debug)]
-pub(super) struct Retired(*mut Table);
+pub(super) enum Retired {
+    /// A table that has been replaced. Readers may be inside it until the grace period is over.
+    Table(*mut Table),
+    Segment(#[expect(dead_code, reason = "it is there to be dropped")] Segment),
+}
 
-// SAFETY: it is the only owner of the table, whose parts are all `Send`.
+// SAFETY: it is the only owner of the table, whose parts are all `Send`, or of the segment.
 unsafe impl Send for Retired {}
+
+impl Retired {
+    fn is_table(&self) -> bool {
+        matches!(self, Self::Table(_))
+    }
+}
 
 impl Drop for Retired {
     fn drop(&mut self) {
-        // SAFETY: made by `Box::into_raw`, replaced once, and dropped here alone: by limbo's user after the grace period, or
-        // with the shard, when no reader is left.
-        drop(unsafe { Box::from_raw(self.0) });
+        if let Self::Table(table) = *self {
+            // SAFETY: made by `Box::into_raw`, replaced once, and dropped here alone: by limbo's user after the grace period,
+            // or with the shard, when no reader is left.
+            drop(unsafe { Box::from_raw(table) });
+        }
     }
 }
 
