@@ -7,4 +7,3 @@ mod reentrancy;
 mod stalled_threads;
 #[path = "../support/mod.rs"]
 mod support;
-mod threads;

@@ -130,7 +130,7 @@ rows! {
         expires: "an entry is gone once its time has passed",
         never: "what never expires stays",
         zero: "a zero time removes",
-        short: "less than a millisecond is one",
+        short: "fractions of a millisecond count as whole ones",
         inspect: "the time that is left",
         renew: "set sets the time anew, get does not",
         default: "the default time",

@@ -1,11 +1,14 @@
 //! Threads that come and go, and threads that have a cache read while they end.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::cell::RefCell;
 use std::sync::{Arc, Barrier, mpsc};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
-use crate::support::{Census, Counted, PATIENCE, quiet, within};
 use nori_cache::Cache;
+use support::{Census, Counted, PATIENCE, quiet, within};
 
 /// What may wait to be dropped in a small cache of one shard, beside what is in it: some batches of 8.
 const LAG: usize = 64;
@@ -24,6 +27,13 @@ fn fill(census: Census, cache: &Cache<u64, Counted>, count: u64) -> usize {
     alive.max().unwrap()
 }
 
+/// Waits for the ends of threads, destructors of thread-locals included, which the end of a scope does not.
+fn join(threads: Vec<ScopedJoinHandle<'_, ()>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
 #[test]
 fn threads_that_have_ended_keep_nothing_waiting() {
     let _quiet = quiet();
@@ -32,12 +42,11 @@ fn threads_that_have_ended_keep_nothing_waiting() {
         // All of them read before the first of them ends.
         let together = Barrier::new(200);
         thread::scope(|scope| {
-            for _ in 0..200 {
-                scope.spawn(|| {
-                    cache.get_with(&1, |_| ());
-                    together.wait();
-                });
-            }
+            let run = || {
+                cache.get_with(&1, |_| ());
+                together.wait();
+            };
+            join((0..200).map(|_| scope.spawn(run)).collect());
         });
     }
     let most = fill(census, &cache, 5_000);
@@ -96,15 +105,10 @@ fn what_queued_up_behind_a_parked_reader_is_dropped_soon_after() {
 /// value of the cache is being read.
 #[test]
 fn threads_may_end_in_the_middle_of_much() {
-    /// Dropped with the last of them, the channel's other end says that all have come to their ends.
-    struct AtExit(
-        Cache<u64, Counted>,
-        Census,
-        #[expect(dead_code, reason = "it is there to be dropped")] mpsc::Sender<()>,
-    );
+    struct AtExit(Cache<u64, Counted>, Census);
     impl Drop for AtExit {
         fn drop(&mut self) {
-            let Self(cache, census, _) = self;
+            let Self(cache, census) = self;
             for n in 0..50 {
                 cache.insert(n % 12, census.counted(n));
                 cache.get_with(&(n % 12), |outer| {
@@ -123,20 +127,14 @@ fn threads_may_end_in_the_middle_of_much() {
     let _quiet = quiet();
     let (census, cache) = small();
     for _ in 0..10 {
-        let (alive, ended) = mpsc::channel();
         thread::scope(|scope| {
-            for _ in 0..8 {
-                let (cache, alive) = (cache.clone(), alive.clone());
-                scope.spawn(move || {
-                    EARLY.set(Some(AtExit(cache.clone(), census, alive.clone())));
-                    cache.get_with(&1, |_| ());
-                    LATE.set(Some(AtExit(cache, census, alive)));
-                });
-            }
+            let run = || {
+                EARLY.set(Some(AtExit(cache.clone(), census)));
+                cache.get_with(&1, |_| ());
+                LATE.set(Some(AtExit(cache.clone(), census)));
+            };
+            join((0..8).map(|_| scope.spawn(run)).collect());
         });
-        drop(alive);
-        // `scope` does not wait for destructors of thread-locals.
-        ended.recv().expect_err("nobody says anything");
     }
     let most = fill(census, &cache, 1_000);
     assert!(most <= 10 + 2 * LAG, "{most} alive");
