@@ -107,7 +107,7 @@ fn threads_that_take_turns() {
                 }),
             ]);
             world.0.validate();
-            record.release();
+            world.0.domain.release(record);
         }
     });
     turned.assert();
@@ -130,6 +130,6 @@ fn threads_that_read_at_the_same_time() {
         // Whatever became of the eras: who was not read goes first.
         assert!(!world.contains(record, 3));
         world.validate();
-        record.release();
+        world.domain.release(record);
     });
 }

@@ -122,7 +122,7 @@ fn leads_to(waits: &BTreeMap<Node, Vec<Node>>, start: Node, ends: &[Node]) -> bo
     false
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(nori_loom)))]
 mod tests {
     use super::*;
 
