@@ -11,6 +11,9 @@
 #[doc = include_str!("../docs/benchmarks.md")]
 pub mod benchmarks {}
 #[doc = include_str!("links.md")]
+#[doc = include_str!("../docs/bounds.md")]
+pub mod bounds {}
+#[doc = include_str!("links.md")]
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}
 #[doc = include_str!("links.md")]
