@@ -58,20 +58,21 @@ fn idle_threads_keep_little_waiting() {
     let _quiet = quiet();
     let (census, cache) = small();
     let (read, end) = (Barrier::new(101), Barrier::new(101));
-    thread::scope(|scope| {
-        for _ in 0..100 {
-            scope.spawn(|| {
-                cache.get_with(&1, |_| ());
-                read.wait();
-                end.wait();
-            });
-        }
+    let most = thread::scope(|scope| {
+        let run = || {
+            cache.get_with(&1, |_| ());
+            read.wait();
+            end.wait();
+        };
+        let idle = (0..100).map(|_| scope.spawn(run)).collect();
         read.wait();
         let most = fill(census, &cache, 5_000);
         end.wait();
-        // Batches are as large as there are threads.
-        assert!(most <= 10 + LAG + 4 * 100, "{most} alive");
+        join(idle);
+        most
     });
+    // Batches are as large as there are threads.
+    assert!(most <= 10 + LAG + 4 * 100, "{most} alive");
 }
 
 #[test]
