@@ -137,8 +137,9 @@ fn threads_may_end_in_the_middle_of_much() {
             join((0..8).map(|_| scope.spawn(run)).collect());
         });
     }
-    let most = fill(census, &cache, 1_000);
-    assert!(most <= 10 + 2 * LAG, "{most} alive");
+    // What queued up while one of them was held up inside a read.
+    fill(census, &cache, 3_000);
+    assert!(census.alive() <= 10 + LAG, "{} alive", census.alive());
     cache.clear();
     assert_eq!(census.alive(), 0);
 }
