@@ -37,7 +37,8 @@ use std::sync::Arc;
 ///   among 1,024 that it looks at.
 /// * **Keys may be hostile.** Where `Hash` and `Eq` disagree, or change their minds, answers are wrong; nothing else is.
 /// * **Entries that left are dropped later**, on the thread of some write: when every read that was going on at the time has
-///   ended, and at most a few hundred writes to the shard after that, or a sixteenth of what had queued up. [`clear`](Self::clear), [`retain`](Self::retain) and
+///   ended, and at most a few hundred writes to the shard after that, or a sixteenth of what had queued up; with thousands of
+///   idle threads, some thousand. [`clear`](Self::clear), [`retain`](Self::retain) and
 ///   [`purge_expired`](Self::purge_expired) drop at once what no reader is looking at.
 ///
 /// ```

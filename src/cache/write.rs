@@ -76,7 +76,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// for another thread that writes the key.
     ///
     /// `f` may call the cache. Should it write the key itself, it runs again and is shown that; should it do so in that run too,
-    /// what it returns takes the place of what it wrote: it does not run a third time for writes of its own.
+    /// what it returns takes the place of what it wrote, and of what others wrote before that since the run began: it does not run
+    /// a third time for writes of its own.
     ///
     /// ```
     /// use nori_cache::{Cache, Update};
@@ -163,7 +164,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let put = store.put(context, leftovers, pin, route, seen, &[], &mut entry);
         let put = match entry {
             Some(refused) if put.is_none() => {
-                Some(store.put_slow(context, leftovers, pin, route, seen, refused)?)
+                // An expired entry was not shown, and may have been taken out since.
+                let stands =
+                    |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
+                Some(store.put_slow(context, leftovers, pin, route, stands, refused)?)
             }
             _ => put,
         };

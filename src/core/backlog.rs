@@ -99,6 +99,25 @@ fn writes_beside_many_idle_readers_look_at_few_of_them() {
     assert!(most <= 3 * (256 + readers.len() / 8), "{most} wait");
 }
 
+/// A replaced table waits, and more threads than a write looks at are idle.
+#[test]
+fn a_clear_behind_a_growth_drops_what_nobody_looks_at() {
+    let world = World::new(10_000, 1);
+    let _readers = world.readers(200);
+    let writer = world.domain.lease();
+    let range = || {
+        let pin = writer.pin(&world.domain);
+        world.store.table(&pin).index.range()
+    };
+    let (before, mut key) = (range(), 0);
+    while range() == before {
+        world.insert(writer, key, NEVER);
+        key += 1;
+    }
+    world.store.clear(world.store.context(&world.domain, 1));
+    assert_eq!(world.waiting(), 0);
+}
+
 #[test]
 fn what_waits_does_not_grow_with_threads_that_have_ended() {
     let world = World::new(10, 1);

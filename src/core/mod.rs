@@ -40,7 +40,7 @@
 //! | `Budget::free` | anybody | anybody, by compare-and-swap |
 //! | `Store::swept` | writers, as a hint | writers |
 //! | `Domain::epoch` | pins | collectors |
-//! | `Domain::asked` | collectors | collectors, after a heavy barrier |
+//! | `Domain::asked` | collectors | collectors, after a heavy barrier or once readers have settled; who leases a record |
 //! | `Group::leased` | collectors; threads that read for the first time | threads that read for the first time, or end |
 //! | `Record::state` | collectors | its thread; a collector that marks an idle thread offline |
 

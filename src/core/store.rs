@@ -212,8 +212,8 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// As [`Store::put`], once more for as long as that was refused because of other keys. Gives the key back if it has
-    /// something else now than what was seen.
+    /// As [`Store::put`], once more for as long as that was refused because of other keys. Gives the key back if the entry that
+    /// it has now, if any, is not one that `stands`.
     #[cold]
     pub(crate) fn put_slow<'c>(
         &'c self,
@@ -221,7 +221,7 @@ impl<K, V> Store<K, V> {
         leftovers: &mut Leftovers<K, V>,
         pin: &Pin<'_>,
         route: Route,
-        seen: Seen,
+        stands: impl Fn(Option<u32>) -> bool,
         mut entry: Entry<K, V>,
     ) -> Result<u32, K>
     where
@@ -230,7 +230,7 @@ impl<K, V> Store<K, V> {
         loop {
             let key = &entry.key;
             let (again, _, others) = self.look_closely(pin, route, move |other| other == key);
-            if again.id() != seen.id() {
+            if !stands(again.id()) {
                 return Err(entry.key);
             }
             let mut put = Some(entry);

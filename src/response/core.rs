@@ -60,7 +60,7 @@ impl Core {
         self.settings.clock.now()
     }
 
-    /// Cheaper than [`now`](Self::now), and never before it: up to a few hundredths of a second ahead.
+    /// Cheaper than [`now`](Self::now), and never before it: up to a tenth of a second ahead.
     #[inline]
     pub(crate) fn soon(&self) -> u64 {
         self.settings.clock.soon()

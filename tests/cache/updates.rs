@@ -62,6 +62,26 @@ impl Hasher for Alike {
     }
 }
 
+/// The look finds it, the closure is shown nothing, and the write takes it out before it comes to the key.
+#[test]
+fn an_expired_entry_makes_nothing_run_again() {
+    let clock = ManualClock::new();
+    let cache: Cache<u64, u64> = Cache::builder()
+        .max_keys(10)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    cache.insert_with_ttl(1, 0, Duration::from_millis(5));
+    clock.advance(Duration::from_millis(10));
+    let mut runs = 0;
+    cache.update(1, |value| {
+        assert_eq!(value, None);
+        runs += 1;
+        Update::Set(7)
+    });
+    assert_eq!((runs, cache.get(&1)), (1, Some(7)));
+}
+
 #[test]
 fn unrelated_writes_do_not_run_it_again_where_keys_collide() {
     let cache = cache(Alike(0));

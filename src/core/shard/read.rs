@@ -207,7 +207,8 @@ impl<K, V> Shard<K, V> {
         if owner != me {
             return self.take_over(me, era);
         }
-        // Relaxed: if another thread takes over here, eras repeat or step back; a writer then goes on from the later one.
+        // Relaxed: if others have begun eras since this read looked, the counter steps back, for all reads until the next
+        // insertion, where the writer goes on from the later one. All of that is at the time of this read.
         self.front.era.store(era + 1, Ordering::Relaxed);
         era + 1
     }

@@ -292,7 +292,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
             // Relaxed: a hint.
             self.shard.back.due.store(due, Ordering::Relaxed);
         }
-        if self.inner.limbo.is_due() {
+        // One that has just been turned, and found idle threads, asks them first.
+        if self.lagging.is_none() && self.inner.limbo.is_due() {
             self.turn(LOOKS);
         }
         let Self {
