@@ -14,16 +14,16 @@ enum Limit {
 }
 
 const BUDGETS: &[(Cell, Limit)] = &[
-    (("hit", OURS_NO_TTL), Limit::AboveFloor(70)),
-    (("hit", OURS), Limit::AboveFloor(93)),
-    (("hot", OURS), Limit::Instructions(233)),
-    (("miss", OURS), Limit::Instructions(181)),
-    (("update", OURS), Limit::Instructions(825)),
-    (("insert-evicting", OURS), Limit::Instructions(965)),
-    (("insert-into-room", OURS), Limit::Instructions(993)),
-    (("insert-remove", OURS), Limit::Instructions(1_338)),
-    (("typed-get-through-dyn", OURS), Limit::Instructions(376)),
-    (("incr-in-memory", OURS), Limit::Instructions(317)),
+    (("hit", OURS_NO_TTL), Limit::AboveFloor(60)),
+    (("hit", OURS), Limit::AboveFloor(84)),
+    (("hot", OURS), Limit::Instructions(230)),
+    (("miss", OURS), Limit::Instructions(178)),
+    (("update", OURS), Limit::Instructions(888)),
+    (("insert-evicting", OURS), Limit::Instructions(1_018)),
+    (("insert-into-room", OURS), Limit::Instructions(1_059)),
+    (("insert-remove", OURS), Limit::Instructions(1_413)),
+    (("typed-get-through-dyn", OURS), Limit::Instructions(372)),
+    (("incr-in-memory", OURS), Limit::Instructions(311)),
 ];
 
 fn of(cell: Cell) -> Option<&'static Limit> {
