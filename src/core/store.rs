@@ -272,7 +272,7 @@ impl<K, V> Store<K, V> {
                     token = self.sweep(context, leftovers);
                 }
                 Err(Refused::Empty) => token = Some(self.steal(context, leftovers, route)),
-                Err(Refused::Full) => self.grow(context),
+                Err(Refused::Full) => self.grow(context, route),
             }
         }
     }
@@ -439,9 +439,9 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// Replaces the table by one with more room, unless another thread has just done so.
+    /// Replaces the table by one with more room for a shard, unless another thread has just done so.
     #[cold]
-    fn grow(&self, context: Context<'_>) {
+    fn grow(&self, context: Context<'_>, route: Route) {
         // Always in this order, and by threads that hold no lock.
         let mut leftovers: Vec<_> = self.shards.iter().map(|_| Leftovers::none()).collect();
         let mut writers: Vec<Writer<'_, '_, K, V>> = self
@@ -450,9 +450,9 @@ impl<K, V> Store<K, V> {
             .zip(&mut leftovers)
             .map(|(shard, leftovers)| shard.lock(context, leftovers))
             .collect();
-        let most = writers.iter().map(Writer::len).max().unwrap_or(0);
-        if writers[0].table().is_full(most) {
-            let next = Box::new(Table::new(self.sizing, most + 1));
+        let keys = writers[route.shard].len();
+        if writers[0].table().is_outgrown(keys, self.len()) {
+            let next = Box::new(Table::new(self.sizing, keys + 1));
             for writer in &writers {
                 writer.file_all(&next);
             }
@@ -485,5 +485,7 @@ impl<K, V> Drop for Store<K, V> {
     }
 }
 
+#[cfg(all(test, not(nori_loom)))]
+mod skew;
 #[cfg(all(test, not(nori_loom)))]
 mod tests;

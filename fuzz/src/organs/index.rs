@@ -8,6 +8,8 @@ use std::cell::RefCell;
 const MOST_RANGES_LOG2: u32 = 3;
 const MOST_BUCKETS: usize = 6;
 const FRAGMENTS: usize = 8;
+/// So that the checks after each step take no more than they should.
+const MOST_FILED: usize = 600;
 /// Leaves so few tags that equal ones, and those that differ in one bit, meet in a bucket.
 const FEW_TAGS: u32 = !0xf8;
 
@@ -31,6 +33,8 @@ enum Op {
     /// A new index takes all that is in this one.
     Rebuild(u8),
     ClearRange(u8),
+    /// A range gets an annex, or one that fits.
+    Refit(u8),
 }
 
 impl Input {
@@ -96,25 +100,27 @@ impl Subject {
                     .find(fragment, |id| (id == old).then_some(()))
                     .expect("filed ids are found");
                 let id = self.fresh(fragment);
-                self.index.replace(place, id);
+                self.index.replace(fragment, place, id);
                 self.filed.retain(|&other| other != old);
                 self.filed.push(id);
             }
             Op::Rebuild(at) => {
                 let next = Index::new(1 << self.ranges_log2, buckets(at));
-                if self
-                    .ranges()
-                    .all(|range| next.range() * LANES >= self.filed_in(range))
-                {
+                let annexed = |range| next.range() * LANES < self.filed_in(range);
+                if !self.ranges().any(annexed) || at % 2 == 1 {
+                    for range in self.ranges().filter(|&it| annexed(it)) {
+                        next.reserve(range, self.filed_in(range));
+                    }
                     for id in self.ranges().flat_map(|range| self.index.ids(range)) {
                         next.insert(self.of(id), id);
                     }
                     self.index = next;
                 }
             }
+            Op::Refit(at) => self.refit(usize::from(at) % self.ranges().len()),
             Op::ClearRange(at) => {
                 let range = usize::from(at) % self.ranges().len();
-                self.index.clear(range);
+                drop(self.index.clear(range));
                 let filed = std::mem::take(&mut self.filed);
                 let stays = |&id: &u32| self.range_of(self.of(id)) != range;
                 self.filed = filed.into_iter().filter(stays).collect();
@@ -139,6 +145,10 @@ impl Subject {
         self.fragment_of[id as usize]
     }
 
+    fn refit(&self, range: usize) {
+        drop(self.index.refit(range, |id| self.of(id)));
+    }
+
     fn fresh(&mut self, fragment: Fragment) -> u32 {
         self.fragment_of.push(fragment);
         self.fragment_of.len() as u32 - 1
@@ -146,7 +156,12 @@ impl Subject {
 
     fn insert(&mut self, at: u8) {
         let fragment = pick(&self.fragments, at.into()).expect("there are some");
-        if self.filed_in(self.range_of(fragment)) < self.index.range() * LANES {
+        let range = self.range_of(fragment);
+        let has_room = self.index.has_room_in_annex(range);
+        if !has_room && self.filed_in(range) >= self.index.range() * LANES {
+            self.refit(range);
+        }
+        if self.filed.len() < MOST_FILED {
             let id = self.fresh(fragment);
             self.index.insert(fragment, id);
             self.filed.push(id);
@@ -155,7 +170,9 @@ impl Subject {
 
     fn remove(&mut self, at: usize) {
         if let Some(id) = pick(&self.filed, at) {
-            self.index.remove(self.of(id), id);
+            if self.index.remove(self.of(id), id) {
+                self.refit(self.range_of(self.of(id)));
+            }
             self.filed.retain(|&other| other != id);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The bugs: a reader misses a key that was there throughout, enters a table that is not filled yet, or is still in the old
 //! one when it is freed (the end of an atomic's life counts as an access to it); a writer of another shard files its key in
-//! the old table, or takes a place there for one in the new.
+//! the old table, or takes a place there for one in the new. A shard's annex is replaced in the same way, but under its lock alone.
 
 use super::world::{World, key_in, keys_in};
 use super::{Kind, Witness, check, race, racer};
@@ -101,4 +101,47 @@ fn beside_a_replacement_elsewhere() {
         assert_eq!(world.get(record, key, |it| *it), Some(2));
         world.validate();
     });
+}
+
+/// Shards of which one gets all keys, and so an annex.
+const SHARDS: usize = 8;
+/// As many keys as the table has room for in a shard, and the few more that fill the first annex: the last of them is in it.
+const ANNEXED: usize = 21 + 3;
+
+/// A shard's annex is replaced. Caught: one that is freed at once.
+#[test]
+fn of_an_annex_beside_a_reader() {
+    let freed = Witness::default();
+    check(Kind::Symmetric, 2, {
+        let freed = freed.clone();
+        move || {
+            let freed = freed.clone();
+            let world = World::new(4 * SHARDS, SHARDS);
+            let record = world.domain.lease();
+            let mut keys = keys_in(0, SHARDS);
+            let mut last = 0;
+            for key in keys.by_ref().take(ANNEXED) {
+                world.insert(record, key, key);
+                last = key;
+            }
+            world.domain.release(record);
+            let next = keys.next().expect("there are always more");
+            let world = Arc::new(world);
+            race([
+                racer(&world, move |world| {
+                    let record = world.domain.lease();
+                    assert_eq!(world.get(record, last, |it| *it), Some(last));
+                }),
+                racer(&world, move |world| {
+                    let record = world.domain.lease();
+                    world.insert(record, next, next);
+                    if world.collect(0) {
+                        freed.saw();
+                    }
+                }),
+            ]);
+            world.validate();
+        }
+    });
+    freed.assert();
 }

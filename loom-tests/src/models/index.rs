@@ -4,14 +4,16 @@
 //! are cells that the writer fills right before it files their id; none is used twice.
 
 use super::{Kind, check, race, racer};
-use crate::core::index::{Fragment, Index, LANES, Place};
+use crate::core::index::{Fragment, Index, LANES, Outgrown, Place};
 use crate::sync::{AtomicBool, Ordering, UnsafeCell};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 struct World {
     index: Index,
     entries: [UnsafeCell<u64>; 2 * LANES],
     flag: AtomicBool,
+    /// Annexes that were replaced: no reader waits for a grace period here.
+    outgrown: Mutex<Vec<Outgrown>>,
 }
 
 // SAFETY: threads share the entries' cells only as loom allows; it reports anything else.
@@ -29,6 +31,7 @@ impl World {
             index: Index::new(1, 2),
             entries: std::array::from_fn(|_| UnsafeCell::new(0)),
             flag: AtomicBool::new(false),
+            outgrown: Mutex::default(),
         };
         (1..=keys).for_each(|key| world.insert(key, key as u32));
         world
@@ -55,7 +58,16 @@ impl World {
     fn replace(&self, key: u64, id: u32) {
         self.fill(id, key);
         let (place, _) = self.look(key).expect("the key is there");
-        self.index.replace(place, id);
+        self.index.replace(fragment(key), place, id);
+    }
+
+    /// Gives the range an annex, or a larger one.
+    fn refit(&self) {
+        let old = self.index.refit(0, |id| fragment(self.key(id)));
+        self.outgrown
+            .lock()
+            .expect("nobody panics with it")
+            .extend(old);
     }
 
     fn look(&self, key: u64) -> Option<(Place, u32)> {
@@ -74,8 +86,17 @@ impl World {
 
 /// Runs `write` beside `read` in a world with the keys 1 to `keys`.
 fn beside(keys: u64, write: fn(&World), read: fn(&World)) {
+    beside_in(move || World::new(keys), write, read);
+}
+
+/// Runs `write` beside `read` in a world that `make` makes.
+fn beside_in(
+    make: impl Fn() -> World + Send + Sync + 'static,
+    write: fn(&World),
+    read: fn(&World),
+) {
     check(Kind::Symmetric, 10, move || {
-        let world = Arc::new(World::new(keys));
+        let world = Arc::new(make());
         race([racer(&world, write), racer(&world, read)]);
         world.validate();
     });
@@ -195,6 +216,51 @@ fn a_walk_shows_what_is_there_throughout() {
         |world| {
             let keys: Vec<u64> = world.index.ids(0).map(|id| world.key(id)).collect();
             assert_eq!(keys.iter().filter(|&&key| key == 1).count(), 1);
+        },
+    );
+}
+
+/// A range gets its annex. Caught: a key in it that its bucket does not count.
+#[test]
+fn an_insert_into_an_annex_is_found() {
+    beside(
+        LANES as u64,
+        |world| {
+            world.refit();
+            world.insert(13, 13);
+            // Release: pairs with the Acquire below.
+            world.flag.store(true, Ordering::Release);
+        },
+        |world| {
+            // Acquire: pairs with the Release above.
+            let complete = world.flag.load(Ordering::Acquire);
+            let found = world.find(13);
+            assert!(found.is_some() || !complete);
+            assert_eq!(world.find(1), Some(1));
+        },
+    );
+}
+
+/// A key in an annex that is replaced, before another comes and goes. Caught: an annex that is published before it is filled, or
+/// without Release, or entered without Acquire.
+#[test]
+fn an_annexed_key_is_found() {
+    beside_in(
+        || {
+            let world = World::new(LANES as u64);
+            world.refit();
+            world.insert(13, 13);
+            assert!(!world.index.has_room_in_annex(0));
+            world
+        },
+        |world| {
+            world.refit();
+            world.insert(14, 14);
+            world.index.remove(fragment(14), 14);
+        },
+        |world| {
+            assert_eq!(world.find(13), Some(13));
+            assert_eq!(world.find(99), None);
         },
     );
 }

@@ -9,16 +9,22 @@
 //! its own, which the fragment's highest bits select, and entries that overflow stay in it. One writer at a time (the
 //! shard's lock) changes a range, readers run beside it. An entry never moves while it is in the index, so a reader cannot
 //! miss one that was there throughout: the writer counts an overflow before it publishes the entry behind it, and takes the
-//! count back only after that entry is gone. A grown index is a new one.
+//! count back only after that entry is gone. A grown index is a new one. A range that is far fuller than the others has an
+//! [`annex`] for what it has no room for.
 //!
 //! | field | written | read |
 //! |---|---|---|
 //! | `ids[i]` | before the tag, Release | Acquire: the entry behind the id is initialised |
 //! | `head`, `tail` | whole words, by the one writer, Release | Acquire |
+//! | `annexes[i]` | when the annex is filled, by the one writer, Release | Acquire: what is in it |
 
+mod annex;
 mod lanes;
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use annex::Outgrown;
+
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use annex::Annex;
 
 /// Entries to a bucket.
 pub(crate) const LANES: usize = 12;
@@ -52,7 +58,7 @@ impl Fragment {
     }
 }
 
-/// A place in the index.
+/// A place in the index. Buckets of a range's annex are numbered on behind those of all ranges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     bucket: usize,
@@ -90,16 +96,27 @@ pub(crate) struct Index {
     range: usize,
     /// How many low bits of a fragment do not select the range.
     range_shift: u32,
+    /// For each range, null as long as it needs none. An annex has none.
+    annexes: Box<[AtomicPtr<Annex>]>,
 }
 
 impl Index {
     /// An empty index of `ranges` ranges, a power of two, with `range` buckets each.
     pub(crate) fn new(ranges: usize, range: usize) -> Self {
+        let mut index = Self::without_annexes(ranges, range);
+        index.annexes = (0..ranges)
+            .map(|_| AtomicPtr::new(std::ptr::null_mut()))
+            .collect();
+        index
+    }
+
+    fn without_annexes(ranges: usize, range: usize) -> Self {
         debug_assert!(ranges.is_power_of_two() && range > 0);
         Self {
             buckets: (0..ranges * range).map(|_| Bucket::new()).collect(),
             range,
             range_shift: Fragment::BITS - ranges.trailing_zeros(),
+            annexes: Box::default(),
         }
     }
 
@@ -113,11 +130,16 @@ impl Index {
         ((u64::from(fragment.0) * self.buckets.len() as u64) >> Fragment::BITS) as usize
     }
 
-    /// The buckets in which an entry may be, nearest first, each once.
+    #[inline(always)]
+    fn range_of(&self, fragment: Fragment) -> usize {
+        (fragment.0 >> self.range_shift) as usize
+    }
+
+    /// The buckets of its range in which an entry may be, nearest first, each once.
     #[inline(always)]
     fn chain(&self, fragment: Fragment) -> impl Iterator<Item = usize> {
         let home = self.home(fragment);
-        let start = (fragment.0 >> self.range_shift) as usize * self.range;
+        let start = self.range_of(fragment) * self.range;
         (home..start + self.range).chain(start..home)
     }
 
@@ -154,7 +176,7 @@ impl Index {
         }
     }
 
-    /// The other part: looks into the other buckets.
+    /// The other part: looks into the other buckets, and into the annex.
     #[cold]
     pub(crate) fn find_further<R>(
         &self,
@@ -164,11 +186,15 @@ impl Index {
         for bucket in self.chain(fragment).skip(1) {
             match self.find_in(bucket, fragment, accept) {
                 Probe::Found(lane, found) => return Some((Place { bucket, lane }, found)),
-                Probe::Absent => return None,
+                Probe::Absent => break,
                 Probe::Further => {}
             }
         }
-        None
+        let annex = self.annex(self.range_of(fragment))?;
+        let (Place { bucket, lane }, found) =
+            annex.index.find(Annex::fragment(fragment), accept)?;
+        let bucket = bucket + self.buckets.len();
+        Some((Place { bucket, lane }, found))
     }
 
     #[inline(always)]
@@ -206,7 +232,7 @@ impl Index {
     /// Files an id, which must not be in the index, and whose entry is initialised. For the one writer.
     ///
     /// # Panics
-    /// If the range is full.
+    /// If the range is full, and its annex too.
     #[inline(always)]
     pub(crate) fn insert(&self, fragment: Fragment, id: u32) {
         if !self.buckets[self.home(fragment)].insert(fragment, id) {
@@ -216,6 +242,13 @@ impl Index {
 
     #[cold]
     fn insert_further(&self, fragment: Fragment, id: u32) {
+        if let Some(annex) = self
+            .annex(self.range_of(fragment))
+            .filter(|it| !it.is_full())
+        {
+            self.buckets[self.home(fragment)].add_overflow(OVERFLOW);
+            return annex.insert(fragment, id);
+        }
         for bucket in self.chain(fragment) {
             if self.buckets[bucket].insert(fragment, id) {
                 return;
@@ -226,55 +259,140 @@ impl Index {
     }
 
     /// Puts another id of the same fragment in an id's place. For the one writer.
-    pub(crate) fn replace(&self, place: Place, id: u32) {
+    #[inline(always)]
+    pub(crate) fn replace(&self, fragment: Fragment, place: Place, id: u32) {
+        let bucket = match self.buckets.get(place.bucket) {
+            Some(bucket) => bucket,
+            None => self.bucket_in_annex(fragment, place),
+        };
         // Release: pairs with the Acquire in `find`.
-        self.buckets[place.bucket].ids[place.lane].store(id, Ordering::Release);
+        bucket.ids[place.lane].store(id, Ordering::Release);
     }
 
-    /// Takes an id out. For the one writer.
+    #[cold]
+    fn bucket_in_annex(&self, fragment: Fragment, place: Place) -> &Bucket {
+        let annex = self
+            .annex(self.range_of(fragment))
+            .expect("places are in the index");
+        &annex.index.buckets[place.bucket - self.buckets.len()]
+    }
+
+    /// Takes an id out. For the one writer. Says whether the range's annex is too large now: see [`Index::refit`].
     ///
     /// # Panics
     /// If the id is not filed under the fragment.
     #[inline(always)]
-    pub(crate) fn remove(&self, fragment: Fragment, id: u32) {
+    pub(crate) fn remove(&self, fragment: Fragment, id: u32) -> bool {
         let (place, ()) = self
             .find(fragment, move |found| (found == id).then_some(()))
             .expect("only a filed id is removed");
-        self.buckets[place.bucket].set_tag(place.lane, 0);
-        if place.bucket != self.home(fragment) {
-            self.forget_overflow(fragment, place.bucket);
+        self.remove_at(fragment, place)
+    }
+
+    #[inline(always)]
+    fn remove_at(&self, fragment: Fragment, place: Place) -> bool {
+        if place.bucket == self.home(fragment) {
+            self.buckets[place.bucket].set_tag(place.lane, 0);
+            return false;
         }
+        self.remove_further(fragment, place)
+    }
+
+    #[cold]
+    fn remove_further(&self, fragment: Fragment, place: Place) -> bool {
+        if let Some(bucket) = self.buckets.get(place.bucket) {
+            bucket.set_tag(place.lane, 0);
+            self.forget_overflow(fragment, place.bucket);
+            return false;
+        }
+        let annex = self
+            .annex(self.range_of(fragment))
+            .expect("places are in the index");
+        let bucket = place.bucket - self.buckets.len();
+        annex.remove_at(fragment, Place { bucket, ..place });
+        self.buckets[self.home(fragment)].add_overflow(OVERFLOW.wrapping_neg());
+        annex.is_too_large(self.range)
     }
 
     /// Takes an entry in `bucket` out of the counts of those it overflowed from.
-    #[cold]
     fn forget_overflow(&self, fragment: Fragment, bucket: usize) {
         for passed in self.chain(fragment).take_while(|&it| it != bucket) {
             self.buckets[passed].add_overflow(OVERFLOW.wrapping_neg());
         }
     }
 
-    /// All ids of a range, in no particular order. Beside a writer: every id that is in the index throughout, once.
-    pub(crate) fn ids(&self, range: usize) -> impl Iterator<Item = u32> {
-        self.buckets_of(range).iter().flat_map(|bucket| {
-            (0..LANES)
-                .filter(|&lane| bucket.tag(lane) != 0)
-                // Acquire: as in `find`.
-                .map(|lane| bucket.ids[lane].load(Ordering::Acquire))
-        })
+    /// The range's annex, if it has one. The reference holds as long as whoever asks is a reader that the replaced annex waits
+    /// for, or the one writer, who replaces it.
+    fn annex(&self, range: usize) -> Option<&Annex> {
+        // Acquire: pairs with the Release in `put_annex`; the annex is filled before we see it.
+        let annex = self.annexes.get(range)?.load(Ordering::Acquire);
+        // SAFETY: null, or made by `Box::into_raw` and freed after a grace period from when it was replaced, by the contract of
+        // `Outgrown`, or with the index.
+        unsafe { annex.as_ref() }
     }
 
-    /// Takes all ids of a range out. For its one writer.
-    pub(crate) fn clear(&self, range: usize) {
+    fn put_annex(&self, range: usize, annex: Option<Annex>) -> Option<Outgrown> {
+        let next = annex.map_or(std::ptr::null_mut(), |it| Box::into_raw(Box::new(it)));
+        // Release: pairs with the Acquire in `annex`.
+        let old = self.annexes[range].swap(next, Ordering::Release);
+        (!old.is_null()).then(|| Outgrown(old))
+    }
+
+    /// Whether a range has an annex with room for one more. For the one writer.
+    pub(crate) fn has_room_in_annex(&self, range: usize) -> bool {
+        self.annex(range).is_some_and(|it| !it.is_full())
+    }
+
+    /// Gives a range an annex for so many keys. For an index that no reader knows yet.
+    pub(crate) fn reserve(&self, range: usize, keys: usize) {
+        drop(self.put_annex(range, Some(Annex::new(keys, self.range))));
+    }
+
+    /// Gives a range an annex with room for twice what is in the one it has, in whose place that is; the old one is returned.
+    /// For the one writer; places in the annex hold no longer.
+    pub(crate) fn refit(
+        &self,
+        range: usize,
+        fragment_of: impl Fn(u32) -> Fragment,
+    ) -> Option<Outgrown> {
+        let old = self.annex(range);
+        let next = Annex::new(old.map_or(0, Annex::len) * 2 + 1, self.range);
+        for id in old.iter().flat_map(|it| ids_in(it.index.buckets_of(0))) {
+            next.insert(fragment_of(id), id);
+        }
+        self.put_annex(range, Some(next))
+    }
+
+    /// All ids of a range, in no particular order. Beside a writer: every id that is in the index throughout, once.
+    pub(crate) fn ids(&self, range: usize) -> impl Iterator<Item = u32> {
+        let annex = self.annex(range).map(|it| it.index.buckets_of(0));
+        ids_in(self.buckets_of(range)).chain(annex.into_iter().flat_map(ids_in))
+    }
+
+    /// Takes all ids of a range out, and its annex. For its one writer.
+    pub(crate) fn clear(&self, range: usize) -> Option<Outgrown> {
         for bucket in self.buckets_of(range) {
             // Release, both: pair with the Acquire in `find`.
             bucket.head.store(0, Ordering::Release);
             bucket.tail.store(0, Ordering::Release);
         }
+        self.put_annex(range, None)
     }
 
     fn buckets_of(&self, range: usize) -> &[Bucket] {
         &self.buckets[range * self.range..][..self.range]
+    }
+
+    /// How many buckets there are in a range's annex.
+    #[cfg(test)]
+    pub(crate) fn annex_buckets(&self, range: usize) -> usize {
+        self.annex(range).map_or(0, |it| it.index.range())
+    }
+
+    /// How many ids are filed in a range's annex.
+    #[cfg(test)]
+    pub(crate) fn annex_len(&self, range: usize) -> usize {
+        self.annex(range).map_or(0, Annex::len)
     }
 
     /// Checks tags, chains and overflow counts of a range against the fragments of its entries.
@@ -283,6 +401,24 @@ impl Index {
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self, range: usize, fragment_of: impl Fn(u32) -> Fragment) {
+        let start = range * self.range;
+        let mut overflows = self.overflows(range, &fragment_of);
+        if let Some(annex) = self.annex(range) {
+            let ids: Vec<u32> = annex.index.ids(0).collect();
+            assert_eq!(ids.len(), annex.len());
+            for &id in &ids {
+                overflows[self.home(fragment_of(id)) - start] += 1;
+            }
+            let in_annex = |id| Annex::fragment(fragment_of(id));
+            let expected = annex.index.overflows(0, &in_annex);
+            annex.index.validate_counts(0, &expected);
+        }
+        self.validate_counts(range, &overflows);
+    }
+
+    /// How often entries of a range passed each of its buckets.
+    #[cfg(any(test, fuzzing))]
+    fn overflows(&self, range: usize, fragment_of: &dyn Fn(u32) -> Fragment) -> Vec<u64> {
         let start = range * self.range;
         let mut overflows = vec![0_u64; self.range];
         for (b, bucket) in self.buckets_of(range).iter().enumerate() {
@@ -295,10 +431,33 @@ impl Index {
                 }
             }
         }
-        for (bucket, expected) in self.buckets_of(range).iter().zip(overflows) {
+        overflows
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn validate_counts(&self, range: usize, overflows: &[u64]) {
+        for (bucket, &expected) in self.buckets_of(range).iter().zip(overflows) {
             assert_eq!(bucket.tail.load(Ordering::Relaxed) >> 32, expected);
         }
     }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        for range in 0..self.annexes.len() {
+            drop(self.put_annex(range, None));
+        }
+    }
+}
+
+/// The ids in some buckets.
+fn ids_in(buckets: &[Bucket]) -> impl Iterator<Item = u32> {
+    buckets.iter().flat_map(|bucket| {
+        (0..LANES)
+            .filter(|&lane| bucket.tag(lane) != 0)
+            // Acquire: as in `find`.
+            .map(|lane| bucket.ids[lane].load(Ordering::Acquire))
+    })
 }
 
 impl Bucket {

@@ -6,7 +6,7 @@
 use super::{Inner, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
 use crate::core::entry::{Entry, NEVER};
-use crate::core::index::{Fragment, Place};
+use crate::core::index::{Fragment, Outgrown, Place};
 use crate::core::limbo::LOOKS;
 use crate::core::reclaim::{Domain, Pin, Ticket};
 use crate::core::slab::{Segment, Slots};
@@ -44,7 +44,7 @@ pub(crate) enum Refused {
     Sweep,
     /// No token is free and this shard has no entry to evict.
     Empty,
-    /// The table has no room for one more key of this shard.
+    /// The table has no room for one more key of this shard, and is to grow.
     Full,
 }
 
@@ -126,7 +126,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         sweep: bool,
     ) -> Result<u32, Refused> {
         self.expire(WORK);
-        if self.table().is_full(self.inner.list.len()) {
+        if self.table().is_full(self.inner.list.len()) && !self.make_room() {
             return Err(Refused::Full);
         }
         let place = match self.locate(seen, others)? {
@@ -146,7 +146,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
                 self.inner.counts.expirations += u64::from(meta.deadline() <= self.context.now);
                 self.fill(vacant.id, entry);
                 if meta.fragment() == seen.fragment {
-                    self.table().index.replace(place, vacant.id);
+                    self.table().index.replace(seen.fragment, place, vacant.id);
                     self.forget(old);
                 } else {
                     self.replace_stranger(old, seen.fragment, vacant.id);
@@ -165,6 +165,36 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         self.link(pin, &vacant);
         self.inner.counts.inserts += 1;
         Ok(vacant.id)
+    }
+
+    /// Sees to it that the shard's annex has room for one more key. False if the table is to grow instead.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) -> bool {
+        let all = self.context.budget.used();
+        if self.table().is_outgrown(self.len(), all) {
+            return false;
+        }
+        if !self.table().index.has_room_in_annex(self.shard.number) {
+            self.refit();
+            self.changed();
+        }
+        true
+    }
+
+    /// Gives the shard an annex that suits what is in it. The caller makes known that places have changed.
+    #[cold]
+    #[inline(never)]
+    fn refit(&mut self) {
+        let fragment_of = |id| self.entry(id).meta.fragment();
+        let old = self.table().index.refit(self.shard.number, fragment_of);
+        self.retire_annex(old);
+    }
+
+    fn retire_annex(&mut self, annex: Option<Outgrown>) {
+        if let Some(annex) = annex {
+            self.inner.limbo.retire_table(Retired::Annex(annex));
+        }
     }
 
     /// Files an entry's id in place of that of one which is equal to it and hashes otherwise: a user's `Hash` and `Eq`
@@ -230,7 +260,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
         let ids: Vec<u32> = self.inner.list.iter(&self.slots).collect();
-        self.table().index.clear(self.shard.number);
+        let annex = self.table().index.clear(self.shard.number);
+        self.retire_annex(annex);
         for id in ids {
             let expired = self.entry(id).meta.deadline() <= self.context.now;
             self.inner.counts.expirations += u64::from(expired);
@@ -247,6 +278,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// Files everything in a table that is about to be published.
     pub(crate) fn file_all(&self, table: &Table) {
+        table.reserve(self.shard.number, self.len());
         for id in self.table().index.ids(self.shard.number) {
             table.index.insert(self.entry(id).meta.fragment(), id);
         }
@@ -456,7 +488,9 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     #[inline(always)]
     fn take_out(&mut self, id: u32) -> (Token<'c>, bool) {
         let meta = self.entry(id).meta;
-        self.table().index.remove(meta.fragment(), id);
+        if self.table().index.remove(meta.fragment(), id) {
+            self.refit();
+        }
         self.forget(id);
         self.changed();
         let alive = meta.deadline() > self.context.now;
@@ -521,19 +555,24 @@ struct Vacant {
 pub(super) enum Retired {
     /// A table that has been replaced. Readers may be inside it until the grace period is over.
     Table(*mut Table),
+    /// An annex, likewise.
+    Annex(#[expect(dead_code, reason = "it is there to be dropped")] Outgrown),
     Segment(#[expect(dead_code, reason = "it is there to be dropped")] Segment),
 }
 
-// SAFETY: it is the only owner of the table, whose parts are all `Send`, or of the segment.
+// SAFETY: it is the only owner of the table, whose parts are all `Send`, of the annex or of the segment.
 unsafe impl Send for Retired {}
 
 impl Retired {
     fn is_table(&self) -> bool {
-        matches!(self, Self::Table(_))
+        matches!(self, Self::Table(_) | Self::Annex(_))
     }
 }
 
 impl Drop for Retired {
+    /// Out of line: every write has a list of these to drop, which is hardly ever anything.
+    #[cold]
+    #[inline(never)]
     fn drop(&mut self) {
         if let Self::Table(table) = *self {
             // SAFETY: made by `Box::into_raw`, replaced once, and dropped here alone: by limbo's user after the grace period,

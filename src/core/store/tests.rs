@@ -74,6 +74,13 @@ fn organs_agree_when_all_keys_collide() {
     random_writes(200, 2, 400, 0);
 }
 
+/// In a shard out of many that gets so much that it has an annex.
+#[test]
+fn organs_agree_when_most_keys_go_to_one_shard() {
+    random_writes(400, 64, 800, 0);
+    random_writes(400, 64, 800, 3);
+}
+
 /// What a write may cost, beside the sweep: its share, as often as it takes its lock.
 const SHARE: u64 = 4 * 3;
 
