@@ -50,7 +50,7 @@ pub(crate) enum Refusal {
     Status,
     /// An error that may pass: nothing is learnt from it about the key.
     Failure,
-    /// What it says of caching cannot be read.
+    /// What it says of caching, or a tag of it, cannot be read.
     Malformed,
     NoStore,
     Private,
@@ -102,6 +102,11 @@ impl Refusal {
         ];
         passing.contains(&self) || status.is_server_error()
     }
+}
+
+/// Whether a status may be about the request rather than the resource. What is not there is there for nobody.
+pub(crate) fn is_about_request(status: StatusCode) -> bool {
+    status.is_client_error() && ![StatusCode::NOT_FOUND, StatusCode::GONE].contains(&status)
 }
 
 /// Tags that a handler gives its response, as an extension: [`CacheResponse::purge_tag`](super::CacheResponse::purge_tag)
@@ -202,7 +207,7 @@ pub(crate) fn judge(
         authorized: shared,
         strict: strict || said.s_maxage.is_some(),
         vary: vary(headers)?,
-        tags: tags(response),
+        tags: tags(response)?,
         keep,
     })
 }
@@ -358,15 +363,19 @@ pub(crate) fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
     }
 }
 
-fn tags(response: &Parts) -> Vec<Box<str>> {
+/// The tags of a response: all of them, as a purge of one that was left out would miss it.
+fn tags(response: &Parts) -> Result<Vec<Box<str>>, Refusal> {
     let mut tags = match response.extensions.get::<CacheTags>() {
         Some(CacheTags(tags)) => tags.clone(),
         None => Vec::new(),
     };
     for line in response.headers.get_all(CACHE_TAG) {
-        let line = line.to_str().unwrap_or("");
-        let listed = line.split(',').map(str::trim).filter(|tag| !tag.is_empty());
-        tags.extend(listed.map(Box::from));
+        for tag in line.as_bytes().split(|&byte| byte == b',') {
+            let tag = str::from_utf8(tag.trim_ascii()).map_err(|_| Refusal::Malformed)?;
+            if !tag.is_empty() {
+                tags.push(tag.into());
+            }
+        }
     }
-    tags
+    Ok(tags)
 }

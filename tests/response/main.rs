@@ -23,6 +23,7 @@ mod poison;
 mod purges;
 mod queries;
 mod refreshes;
+mod refusals;
 mod rfc9111_updates;
 mod rfc9111_vary;
 mod rfc9213;
