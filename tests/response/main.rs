@@ -16,6 +16,7 @@ mod extremes;
 mod headers;
 mod invalidations;
 mod keys;
+mod kinds;
 mod over_http;
 mod own_keys;
 mod planted;
