@@ -53,10 +53,29 @@ fn add<'r>(named: &mut Option<&'r str>, text: &'r str) -> Option<()> {
     (std::ptr::eq(first, text) || first.eq_ignore_ascii_case(text)).then_some(())
 }
 
-/// What is asked for by another scheme is another resource.
+/// What is asked for by a scheme of another kind is another resource.
 fn has_known_scheme(target: &Uri) -> bool {
     let scheme = target.scheme();
     scheme.is_none_or(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))
+}
+
+/// What stands before the authority in the target; empty if it has no scheme. `None` if it is not known, or if the original
+/// has another than what is seen.
+pub(crate) fn scheme(original: &Uri, seen: &Uri) -> Option<&'static str> {
+    let of = |target: &Uri| match target.scheme() {
+        None => Some(""),
+        Some(scheme) if *scheme == Scheme::HTTP => Some("http://"),
+        Some(scheme) if *scheme == Scheme::HTTPS => Some("https://"),
+        Some(_) => None,
+    };
+    let seen_by_handler = of(seen)?;
+    if std::ptr::eq(original, seen) {
+        return Some(seen_by_handler);
+    }
+    match (of(original)?, seen_by_handler) {
+        ("", scheme) | (scheme, "") => Some(scheme),
+        (original, seen) => (original == seen).then_some(seen),
+    }
 }
 
 /// What a byte is in a name; looked up, as every request has one.

@@ -26,12 +26,17 @@ pub(crate) fn cut(mut bytes: Vec<u8>) -> Bytes {
     Bytes::from(bytes)
 }
 
+/// Whether headers are no more than is stored.
+pub(crate) fn are_short(headers: &HeaderMap) -> bool {
+    headers.values().map(HeaderValue::len).sum::<usize>() <= MOST_HEADER_BYTES
+}
+
 /// Puts the values of all headers into one piece of memory. `None` if that is too much.
 pub(crate) fn headers(headers: &mut HeaderMap) -> Option<()> {
-    let length = headers.values().map(HeaderValue::len).sum();
-    if length > MOST_HEADER_BYTES {
+    if !are_short(headers) {
         return None;
     }
+    let length = headers.values().map(HeaderValue::len).sum();
     let mut own = Vec::with_capacity(length);
     for value in headers.values() {
         own.extend_from_slice(value.as_bytes());

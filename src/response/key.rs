@@ -10,7 +10,7 @@
 use super::authority;
 use super::original;
 use super::own_keys;
-use super::settings::Settings;
+use super::settings::{Rules, Settings};
 use http::header::{AUTHORIZATION, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
@@ -26,6 +26,8 @@ pub(crate) const MAX_KEY: usize = 4 * 1024;
 pub(crate) struct Asked {
     text: String,
     key: Range<usize>,
+    /// By which rules what is stored of it may be.
+    pub(crate) rules: Rules,
     /// Where the host ends.
     host_end: usize,
     path: Range<usize>,
@@ -71,6 +73,7 @@ impl Asked {
         let seen = &request.uri;
         let uri = original_uri(settings, request).unwrap_or(seen);
         let host = authority::of(uri, seen, &request.headers).ok_or(Unkeyed::Host)?;
+        let scheme = authority::scheme(uri, seen).ok_or(Unkeyed::Host)?;
         let path = uri.path();
         let query = in_key(settings, uri)?;
         let shown = shown(settings, uri, seen)?;
@@ -78,7 +81,7 @@ impl Asked {
         if !path.starts_with('/') {
             return Err(Unkeyed::Path);
         }
-        let mut length = path.len() + query.len() + 2 * host.len();
+        let mut length = path.len() + query.len() + 2 * host.len() + scheme.len();
         length += own.as_ref().map_or(0, String::len) + shown.len();
         if length > MAX_KEY {
             return Err(Unkeyed::TooLong);
@@ -107,7 +110,7 @@ impl Asked {
         if key.len() > MAX_KEY {
             return Err(Unkeyed::TooLong);
         }
-        text.push_str(&host);
+        text.extend([scheme, &*host]);
         let host_end = text.len();
         text.push_str(&shown);
         let names_credentials = settings.vary_on.contains(&AUTHORIZATION);
@@ -117,6 +120,7 @@ impl Asked {
         Ok(Self {
             text,
             key,
+            rules: settings.rules(),
             host_end,
             path,
             query,
@@ -138,7 +142,7 @@ impl Asked {
         &self.text[..self.key.end]
     }
 
-    /// In lower case; empty if the request has none.
+    /// In lower case, behind the scheme if the target has one; empty if the request has neither.
     pub(crate) fn host(&self) -> &str {
         &self.text[self.key.end..self.host_end]
     }
@@ -196,7 +200,7 @@ impl Asked {
 }
 
 /// The URI as the client sent it, if it is known to be another than the service sees.
-fn original_uri<'r>(settings: &Settings, request: &'r Parts) -> Option<&'r Uri> {
+pub(super) fn original_uri<'r>(settings: &Settings, request: &'r Parts) -> Option<&'r Uri> {
     match settings.original_uri {
         Some(original) => original(&request.extensions),
         None => original::uri(&request.extensions),

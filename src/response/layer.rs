@@ -256,15 +256,17 @@ impl CacheResponse {
     }
 
     /// For how long after a response has gone stale it is still served, while one request fetches another; zero by default. A
-    /// response's own `stale-while-revalidate` stands over it, and `must-revalidate` forbids it. The first who is served a stale
-    /// one starts the refresh; a HEAD and a request with `no-store` cannot, and then get the handler's answer.
+    /// response's own `stale-while-revalidate` stands over it, but can only make it less in timed mode; `must-revalidate` forbids
+    /// it. The first who is served a stale one starts the refresh; a HEAD and a request with `no-store` cannot, and then get the
+    /// handler's answer.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.core.settings.while_revalidate = window;
         self
     }
 
     /// For how long after a response has gone stale it is served when the handler fails, with an error or a status 500, 502,
-    /// 503 or 504; zero by default. A response's own `stale-if-error` stands over it, and `must-revalidate` forbids it.
+    /// 503 or 504; zero by default. A response's own `stale-if-error` stands over it, but can only make it less in timed
+    /// mode; `must-revalidate` forbids it.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.core.settings.if_error = window;
         self

@@ -14,7 +14,7 @@ use super::exact;
 use super::flight::{Leader, Outcome};
 use super::freshen::freshened;
 use super::key::Asked;
-use super::policy::{Plan, Refusal, judge, to_date};
+use super::policy::{Plan, Refusal, is_about_request, judge, to_date};
 use super::purge::Seen;
 use super::status::{Forward, hit};
 use super::storable::{end_to_end, is_whole, set_length};
@@ -270,9 +270,11 @@ impl Led {
                     ..with_cookies(response)
                 }
             }
-            // It may not be kept, or the 304 is about another one: then this is the last answer from it.
+            // It may not be kept, or the 304 is about another one: then this is the last answer from it, once it is stale.
             (None, Some(stale)) => {
-                let _ = self.core.remove(self.asked.key()).await;
+                if self.says_of_others() {
+                    let _ = self.core.remove(self.asked.key()).await;
+                }
                 with_cookies(answer(stale, &self.wishes, now, status(false)))
             }
             (None, None) => with_cookies(not_modified(&fresh.headers, 0, status(false))),
@@ -400,8 +402,10 @@ impl Led {
         if refusal.is_passing(status) {
             return;
         }
-        // Of what holds for one caller only nothing is learnt about the others.
-        if refusal != Refusal::Authorization && !self.asked.authorized {
+        if !self.says_of_others() {
+            return;
+        }
+        if !is_about_request(status) {
             self.core.set_uncacheable(self.asked.key());
         }
         let tries_again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
@@ -411,6 +415,14 @@ impl Led {
         {
             self.core.backend_failed(&error);
         }
+    }
+
+    /// Whether an answer that is not stored says anything of what others get. What holds for one caller does not, and nor does
+    /// what a client has asked for although there is an entry that is fresh: else one odd request would take it from all.
+    fn says_of_others(&self) -> bool {
+        let now = self.core.now();
+        let has_fresh = self.stale.as_ref().is_some_and(|old| old.is_fresh(now));
+        !self.asked.authorized && !has_fresh
     }
 
     /// An entry without its body; `None` if it has too many headers.

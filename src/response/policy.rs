@@ -3,15 +3,14 @@
 //! The two modes differ in who says how long a response is fresh. What keeps a response from being stored is the same in both,
 //! but that in timed mode a response can also make its life shorter.
 
-use super::directives::{Directives, parse_seconds, seems_to_forbid};
+use super::directives::{Directives, parse_seconds};
 use super::key::Asked;
 use super::settings::{Mode, Settings};
 use super::status::Line;
 use super::storable;
 use super::wire::MOST_MILLIS;
 use http::header::{
-    AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, HeaderName,
-    HeaderValue, LAST_MODIFIED, PRAGMA, VARY,
+    AGE, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -23,9 +22,8 @@ const MAX_VARY: usize = 16;
 /// How long an entry that can be revalidated is kept after it has gone stale.
 const KEEP_TO_REVALIDATE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longer lifetimes are cut off: a thousand years. Sums of some of them can be written down as milliseconds.
-const FOREVER: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
+pub(crate) const FOREVER: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
-pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 
 /// How a response is stored.
@@ -50,7 +48,7 @@ pub(crate) enum Refusal {
     Status,
     /// An error that may pass: nothing is learnt from it about the key.
     Failure,
-    /// What it says of caching cannot be read.
+    /// What it says of caching, or a tag of it, cannot be read.
     Malformed,
     NoStore,
     Private,
@@ -104,6 +102,11 @@ impl Refusal {
     }
 }
 
+/// Whether a status may be about the request rather than the resource. What is not there is there for nobody.
+pub(crate) fn is_about_request(status: StatusCode) -> bool {
+    status.is_client_error() && ![StatusCode::NOT_FOUND, StatusCode::GONE].contains(&status)
+}
+
 /// Tags that a handler gives its response, as an extension: [`CacheResponse::purge_tag`](super::CacheResponse::purge_tag)
 /// removes all responses that have one. The header `Cache-Tag`, a list separated by commas, does the same.
 ///
@@ -140,9 +143,9 @@ pub(crate) fn judge(
     now: u64,
 ) -> Result<Plan, Refusal> {
     let headers = &response.headers;
-    let (said, is_targeted) = directives(settings, headers)?;
+    let (said, is_targeted) = storable::directives(settings.rules(), headers)?;
     refuse(&said, response, settings)?;
-    let shared = said.public || said.s_maxage.is_some() || said.must_revalidate;
+    let shared = storable::is_for_authorized(&said);
     if asked.authorized && !shared {
         return Err(Refusal::Authorization);
     }
@@ -152,15 +155,13 @@ pub(crate) fn judge(
     let written = written.map(|written| written.lifetime);
     let fresh = match &settings.mode {
         Mode::Timed { ttl, by_status } => {
-            // RFC 9111 §5.4 gives `Pragma` no meaning here, but those who send it mean something by it.
-            let pragma = Directives::read(headers, &PRAGMA);
-            if said.no_cache || (!said.present && (pragma.no_cache || pragma.malformed)) {
+            if storable::is_to_be_checked(&said, headers) {
                 return Err(Refusal::NoCache);
             }
             let ttl = timed(*ttl, by_status, response.status)?;
-            let rest = written.map(|lifetime| lifetime.saturating_sub(age));
             // Counted from now: what upstream has done with it before is upstream's.
-            age.saturating_add(rest.map_or(ttl, |rest| rest.min(ttl)))
+            let until = age.saturating_add(ttl);
+            written.map_or(until, |lifetime| lifetime.min(until))
         }
         Mode::Headers { heuristics, .. } => match written {
             _ if said.no_cache => Duration::ZERO,
@@ -176,7 +177,9 @@ pub(crate) fn judge(
         said.no_cache || said.must_revalidate || said.proxy_revalidate || is_expires_broken;
     let stale = |given: Option<Duration>, otherwise: Duration| match given {
         _ if strict => Duration::ZERO,
-        Some(given) => given,
+        Some(given) if settings.by_headers() => given,
+        // It can only make it less.
+        Some(given) => given.min(otherwise),
         // Unless told otherwise, `s-maxage` has the semantics of `proxy-revalidate`: RFC 9111 §5.2.2.10.
         None if said.s_maxage.is_some() => Duration::ZERO,
         None => otherwise,
@@ -202,33 +205,14 @@ pub(crate) fn judge(
         authorized: shared,
         strict: strict || said.s_maxage.is_some(),
         vary: vary(headers)?,
-        tags: tags(response),
+        tags: tags(response)?,
         keep,
     })
 }
 
-/// What a response says of caching, to whom these settings make us, and whether it says so in a targeted field.
-fn directives(settings: &Settings, headers: &HeaderMap) -> Result<(Directives, bool), Refusal> {
-    if let Mode::Headers { cdn: true, .. } = settings.mode {
-        if let Some(targeted) = Directives::read_targeted(headers, &CDN_CACHE_CONTROL) {
-            return Ok((targeted, true));
-        }
-        // One that is broken is ignored, but not if that may be against its meaning.
-        let mut lines = headers.get_all(CDN_CACHE_CONTROL).iter();
-        if lines.any(|line| seems_to_forbid(line.as_bytes())) {
-            return Err(Refusal::Malformed);
-        }
-    }
-    Ok((Directives::read(headers, &CACHE_CONTROL), false))
-}
-
 fn refuse(said: &Directives, response: &Parts, settings: &Settings) -> Result<(), Refusal> {
     let headers = &response.headers;
-    storable::check(said, response.status, headers)?;
-    // Where it means nothing (RFC 9110 §14.4) a handler that says it may have meant something.
-    if !settings.by_headers() && headers.contains_key(CONTENT_RANGE) {
-        return Err(Refusal::Status);
-    }
+    storable::check(settings.rules(), said, response.status, headers)?;
     let length = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
@@ -256,13 +240,13 @@ fn timed(
 }
 
 /// The lifetime that headers give: RFC 9111 §4.2.1; zero where they say one that cannot be read.
-struct Written {
-    lifetime: Duration,
+pub(crate) struct Written {
+    pub(crate) lifetime: Duration,
     /// Whether it is what an `Expires` says that is no date: those who write 0 or -1 there mean that it is not to be reused.
     is_broken: bool,
 }
 
-fn written_lifetime(
+pub(crate) fn written_lifetime(
     said: &Directives,
     headers: &HeaderMap,
     targeted: bool,
@@ -358,15 +342,19 @@ pub(crate) fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refusal> {
     }
 }
 
-fn tags(response: &Parts) -> Vec<Box<str>> {
+/// The tags of a response: all of them, as a purge of one that was left out would miss it.
+fn tags(response: &Parts) -> Result<Vec<Box<str>>, Refusal> {
     let mut tags = match response.extensions.get::<CacheTags>() {
         Some(CacheTags(tags)) => tags.clone(),
         None => Vec::new(),
     };
     for line in response.headers.get_all(CACHE_TAG) {
-        let line = line.to_str().unwrap_or("");
-        let listed = line.split(',').map(str::trim).filter(|tag| !tag.is_empty());
-        tags.extend(listed.map(Box::from));
+        for tag in line.as_bytes().split(|&byte| byte == b',') {
+            let tag = str::from_utf8(tag.trim_ascii()).map_err(|_| Refusal::Malformed)?;
+            if !tag.is_empty() {
+                tags.push(tag.into());
+            }
+        }
     }
-    tags
+    Ok(tags)
 }

@@ -8,7 +8,7 @@ use super::directives::Directives;
 use super::event;
 use super::fetch::{Fetch, Limits};
 use super::future::ResponseFuture;
-use super::key::{Asked, Unkeyed};
+use super::key::{Asked, Unkeyed, original_uri};
 use super::status::{Forward, hit};
 use super::stored::Entry;
 use bytes::Buf;
@@ -17,7 +17,7 @@ use http::header::{
     LOCATION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use std::fmt;
 use std::mem::replace;
@@ -31,7 +31,7 @@ use tower_service::Service;
 /// leaves the inner service untouched, and ready.
 ///
 /// Bodies of requests have to be [`http_body::Body`]s, because a GET is cached only if its body has nothing in it: if it says
-/// that its stream has ended, or that it is exactly 0 bytes long.
+/// that its stream has ended, or, before HTTP/2, that it is exactly 0 bytes long.
 #[derive(Clone)]
 pub struct CacheResponseService<S> {
     inner: S,
@@ -166,7 +166,10 @@ impl<S> CacheResponseService<S> {
             return Err(Some(detail));
         }
         // What a GET carries is no part of its key, and some handlers look at it. By HTTP/2 no header need tell of it.
-        if !body.is_end_stream() && body.size_hint().exact() != Some(0) {
+        // There trailers may follow a body that is 0 bytes long.
+        let may_have_trailers = parts.version >= Version::HTTP_2;
+        let is_empty = !may_have_trailers && body.size_hint().exact() == Some(0);
+        if !body.is_end_stream() && !is_empty {
             return Err(Some("content"));
         }
         let known = Asked::knows_path::<B>(settings, parts);
@@ -251,8 +254,10 @@ impl Core {
     fn outdated(&self, mut get: Parts, response: &HeaderMap) -> Vec<String> {
         let mut keys = Vec::new();
         let mut targets = vec![get.uri.clone()];
+        let base = original_uri(&self.settings, &get).unwrap_or(&get.uri);
         for name in [LOCATION, CONTENT_LOCATION] {
-            let named = response.get(name).and_then(|value| resolve(&get, value));
+            let named = response.get(name);
+            let named = named.and_then(|value| resolve(base, &get.headers, value));
             targets.extend(named);
         }
         for (at, uri) in targets.into_iter().enumerate() {
@@ -287,20 +292,23 @@ impl Core {
     }
 }
 
-/// A target that a response names: absolute on the same host, or a path.
-fn resolve(request: &Parts, value: &HeaderValue) -> Option<Uri> {
+/// A target that a response names: absolute on the same host, or a path. It has the authority where the request has it.
+fn resolve(base: &Uri, headers: &HeaderMap, value: &HeaderValue) -> Option<Uri> {
     let uri: Uri = value.to_str().ok()?.parse().ok()?;
-    let Some(named) = uri.authority() else {
-        return value.as_bytes().starts_with(b"/").then_some(uri);
-    };
-    let own = match request.uri.authority() {
+    let own = match base.authority() {
         Some(own) => own.as_str(),
-        None => request.headers.get(HOST)?.to_str().ok()?,
+        None => headers
+            .get(HOST)
+            .map_or("", |host| host.to_str().unwrap_or("")),
     };
-    if !named.as_str().eq_ignore_ascii_case(own) {
-        return None;
+    match uri.authority() {
+        Some(named) if named.as_str().eq_ignore_ascii_case(own) => (),
+        None if value.as_bytes().starts_with(b"/") => (),
+        _ => return None,
     }
-    uri.path_and_query()?.as_str().parse().ok()
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = uri.path_and_query().cloned();
+    Uri::from_parts(parts).ok()
 }
 
 impl<S: fmt::Debug> fmt::Debug for CacheResponseService<S> {

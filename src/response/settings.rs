@@ -51,6 +51,32 @@ pub(crate) enum Mode {
     Headers { cdn: bool, heuristics: bool },
 }
 
+/// Whose word it is that a response may be stored, and for how long. What one kind of layer stores another may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Rules {
+    Timed,
+    Headers,
+    /// The headers, with one for us before the one for all.
+    Cdn,
+}
+
+impl Rules {
+    const ALL: [Self; 3] = [Self::Timed, Self::Headers, Self::Cdn];
+
+    /// As entries say it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Timed => "timed",
+            Self::Headers => "headers",
+            Self::Cdn => "cdn",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rules| rules.name() == name)
+    }
+}
+
 impl Settings {
     pub(crate) fn new(mode: Mode) -> Self {
         Self {
@@ -81,6 +107,14 @@ impl Settings {
         // Enough for sixteen of the largest whose readers do not read: each is held for the store and for its reader.
         self.max_buffered
             .unwrap_or(self.max_body.saturating_mul(32))
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        match self.mode {
+            Mode::Timed { .. } => Rules::Timed,
+            Mode::Headers { cdn: false, .. } => Rules::Headers,
+            Mode::Headers { cdn: true, .. } => Rules::Cdn,
+        }
     }
 
     pub(crate) fn by_headers(&self) -> bool {

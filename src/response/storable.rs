@@ -1,24 +1,60 @@
 //! What may lie in the store, whoever has put it there: the same rules for what is written and for what is read. They are
-//! those that do not depend on a layer's settings; `policy` adds the others.
+//! those that depend on a layer's kind only, which entries name; `policy` adds those of its settings.
 //!
 //! A stored entry that breaks one was not written by us, so nothing else in it is believed either: it counts as missing, and
 //! is replaced.
 
-use super::directives::Directives;
-use super::policy::{CDN_CACHE_CONTROL, Refusal, vary};
+use super::directives::{Directives, seems_to_forbid};
+use super::exact;
+use super::policy::{FOREVER, Refusal, vary, written_lifetime};
+use super::settings::Rules;
 use super::stored::{Entry, MOST_HEADERS, Origin};
 use http::header::{
     AGE, CACHE_CONTROL, CACHE_STATUS, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    HeaderName, HeaderValue, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, StatusCode};
+use std::time::Duration;
 
-/// Whether a response may be stored that says this of caching.
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+
+/// What a response says of caching to those who go by these rules, and whether it says so in a targeted field.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn directives(rules: Rules, headers: &HeaderMap) -> Result<(Directives, bool), Refusal> {
+    if rules == Rules::Cdn {
+        if let Some(targeted) = Directives::read_targeted(headers, &CDN_CACHE_CONTROL) {
+            return Ok((targeted, true));
+        }
+        // One that is broken is ignored, but not if that may be against its meaning.
+        let mut lines = headers.get_all(CDN_CACHE_CONTROL).iter();
+        if lines.any(|line| seems_to_forbid(line.as_bytes())) {
+            return Err(Refusal::Malformed);
+        }
+    }
+    Ok((Directives::read(headers, &CACHE_CONTROL), false))
+}
+
+/// Whether what says this may go to callers with `Authorization`: RFC 9111 §3.5.
+pub(crate) fn is_for_authorized(said: &Directives) -> bool {
+    said.public || said.s_maxage.is_some() || said.must_revalidate
+}
+
+/// Whether a response is not to be served without asking the handler: then a timed layer does not store it.
+pub(crate) fn is_to_be_checked(said: &Directives, headers: &HeaderMap) -> bool {
+    // RFC 9111 §5.4 gives `Pragma` no meaning here, but those who send it mean something by it.
+    let pragma = Directives::read(headers, &PRAGMA);
+    said.no_cache || (!said.present && (pragma.no_cache || pragma.malformed))
+}
+
+/// Whether a response may be stored, by these rules, that says this of caching.
 ///
 /// # Errors
 /// Why not.
 pub(crate) fn check(
+    rules: Rules,
     said: &Directives,
     status: StatusCode,
     headers: &HeaderMap,
@@ -37,8 +73,10 @@ pub(crate) fn check(
     if headers.contains_key(SET_COOKIE) {
         return Err(Refusal::SetCookie);
     }
+    // Elsewhere it means nothing (RFC 9110 §14.4), but a handler that does not say how long may have meant something by it.
+    let range_counts = rules == Rules::Timed || status == StatusCode::RANGE_NOT_SATISFIABLE;
     let is_partial = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
-        || (status == StatusCode::RANGE_NOT_SATISFIABLE && headers.contains_key(CONTENT_RANGE));
+        || (range_counts && headers.contains_key(CONTENT_RANGE));
     // Beyond 599 nobody knows what they mean: RFC 9110 §15.
     if is_partial || status.is_informational() || status.as_u16() > 599 {
         return Err(Refusal::Status);
@@ -91,18 +129,32 @@ pub(crate) fn set_length(headers: &mut HeaderMap, length: usize) {
 /// Whether an entry that was read is one that may have been written.
 pub(crate) fn may_be_ours(entry: &Entry) -> bool {
     let headers = &entry.headers;
-    // Which of the two its writer heeded is not known.
-    let all = Directives::read(headers, &CACHE_CONTROL);
-    let targeted = Directives::read_targeted(headers, &CDN_CACHE_CONTROL);
-    let is_allowed = [Some(all), targeted]
-        .iter()
-        .flatten()
-        .any(|said| check(said, entry.status, headers).is_ok());
+    let Ok((said, is_targeted)) = directives(entry.rules(), headers) else {
+        return false;
+    };
     let is_foreign = |name: &HeaderName| is_passing(name) || name == CACHE_STATUS;
-    is_allowed
+    check(entry.rules(), &said, entry.status, headers).is_ok()
+        && exact::are_short(headers)
         && !headers.keys().any(is_foreign)
         && is_whole(entry.status, headers, entry.body.len())
+        && (!entry.authorized || is_for_authorized(&said))
+        && lives_as_long_as_said(entry, &said, is_targeted)
         && has_its_vary(entry)
+}
+
+/// Whether an entry is kept for no longer than its headers allow.
+fn lives_as_long_as_said(entry: &Entry, said: &Directives, is_targeted: bool) -> bool {
+    let headers = &entry.headers;
+    let Origin::Ours(made_for) = &entry.origin else {
+        return !is_to_be_checked(said, headers);
+    };
+    let written = written_lifetime(said, headers, is_targeted, entry.born);
+    let most = match made_for.rules {
+        Rules::Timed if is_to_be_checked(said, headers) => return false,
+        Rules::Headers | Rules::Cdn if said.no_cache => Duration::ZERO,
+        _ => written.map_or(FOREVER, |written| written.lifetime.min(FOREVER)),
+    };
+    entry.fresh <= most && entry.while_revalidate <= FOREVER && entry.if_error <= FOREVER
 }
 
 /// Whether an entry says what the request said in the headers by which it varies.

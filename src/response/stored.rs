@@ -1,6 +1,7 @@
 //! [`Entry`]: a stored response, and what is known about it.
 
 use super::key::Asked;
+use super::settings::Rules;
 use super::vary::normalized;
 use bytes::Bytes;
 use http::header::{AGE, CACHE_STATUS, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -37,7 +38,7 @@ pub(crate) struct Entry {
 /// What an entry was made for.
 #[derive(Debug, Clone)]
 pub(crate) enum Origin {
-    /// By the Python original, which does not say.
+    /// By the Python original, which does not say. It goes by what the route's owner says.
     Foreign,
     Ours(MadeFor),
 }
@@ -45,6 +46,9 @@ pub(crate) enum Origin {
 /// What the request was that an entry answers.
 #[derive(Debug, Clone)]
 pub(crate) struct MadeFor {
+    /// The rules by which it may be stored.
+    pub(crate) rules: Rules,
+    /// Behind the scheme, where the request names one.
     pub(crate) host: Box<str>,
     pub(crate) target: Box<str>,
     pub(crate) own: Option<Box<str>>,
@@ -57,6 +61,7 @@ pub(crate) struct MadeFor {
 impl MadeFor {
     pub(crate) fn new(asked: &Asked, names: &[HeaderName], headers: &HeaderMap) -> Self {
         Self {
+            rules: asked.rules,
             host: asked.host().into(),
             target: asked.target().into(),
             own: asked.own().map(Box::from),
@@ -68,9 +73,10 @@ impl MadeFor {
         }
     }
 
-    /// Whether a request is for the same resource, whatever its other headers.
+    /// Whether a request is for the same resource, by the same rules, whatever its other headers.
     pub(crate) fn is_resource(&self, asked: &Asked) -> bool {
-        *self.host == *asked.host()
+        self.rules == asked.rules
+            && *self.host == *asked.host()
             && asked.has_target(&self.target)
             && self.own.as_deref() == asked.own()
     }
@@ -100,8 +106,15 @@ impl Entry {
             return false;
         }
         match &self.origin {
-            Origin::Foreign => asked.is_unambiguous(),
+            Origin::Foreign => asked.rules == Rules::Timed && asked.is_unambiguous(),
             Origin::Ours(made_for) => made_for.matches(asked, headers),
+        }
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        match &self.origin {
+            Origin::Foreign => Rules::Timed,
+            Origin::Ours(made_for) => made_for.rules,
         }
     }
 

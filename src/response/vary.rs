@@ -24,18 +24,9 @@ pub(crate) fn normalized(
         if nth > 0 {
             text.push(if is_list { ',' } else { '\n' });
         }
-        let line = line.as_bytes();
-        let mut add =
-            |member: &[u8]| text.extend(member.trim_ascii().iter().copied().map(char::from));
-        if !is_list {
-            add(line);
-            continue;
-        }
-        for (nth, member) in line.split(|&byte| byte == b',').enumerate() {
-            if nth > 0 {
-                add(b",");
-            }
-            add(member);
+        match is_list {
+            true => add_list(&mut text, line.as_bytes()),
+            false => add(&mut text, line.as_bytes()),
         }
     }
     // RFC 9110 §8.3.2, §8.4.1 and §8.5.1.
@@ -48,9 +39,37 @@ pub(crate) fn normalized(
     Some(text.into())
 }
 
+fn add(text: &mut String, part: &[u8]) {
+    text.extend(part.trim_ascii().iter().copied().map(char::from));
+}
+
+/// Adds a list without the white space around its members. What is between quotes stays as it is: RFC 9110 §5.6.4.
+fn add_list(text: &mut String, list: &[u8]) {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let members = list.split(|byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b',' => return !is_quoted,
+            _ => (),
+        }
+        false
+    });
+    for (nth, member) in members.enumerate() {
+        if nth > 0 {
+            text.push(',');
+        }
+        add(text, member);
+    }
+}
+
 /// Languages by falling weight, those of one weight by name: RFC 9110 §12.5.4. `None` if a member is no language and its
 /// weight.
 fn sorted(list: &str) -> Option<String> {
+    if list.contains('"') {
+        return None;
+    }
     let mut members = Vec::new();
     for member in list.split(',').filter(|member| !member.is_empty()) {
         let (range, weight) = match member.split_once(';') {
@@ -103,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn rfc9111_4_1_white_space_and_lines_are_no_difference() {
+    fn rfc9111_4_1_white_space_around_members_and_lines_are_no_difference() {
         let name = HeaderName::from_static("x-any");
-        let said = normal(false, name.clone(), &["a ,  B", "c"]);
-        assert_eq!(said.as_deref(), Some("a,B,c"));
+        let said = normal(false, name.clone(), &["a ,  B", "\" c , \", d "]);
+        assert_eq!(said.as_deref(), Some("a,B,\" c , \",d"));
         assert_eq!(normal(false, name, &[]), None);
         let cookie = normal(false, COOKIE, &[" a=1, 2"]);
         assert_eq!(cookie.as_deref(), Some("a=1, 2"));
@@ -128,7 +147,13 @@ mod tests {
         assert_ne!(said("en, de"), said("en, de;q=0.9"));
         // What has no such form stays as it is.
         assert_eq!(said(same[2]), same[2]);
-        for odd in ["en;q=2,de", "en;x=1,de", "en;q=0.1234", "en;q=1.1"] {
+        for odd in [
+            "en;q=2,de",
+            "fr,\"en,de\"",
+            "en;x=1,de",
+            "en;q=0.1234",
+            "en;q=1.1",
+        ] {
             assert_eq!(said(odd), odd);
         }
         assert_eq!(normal(false, ACCEPT_LANGUAGE, &["en,de"]).unwrap(), "en,de");

@@ -9,6 +9,7 @@
 //! Entries come from a store that others may write to, so nothing in them is trusted: whatever does not read as a response
 //! that we may have [stored](super::storable) is an error, and then the entry counts as missing and is replaced.
 
+use super::settings::Rules;
 use super::storable;
 use super::stored::{Entry, MadeFor, Origin, Signpost};
 use base64::display::Base64Display;
@@ -106,6 +107,7 @@ impl Serialize for Known<'_> {
         object.serialize_entry("sie", &millis(entry.if_error))?;
         object.serialize_entry("authorized", &entry.authorized)?;
         object.serialize_entry("strict", &entry.strict)?;
+        object.serialize_entry("mode", made_for.rules.name())?;
         object.serialize_entry("host", &made_for.host)?;
         object.serialize_entry("target", &made_for.target)?;
         object.serialize_entry("own", &made_for.own)?;
@@ -229,6 +231,7 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<En
         own => Some(own.as_str()?.into()),
     };
     let made_for = MadeFor {
+        rules: Rules::named(known.get("mode")?.as_str()?)?,
         host: text("host")?,
         target: text("target")?,
         own,

@@ -5,7 +5,7 @@ use crate::support::{Nothing, Runs, World, modes};
 use bytes::Bytes;
 use http::Request;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -58,6 +58,34 @@ async fn over_http2_what_is_carried_needs_no_length() {
             // And nothing that is stored is given to who carries something.
             let got = client.ask(ask(streamed(&["query"]))).await;
             assert!(got.text().starts_with("run 6 "), "{}", got.text());
+        }
+    }
+}
+
+/// Trailers are no part of the length that a header tells of.
+#[tokio::test]
+async fn over_http2_trailers_are_carried_too() {
+    for world in World::both() {
+        for layer in modes(&world) {
+            let mut client = Http2::to(telling(&layer, &Runs::default())).await;
+            for length in [None, Some("0")] {
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("x-tenant", "acme".parse().unwrap());
+                let body = Nothing::new().with_trailers(async move { Some(Ok(trailers)) });
+                let mut request = ask(body);
+                if let Some(length) = length {
+                    let length = length.parse().unwrap();
+                    request.headers_mut().insert("content-length", length);
+                }
+                let got = client.ask(request).await;
+                assert_eq!(got.how(), BYPASS, "{length:?}");
+            }
+            let mut plain = ask(Nothing::new());
+            plain
+                .headers_mut()
+                .insert("content-length", "0".parse().unwrap());
+            client.ask(plain.clone()).await;
+            assert!(client.ask(plain).await.is_hit());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A method that has changed something outdates what is stored of it, also if its client does not wait for that.
 
 use crate::support::remote::Remote;
-use crate::support::{Cached, Runs, World, constant, get, request};
+use crate::support::{Cached, Runs, World, cached, constant, get, request, with};
 use nori_cache::{BackendFuture, CacheBackend, Error, Flights, Ttl, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,5 +75,47 @@ async fn a_client_that_goes_away_before_it_is_answered_does_not_keep_the_old_res
         assert_eq!(layer.stats().detached, 0);
         let hit = service.ask(get("/", &[])).await.is_hit();
         assert_eq!(hit, want, "{max}");
+    }
+}
+
+/// RFC 9111 §4.4: a target that the response names is one of the request's authority, wherever that stands.
+#[tokio::test]
+async fn what_a_response_names_is_found_under_the_requests_authority() {
+    for world in World::both() {
+        for by_host in [false, true] {
+            for (nth, (base, headers)) in [
+                ("http://h:80", &[][..]),
+                ("https://h", &[("host", "h")]),
+                ("", &[("host", "h")]),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let prefix = format!("{by_host}{nth}");
+                let layer = world.by_headers().host_in_key(by_host).key_prefix(prefix);
+                for (name, named) in [
+                    ("location", "/page"),
+                    ("content-location", "/page"),
+                    ("location", &*format!("{base}/page")),
+                ] {
+                    let named = named.to_owned();
+                    let service = cached(&layer, &Runs::default(), move |request, run| {
+                        let headers = match request.method() == "POST" {
+                            true => (name, named.clone()),
+                            false => ("cache-control", "max-age=60".to_owned()),
+                        };
+                        async move { with(&[(headers.0, &headers.1)], format!("run {run}")) }
+                    });
+                    let page = format!("{base}/page");
+                    service.get_with(&page, headers).await;
+                    assert!(service.get_with(&page, headers).await.is_hit(), "{page}");
+                    let target = format!("{base}/other");
+                    service.ask(request("POST", &target, headers)).await;
+                    let got = service.get_with(&page, headers).await;
+                    assert!(!got.is_hit(), "{by_host} {base} {name}");
+                    layer.purge_prefix("").await.unwrap();
+                }
+            }
+        }
     }
 }

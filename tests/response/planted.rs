@@ -6,8 +6,8 @@ use crate::support::wires::{raw, telling};
 use crate::support::{Cached, Runs, World, cached, constant, with};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use nori_cache::CacheBackend;
+use nori_cache::response::CacheResponse;
 use serde_json::{Value as Json, json};
-use std::sync::Arc;
 
 const KEY: &str = "view:/:";
 
@@ -26,19 +26,27 @@ async fn stored(world: &World, remote: &Remote) -> Json {
 
 /// Whether what was planted is given to anybody; whatever lies there is replaced at once.
 async fn is_served(world: &World, remote: &Remote, entry: &Json) -> bool {
+    is_served_by(&world.timed(60), remote, entry, &[]).await
+}
+
+/// Whether a layer gives it to those who ask with these headers.
+async fn is_served_by(
+    layer: &CacheResponse,
+    remote: &Remote,
+    entry: &Json,
+    asks: &[(&str, &str)],
+) -> bool {
     remote.put(KEY, &entry.to_string()).await;
-    let layer = world.timed(60);
-    let service = cached(
-        &layer,
-        &Runs::default(),
-        |_, _| async move { with(&[], "anew") },
-    );
-    let first = service.get("/").await;
+    let headers = &[("cache-control", "public, max-age=60")];
+    let service = cached(layer, &Runs::default(), move |_, _| async move {
+        with(headers, "anew")
+    });
+    let first = service.get_with("/", asks).await;
     if first.text() == "run 1" {
         return true;
     }
     assert_eq!((first.status, first.text()), (200, "anew"), "{entry}");
-    let second = service.get("/").await;
+    let second = service.get_with("/", asks).await;
     assert_eq!((second.text(), second.is_hit()), ("anew", true), "{entry}");
     false
 }
@@ -391,6 +399,64 @@ async fn what_would_not_be_read_is_not_written() {
         names,
         ["cache-control", "content-length", "date", "x-three"]
     );
-    let world = Arc::new(world);
+    assert!(is_served_by(&layer, &remote, &entry, &[]).await);
+}
+
+/// What its headers say of its lifetime, and of whose it is, holds for the fields beside them.
+#[tokio::test]
+async fn fields_that_go_beyond_the_headers_are_not_believed() {
+    const THOUSAND_YEARS: u64 = 1000 * 365 * 24 * 60 * 60 * 1000;
+    let (world, remote) = World::remote();
+    let headers = &[("cache-control", "max-age=60")];
+    let layers = [
+        ("timed", world.timed(60)),
+        ("headers", world.by_headers()),
+        ("cdn", world.by_headers().cdn_cache_control(true)),
+    ];
+    for (mode, layer) in layers {
+        constant(&layer, &Runs::default(), headers).get("/").await;
+        let entry = remote.json(KEY).await.unwrap();
+        layer.purge_key(KEY).await.unwrap();
+        let is_served = async |entry: &Json, asks: &[(&str, &str)]| {
+            is_served_by(&layer, &remote, entry, asks).await
+        };
+        assert!(is_served(&entry, &[]).await, "{mode}");
+        for (name, value) in [
+            ("cache-control", "no-cache"),
+            ("cache-control", "max-age=0"),
+            ("cache-control", "max-age=59"),
+            ("cache-control", "s-maxage=1"),
+            ("x-long", &"x".repeat(1_500_000)),
+        ] {
+            let planted = with_header(&entry, name, value);
+            assert!(!is_served(&planted, &[]).await, "{mode} {name}");
+        }
+        let part = with_header(&entry, "content-range", "bytes 0-4/10");
+        assert_eq!(is_served(&part, &[]).await, mode != "timed");
+        for (name, value) in [
+            ("fresh", json!(THOUSAND_YEARS + 1)),
+            ("fresh", json!(60_001)),
+            ("swr", json!(THOUSAND_YEARS + 1)),
+            ("sie", json!(THOUSAND_YEARS + 1)),
+            ("mode", json!("other")),
+            ("mode", Json::Null),
+        ] {
+            let planted = with_field(&entry, name, value);
+            assert!(!is_served(&planted, &[]).await, "{mode} {name}");
+        }
+        let ana = &[("authorization", "ana")];
+        let for_all = with_field(&entry, "authorized", json!(true));
+        assert!(!is_served(&for_all, ana).await, "{mode}");
+        let public = with_header(&for_all, "cache-control", "public");
+        assert!(is_served(&public, ana).await, "{mode}");
+        layer.purge_key(KEY).await.unwrap();
+    }
+    // An `Expires` is one, too.
+    let headers = &[("expires", "Thu, 01 Jan 2099 00:00:00 GMT")];
+    let layer = world.timed(60);
+    constant(&layer, &Runs::default(), headers).get("/").await;
+    let entry = remote.json(KEY).await.unwrap();
     assert!(is_served(&world, &remote, &entry).await);
+    let planted = with_header(&entry, "expires", "0");
+    assert!(!is_served(&world, &remote, &planted).await);
 }

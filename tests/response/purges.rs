@@ -3,6 +3,7 @@
 
 use crate::support::remote::Stop;
 use crate::support::{Cached, Runs, World, cached, constant, with};
+use http::HeaderValue;
 use nori_cache::ManualClock;
 use nori_cache::response::CacheResponse;
 use std::time::Duration;
@@ -206,5 +207,44 @@ async fn what_purges_leave_can_be_broken() {
         assert!(!service.get("/").await.is_hit(), "{broken}");
         assert!(service.get("/").await.is_hit(), "{broken}");
         assert!(layer.purge_key("view:/:").await.unwrap(), "{broken}");
+    }
+}
+
+/// A tag that is not ASCII is one like any other, and does not hide those beside it; a purge that could miss one misses none.
+#[tokio::test]
+async fn tags_beside_strange_ones_count() {
+    let bytes = |line: &[&[u8]]| HeaderValue::from_bytes(&line.concat()).unwrap();
+    for world in World::both() {
+        for (nth, (line, tag, stored)) in [
+            (bytes(&[b"product-42, caf\xc3\xa9"]), "product-42", true),
+            (bytes(&[b"product-42, caf\xc3\xa9"]), "caf\u{e9}", true),
+            (
+                bytes(&[b"caf\xc3\xa9\t,,\tproduct-42 "]),
+                "product-42",
+                true,
+            ),
+            (bytes(&[b"product-42, caf\xe9"]), "product-42", false),
+            (bytes(&[b"\xff"]), "product-42", false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let layer = world.timed(60).key_prefix(format!("{nth}"));
+            let service = cached(&layer, &Runs::default(), move |_, run| {
+                let mut response = with(&[], format!("run {run}"));
+                response
+                    .headers_mut()
+                    .append("cache-tag", HeaderValue::from_static("t"));
+                response.headers_mut().append("cache-tag", line.clone());
+                async move { response }
+            });
+            let got = service.get("/").await;
+            let kept = "nori-cache; fwd=uri-miss; fwd-status=200; stored";
+            let refused = "nori-cache; fwd=uri-miss; fwd-status=200; detail=malformed";
+            assert_eq!(got.how(), if stored { kept } else { refused });
+            assert_eq!(service.get("/").await.is_hit(), stored, "{tag}");
+            layer.purge_tag(tag).await.unwrap();
+            assert!(!service.get("/").await.is_hit(), "{tag}");
+        }
     }
 }

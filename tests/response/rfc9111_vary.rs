@@ -27,7 +27,13 @@ async fn is_shared(layer: &CacheResponse, name: &'static str, lines: [&[&str]; 2
 async fn rfc9111_4_1_the_same_said_otherwise() {
     for (name, first, second, shared) in [
         ("x-any", &["1, 2"][..], &[" 1,2 "][..], true),
+        ("x-any", &["1", "2"], &[" 1", "2 "], true),
         ("x-any", &["1, 2"], &["1", "2"], true),
+        // What is between quotes is no list.
+        ("x-any", &["\"1 , 2\", 3"], &["\"1,2\",3"], false),
+        ("x-any", &["\"1 , 2\" , 3"], &["\"1 , 2\",3"], true),
+        ("x-any", &["\"\\\" , 2\""], &["\"\\\",2\""], false),
+        ("x-any", &["\"1 , 2"], &["\"1,2"], false),
         ("x-any", &["a"], &["A"], false),
         ("x-any", &["1, 2"], &["2, 1"], false),
         ("x-any", &["1"], &[], false),

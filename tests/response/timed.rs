@@ -402,6 +402,48 @@ async fn stale_windows_of_the_layers_own() {
     }
 }
 
+/// A response can make its life shorter, and no longer: for how long it is served stale, too.
+#[tokio::test]
+async fn a_response_has_no_longer_windows_than_the_layer() {
+    for world in World::both() {
+        for (nth, (headers, window, stale_for)) in [
+            ("stale-while-revalidate=86400", 0, 0),
+            ("max-age=10, stale-while-revalidate=86400", 0, 0),
+            ("stale-while-revalidate=86400", 5, 5),
+            ("stale-while-revalidate=3", 5, 3),
+            ("stale-if-error=86400", 0, 0),
+            ("stale-if-error=86400", 5, 5),
+            ("stale-if-error=3", 5, 3),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let ttl = if headers.contains("max-age") { 10 } else { 60 };
+            for after in [1, 4, 6, 3600] {
+                let runs = Runs::default();
+                let window = Duration::from_secs(window);
+                let layer = world.timed(60).key_prefix(format!("{nth} {after}"));
+                let layer = match headers.contains("error") {
+                    true => layer.stale_if_error(window),
+                    false => layer.stale_while_revalidate(window),
+                };
+                let service = cached(&layer, &runs, move |_, run| async move {
+                    let mut response = with(&[("cache-control", headers)], "");
+                    if run > 1 {
+                        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                    }
+                    response
+                });
+                service.get("/").await;
+                world.advance(ttl + after - 1);
+                let got = service.get("/").await;
+                let is_stale = after - 1 < stale_for;
+                assert_eq!(got.is_hit(), is_stale, "{headers} {window:?} {after}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_hit_shares_the_stored_bytes() {
     let world = World::memory();

@@ -99,7 +99,7 @@ async fn what_is_stored_is_json_that_the_original_reads() {
             r#"{{"body_b64":"PHA+/wA=","status_code":200,"media_type":"text/html","#,
             r#""nori":{{"length":5,"headers":[["content-type","text/html; charset=utf-8"],"#,
             r#"["cache-tag","a, b"],["x-latin","x"],["date","{date}"]],"#,
-            r#""born":{born},"seen":0,"fresh":60000,"swr":0,"sie":0,"authorized":false,"strict":false,"#,
+            r#""born":{born},"seen":0,"fresh":60000,"swr":0,"sie":0,"authorized":false,"strict":false,"mode":"timed","#,
             r#""host":"shop.example","target":"/products?page=1","own":null,"#,
             r#""vary":[["accept-language","es"]],"family":0,"tags":["a","b"]}}}}"#,
         ),

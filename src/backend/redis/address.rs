@@ -10,6 +10,11 @@ use std::fmt;
 const ALLOWED: &str = "redis://user:password@host:6379/0, with rediss: for TLS, unix:///path, \
      redis+sentinel://host:26379,host:26379/service/0, or redis+cluster://host:6379,host:6379";
 
+/// Of a longer text no more bytes than these are looked at.
+const MOST_READ: usize = 4096;
+/// So many characters are shown.
+const MOST_SHOWN: usize = 200;
+
 /// What kind of Redis there is, and where to ask for it first.
 #[derive(Clone)]
 pub(super) enum Target {
@@ -46,15 +51,19 @@ pub(super) struct Malformed {
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// The text without the secrets: servers and proxies may quote what they were sent, or the beginning of it.
-    pub(super) fn scrub(&self, text: String) -> String {
-        self.0.iter().fold(text, |text, secret| {
-            let longest = beginnings(secret).find(|part| text.contains(part));
-            match longest {
-                Some(part) => text.replace(part, "***"),
-                None => text,
+    /// What may be shown of a text: without the secrets, as servers and proxies may quote what they were sent, or the beginning
+    /// of it; and no more than one short line, as it may be anything.
+    pub(super) fn scrub(&self, mut text: String) -> String {
+        if text.len() > MOST_READ {
+            let end = (0..=MOST_READ).rfind(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or(0));
+        }
+        for part in self.0.iter().flat_map(|secret| beginnings(secret)) {
+            if text.contains(part) {
+                text = text.replace(part, "***");
             }
-        })
+        }
+        one_line(&text)
     }
 
     /// As it is, and as servers write it that quote what cannot be printed.
@@ -71,6 +80,22 @@ impl Secrets {
         // The longest first: one may be part of another.
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
+}
+
+/// A text with what cannot be printed escaped, and cut off where it is longer than is good for a log.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for (nth, char) in text.chars().enumerate() {
+        if nth == MOST_SHOWN {
+            line.push('…');
+            break;
+        }
+        match char {
+            '"' | '\'' | '\\' => line.push(char),
+            other => line.extend(other.escape_debug()),
+        }
+    }
+    line
 }
 
 /// The secret, and what may be left of it where it was cut off: no less than six characters, the longest first.
@@ -374,7 +399,31 @@ mod tests {
             let shown = secrets.scrub(format!("unknown command '{quoted}'"));
             assert_eq!(shown, "unknown command '***'");
         }
-        let other = "a server without secrets".to_owned();
-        assert_eq!(secrets.scrub(other.clone()), other);
+        let shown =
+            secrets.scrub("a\"b\\c\u{e9}-long-p a\"b\\c\u{e9}-lo a\"b\\c\u{e9}-long-passw".into());
+        assert_eq!(shown, "*** *** ***");
+        // One that is in its own replacement.
+        let mut secrets = Secrets::default();
+        secrets.add("*");
+        assert_eq!(secrets.scrub("a*b".into()), "a***b");
+        let other = "a \"server\" without 'secrets' \\ and with \u{e9}".to_owned();
+        assert_eq!(Secrets::default().scrub(other.clone()), other);
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_short_line() {
+        let mut secrets = Secrets::default();
+        secrets.add("hunter2hunter2");
+        let lines = secrets.scrub("ERR one\r\ntwo\x1b[2J\u{202e}\0".into());
+        assert_eq!(lines, "ERR one\\r\\ntwo\\u{1b}[2J\\u{202e}\\0");
+        // Neither a cut nor an escape brings out what was hidden.
+        for before in 0..300 {
+            let text = "x".repeat(before) + "\nhunter2hunter2 " + &"y".repeat(10_000_000 / 300);
+            let shown = secrets.scrub(text);
+            assert!(!shown.contains("hun"), "{before}: {shown}");
+            assert!(shown.ends_with('…') && shown.chars().count() <= 202);
+        }
+        let long = "\u{e9}".repeat(200);
+        assert_eq!(secrets.scrub(long.clone()), long);
     }
 }
