@@ -13,6 +13,7 @@ mod disconnects;
 #[cfg(feature = "global")]
 mod example;
 mod extremes;
+mod forgotten_purges;
 mod headers;
 mod invalidations;
 mod keys;
