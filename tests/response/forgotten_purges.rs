@@ -1,6 +1,7 @@
-//! Purges hold though the store forgets what they left there: because it is full, because it was emptied or set back, because
-//! an hour has gone by, or because it is out of reach.
+//! Purges hold though the store forgets what they left there: because it is full, because an hour has gone by, or because it is
+//! out of reach.
 
+use crate::support::remote::Stop;
 use crate::support::{Cached, Got, Runs, World, cached, get, with};
 use nori_cache::response::CacheResponse;
 use nori_cache::{CacheBackend, CacheBackendExt, MemoryCacheBackend};
@@ -138,64 +139,6 @@ async fn other_values_evict_no_purge() {
     }
 }
 
-/// The list is gone, or is as it was before: what it said is made up for by a purge of everything, once.
-#[tokio::test]
-async fn a_list_that_was_lost_is_made_up_for() {
-    for world in World::both() {
-        for purge in [Purge::Prefix, Purge::Tag] {
-            for is_set_back in [false, true] {
-                for purged_again in [false, true] {
-                    let case = format!("{purge:?} {is_set_back} {purged_again}");
-                    let layer = world.timed(60);
-                    let service = cached(&layer, &Runs::default(), |_, run| async move {
-                        with(&[("cache-tag", "t")], format!("run {run}"))
-                    });
-                    layer.purge_tag("another").await.unwrap();
-                    let before = world.backend.get_value(LIST).await.unwrap().unwrap();
-                    service.get("/").await;
-                    assert!(service.get("/").await.is_hit(), "{case}");
-                    purge.by(&layer).await;
-                    if is_set_back {
-                        let never = nori_cache::Ttl::Never;
-                        world.backend.set_value(LIST, before, never).await.unwrap();
-                    } else {
-                        world.backend.delete_value(LIST).await.unwrap();
-                    }
-                    if purged_again {
-                        layer.purge_tag("another").await.unwrap();
-                    }
-                    assert_eq!(service.get("/").await.text(), "run 2", "{case}");
-                    assert!(service.get("/").await.is_hit(), "{case}");
-                    layer.purge_tag("another").await.unwrap();
-                    assert!(service.get("/").await.is_hit(), "{case}");
-                    assert_eq!(layer.stats().backend_errors, 0);
-                    layer.purge_key("view:/:").await.unwrap();
-                }
-            }
-        }
-    }
-}
-
-/// What was stored before the first purge has seen none, and does not show that the list was lost.
-#[tokio::test]
-async fn what_was_stored_before_the_first_purge_does_not_come_back() {
-    for world in World::both() {
-        for purge in [Purge::Prefix, Purge::Tag] {
-            let layer = world.timed(60);
-            let service = cached(&layer, &Runs::default(), |_, run| async move {
-                with(&[("cache-tag", "t")], format!("run {run}"))
-            });
-            world.backend.delete_value(LIST).await.unwrap();
-            service.get("/").await;
-            purge.by(&layer).await;
-            world.backend.delete_value(LIST).await.unwrap();
-            assert_eq!(service.get("/").await.text(), "run 2", "{purge:?}");
-            assert!(service.get("/").await.is_hit(), "{purge:?}");
-            layer.purge_key("view:/:").await.unwrap();
-        }
-    }
-}
-
 /// Who cannot ask the store shares no answer of before a purge that this layer has made.
 #[tokio::test(start_paused = true)]
 async fn a_purge_holds_while_the_store_is_down() {
@@ -209,5 +152,37 @@ async fn a_purge_holds_while_the_store_is_down() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         held.end().await;
         assert_eq!(after.await.unwrap().text(), "run 2", "{purge:?}");
+    }
+}
+
+/// The writer has looked whether there was a purge, and is about to write, or has just written; the purge's stamp is gone when it
+/// looks again.
+#[tokio::test(start_paused = true)]
+async fn a_stamp_that_is_lost_while_a_response_is_being_stored() {
+    for written in [false, true] {
+        let (world, remote) = World::remote();
+        let layer = world.timed(60);
+        let service = cached(&layer, &Runs::default(), |_, run| async move {
+            with(&[], format!("run {run}"))
+        });
+        let stop = Stop::default();
+        *remote.stop.lock().unwrap() = Some(stop.clone());
+        let running = tokio::spawn(service.ask(get("/", &[])));
+        for (at, now) in [(&stop.before, !written), (&stop.after, written)] {
+            at.meet().await;
+            if now {
+                Purge::Key.by(&layer).await;
+                let mut stamps = remote.keys();
+                stamps.retain(|key| key.starts_with("nori-cache:purges:"));
+                let [stamp] = &*stamps else {
+                    panic!("{stamps:?}")
+                };
+                assert!(world.backend.delete_value(stamp).await.unwrap());
+            }
+            at.go().await;
+        }
+        assert_eq!(running.await.unwrap().text(), "run 1");
+        assert_eq!(service.get("/").await.text(), "run 2", "{written}");
+        assert!(service.get("/").await.is_hit(), "{written}");
     }
 }

@@ -17,6 +17,7 @@ mod forgotten_purges;
 mod headers;
 mod invalidations;
 mod keys;
+mod lost_purges;
 mod over_http;
 mod own_keys;
 mod planted;
