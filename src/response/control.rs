@@ -96,23 +96,30 @@ impl CacheResponse {
     async fn purge(&self, what: What) -> Result<(), Error> {
         let now = self.core.now();
         let backend = self.core.backend()?;
+        let known = &self.core.shared.known;
+        // Before the look into the store.
+        let reaches = known.last();
         let update = |purges: Option<Purges>| {
             let purges = purges.unwrap_or_default();
-            ready(if purges.is_ours(now) {
+            ready(if purges.is_ours(now) && purges.last() >= reaches {
                 purges.with(what.clone(), now)
             } else {
                 self.core.purge_of_everything()
             })
         };
         let updated = backend.atomic_update(own_keys::PURGES, Some(Ttl::Never), update);
-        match updated.await {
+        let last = match updated.await {
             // Nobody can say what was purged before.
             Err(error) if error.is_decoding() || error.is_wrong_type() => {
                 let all = self.core.purge_of_everything();
-                backend.set(own_keys::PURGES, all, Ttl::Never).await
+                let last = all.last();
+                backend.set(own_keys::PURGES, all, Ttl::Never).await?;
+                last
             }
-            updated => updated.map(drop),
-        }
+            updated => updated?.last(),
+        };
+        known.saw(last);
+        Ok(())
     }
 
     /// What was done so far, by all services that this layer and its clones have made.

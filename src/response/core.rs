@@ -2,6 +2,7 @@
 
 use super::buffers::Buffers;
 use super::flight::Flights;
+use super::known::Known;
 use super::permits::Permits;
 use super::purge::Purges;
 use super::settings::Settings;
@@ -9,7 +10,6 @@ use super::stats::Counters;
 use crate::backend::CacheBackend;
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::sync::{AtomicU64, Ordering};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -33,8 +33,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Counters,
     /// Keys whose requests need not wait for each other.
     uncacheable: Cache<Box<str>, u64>,
-    /// The latest purge that this process has seen.
-    last_purge: AtomicU64,
+    pub(crate) known: Known,
     /// Where none was given: found when it is first needed.
     backend: OnceLock<Arc<dyn CacheBackend>>,
 }
@@ -49,7 +48,7 @@ impl Core {
                 buffers: Arc::default(),
                 stats: Counters::default(),
                 uncacheable: Cache::new(UNCACHEABLE_KEYS),
-                last_purge: AtomicU64::new(0),
+                known: Known::default(),
                 backend: OnceLock::new(),
             }),
         }
@@ -88,22 +87,10 @@ impl Core {
         super::event::backend_failed(error);
     }
 
-    pub(crate) fn saw_purges(&self, purges: &Purges) {
-        let last = &self.shared.last_purge;
-        // Relaxed: a number that only grows, and orders nothing.
-        if last.load(Ordering::Relaxed) < purges.last() {
-            // Relaxed: as above.
-            last.fetch_max(purges.last(), Ordering::Relaxed);
-        }
-    }
-
-    /// A purge of all that any request of this process can have been asked for.
+    /// A purge of all that any request of this layer can have been asked for. It is known of when it is in the store.
     pub(crate) fn purge_of_everything(&self) -> Purges {
-        // Relaxed: as above.
-        let last = self.shared.last_purge.load(Ordering::Relaxed);
-        let purges = Purges::of_everything(self.now().max(last.saturating_add(1)));
-        self.saw_purges(&purges);
-        purges
+        let last = self.shared.known.last();
+        Purges::of_everything(self.now().max(last.saturating_add(1)))
     }
 
     pub(crate) fn is_uncacheable(&self, key: &str) -> bool {

@@ -199,11 +199,12 @@ where
 
     async fn look(&mut self, forward: &mut Forward) -> Found {
         self.landed = self.core.shared.flights.landed();
+        let blind = Found::blind(&self.asked, &self.core);
         let found = self.core.find(&self.asked, &self.parts.headers).await;
         found.unwrap_or_else(|error| {
             self.core.backend_failed(&error);
             forward.down = true;
-            Found::default()
+            blind
         })
     }
 
@@ -228,7 +229,7 @@ where
         let said = |name| (name, normalized(&self.asked, headers, name));
         let said: Vec<_> = names.iter().map(said).collect();
         let flights = &self.core.shared.flights;
-        flights.name(self.asked.key(), (&self.asked, said), found.seen.count)
+        flights.name(self.asked.key(), (&self.asked, said), found.seen.stamps)
     }
 
     fn answered(&self, how: &str, detail: &str, forward: Forward) {

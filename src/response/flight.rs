@@ -35,8 +35,8 @@ pub(crate) struct Flights {
 pub(crate) struct Name {
     key: Arc<str>,
     request: u64,
-    /// Of the key's purges: who comes after one waits for nobody who came before.
-    purges: i64,
+    /// Stamps of the key's purges: who comes after one waits for nobody who came before.
+    purges: [u64; 2],
     /// Another one for each that nobody follows; 0 for the others.
     alone: u64,
 }
@@ -81,8 +81,8 @@ impl Flights {
         Arc::ptr_eq(self, &aboard.flights) && *aboard.key == *key
     }
 
-    /// The name for those who ask for the same, after so many purges of it.
-    pub(crate) fn name(&self, key: &str, request: impl Hash, purges: i64) -> Name {
+    /// The name for those who ask for the same, after the same purges of it.
+    pub(crate) fn name(&self, key: &str, request: impl Hash, purges: [u64; 2]) -> Name {
         Name {
             key: key.into(),
             request: self.table.hasher().hash_one(request),

@@ -15,7 +15,7 @@
 //! # Files
 //! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` and `storable` (may it be stored, how
 //! long), `key`, `authority`, `query` and `original` (what is asked for), `vary` (which requests say the same), `stored` and
-//! `wire` (entries, and as JSON), `slots` and `own_keys` (where they lie), `purge`, `flight` (one handler at a time), `detached`
+//! `wire` (entries, and as JSON), `slots` and `own_keys` (where they lie), `purge` and `known` (what purges leave), `flight` (one handler at a time), `detached`
 //! and `permits` (what goes on though nobody waits), `answer` and `status` (what the client gets), `body` and `copy` (what comes
 //! in pieces), `buffers` (how much of it waits), `exact` (what is stored has memory of its own), `future`, `fetch`, `lead`,
 //! `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what they share.
@@ -43,6 +43,7 @@ mod flight;
 mod freshen;
 mod future;
 mod key;
+mod known;
 mod layer;
 mod lead;
 #[cfg_attr(feature = "axum", path = "original_axum.rs")]

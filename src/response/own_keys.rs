@@ -6,7 +6,7 @@
 //! | `#variants:K` | the signpost to the variants of the key `K` |
 //! | `#variant:N:K` | one of them; `N` is a hash of what tells it apart |
 //! | `nori-cache:purges` | the list of purges |
-//! | `nori-cache:purges:N` | a count of purges by key |
+//! | `nori-cache:purges:N` | the stamp of the last purge by key, of a bucket of keys |
 //!
 //! A request's key begins with the layer's prefix, and one that begins with `#` is written with another one before it: so each
 //! begins with two of them or with none, and the first two kinds begin with one. And each has a slash in it, as paths begin
@@ -35,8 +35,8 @@ pub(crate) fn variant(key: &str, number: u64) -> String {
     format!("#variant:{number:016x}:{key}")
 }
 
-/// Where the count for a bucket of keys is.
-pub(crate) fn count(bucket: u64) -> Line {
+/// Where the stamp for a bucket of keys is.
+pub(crate) fn stamp(bucket: u64) -> Line {
     let mut place = Line::new();
     place.add(PURGES);
     place.add(":");

@@ -7,14 +7,18 @@
 //! agree. The list is short: when it grows, its older half is folded into one purge of everything.
 //!
 //! A list that we cannot have written, because it is not in order or has numbers from [more than a day](MOST_AHEAD) ahead of
-//! now, is replaced by a purge of everything. An entry that has seen a purge which the list does not reach to is gone as well:
-//! the list was lost since, and with it what it said of the entry.
+//! now, is replaced by a purge of everything. So is one that does not reach to a purge which [this layer knows](super::known) was
+//! in it, and one that is missing although there was such a purge: it was lost since. An entry that has seen a purge which the
+//! list does not reach to is gone as well: what the list said of the entry is lost.
 //!
-//! **By key.** The entry and its variants are removed; what is left is a count, shared by the keys of one of [`BUCKETS`]
-//! buckets, that goes up before. A handler's response is stored only if the count is what it was before the handler was
-//! started, and is removed again if it is not once the response is stored: so either the purge sees the response, or its writer
-//! sees the purge. In the latter case it can be seen until it is removed. Other keys of a bucket lose no more than the storing
-//! of a response that is on its way.
+//! **By key.** The entry and its variants are removed; what is left is a stamp, shared by the keys of one of [`BUCKETS`]
+//! buckets, that is written before: a random number, so that it is never again what it was. A handler's response is stored only
+//! if the stamp is what it was before the handler was started, and is removed again if it is not once the response is stored: so
+//! either the purge sees the response, or its writer sees the purge. In the latter case it can be seen until it is removed. Other
+//! keys of a bucket lose no more than the storing of a response that is on its way.
+//!
+//! The store may lose a stamp. So the layer that purges counts that too, for the same bucket, before it writes the stamp, and
+//! what is compared is both: what other layers and processes have left in the store, and what this one has counted.
 
 use super::own_keys;
 use super::slots::fnv1a;
@@ -26,18 +30,23 @@ use std::time::Duration;
 
 /// More purges than these are folded.
 const MOST: usize = 512;
-/// Counts of purges by key.
-const BUCKETS: u64 = 4096;
-/// How long a count stays: longer than handlers run.
-pub(crate) const COUNT_TTL: Duration = Duration::from_secs(60 * 60);
+/// Stamps of purges by key.
+pub(crate) const BUCKETS: u64 = 4096;
+/// How long a stamp stays: longer than handlers run.
+pub(crate) const STAMP_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// How far ahead of ours, in milliseconds, the clock may be that a time in the store comes from: a day, as clocks are at worst
 /// in another time zone. What lies further ahead was written by nobody.
 pub(crate) const MOST_AHEAD: u64 = 24 * 60 * 60 * 1000;
 
-/// Where the count for a key is.
-pub(crate) fn count_key(key: &str) -> Line {
-    own_keys::count(fnv1a([key.as_bytes()]) % BUCKETS)
+/// Which of the [`BUCKETS`] a key is in.
+pub(crate) fn bucket(key: &str) -> u64 {
+    fnv1a([key.as_bytes()]) % BUCKETS
+}
+
+/// Where the stamp for a key is.
+pub(crate) fn stamp_key(key: &str) -> Line {
+    own_keys::stamp(bucket(key))
 }
 
 /// What was purged when a request came.
@@ -45,9 +54,12 @@ pub(crate) fn count_key(key: &str) -> Line {
 pub(crate) struct Seen {
     /// The last purge in the list.
     pub(crate) last: u64,
-    /// The count for the key.
-    pub(crate) count: i64,
+    /// Of purges of the key.
+    pub(crate) stamps: Stamps,
 }
+
+/// What tells purges of a key from those before: the stamp in the store, 0 if there is none, and how many this layer has counted.
+pub(crate) type Stamps = [u64; 2];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Purges {

@@ -14,7 +14,7 @@
 use super::core::Core;
 use super::key::Asked;
 use super::own_keys;
-use super::purge::{self, Purges, Seen};
+use super::purge::{self, Purges, Seen, Stamps};
 use super::status::Line;
 use super::stored::{Entry, MadeFor, Origin, Signpost};
 use super::vary::normalized;
@@ -42,21 +42,17 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// From what lies under the key and its signpost, the list of purges, and the count of those of the key.
+    /// From what lies under the key and its signpost, the list of purges, and the stamps of those of the key.
     fn new(
         asked: &Asked,
         headers: &HeaderMap,
         [plain, signpost]: [Option<Value>; 2],
-        purges: Option<Purges>,
-        count: Option<Value>,
+        purges: Purges,
+        stamps: Stamps,
         core: &Core,
     ) -> Self {
-        let purges = purges.unwrap_or_default();
-        core.saw_purges(&purges);
-        let seen = Seen {
-            last: purges.last(),
-            count: number(count),
-        };
+        let last = purges.last();
+        let seen = Seen { last, stamps };
         let mut found = Self {
             seen,
             purges,
@@ -70,6 +66,18 @@ impl Found {
             found.signpost = read_signpost(signpost);
         }
         found
+    }
+
+    /// Where the store cannot be asked, what the layer knows of purges must do.
+    pub(crate) fn blind(asked: &Asked, core: &Core) -> Self {
+        let known = &core.shared.known;
+        let last = known.last();
+        let stamps = [0, known.count(purge::bucket(asked.key()))];
+        Self {
+            seen: Seen { last, stamps },
+            purges: Purges::of_everything(last),
+            ..Self::default()
+        }
     }
 
     /// Where to look next.
@@ -114,25 +122,27 @@ impl Core {
             }
         });
         let entry = found?;
-        // Where there is no list it has been lost if there was one: see `Purges::hides`.
-        let mut purged = entry.seen > 0;
+        // A list that does not reach to what this entry or this layer has seen was lost.
+        let (mut purged, mut last) = (entry.seen > 0, 0);
         backend.read_now(own_keys::PURGES, &mut |value| {
-            purged = match value.downcast_ref::<Purges>() {
-                Some(purges) => purges.hides(key, &entry),
+            (purged, last) = match value.downcast_ref::<Purges>() {
+                Some(purges) => (purges.hides(key, &entry), purges.last()),
                 // As another process wrote it: not here.
-                None => true,
+                None => (true, 0),
             };
         });
-        (!purged).then_some(entry)
+        (!purged && !self.shared.known.goes_beyond(last)).then_some(entry)
     }
 
     /// As [`find`](Self::find), if that takes no waiting; `None` if it does, or fails.
     pub(crate) fn find_now(&self, asked: &Asked, headers: &HeaderMap) -> Option<Found> {
         let backend = &**self.backend().ok()?;
-        let count_key = purge::count_key(asked.key());
-        let [plain, signpost, purges, count] = look_now(backend, keys(asked, &count_key))?;
-        let purges = self.read_purges(purges).ok()?;
-        let found = Found::new(asked, headers, [plain, signpost], purges, count, self);
+        let blind = Found::blind(asked, self).seen;
+        let stamp_key = purge::stamp_key(asked.key());
+        let [plain, signpost, purges, stamp] = look_now(backend, keys(asked, &stamp_key))?;
+        let purges = self.read_purges(purges, blind.last).ok()?;
+        let stamps = [number(stamp), blind.stamps[1]];
+        let found = Found::new(asked, headers, [plain, signpost], purges, stamps, self);
         Some(match found.variant_key(asked, headers) {
             Some(key) => {
                 let [variant] = look_now(backend, [&*key])?;
@@ -145,14 +155,16 @@ impl Core {
     /// The entry for a request, or what there is instead. What cannot be read counts as missing.
     pub(crate) async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Found, Error> {
         let backend = self.backend()?;
-        let count_key = purge::count_key(asked.key());
-        let values = look_at_all(&**backend, keys(asked, &count_key)).await?;
-        let [plain, signpost, purges, count] = values;
-        let purges = match self.read_purges(purges) {
+        let blind = Found::blind(asked, self).seen;
+        let stamp_key = purge::stamp_key(asked.key());
+        let values = look_at_all(&**backend, keys(asked, &stamp_key)).await?;
+        let [plain, signpost, purges, stamp] = values;
+        let purges = match self.read_purges(purges, blind.last) {
             Ok(purges) => purges,
-            Err(not_ours) => Some(self.replace_purges(&not_ours).await?),
+            Err(not_ours) => self.replace_purges(not_ours.as_ref(), blind.last).await?,
         };
-        let found = Found::new(asked, headers, [plain, signpost], purges, count, self);
+        let stamps = [number(stamp), blind.stamps[1]];
+        let found = Found::new(asked, headers, [plain, signpost], purges, stamps, self);
         Ok(match found.variant_key(asked, headers) {
             Some(key) => {
                 let variant = look(&**backend, &key).await?;
@@ -170,35 +182,42 @@ impl Core {
         (!is_too_young && !is_too_large).then_some(entry)
     }
 
-    /// The list of purges, if there is one.
+    /// The list of purges. It must reach to a purge that was known of before it was read.
     ///
     /// # Errors
-    /// What lies there, if that is no list of ours.
-    fn read_purges(&self, value: Option<Value>) -> Result<Option<Purges>, Value> {
-        let Some(value) = value else {
-            return Ok(None);
+    /// What lies there, if that is no list of ours, or one that has lost something.
+    fn read_purges(&self, value: Option<Value>, known: u64) -> Result<Purges, Option<Value>> {
+        let purges = match &value {
+            Some(value) => value.to::<Purges>().ok(),
+            None => Some(Purges::default()),
         };
-        let purges = value.to::<Purges>().ok();
-        let ours = purges.filter(|purges| purges.is_ours(self.now()));
-        ours.map(Some).ok_or(value)
+        let is_whole = |purges: &Purges| purges.is_ours(self.now()) && purges.last() >= known;
+        let purges = purges.filter(is_whole).ok_or(value)?;
+        self.shared.known.saw(purges.last());
+        Ok(purges)
     }
 
-    /// Puts a purge of everything in the place of what is no list of purges: nobody can say what was purged.
-    async fn replace_purges(&self, not_ours: &Value) -> Result<Purges, Error> {
+    /// Puts a purge of everything in the place of what is no whole list of purges: nobody can say what was purged.
+    async fn replace_purges(&self, lost: Option<&Value>, known: u64) -> Result<Purges, Error> {
         let backend = self.backend()?;
         let all = self.purge_of_everything();
         let value = Value::new(all.clone())?;
-        let never = Some(Ttl::Never);
-        // Only that: a purge that comes meanwhile stays.
         let key = own_keys::PURGES;
-        if backend
-            .compare_and_set(key, Some(not_ours), value, never)
-            .await?
-        {
+        // Only that: a purge that comes meanwhile stays.
+        let replaced = backend.compare_and_set(key, lost, value.clone(), Some(Ttl::Never));
+        let is_replaced = match replaced.await {
+            Err(error) if error.is_wrong_type() => {
+                backend.set_value(key, value, Ttl::Never).await?;
+                true
+            }
+            replaced => replaced?,
+        };
+        if is_replaced {
+            self.shared.known.saw(all.last());
             return Ok(all);
         }
-        let there = self.read_purges(look(&**backend, key).await?);
-        Ok(there.ok().flatten().unwrap_or(all))
+        let there = look(&**backend, key).await?;
+        Ok(self.read_purges(there, known).unwrap_or(all))
     }
 
     /// Stores an entry where requests like this one will find it; false if the key was purged since the request came.
@@ -211,15 +230,19 @@ impl Core {
         seen: Seen,
     ) -> Result<bool, Error> {
         let backend = self.backend()?;
-        let count_key = purge::count_key(asked.key());
-        let count_key = count_key.as_str();
-        let [occupant, count] = look_at_all(&**backend, [asked.key(), count_key]).await?;
-        if number(count) != seen.count {
+        let known = &self.shared.known;
+        let bucket = purge::bucket(asked.key());
+        let stamp_key = own_keys::stamp(bucket);
+        let stamp_key = stamp_key.as_str();
+        let [occupant, stamp] = look_at_all(&**backend, [asked.key(), stamp_key]).await?;
+        if [number(stamp), known.count(bucket)] != seen.stamps {
             return Ok(false);
         }
         self.put(&**backend, asked, headers, entry, self.read(occupant), keep)
             .await?;
-        if number(look(&**backend, count_key).await?) == seen.count {
+        let count = known.count_after_write(bucket);
+        let stamp = look(&**backend, stamp_key).await?;
+        if [number(stamp), count] == seen.stamps {
             return Ok(true);
         }
         let keys = [asked.key(), asked.signpost_key()];
@@ -302,9 +325,8 @@ impl Core {
                 until = until.max(standing.until);
             }
         }
-        let random = || ahash::RandomState::new().hash_one(now).max(1);
         let signpost = Signpost {
-            family: family.unwrap_or_else(random),
+            family: family.unwrap_or_else(|| random(now)),
             names,
             until,
         };
@@ -337,19 +359,14 @@ impl Core {
             return Ok(false);
         }
         let backend = self.backend()?;
-        let ttl = Ttl::After(purge::COUNT_TTL);
-        let count_key = purge::count_key(key);
-        let count_key = count_key.as_str();
-        let counted = backend.incr_value(count_key, 1, ttl).await;
-        let is_no_count = |error: &Error| error.is_wrong_type() || error.is_overflow();
-        if counted.as_ref().is_err_and(is_no_count) {
-            // Whatever it is, it is not what it was.
-            backend
-                .set_value(count_key, Value::integer(-1), ttl)
-                .await?;
-        } else {
-            counted?;
-        }
+        let bucket = purge::bucket(key);
+        // Before the store is touched.
+        self.shared.known.add(bucket);
+        let stamp = Value::integer(random(self.now()).cast_signed());
+        let ttl = Ttl::After(purge::STAMP_TTL);
+        backend
+            .set_value(own_keys::stamp(bucket).as_str(), stamp, ttl)
+            .await?;
         Ok(backend
             .delete_values(&[key, &own_keys::signpost(key)])
             .await?
@@ -358,13 +375,13 @@ impl Core {
 }
 
 /// Where to look first.
-fn keys<'k>(asked: &'k Asked, count_key: &'k Line) -> [&'k str; 4] {
+fn keys<'k>(asked: &'k Asked, stamp_key: &'k Line) -> [&'k str; 4] {
     let signpost_key = asked.signpost_key();
     [
         asked.key(),
         signpost_key,
         own_keys::PURGES,
-        count_key.as_str(),
+        stamp_key.as_str(),
     ]
 }
 
@@ -414,9 +431,15 @@ async fn look_at_all<const N: usize>(
     }
 }
 
-/// A count; what is none is 0.
-fn number(value: Option<Value>) -> i64 {
-    value.and_then(|value| value.to().ok()).unwrap_or(0)
+/// A stamp; what is none is 0.
+fn number(value: Option<Value>) -> u64 {
+    let stamp = value.and_then(|value| value.to::<i64>().ok());
+    stamp.unwrap_or(0).cast_unsigned()
+}
+
+/// A number that nobody has had before; not 0.
+fn random(now: u64) -> u64 {
+    ahash::RandomState::new().hash_one(now).max(1)
 }
 
 fn read_signpost(value: Option<Value>) -> Option<Signpost> {

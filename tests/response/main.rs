@@ -13,10 +13,12 @@ mod disconnects;
 #[cfg(feature = "global")]
 mod example;
 mod extremes;
+mod forgotten_purges;
 mod headers;
 mod invalidations;
 mod keys;
 mod kinds;
+mod lost_purges;
 mod over_http;
 mod own_keys;
 mod planted;

@@ -297,7 +297,7 @@ async fn a_lost_list_brings_nothing_back() {
 }
 
 #[tokio::test]
-async fn counts_of_purges_by_key_may_be_anything() {
+async fn stamps_of_purges_by_key_may_be_anything() {
     let (world, remote) = World::remote();
     let layer = world.timed(60);
     let service = constant(&layer, &Runs::default(), &[]);

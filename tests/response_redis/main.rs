@@ -19,6 +19,8 @@ mod bodies;
 mod content;
 #[path = "../response/headers.rs"]
 mod headers;
+#[path = "../response/lost_purges.rs"]
+mod lost_purges;
 #[path = "../response/over_http.rs"]
 mod over_http;
 #[path = "../response/rfc9111_updates.rs"]

@@ -41,7 +41,7 @@ impl World {
     }
 
     fn join(&self) -> Joined {
-        self.flights.join(self.flights.name("key", 0, 0))
+        self.flights.join(self.flights.name("key", 0, [0, 0]))
     }
 
     /// As `Fetch::run`: which run of the handler answers.

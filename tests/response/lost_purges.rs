@@ -1,0 +1,105 @@
+//! What purges leave in the store may be taken from it, or set back: the layer that purged makes up for it.
+
+use crate::support::{Cached, Runs, World, cached, get, with};
+use nori_cache::Ttl;
+use nori_cache::response::CacheResponse;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+const LIST: &str = "nori-cache:purges";
+
+async fn purge(layer: &CacheResponse, by_tag: bool) {
+    let purged = match by_tag {
+        true => layer.purge_tag("t").await,
+        false => layer.purge_prefix("view:/").await,
+    };
+    purged.unwrap();
+}
+
+/// The list is gone, or is as it was before: what it said is made up for by a purge of everything, once.
+#[tokio::test]
+async fn a_list_that_was_lost_is_made_up_for() {
+    for world in World::both() {
+        for by_tag in [false, true] {
+            for is_set_back in [false, true] {
+                for purged_again in [false, true] {
+                    let case = format!("{by_tag} {is_set_back} {purged_again}");
+                    let layer = world.timed(60);
+                    let service = cached(&layer, &Runs::default(), |_, run| async move {
+                        with(&[("cache-tag", "t")], format!("run {run}"))
+                    });
+                    layer.purge_tag("another").await.unwrap();
+                    let before = world.backend.get_value(LIST).await.unwrap().unwrap();
+                    service.get("/").await;
+                    assert!(service.get("/").await.is_hit(), "{case}");
+                    purge(&layer, by_tag).await;
+                    if is_set_back {
+                        let never = Ttl::Never;
+                        world.backend.set_value(LIST, before, never).await.unwrap();
+                    } else {
+                        world.backend.delete_value(LIST).await.unwrap();
+                    }
+                    if purged_again {
+                        layer.purge_tag("another").await.unwrap();
+                    }
+                    assert_eq!(service.get("/").await.text(), "run 2", "{case}");
+                    assert!(service.get("/").await.is_hit(), "{case}");
+                    layer.purge_tag("another").await.unwrap();
+                    assert!(service.get("/").await.is_hit(), "{case}");
+                    assert_eq!(layer.stats().backend_errors, 0);
+                    layer.purge_key("view:/:").await.unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// What was stored before the first purge has seen none, and does not show that the list was lost.
+#[tokio::test]
+async fn what_was_stored_before_the_first_purge_does_not_come_back() {
+    for world in World::both() {
+        for by_tag in [false, true] {
+            let layer = world.timed(60);
+            let service = cached(&layer, &Runs::default(), |_, run| async move {
+                with(&[("cache-tag", "t")], format!("run {run}"))
+            });
+            world.backend.delete_value(LIST).await.unwrap();
+            service.get("/").await;
+            purge(&layer, by_tag).await;
+            world.backend.delete_value(LIST).await.unwrap();
+            assert_eq!(service.get("/").await.text(), "run 2", "{by_tag}");
+            assert!(service.get("/").await.is_hit(), "{by_tag}");
+            layer.purge_key("view:/:").await.unwrap();
+        }
+    }
+}
+
+/// A handler that runs meanwhile has seen no stamp, and sees none when it ends.
+#[tokio::test]
+async fn a_stamp_that_was_lost_was_counted() {
+    for world in World::both() {
+        let layer = world.timed(60);
+        let (started, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (starts, goes) = (Arc::clone(&started), Arc::clone(&go));
+        let service = cached(&layer, &Runs::default(), move |_, run| {
+            let (starts, goes) = (Arc::clone(&starts), Arc::clone(&goes));
+            async move {
+                if run == 1 {
+                    starts.add_permits(1);
+                    drop(goes.acquire().await);
+                }
+                with(&[], format!("run {run}"))
+            }
+        });
+        let running = tokio::spawn(service.ask(get("/", &[])));
+        drop(started.acquire().await);
+        layer.purge_key("view:/:").await.unwrap();
+        let stamps: Vec<String> = (0..4096).map(|nth| format!("{LIST}:{nth}")).collect();
+        let stamps: Vec<&str> = stamps.iter().map(String::as_str).collect();
+        assert_eq!(world.backend.delete_values(&stamps).await.unwrap(), 1);
+        go.add_permits(1);
+        assert_eq!(running.await.unwrap().text(), "run 1");
+        assert_eq!(service.get("/").await.text(), "run 2");
+        assert!(service.get("/").await.is_hit());
+    }
+}
