@@ -106,7 +106,11 @@ mod response {
 
     pub(crate) mod buffers;
     pub(crate) mod flight;
+    pub(crate) mod known;
     pub(crate) mod permits;
+    pub(crate) mod purge {
+        pub(crate) const BUCKETS: u64 = 2;
+    }
     pub(crate) mod stored {
         /// In the place of a stored response: which run of the handler made it.
         #[derive(Debug)]

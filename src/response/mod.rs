@@ -15,10 +15,11 @@
 //! # Files
 //! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` and `storable` (may it be stored, how
 //! long), `key`, `authority`, `query` and `original` (what is asked for), `vary` (which requests say the same), `stored` and
-//! `wire` (entries, and as JSON), `slots` and `own_keys` (where they lie), `purge` and `known` (what purges leave), `flight` (one handler at a time), `detached`
-//! and `permits` (what goes on though nobody waits), `answer` and `status` (what the client gets), `body` and `copy` (what comes
-//! in pieces), `buffers` (how much of it waits), `exact` (what is stored has memory of its own), `future`, `fetch`, `lead`,
-//! `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what they share.
+//! `wire` (entries, and as JSON), `slots` and `own_keys` (where they lie), `purge` and `known` (what purges leave), `flight`
+//! (one handler at a time), `detached` and `permits` (what goes on though nobody waits), `answer` and `status` (what the client
+//! gets), `body` and `copy` (what comes in pieces), `buffers` (how much of it waits), `exact` (what is stored has memory of its
+//! own), `future`, `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what they
+//! share.
 
 #![forbid(unsafe_code)]
 

@@ -10,6 +10,7 @@ mod growth;
 mod index;
 mod limits;
 mod loads;
+mod purges;
 mod reclaim;
 mod slots;
 mod stamps;
