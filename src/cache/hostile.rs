@@ -5,7 +5,7 @@ use crate::core::reclaim;
 use equivalent::Equivalent;
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -101,7 +101,10 @@ fn equals(one: u64, other: u64) -> bool {
         Equals::Random => below(2) == 0,
         Equals::Asymmetric => one <= other,
         Equals::Panics => {
-            assert!(below(8) != 0, "user code");
+            if below(8) == 0 {
+                // Without a word to the panic hook: some thousand of them are of no interest.
+                resume_unwind(Box::new("user code"));
+            }
             one == other
         }
         Equals::Reenters => {
