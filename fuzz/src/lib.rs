@@ -55,6 +55,7 @@ mod core {
 mod response {
     mod authority;
     pub(crate) mod directives;
+    mod exact;
     mod key;
     #[path = "original_unknown.rs"]
     mod original;

@@ -84,7 +84,7 @@ fn cache_control_never_becomes_more_permissive() {
 fn stored_entries_are_read_or_refused() {
     let entry = concat!(
         r#"{"body_b64":"cnVuIDE=","status_code":200,"media_type":"text/plain","nori":{"length":5,"headers":"#,
-        r#"[["content-type","text/plain"]],"born":9,"seen":9,"fresh":60000,"swr":0,"sie":0,"authorized":false,"strict":false,"#,
+        r#"[["content-type","text/plain"]],"born":9,"seen":9,"fresh":60000,"swr":0,"sie":0,"authorized":false,"strict":false,"mode":"timed","#,
         r#""host":"a","target":"/","own":null,"vary":[["accept",null]],"family":0,"tags":["t"]}}"#,
     );
     assert!(stored::run(entry.as_bytes()));

@@ -18,7 +18,11 @@ pub fn run(input: &[u8]) -> bool {
         return false;
     };
     assert!((200..600).contains(&entry.status.as_u16()));
-    assert!(NEVER_READ.iter().all(|name| !entry.headers.contains_key(*name)));
+    assert!(
+        NEVER_READ
+            .iter()
+            .all(|name| !entry.headers.contains_key(*name))
+    );
     let length = entry.headers.get("content-length");
     assert!(length.is_none_or(|length| *length == *entry.body.len().to_string()));
     let now = 1_800_000_000_000;
