@@ -1,17 +1,18 @@
 //! Runs the workloads over all subjects and prints markdown tables.
 //!
-//! `report [--workload NAME,..] [--subjects NAME,..] [--rounds N] [--millis N] [--threads N,..] [--json FILE] [--list]`
+//! `report [--workload NAME,..] [--subjects NAME,..] [--rounds N] [--millis N] [--threads N,..] [--json FILE]
+//! [--scaling FILE] [--list]`
 
 #![forbid(unsafe_code)]
 
-use std::{error::Error, fs, time::Duration};
+use std::{error::Error, fs, path::PathBuf, thread, time::Duration};
 
 use lexopt::{Arg, Parser, ValueExt};
 use nori_cache_benches::{
     alloc_counter::CountingAllocator,
     runner::{
-        json,
-        round::{self, Plan},
+        curves, json,
+        round::{self, Outcome, Plan},
         scenario::{self, Scenario},
         table,
     },
@@ -31,6 +32,7 @@ report: nori-cache and its rivals, interleaved rounds, medians
   --millis N         how long a cell is measured (default 400)
   --threads LIST     default 1,2
   --json FILE        also write every sample
+  --scaling FILE     one to as many threads as there are cores, unless --threads says otherwise, and an SVG of the rates
   --list             print the names of workloads and subjects
 ";
 
@@ -38,6 +40,7 @@ struct Options {
     plan: Plan,
     scenarios: Vec<Scenario>,
     json: Option<String>,
+    scaling: Option<PathBuf>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,10 +49,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     print_setting(&options.plan);
     let mut objects = Vec::new();
+    let mut panels = Vec::new();
     for scenario in &options.scenarios {
         let outcome = round::run(scenario, &options.plan);
         println!("{}", table::markdown(scenario, &options.plan, &outcome));
         objects.push(json::object(scenario, &options.plan, &outcome));
+        if let Outcome::Throughput(series) = outcome {
+            panels.push((scenario.title, series));
+        }
+    }
+    if let Some(file) = options.scaling {
+        curves::draw(&file, &options.plan.threads, &panels)?;
     }
     if let Some(file) = options.json {
         fs::write(file, format!("[{}]\n", objects.join(",\n")))?;
@@ -58,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn print_setting(plan: &Plan) {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cores = cores();
     println!(
         "{} rounds of {} ms a cell, medians; {cores} cores, {}. Timestamps: {}, {} ns of each latency.\n",
         plan.rounds,
@@ -75,11 +85,12 @@ fn parse(mut arguments: Parser) -> Result<Option<Options>, lexopt::Error> {
         plan: Plan {
             rounds: 9,
             time: Duration::from_millis(400),
-            threads: vec![1, 2],
+            threads: Vec::new(),
             subjects: subjects::names().into_iter().map(str::to_owned).collect(),
         },
         scenarios: scenario::ALL.to_vec(),
         json: None,
+        scaling: None,
     };
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -97,6 +108,7 @@ fn parse(mut arguments: Parser) -> Result<Option<Options>, lexopt::Error> {
                 options.plan.threads = thread_counts(&arguments.value()?.string()?)?;
             }
             Arg::Long("json") => options.json = Some(arguments.value()?.string()?),
+            Arg::Long("scaling") => options.scaling = Some(arguments.value()?.into()),
             Arg::Long("list") => {
                 let workloads: Vec<&str> = scenario::ALL.iter().map(|s| s.name).collect();
                 println!("workloads: {}", workloads.join(" "));
@@ -110,7 +122,17 @@ fn parse(mut arguments: Parser) -> Result<Option<Options>, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
+    if options.plan.threads.is_empty() {
+        options.plan.threads = match options.scaling {
+            Some(_) => curves::threads(cores()),
+            None => vec![1, 2],
+        };
+    }
     Ok(Some(options))
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn positive(arguments: &mut Parser) -> Result<u64, lexopt::Error> {

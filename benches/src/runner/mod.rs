@@ -2,10 +2,11 @@
 //!
 //! [`scenario`] says what is measured, [`cell`] measures one subject with some threads, [`latency`] and [`memory`] are
 //! the two kinds of cells that are not throughput, [`contender`] hides the subjects' types so that they fit in one list,
-//! [`round`] goes through that list round after round, and [`table`] and [`json`] write down what came out.
+//! [`round`] goes through that list round after round, and [`table`], [`json`] and [`curves`] write or draw what came out.
 
 pub mod cell;
 pub mod contender;
+pub mod curves;
 pub mod json;
 pub mod latency;
 pub mod memory;

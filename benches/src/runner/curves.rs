@@ -1,0 +1,136 @@
+//! Rates over the number of threads, drawn as SVG: a panel for each workload, a curve for each subject.
+
+use std::{error::Error, path::Path};
+
+use plotters::prelude::*;
+
+use super::{cell::Sample, round::Series, table::rate_of};
+use crate::subjects::OURS;
+
+/// Of a panel, in pixels.
+const SIZE: (u32, u32) = (520, 340);
+/// Panels beside each other.
+const COLUMNS: usize = 2;
+/// Room above the highest point.
+const ABOVE: f64 = 1.05;
+/// Room beside the last point, where the legend is.
+const BESIDE: f64 = 1.4;
+
+/// Numbers of threads up to `cores` that show the shape of a curve: every one up to eight, then half as many again each time.
+pub fn threads(cores: usize) -> Vec<usize> {
+    let steps = std::iter::successors(Some(1), |&threads| {
+        Some(if threads < 8 {
+            threads + 1
+        } else {
+            threads * 3 / 2
+        })
+    });
+    let mut threads: Vec<usize> = steps.take_while(|&threads| threads < cores).collect();
+    threads.push(cores);
+    threads
+}
+
+/// Draws all panels into `file`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn draw(
+    file: &Path,
+    threads: &[usize],
+    panels: &[(&str, Vec<Series<Sample>>)],
+) -> Result<(), Box<dyn Error>> {
+    let rows = panels.len().div_ceil(COLUMNS).max(1);
+    let size = (SIZE.0 * COLUMNS as u32, SIZE.1 * rows as u32);
+    let root = SVGBackend::new(file, size).into_drawing_area();
+    root.fill(&WHITE)?;
+    for (area, (title, series)) in root.split_evenly((rows, COLUMNS)).iter().zip(panels) {
+        panel(area, title, threads, series)?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+fn panel<B: DrawingBackend>(
+    area: &DrawingArea<B, plotters::coord::Shift>,
+    title: &str,
+    threads: &[usize],
+    series: &[Series<Sample>],
+) -> Result<(), Box<dyn Error>>
+where
+    B::ErrorType: 'static,
+{
+    let curves: Vec<(&str, Vec<(f64, f64)>)> = series
+        .iter()
+        .map(|row| (row.subject, points(threads, row)))
+        .collect();
+    let highest = curves
+        .iter()
+        .flat_map(|(_, points)| points.iter().map(|point| point.1))
+        .fold(0.0, f64::max);
+    let most = threads.iter().copied().max().unwrap_or(1) as f64;
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 14))
+        .margin(8)
+        .x_label_area_size(32)
+        .y_label_area_size(44)
+        .build_cartesian_2d(0.0..most * BESIDE, 0.0..highest * ABOVE)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .max_light_lines(0)
+        .x_label_formatter(&|&threads| whole(threads, most))
+        .x_desc("threads")
+        .y_desc("million operations a second")
+        .draw()?;
+    for (nth, (subject, points)) in curves.into_iter().enumerate() {
+        let width = if subject == OURS { 3 } else { 1 };
+        let style = Palette99::pick(nth).stroke_width(width);
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), style))?
+            .label(subject)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+        // A subject that runs on one thread only is a point.
+        chart.draw_series(
+            points
+                .into_iter()
+                .map(|point| Circle::new(point, 2, style.filled())),
+        )?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::MiddleRight)
+        .background_style(WHITE.mix(0.8))
+        .draw()?;
+    Ok(())
+}
+
+/// The label of a number of threads that there can be.
+fn whole(threads: f64, most: f64) -> String {
+    if threads.fract() == 0.0 && threads <= most {
+        format!("{threads}")
+    } else {
+        String::new()
+    }
+}
+
+/// Threads and millions of operations a second, where the subject ran.
+fn points(threads: &[usize], row: &Series<Sample>) -> Vec<(f64, f64)> {
+    threads
+        .iter()
+        .enumerate()
+        .map(|(column, &threads)| (threads as f64, rate_of(row, column) / 1e6))
+        .filter(|(_, rate)| rate.is_finite())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_count_at_first_then_fewer_and_the_last() {
+        assert_eq!(threads(1), [1]);
+        assert_eq!(threads(2), [1, 2]);
+        assert_eq!(threads(16), [1, 2, 3, 4, 5, 6, 7, 8, 12, 16]);
+    }
+}
