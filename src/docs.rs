@@ -23,6 +23,9 @@ pub mod contributing {}
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
 #[doc = include_str!("links.md")]
+#[doc = include_str!("../docs/glossary.md")]
+pub mod glossary {}
+#[doc = include_str!("links.md")]
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
 #[doc = include_str!("links.md")]
