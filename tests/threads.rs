@@ -4,7 +4,7 @@
 mod support;
 
 use std::cell::RefCell;
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier};
 use std::thread::{self, ScopedJoinHandle};
 
 use nori_cache::Cache;
@@ -75,30 +75,112 @@ fn idle_threads_keep_little_waiting() {
     assert!(most <= 10 + LAG + 4 * 100, "{most} alive");
 }
 
+/// A value whose clone stands still until it is told to go on.
+struct Parked {
+    inside: Arc<Barrier>,
+    go_on: Arc<Barrier>,
+}
+
+impl Clone for Parked {
+    fn clone(&self) -> Self {
+        self.inside.wait();
+        self.go_on.wait();
+        Self {
+            inside: Arc::clone(&self.inside),
+            go_on: Arc::clone(&self.go_on),
+        }
+    }
+}
+
+/// A clone runs inside of the epoch.
 #[test]
 fn what_queued_up_behind_a_parked_reader_is_dropped_soon_after() {
     let _quiet = quiet();
     within(PATIENCE, || {
         let (census, cache) = small();
-        let other: Cache<u64, u64> = Cache::new(10);
-        other.insert(1, 1);
-        let (open, opened) = mpsc::channel::<()>();
-        let inside = Arc::new(Barrier::new(2));
-        let theirs = Arc::clone(&inside);
-        let reader = thread::spawn(move || {
-            other.get_with(&1, |_| {
-                theirs.wait();
-                opened.recv().expect("it is opened");
-            });
-        });
+        let [inside, go_on] = std::array::from_fn(|_| Arc::new(Barrier::new(2)));
+        let other = Cache::new(10);
+        let parked = Parked {
+            inside: Arc::clone(&inside),
+            go_on: Arc::clone(&go_on),
+        };
+        other.insert(1, parked);
+        let reader = thread::spawn(move || drop(other.get(&1)));
         inside.wait();
         fill(census, &cache, 32_000);
         assert!(census.alive() >= 31_000);
-        open.send(()).unwrap();
+        assert!(cache.stats().pending >= 31_000);
+        go_on.wait();
         reader.join().unwrap();
         // One for each write, and 16 more.
         fill(census, &cache, 3_000);
         assert!(census.alive() <= 10 + LAG, "{} alive", census.alive());
+        assert!(cache.stats().pending <= LAG as u64);
+    });
+}
+
+/// However long they take, whatever the others do to their keys, and though each of them is in more closures than a record has cells for
+/// on its own line.
+#[test]
+fn closures_that_stand_still_keep_their_entries_and_nothing_else() {
+    const THREADS: u64 = 20;
+    const DEEP: u64 = 6;
+    fn nest(cache: &Cache<u64, Counted>, first: u64, depth: u64, innermost: &dyn Fn()) {
+        let Some(depth) = depth.checked_sub(1) else {
+            return innermost();
+        };
+        let check = |value: &Counted| {
+            nest(cache, first, depth, innermost);
+            assert_eq!(value.tag, first + depth);
+        };
+        let key = first + depth;
+        if depth.is_multiple_of(2) {
+            cache.get_with(&key, check).expect("it is there");
+        } else {
+            cache.update(key, |value| {
+                check(value.expect("it is there"));
+                nori_cache::Update::Keep
+            });
+        }
+    }
+    let _quiet = quiet();
+    within(PATIENCE, || {
+        let census = Census::new();
+        let held = (THREADS * DEEP) as usize;
+        let cache = Cache::builder().max_keys(held).shards(1).build().unwrap();
+        let [inside, go_on] = [(); 2].map(|()| Barrier::new(THREADS as usize + 1));
+        for key in 0..THREADS * DEEP {
+            cache.insert(key, census.counted(key));
+        }
+        let most = thread::scope(|scope| {
+            for reader in 0..THREADS {
+                let (cache, inside, go_on) = (&cache, &inside, &go_on);
+                let stand_still = move || {
+                    inside.wait();
+                    go_on.wait();
+                };
+                scope.spawn(move || nest(cache, reader * DEEP, DEEP, &stand_still));
+            }
+            inside.wait();
+            let most = (0..30)
+                .map(|_| {
+                    cache.clear();
+                    fill(census, &cache, 1_000)
+                })
+                .max();
+            // All of the entries that are read have left, and are as they were.
+            assert!(cache.stats().pending as usize >= held);
+            go_on.wait();
+            most.unwrap()
+        });
+        // What is read, what is in the cache, and some batches, of as many as there are readers.
+        assert!(most <= 2 * held + LAG + 4 * 21, "{most} alive");
+        fill(census, &cache, 3_000);
+        assert!(
+            census.alive() <= held + LAG + 4 * 21,
+            "{} alive",
+            census.alive()
+        );
     });
 }
 

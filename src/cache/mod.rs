@@ -143,7 +143,7 @@ impl<K, V, S> Cache<K, V, S> {
         self.inner.store.shards().len()
     }
 
-    /// What the cache has done so far.
+    /// What the cache has done so far. Takes each shard's lock for a moment.
     pub fn stats(&self) -> Stats {
         let (hits, misses) = self.inner.reads.sum();
         let mut stats = Stats {
@@ -152,10 +152,11 @@ impl<K, V, S> Cache<K, V, S> {
             ..Stats::default()
         };
         for shard in self.inner.store.shards() {
-            let counts = shard.counts();
+            let (counts, pending) = shard.counts();
             stats.inserts += counts.inserts;
             stats.evictions += counts.evictions;
             stats.expirations += counts.expirations;
+            stats.pending += u64::from(pending);
         }
         stats
     }

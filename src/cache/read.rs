@@ -1,7 +1,8 @@
 //! Reads.
 
 use super::{Cache, Inner};
-use crate::core::{Entry, Hit, NEVER, Route, reclaim};
+use crate::core::reclaim::{self, Pin};
+use crate::core::{Entry, Hit, NEVER, Route};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -30,13 +31,24 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.get_with(key, V::clone)
+        let inner = &*self.inner;
+        let soon = inner.soon();
+        let route = inner.route(key);
+        let pin = reclaim::pin();
+        let hit = inner
+            .store
+            .find(&pin, route, move |other| key.equivalent(other));
+        let hit = hit.filter(|hit| inner.uses(&pin, route, hit, soon));
+        if hit.is_none() {
+            inner.reads.miss(pin.index());
+        }
+        hit.map(|hit| hit.entry.value.clone())
     }
 
     /// What `read` makes of the value under `key`, if there is a live one. Counts as a use.
     ///
-    /// The value is read in place: no clone, and no guard that could be held across an `.await`. While `read` runs, no entry
-    /// of any cache that left it since can be dropped, so it should be short; it may call this cache.
+    /// The value is read in place: no clone, and no guard that could be held across an `.await`. `read` may take as long as it
+    /// likes, and may call this cache: it keeps this one entry from being dropped, and nothing else.
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);
@@ -52,20 +64,17 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
-        match inner
-            .store
-            .find(&pin, route, move |other| key.equivalent(other))
-        {
-            Some(hit) if inner.is_alive(hit.entry, soon) => {
-                inner.reads.hit(pin.index());
-                inner.store.touch(&pin, route, &hit);
-                Some(read(&hit.entry.value))
-            }
-            _ => {
-                inner.reads.miss(pin.index());
-                None
-            }
+        let thread = pin.index();
+        let held = inner.store.hold(
+            pin,
+            route,
+            move |other| key.equivalent(other),
+            |pin, hit| inner.uses(pin, route, hit, soon),
+        );
+        if held.is_none() {
+            inner.reads.miss(thread);
         }
+        held.map(|held| read(&held.entry().value))
     }
 
     /// As [`get`](Self::get), but does not count as a use: neither for eviction nor in [`stats`](Self::stats).
@@ -211,6 +220,17 @@ impl<K, V, S> Inner<K, V, S> {
         } else {
             0
         }
+    }
+
+    /// Uses what was found, if its deadline is yet to come.
+    #[inline(always)]
+    fn uses(&self, pin: &Pin<'_>, route: Route, hit: &Hit<'_, K, V>, soon: u64) -> bool {
+        let alive = self.is_alive(hit.entry, soon);
+        if alive {
+            self.reads.hit(pin.index());
+            self.store.touch(pin, route, hit);
+        }
+        alive
     }
 
     /// Whether the entry's deadline is yet to come. Only one that comes soon is worth the precise clock.

@@ -28,6 +28,9 @@ pub struct Stats {
     pub evictions: u64,
     /// Entries whose time to live had passed when they left, whichever way: found by a write, removed, replaced, cleared.
     pub expirations: u64,
+    /// Entries that have left the cache and still wait to be dropped: for readers that may be in them, and for writes to come. Not a
+    /// count of what was, but how many there are.
+    pub pending: u64,
 }
 
 impl Stats {

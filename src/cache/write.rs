@@ -2,8 +2,9 @@
 
 use super::lifetime::Lifetime;
 use super::{Cache, Inner};
+use crate::core::own::{self, Filed};
 use crate::core::reclaim::{self, Pin};
-use crate::core::{Entry, Hit, Leftovers, NEVER, Route, Seen, own};
+use crate::core::{Entry, Held, Hit, Leftovers, NEVER, Route, Seen};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -61,10 +62,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let context = inner.store.context(reclaim::domain(), now);
         let mut leftovers = Leftovers::none();
         let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
-        let id = inner
+        let filed = inner
             .store
             .insert(context, &mut leftovers, &pin, route, &mut entry);
-        own::filed(&inner.store, route, id);
+        if let Some(id) = filed {
+            own::filed(&inner.store, route, id, &pin);
+        }
         drop(pin);
     }
 
@@ -72,8 +75,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// of the key. True if that changed the cache.
     ///
     /// Optimistic: no lock is held while `f` runs, and it runs again if another thread has changed the key meanwhile: as often
-    /// as that happens, and not for other keys. As with [`get_with`](Self::get_with), it should be short; and it must not wait
-    /// for another thread that writes the key.
+    /// as that happens, and not for other keys. As with [`get_with`](Self::get_with), it keeps nothing but this entry from being
+    /// dropped; but it must not wait for another thread that writes the key.
     ///
     /// `f` may call the cache. Should it write the key itself, it runs again and is shown that; should it do so in that run too,
     /// what it returns takes the place of what it wrote, and of what others wrote before that since the run began: it does not run
@@ -94,14 +97,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let mut wrote_own = false;
         loop {
             let soon = inner.soon();
-            // Dropped behind the pin.
+            // Dropped behind what is held, and the pin.
             let mut leftovers = Leftovers::none();
-            let pin = reclaim::pin();
-            let (seen, hit) = inner.store.look(&pin, route, |other| *other == key);
-            let current = inner.alive(hit, soon);
+            let is_it = |other: &K| *other == key;
+            let (seen, held) = inner.store.look_and_hold(reclaim::pin(), route, is_it);
+            let current = held.as_ref().ok().map(Held::entry);
+            let current = current.filter(|entry| inner.is_alive(entry, soon));
             let (update, own) =
                 own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
             let current = current.map(|entry| entry.meta.deadline());
+            let pin = reclaim::pin();
             // The first time it runs again, and sees what it wrote.
             let updated = if own.is_empty() || !std::mem::replace(&mut wrote_own, true) {
                 self.apply(&pin, &mut leftovers, route, key, update, (seen, current))
@@ -116,6 +121,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                     &own,
                 )
             };
+            drop(pin);
+            drop((held, own));
             match updated {
                 Ok(changed) => return changed,
                 Err(refused) => key = refused,
@@ -128,7 +135,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     #[inline(always)]
     fn apply(
         &self,
-        pin: &Pin<'_>,
+        pin: &Pin<'static>,
         leftovers: &mut Leftovers<K, V>,
         route: Route,
         key: K,
@@ -171,7 +178,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             }
             _ => put,
         };
-        own::filed(store, route, put);
+        if let Some(id) = put {
+            own::filed(store, route, id, pin);
+        }
         Ok(true)
     }
 
@@ -181,17 +190,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     #[expect(clippy::too_many_arguments, reason = "those of `apply`")]
     fn apply_over_own(
         &self,
-        pin: &Pin<'_>,
+        pin: &Pin<'static>,
         leftovers: &mut Leftovers<K, V>,
         route: Route,
         key: K,
         update: Update<V>,
         mut seen: (Seen, Option<u64>),
-        own: &[u32],
+        own: &[Filed],
     ) -> Result<bool, K> {
         let inner = &*self.inner;
         let (again, hit, _) = inner.store.look_closely(pin, route, |other| *other == key);
-        if again.id().is_some_and(|id| own.contains(&id)) {
+        if own.iter().any(|filed| again.id() == Some(filed.id)) {
             let current = inner.alive(hit, inner.soon());
             seen = (again, current.map(|entry| entry.meta.deadline()));
         }
@@ -305,7 +314,6 @@ impl<K, V, S> Cache<K, V, S> {
 
 impl<K, V, S> Inner<K, V, S> {
     /// What was found, if its deadline is yet to come.
-    #[inline(always)]
     fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>, soon: u64) -> Option<&'p Entry<K, V>> {
         let entry = hit.map(|hit| hit.entry);
         entry.filter(|entry| self.is_alive(entry, soon))

@@ -13,6 +13,8 @@
 //! reader that took its time is dropped faster, in proportion: one more with each write for each batch in arrears, up to
 //! [`MOST_MORE`].
 //!
+//! A slot that a thread holds when its grace period is over joins the queue again, and so waits for as long as it is held.
+//!
 //! Nor does a write look at many readers: at [`LOOKS`] at most, and where there are more, again only [`PACE`] slots later.
 
 use super::links::Node;
@@ -43,6 +45,8 @@ pub(crate) struct Limbo<T> {
     /// How many slots are filling when it is time to look again.
     look_at: u32,
     wait: Option<Wait>,
+    /// Slots of this queue that some thread holds, as far as the wait has seen: they are to be in another batch.
+    held: Vec<u32>,
     waiting_tables: Vec<T>,
     filling_tables: Vec<T>,
 }
@@ -59,6 +63,7 @@ impl<T> Limbo<T> {
             batch,
             look_at: batch,
             wait: None,
+            held: Vec::new(),
             waiting_tables: Vec::new(),
             filling_tables: Vec::new(),
         }
@@ -69,8 +74,9 @@ impl<T> Limbo<T> {
         self.queued() as usize + self.waiting_tables.len() + self.filling_tables.len()
     }
 
+    /// How many slots are here.
     #[inline(always)]
-    fn queued(&self) -> u32 {
+    pub(crate) fn queued(&self) -> u32 {
         self.ready + self.waiting + self.filling
     }
 
@@ -96,9 +102,29 @@ impl<T> Limbo<T> {
     /// A slot whose entry nobody can see any more.
     #[inline(always)]
     pub(crate) fn pop_ready<'n>(&mut self, node: impl Fn(u32) -> &'n Node) -> Option<u32> {
+        let id = self.pop(&node)?;
+        if self.held.is_empty() {
+            return Some(id);
+        }
+        self.pop_unheld(id, node)
+    }
+
+    #[inline(always)]
+    fn pop<'n>(&mut self, node: impl Fn(u32) -> &'n Node) -> Option<u32> {
         let id = (self.ready > 0).then_some(self.first)?;
         self.first = node(id).next();
         self.ready -= 1;
+        Some(id)
+    }
+
+    /// The first one, from `id` on, that nobody holds; the others join the queue again.
+    #[cold]
+    fn pop_unheld<'n>(&mut self, mut id: u32, node: impl Fn(u32) -> &'n Node) -> Option<u32> {
+        while let Some(held) = self.held.iter().position(|&it| it == id) {
+            self.held.swap_remove(held);
+            self.retire(id, &node);
+            id = self.pop(&node)?;
+        }
         Some(id)
     }
 
@@ -133,18 +159,25 @@ impl<T> Limbo<T> {
         self.filling >= self.look_at
     }
 
-    /// Moves the batches on as far as the readers allow, looking at `looks` of them. Adds tables to drop to `freed`; returns a
-    /// ticket that needs [`Domain::quiesce`] if only idle threads hold up the batch.
+    /// Moves the batches on as far as the readers allow, looking at `looks` of them. `here` tells which slot of this queue, if
+    /// any, an address is. Adds tables to drop to `freed`; returns a ticket that needs [`Domain::quiesce`] if only idle threads hold up
+    /// the batch.
     #[cold]
     pub(crate) fn turn(
         &mut self,
         domain: &Domain,
         looks: u32,
+        here: impl Fn(*mut ()) -> Option<u32>,
         freed: &mut Vec<T>,
     ) -> Option<Ticket> {
         let mut batch = self.batch;
         if let Some(wait) = &mut self.wait {
-            let grace = domain.poll(wait, looks);
+            let held = &mut self.held;
+            let grace = domain.poll(wait, looks, |slot| {
+                if let Some(id) = here(slot).filter(|id| !held.contains(id)) {
+                    held.push(id);
+                }
+            });
             if grace != Grace::Passed {
                 let pace = match grace {
                     _ if !self.waiting_tables.is_empty() => 0,

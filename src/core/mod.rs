@@ -65,5 +65,5 @@ mod table;
 mod wheel;
 
 pub(crate) use entry::{Entry, NEVER};
-pub(crate) use shard::{Hit, Leftovers, Seen};
+pub(crate) use shard::{Held, Hit, Leftovers, Seen};
 pub(crate) use store::{Route, Store};

@@ -47,6 +47,12 @@ impl<K, V> Slot<K, V> {
         }
     }
 
+    /// What a hold names it by.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> *mut () {
+        (&raw const *self).cast_mut().cast()
+    }
+
     /// Starts to bring the slot into the cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
@@ -355,6 +361,33 @@ impl<'s, K, V> Slots<'s, K, V> {
         // SAFETY: the id was given out, so its slot is initialised and only ever shared. It stays while anybody has the id: a
         // reader or the lock's holder, of an entry in the cache or in limbo, or of a slot among those that are vacant.
         unsafe { &*self.at(id) }
+    }
+
+    /// The id of the slot at this address, if it is one of these, and has been given out. For the holder of the lock.
+    #[cold]
+    pub(crate) fn id_of(self, slot: *mut ()) -> Option<u32> {
+        let stride = Slot::<K, V>::STRIDE;
+        let within = |segment: *mut Slot<K, V>, len: usize| {
+            let offset = slot.addr().wrapping_sub(segment.addr());
+            (offset < len * stride).then_some((offset / stride) as u32)
+        };
+        let id = within(self.base, self.first as usize).or_else(|| {
+            let mut start = self.first;
+            self.slab
+                .further
+                .iter()
+                .enumerate()
+                .find_map(|(it, segment)| {
+                    // Relaxed: see `Slab::fresh`.
+                    let segment = segment.load(Ordering::Relaxed);
+                    let len = self.slab.len_of_further(it);
+                    let id = within(segment, len).filter(|_| !segment.is_null());
+                    let id = id.map(|index| start + index);
+                    start = start.saturating_add(len as u32);
+                    id
+                })
+        });
+        id.filter(|&id| self.is_given(id))
     }
 
     /// The node that links a slot into the list, or chains it to another slot that is in no list.

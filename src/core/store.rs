@@ -3,8 +3,8 @@
 use super::budget::{Budget, Token};
 use super::entry::Entry;
 use super::index::Fragment;
-use super::reclaim::{Domain, Pin};
-use super::shard::{Context, Hit, Leftovers, Others, Refused, Seen, Shard, Writer};
+use super::reclaim::{Domain, Hold, Pin};
+use super::shard::{Context, Held, Hit, Leftovers, Others, Refused, Seen, Shard, Writer};
 use super::table::{Sizing, Table};
 use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering, thread};
 
@@ -115,6 +115,47 @@ impl<K, V> Store<K, V> {
     ) -> (Seen, Option<Hit<'p, K, V>>) {
         self.shard(route)
             .look(pin, || self.table(pin), route.fragment, is_it)
+    }
+
+    /// Finds a key, and holds its entry if `accept` says so, which is asked under the pin. The pin ends here.
+    #[inline(always)]
+    pub(crate) fn hold<'s, 'd>(
+        &'s self,
+        pin: Pin<'d>,
+        route: Route,
+        is_it: impl Fn(&K) -> bool + Copy,
+        accept: impl FnOnce(&Pin<'_>, &Hit<'_, K, V>) -> bool,
+    ) -> Option<Held<'s, 'd, K, V>> {
+        let hit = self.find(&pin, route, is_it)?;
+        let id = accept(&pin, &hit).then(|| hit.id())?;
+        Some(self.shard(route).hold(pin, id))
+    }
+
+    /// As [`Store::look`], and holds the entry, or what is to be held where there is none. The pin ends here.
+    #[inline(always)]
+    pub(crate) fn look_and_hold<'s, 'd>(
+        &'s self,
+        pin: Pin<'d>,
+        route: Route,
+        is_it: impl Fn(&K) -> bool + Copy,
+    ) -> (Seen, Result<Held<'s, 'd, K, V>, Hold<'d>>) {
+        let (seen, _) = self.look(&pin, route, is_it);
+        let held = match seen.id() {
+            Some(id) => Ok(self.shard(route).hold(pin, id)),
+            None => Err(pin.hold_nothing()),
+        };
+        (seen, held)
+    }
+
+    /// Whether this id is filed under the route's fragment.
+    pub(crate) fn is_filed(&self, pin: &Pin<'_>, route: Route, id: u32) -> bool {
+        let table = self.table(pin);
+        self.shard(route).is_filed(table, route.fragment, id)
+    }
+
+    /// Holds an entry that was filed with this id under the pin, which goes on.
+    pub(crate) fn hold_too<'d>(&self, pin: &Pin<'d>, route: Route, id: u32) -> Hold<'d> {
+        self.shard(route).hold_too(pin, id)
     }
 
     /// Leaves the stamp of this read in the entry.
@@ -319,21 +360,26 @@ impl<K, V> Store<K, V> {
         mut keep: impl FnMut(&Entry<K, V>) -> bool,
     ) {
         for shard in &self.shards {
-            let pin = pin();
-            let mut doomed = Vec::new();
-            shard.for_each(&pin, self.table(&pin), |id, entry| {
-                if !keep(entry) {
-                    doomed.push(Seen::entry(id, entry));
-                }
+            let first = pin();
+            let mut filed = Vec::new();
+            shard.for_each(&first, self.table(&first), |id, entry| {
+                filed.push((id, entry.meta.fragment()));
             });
-            for some in doomed.chunks(COLLECT as usize) {
-                let mut leftovers = Leftovers::none();
-                let mut writer = shard.lock(context, &mut leftovers);
-                for &seen in some {
-                    // Refused if a writer was faster: then what the key has now was not refused by `keep`.
-                    let _ = writer.remove(seen);
+            drop(first);
+            for (id, fragment) in filed {
+                // Gone since, or another entry's id by now, which is shown as well.
+                let pin = pin();
+                if !shard.is_filed(self.table(&pin), fragment, id) {
+                    continue;
                 }
-                writer.finish();
+                let held = shard.hold(pin, id);
+                if !keep(held.entry()) {
+                    let mut leftovers = Leftovers::none();
+                    let mut writer = shard.lock(context, &mut leftovers);
+                    // Refused if a writer was faster: then what the key has now was not refused by `keep`.
+                    let _ = writer.remove(Seen::held(id, &held));
+                    writer.finish();
+                }
             }
         }
         self.collect(context);

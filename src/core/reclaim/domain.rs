@@ -1,6 +1,7 @@
 //! The domain: one epoch, and a record for every thread that reads.
 
 use super::barrier::{self, Refused, Settling};
+use super::holds::{self, Cell, Holds};
 #[cfg(not(nori_loom))]
 use super::local::release_lone;
 use super::records::{Next, Records};
@@ -76,6 +77,7 @@ pub(crate) struct Domain {
 #[repr(align(128))]
 pub(crate) struct Record {
     state: AtomicU64,
+    holds: Holds,
     pub(super) index: usize,
 }
 
@@ -158,8 +160,9 @@ impl Domain {
     }
 
     /// Whether the ticket's grace period has passed. Never waits. Goes on with the walk over the records where the last poll
-    /// stopped: at a record that was busy, or when it had looked at `looks` of them.
-    pub(crate) fn poll(&self, wait: &mut Wait, looks: u32) -> Grace {
+    /// stopped: at a record that was busy, or when it had looked at `looks` of them. Calls `held` for every slot that a thread holds
+    /// whose record it passes.
+    pub(crate) fn poll(&self, wait: &mut Wait, looks: u32, mut held: impl FnMut(*mut ())) -> Grace {
         // SeqCst: pairs with the fence in `Record::announce`: either we see the announcement, or the reader sees what was
         // unlinked before the ticket.
         fence(Ordering::SeqCst);
@@ -179,6 +182,8 @@ impl Domain {
                             return other;
                         }
                     }
+                    // Behind the look, see `holds`.
+                    record.holds.each(&mut held);
                     wait.looked += 1;
                     wait.at = index + 1;
                 }
@@ -255,6 +260,7 @@ impl Record {
     pub(super) fn new(index: usize) -> Self {
         Self {
             state: AtomicU64::new(OFFLINE),
+            holds: Holds::new(),
             index,
         }
     }
@@ -326,11 +332,59 @@ impl<'d> Pin<'d> {
         self.record.index
     }
 
+    /// Holds a slot that was found under this pin, which ends; unless it is inside another one, which does as well, or the last of
+    /// its thread: then it goes on as long as the hold.
+    #[inline(always)]
+    pub(crate) fn hold(self, slot: *mut ()) -> Hold<'d> {
+        if self.after & INSIDE != 0 {
+            return Hold::Pin(self);
+        }
+        // The pin ends behind this.
+        Hold::Cell(self.record.holds.hold(slot))
+    }
+
+    /// As [`Pin::hold`], where nothing was found.
+    #[inline(always)]
+    pub(crate) fn hold_nothing(self) -> Hold<'d> {
+        if self.after & INSIDE != 0 {
+            return Hold::Pin(self);
+        }
+        Hold::Nothing
+    }
+
+    /// As [`Pin::hold`], and the pin goes on. Who has a hold of this thread already may outlive the pin.
+    pub(crate) fn hold_too(&self, slot: *mut ()) -> Hold<'d> {
+        if self.after == LONE {
+            // The thread has no record but for its pins, so the first hold is one that goes on.
+            return Hold::Nothing;
+        }
+        Hold::Cell(self.record.holds.hold(slot))
+    }
+
     /// Makes the pin give its record, one of the process's domain, back when it ends.
     #[cfg(not(nori_loom))]
     pub(super) fn and_release(mut self) -> Self {
         self.after = LONE;
         self
+    }
+}
+
+/// While this lives, the slot that it was made for is not used again.
+#[derive(Debug)]
+pub(crate) enum Hold<'d> {
+    /// Outside of the epoch.
+    Cell(&'d Cell),
+    /// Inside of it, as ever.
+    Pin(#[expect(dead_code, reason = "it is there to be dropped")] Pin<'d>),
+    Nothing,
+}
+
+impl Drop for Hold<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Self::Cell(cell) = self {
+            holds::release(cell);
+        }
     }
 }
 

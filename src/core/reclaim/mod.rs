@@ -71,12 +71,13 @@ mod barrier;
 pub(crate) mod domain;
 #[cfg(all(test, target_os = "linux", not(any(miri, nori_loom, fuzzing))))]
 mod forbidden;
+mod holds;
 #[cfg(not(nori_loom))]
 mod local;
 mod records;
 #[cfg(all(test, not(nori_loom)))]
 mod tests;
 
-pub(crate) use domain::{Domain, Grace, Pin, Ticket, Wait};
+pub(crate) use domain::{Domain, Grace, Hold, Pin, Ticket, Wait};
 #[cfg(not(nori_loom))]
 pub(crate) use local::{domain, pin};

@@ -2,7 +2,7 @@ use super::barrier::refuse_here;
 use super::domain::{Domain, Grace, Record, Wait};
 
 fn poll(domain: &Domain, wait: &mut Wait) -> Grace {
-    domain.poll(wait, u32::MAX)
+    domain.poll(wait, u32::MAX, |_| ())
 }
 
 /// Polls until the grace period has passed, or says why not.
@@ -69,7 +69,7 @@ fn a_poll_looks_at_as_many_records_as_it_is_to() {
     }
     let mut wait = domain.seal();
     let mut polls = 1;
-    while domain.poll(&mut wait, 10) == Grace::Unknown {
+    while domain.poll(&mut wait, 10, |_| ()) == Grace::Unknown {
         assert_eq!(domain.looks(), 10 * polls);
         polls += 1;
     }

@@ -4,7 +4,7 @@ mod read;
 mod vacancies;
 mod write;
 
-pub(crate) use read::{Hit, Others, Seen};
+pub(crate) use read::{Held, Hit, Others, Seen};
 pub(crate) use write::{Context, Leftovers, Refused, Writer};
 
 use super::entry::Entry;
@@ -107,8 +107,10 @@ impl<K, V> Shard<K, V> {
         self.back.due.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        self.back.inner.lock().counts
+    /// What has happened, and how many entries have left the list and are still in their slots.
+    pub(crate) fn counts(&self) -> (Counts, u32) {
+        let inner = self.back.inner.lock();
+        (inner.counts, inner.limbo.queued())
     }
 
     /// How many entries have left the list and are still in their slots, and how many slots there is memory for.

@@ -3,7 +3,7 @@
 use super::{SHARED, Shard};
 use crate::core::entry::Entry;
 use crate::core::index::{Fragment, Further, Place};
-use crate::core::reclaim::Pin;
+use crate::core::reclaim::{Hold, Pin};
 use crate::core::slab::Slot;
 use crate::core::table::Table;
 use crate::sync::Ordering;
@@ -19,6 +19,23 @@ pub(crate) struct Hit<'p, K, V> {
     pub(crate) entry: &'p Entry<K, V>,
 }
 
+/// An entry that stays as it is although its reader has left the epoch.
+#[derive(Debug)]
+pub(crate) struct Held<'s, 'd, K, V> {
+    slot: &'s Slot<K, V>,
+    /// Names the slot, or is the pin under which it was found.
+    _hold: Hold<'d>,
+}
+
+impl<K, V> Held<'_, '_, K, V> {
+    #[inline(always)]
+    pub(crate) fn entry(&self) -> &Entry<K, V> {
+        // SAFETY: found in the index under the pin that the hold was made from, so the slot holds the entry until limbo lets go
+        // of it, which is not before the hold ends.
+        unsafe { self.slot.entry() }
+    }
+}
+
 /// A key's id, and its slot.
 type Accepted<'s, K, V> = (u32, &'s Slot<K, V>);
 
@@ -30,6 +47,13 @@ pub(crate) struct Seen {
     /// Where the id was filed, as long as the version stands.
     pub(super) place: Place,
     pub(super) version: u64,
+}
+
+impl<K, V> Hit<'_, K, V> {
+    #[inline(always)]
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
 }
 
 impl Seen {
@@ -51,10 +75,10 @@ impl Seen {
         self.id
     }
 
-    /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
-    pub(crate) fn entry<K, V>(id: u32, entry: &Entry<K, V>) -> Self {
+    /// An entry that is held, and is filed with this id if it is still in the cache.
+    pub(crate) fn held<K, V>(id: u32, held: &Held<'_, '_, K, V>) -> Self {
         Self {
-            fragment: entry.meta.fragment(),
+            fragment: held.entry().meta.fragment(),
             id: Some(id),
             place: Place::default(),
             version: Self::OUTDATED,
@@ -161,6 +185,25 @@ impl<K, V> Shard<K, V> {
             entry,
         });
         (Seen::new(version, fragment, &hit), hit, others.into_inner())
+    }
+
+    /// Holds an entry that has this id under the pin, which ends.
+    #[inline(always)]
+    pub(crate) fn hold<'s, 'd>(&'s self, pin: Pin<'d>, id: u32) -> Held<'s, 'd, K, V> {
+        let slot = self.front.slab.slots().slot(id);
+        let hold = pin.hold(slot.address());
+        Held { slot, _hold: hold }
+    }
+
+    /// Whether this id is filed under this fragment.
+    pub(crate) fn is_filed(&self, table: &Table, fragment: Fragment, id: u32) -> bool {
+        let found = table.index.find(fragment, |it| (it == id).then_some(()));
+        found.is_some()
+    }
+
+    /// Holds an entry that was filed with this id under the pin, which goes on.
+    pub(crate) fn hold_too<'d>(&self, pin: &Pin<'d>, id: u32) -> Hold<'d> {
+        pin.hold_too(self.front.slab.slots().slot(id).address())
     }
 
     /// Starts to bring the first slot that may be the key's into the cache.

@@ -453,7 +453,13 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     fn turn(&mut self, looks: u32) {
         let tables = &mut self.leftovers.retired;
         let domain = self.context.domain;
-        self.lagging = self.inner.limbo.turn(domain, looks, tables);
+        let slots = self.slots;
+        // What is in the list is in no batch that is waited for.
+        let here = |slot| {
+            let id = slots.id_of(slot)?;
+            (!slots.node(id).is_linked()).then_some(id)
+        };
+        self.lagging = self.inner.limbo.turn(domain, looks, here, tables);
     }
 
     /// Links a filed entry into list and wheel.
