@@ -29,7 +29,9 @@ mod time;
 #[path = "../../src/core"]
 mod core {
     pub(crate) mod budget;
+    mod bulk;
     pub(crate) mod entry;
+    pub(crate) mod garbage;
     pub(crate) mod index;
     mod limbo;
     mod links;
@@ -43,10 +45,12 @@ mod core {
     mod store;
     mod table;
     pub(crate) mod wheel;
+    mod write;
 
     pub(crate) use entry::{Entry, NEVER};
-    pub(crate) use shard::{Hit, Leftovers, Seen};
+    pub(crate) use shard::{Hit, Seen};
     pub(crate) use store::{Route, Store};
+    pub(crate) use write::Write;
 }
 
 /// As `src/response/mod.rs`, but for what needs a service.

@@ -58,7 +58,9 @@ mod core {
     #![allow(dead_code, unused_imports)]
 
     pub(crate) mod budget;
+    pub(crate) mod bulk;
     pub(crate) mod entry;
+    pub(crate) mod garbage;
     pub(crate) mod index;
     pub(crate) mod limbo;
     pub(crate) mod links;
@@ -67,15 +69,17 @@ mod core {
     pub(crate) mod reclaim {
         use crate::barrier;
         pub(crate) mod domain;
+        mod holds;
         mod records;
 
-        pub(crate) use domain::{Domain, Grace, Pin, Ticket, Wait};
+        pub(crate) use domain::{Domain, Grace, Hold, Pin, Ticket, Wait};
     }
     pub(crate) mod shard;
     pub(crate) mod slab;
     pub(crate) mod store;
     pub(crate) mod table;
     pub(crate) mod wheel;
+    pub(crate) mod write;
 }
 mod error {
     /// In the place of all that can go wrong.

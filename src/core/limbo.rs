@@ -134,17 +134,14 @@ impl<T> Limbo<T> {
         self.first(self.ready, node)
     }
 
-    /// How many batches' worth of slots are ready beyond one: writers have fallen behind. At most [`MOST_MORE`].
+    /// Whether more than a batch of slots are ready: writers have fallen behind.
     #[inline(always)]
-    pub(crate) fn arrears(&self) -> u32 {
-        if self.ready <= self.batch {
-            return 0;
-        }
-        self.arrears_slow()
+    pub(crate) fn is_in_arrears(&self) -> bool {
+        self.ready > self.batch
     }
 
-    #[cold]
-    fn arrears_slow(&self) -> u32 {
+    /// How many batches' worth of slots are ready; at most [`MOST_MORE`].
+    pub(crate) fn arrears(&self) -> u32 {
         (self.ready / self.batch).min(MOST_MORE)
     }
 
@@ -160,15 +157,15 @@ impl<T> Limbo<T> {
     }
 
     /// Moves the batches on as far as the readers allow, looking at `looks` of them. `here` tells which slot of this queue, if
-    /// any, an address is. Adds tables to drop to `freed`; returns a ticket that needs [`Domain::quiesce`] if only idle threads hold up
-    /// the batch.
+    /// any, an address is. Calls `free` with tables to drop; returns a ticket that needs [`Domain::quiesce`] if only idle threads hold
+    /// up the batch.
     #[cold]
     pub(crate) fn turn(
         &mut self,
         domain: &Domain,
         looks: u32,
         here: impl Fn(*mut ()) -> Option<u32>,
-        freed: &mut Vec<T>,
+        free: impl FnMut(T),
     ) -> Option<Ticket> {
         let mut batch = self.batch;
         if let Some(wait) = &mut self.wait {
@@ -190,7 +187,7 @@ impl<T> Limbo<T> {
             }
             batch = batch.max(wait.looked().min(MOST_READERS));
             self.ready += std::mem::take(&mut self.waiting);
-            freed.append(&mut self.waiting_tables);
+            self.waiting_tables.drain(..).for_each(free);
             self.wait = None;
         }
         self.look_at = if self.filling_tables.is_empty() {

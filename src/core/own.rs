@@ -6,8 +6,10 @@
 //!
 //! Each closure under way has a [`Watch`] on its thread's stack; a thread-local leads to the innermost, and each to the next.
 
-use super::reclaim::{Hold, Pin};
-use super::store::{Route, Store};
+use super::index::Fragment;
+use super::reclaim::{self, Hold};
+use super::store::Store;
+use super::write::Write;
 use std::cell::{Cell, RefCell};
 use std::ptr;
 
@@ -25,23 +27,36 @@ struct Watch {
     outer: *const Self,
 }
 
-/// An entry that the thread has filed, and holds.
+/// What a thread has filed while the closure of its update ran, which is held.
 #[derive(Debug)]
-pub(crate) struct Filed {
-    pub(crate) id: u32,
+pub(crate) struct Own(Vec<Filed>);
+
+#[derive(Debug)]
+struct Filed {
+    id: u32,
     _hold: Hold<'static>,
 }
 
-/// Runs `f`, and returns with its result what this thread has filed meanwhile, under the route's fragment.
+impl Own {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, id: u32) -> bool {
+        self.0.iter().any(|filed| filed.id == id)
+    }
+}
+
+/// Runs `f`, and returns with its result what this thread has filed meanwhile, under the fragment.
 #[inline(always)]
 pub(crate) fn watched<K, V, R>(
     store: &Store<K, V>,
-    route: Route,
+    fragment: Fragment,
     f: impl FnOnce() -> R,
-) -> (R, Vec<Filed>) {
+) -> (R, Own) {
     let watch = Watch {
         store: ptr::from_ref(store).addr(),
-        fragment: route.fragment.get(),
+        fragment: fragment.get(),
         filed: RefCell::new(Vec::new()),
         outer: INNERMOST.get(),
     };
@@ -49,7 +64,7 @@ pub(crate) fn watched<K, V, R>(
     let leave = Leave(&watch);
     let result = f();
     drop(leave);
-    (result, watch.filed.into_inner())
+    (result, Own(watch.filed.into_inner()))
 }
 
 /// Makes the next outer watch the innermost again, also when a closure panics.
@@ -62,34 +77,30 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// Makes known to this thread's updates what it has filed, under this pin.
+/// Makes known to this thread's updates what it has filed, as long as the write is not over.
 #[inline(always)]
-pub(crate) fn filed<K, V>(store: &Store<K, V>, route: Route, id: u32, pin: &Pin<'static>) {
+pub(crate) fn filed<K, V>(write: &Write<'_, K, V>, fragment: Fragment, id: u32) {
     let watch = INNERMOST.get();
     if !watch.is_null() {
-        filed_slow(watch, store, route, id, pin);
+        filed_slow(watch, write, fragment, id);
     }
 }
 
 #[cold]
-fn filed_slow<K, V>(
-    mut watch: *const Watch,
-    store: &Store<K, V>,
-    route: Route,
-    id: u32,
-    pin: &Pin<'static>,
-) {
-    let key = (ptr::from_ref(store).addr(), route.fragment.get());
+fn filed_slow<K, V>(mut watch: *const Watch, write: &Write<'_, K, V>, fragment: Fragment, id: u32) {
+    let store = write.store();
+    // Inside of the write's, under which the id stands for the entry that it has filed.
+    let pin = reclaim::pin();
     // SAFETY: a watch that the thread-local leads to lies in a call of `watched` that this thread is in, and is borrowed by its
     // `Leave`, which takes it out of the thread-local before it goes. The same holds for those further out.
     while let Some(it) = unsafe { watch.as_ref() } {
-        if (it.store, it.fragment) == key {
+        if (it.store, it.fragment) == (ptr::from_ref(store).addr(), fragment.get()) {
             let mut filed = it.filed.borrow_mut();
             // What has been replaced since is not worth a hold.
-            filed.retain(|old| store.is_filed(pin, route, old.id));
+            filed.retain(|old| store.is_filed(&pin, fragment, old.id));
             filed.push(Filed {
                 id,
-                _hold: store.hold_too(pin, route, id),
+                _hold: store.hold_too(&pin, fragment, id),
             });
         }
         watch = it.outer;

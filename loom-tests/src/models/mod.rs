@@ -7,6 +7,7 @@ mod counters;
 mod flights;
 mod gate;
 mod growth;
+mod holds;
 mod index;
 mod limits;
 mod loads;

@@ -81,7 +81,7 @@ impl World {
     /// Overwrites the cell that a link led to at first once its grace period has passed, if it does soon.
     fn collect(&self, link: usize, mut wait: Wait) -> bool {
         for _ in 0..3 {
-            match self.domain.poll(&mut wait, u32::MAX) {
+            match self.domain.poll(&mut wait, u32::MAX, |_| ()) {
                 Grace::Passed => {
                     self.overwrite(link);
                     return true;
@@ -245,11 +245,11 @@ fn two_writers(kind: Kind) {
                 racer(&world, |world| {
                     let mut wait = world.domain.seal();
                     world.domain.quiesce(wait.ticket());
-                    let _ = world.domain.poll(&mut wait, u32::MAX);
+                    let _ = world.domain.poll(&mut wait, u32::MAX, |_| ());
                 }),
                 racer(&world, move |world| {
                     let mut wait = world.unlink(0);
-                    if world.domain.poll(&mut wait, u32::MAX) == Grace::Passed {
+                    if world.domain.poll(&mut wait, u32::MAX, |_| ()) == Grace::Passed {
                         collected.saw();
                         world.overwrite(0);
                     }

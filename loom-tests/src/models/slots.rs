@@ -8,7 +8,7 @@ use crate::sync::UnsafeCell;
 use std::sync::Arc;
 
 /// A value that reads on clone and writes on drop.
-struct Value(UnsafeCell<u64>);
+pub(super) struct Value(UnsafeCell<u64>);
 
 // SAFETY: threads share the cell only as loom allows; it reports anything else.
 unsafe impl Sync for Value {}
@@ -17,11 +17,11 @@ unsafe impl Sync for Value {}
 const GONE: u64 = 0;
 
 impl Value {
-    fn new(it: u64) -> Self {
+    pub(super) fn new(it: u64) -> Self {
         Self(UnsafeCell::new(it))
     }
 
-    fn copy(&self) -> u64 {
+    pub(super) fn copy(&self) -> u64 {
         // SAFETY: what the models are to show; loom reports a race otherwise.
         let it = self.0.with(|it| unsafe { *it });
         assert_ne!(it, GONE);

@@ -1,11 +1,12 @@
 //! A store and its domain, as the cache puts them together.
 
 use crate::core::entry::{Entry, NEVER};
+use crate::core::garbage::Garbage;
 use crate::core::index::Fragment;
-use crate::core::reclaim::Domain;
 use crate::core::reclaim::domain::Record;
-use crate::core::shard::Leftovers;
+use crate::core::reclaim::{Domain, Pin};
 use crate::core::store::Store;
+use crate::core::write::Write;
 
 pub(super) struct World<V> {
     pub(super) domain: Domain,
@@ -37,7 +38,22 @@ impl<V> World<V> {
         }
     }
 
-    /// As `Cache::get_with`.
+    /// As `Cache::get_with`: `read` runs outside of the epoch.
+    pub(super) fn hold<R>(
+        &self,
+        record: &Record,
+        key: u64,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R> {
+        let pin = record.pin(&self.domain);
+        let route = self.store.route(key);
+        let held = self
+            .store
+            .hold(pin, route, |other| *other == key, |_, _| true)?;
+        Some(read(&held.entry().value))
+    }
+
+    /// As `Cache::get`.
     pub(super) fn get<R>(
         &self,
         record: &Record,
@@ -51,6 +67,13 @@ impl<V> World<V> {
         Some(read(&hit.entry.value))
     }
 
+    /// A value that a pinned reader finds.
+    pub(super) fn find<'p>(&'p self, pin: &'p Pin<'_>, key: u64) -> Option<&'p V> {
+        let route = self.store.route(key);
+        let hit = self.store.find(pin, route, |other| *other == key);
+        hit.map(|hit| &hit.entry.value)
+    }
+
     /// As `Cache::contains_key`.
     pub(super) fn contains(&self, record: &Record, key: u64) -> bool {
         let route = self.store.route(key);
@@ -62,28 +85,19 @@ impl<V> World<V> {
     /// As `Cache::insert`.
     pub(super) fn insert(&self, record: &Record, key: u64, value: V) {
         let route = self.store.route(key);
-        let context = self.store.context(&self.domain, 0);
-        let mut leftovers = Leftovers::none();
-        let mut entry = Some(Entry::new(route.fragment, NEVER, key, value));
-        let pin = record.pin(&self.domain);
-        self.store
-            .insert(context, &mut leftovers, &pin, route, &mut entry);
-        drop(pin);
+        self.write(record)
+            .insert(route, Entry::new(route.fragment, NEVER, key, value));
     }
 
     /// As `Cache::remove`.
     pub(super) fn remove(&self, record: &Record, key: u64) -> bool {
         let route = self.store.route(key);
-        let context = self.store.context(&self.domain, 0);
-        let mut leftovers = Leftovers::none();
-        let pin = record.pin(&self.domain);
-        let is_it = |other: &u64| *other == key;
-        let removed = self
-            .store
-            .remove(context, &mut leftovers, &pin, route, is_it)
-            .is_some();
-        drop(pin);
-        removed
+        let mut write = self.write(record);
+        write.remove(route, |other| *other == key).is_some()
+    }
+
+    fn write<'w>(&'w self, record: &'w Record) -> Write<'w, u64, V> {
+        Write::new(&self.store, &self.domain, record.pin(&self.domain), 0)
     }
 
     /// Moves what a shard has in limbo on, as far as readers soon allow; says whether that was all of it.
@@ -91,10 +105,8 @@ impl<V> World<V> {
         let context = self.store.context(&self.domain, 0);
         // Seal, ask idle readers, free; and once more for a reader that came back.
         (0..4).any(|_| {
-            let mut leftovers = Leftovers::none();
-            let mut writer = self.store.shards()[shard].lock(context, &mut leftovers);
-            let more = writer.collect(u32::MAX);
-            writer.finish();
+            let shard = &self.store.shards()[shard];
+            let (_, more) = shard.collect(&context, &mut Garbage::none(), u32::MAX);
             !more
         })
     }
