@@ -213,3 +213,44 @@ fn what_a_reader_looks_at_is_not_given_back() {
     }
     assert!(world.capacity() < before / 10, "{}", world.capacity());
 }
+
+/// Nor does a hold keep anything else: neither what else has left, nor the slots around it.
+#[test]
+fn what_is_held_stays_and_nothing_else_waits() {
+    let world = World::new(100, 1);
+    let (reader, writer) = (world.domain.lease(), world.domain.lease());
+    for key in 0..100 {
+        world.insert(writer, key, NEVER);
+    }
+    let hold = |key: u64| {
+        let route = world.store.route(key);
+        let pin = reader.pin(&world.domain);
+        world
+            .store
+            .hold(pin, route, move |it| *it == key, |_, _| true)
+    };
+    let held: Vec<_> = (0..100).filter_map(hold).collect();
+    let usual = world.capacity();
+    let mut most = 0;
+    for key in 100..100_000 {
+        world.insert(writer, key, NEVER);
+        most = most.max(world.waiting());
+    }
+    assert_eq!(held.len(), 100);
+    assert!((100..200).contains(&most), "{most} wait");
+    assert!(
+        world.capacity() <= 2 * usual.max(200),
+        "{}",
+        world.capacity()
+    );
+    for (key, held) in (0..).zip(&held) {
+        assert_eq!((held.entry().key, held.entry().value), (key, key));
+    }
+    world.validate(writer);
+    drop(held);
+    for key in 100_000..101_000 {
+        world.insert(writer, key, NEVER);
+    }
+    assert!(world.waiting() <= 64, "{} wait", world.waiting());
+    world.validate(writer);
+}

@@ -10,7 +10,7 @@
 //! 3. It links the slot at the front of the [`list`] and, if the entry has a deadline before which nobody would look at the
 //!    id, files that in the timer [`wheel`]. It lets go of the lock.
 //! 4. Readers pin ([`reclaim`]), find the id in the index, go to the slot, compare the key, look at the deadline, leave a
-//!    stamp, and clone or read the value; then they unpin. No lock, and no line that another reader needs is written.
+//!    stamp, and clone the value; then they unpin. One that is to run a closure names the slot on its own record, unpins, and runs it then. No lock, and no line that another reader needs is written.
 //! 5. Replaced, removed, evicted or expired, the id leaves index and list under the lock, its token goes to the next entry or
 //!    back to the budget, and the slot goes into [`limbo`]. The wheel finds out when it next comes across the id.
 //! 6. When every reader that might have found it has unpinned, some later write moves the entry out of the slot, puts its own
@@ -42,6 +42,7 @@
 //! | `Domain::epoch` | pins | collectors |
 //! | `Domain::asked` | collectors | collectors, after a heavy barrier or once readers have settled; who leases a record |
 //! | `Group::leased` | collectors; threads that read for the first time | threads that read for the first time, or end |
+//! | `Record::holds` | collectors | its thread |
 //! | `Record::state` | collectors | its thread; a collector that marks an idle thread offline |
 
 #[cfg(all(test, not(nori_loom)))]

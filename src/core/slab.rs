@@ -493,6 +493,28 @@ mod tests {
     }
 
     #[test]
+    fn an_address_tells_the_id() {
+        let slab = Slab::<[u8; 3], u8>::new(100, 1 << 12);
+        let other = Slab::<[u8; 3], u8>::new(100, 1 << 12);
+        for id in 0..2000 {
+            // SAFETY: no other thread has them.
+            assert_eq!(unsafe { (slab.fresh(), other.fresh()) }, (id, id));
+        }
+        for id in 0..2000 {
+            let slot = slab.slots().slot(id).address();
+            assert_eq!(slab.slots().id_of(slot), Some(id));
+            assert_eq!(other.slots().id_of(slot), None);
+        }
+        // Memory that is there, of a slot that is not yet.
+        let next = slab.slots().slot(1999).address();
+        assert_eq!(
+            slab.slots()
+                .id_of(next.wrapping_byte_add(Slot::<[u8; 3], u8>::STRIDE)),
+            None
+        );
+    }
+
+    #[test]
     fn the_last_id_is_in_the_last_segment() {
         let slab = Slab::<u8, u8>::new(1, 1 << 12);
         let (segment, index) = slab.place_further(MAX_IDS as u32 - 1).unwrap();

@@ -46,6 +46,11 @@
 //! next pin sees the new epoch, finds that it has announced another and takes the path with the full fence, as if it had been
 //! offline. The mark itself is a compare-and-swap: it loses against a reader that has come back in between.
 //!
+//! # Holds
+//!
+//! A reader that is to run a user's closure trades its pin for a hold on the one slot it needs ([`holds`]); the walk collects what
+//! is held as it passes the records.
+//!
 //! # Without a heavy barrier
 //!
 //! Then every pin announces. The domain's epoch gets a bit that no announced epoch has (`FENCED`), so each pin finds that it has

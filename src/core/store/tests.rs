@@ -120,7 +120,11 @@ impl Timed {
     }
 
     fn count(&self, of: impl Fn(&Counts) -> u64) -> u64 {
-        self.store.shards().iter().map(|it| of(&it.counts())).sum()
+        self.store
+            .shards()
+            .iter()
+            .map(|it| of(&it.counts().0))
+            .sum()
     }
 
     fn expired(&self) -> usize {
