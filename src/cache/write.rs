@@ -93,12 +93,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let route = inner.route(&key);
         let mut wrote_own = false;
         loop {
-            let soon = inner.soon();
             // Dropped behind the pin.
             let mut leftovers = Leftovers::none();
             let pin = reclaim::pin();
             let (seen, hit) = inner.store.look(&pin, route, |other| *other == key);
-            let current = inner.alive(hit, soon);
+            let current = inner.alive(hit);
             let (update, own) =
                 own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
             let current = current.map(|entry| entry.meta.deadline());
@@ -192,7 +191,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let (again, hit, _) = inner.store.look_closely(pin, route, |other| *other == key);
         if again.id().is_some_and(|id| own.contains(&id)) {
-            let current = inner.alive(hit, inner.soon());
+            let current = inner.alive(hit);
             seen = (again, current.map(|entry| entry.meta.deadline()));
         }
         self.apply(pin, leftovers, route, key, update, seen)
@@ -306,9 +305,9 @@ impl<K, V, S> Cache<K, V, S> {
 impl<K, V, S> Inner<K, V, S> {
     /// What was found, if its deadline is yet to come.
     #[inline(always)]
-    fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>, soon: u64) -> Option<&'p Entry<K, V>> {
+    fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>) -> Option<&'p Entry<K, V>> {
         let entry = hit.map(|hit| hit.entry);
-        entry.filter(|entry| self.is_alive(entry, soon))
+        entry.filter(|entry| self.is_alive(entry))
     }
 
     /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.

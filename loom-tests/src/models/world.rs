@@ -2,8 +2,7 @@
 
 use crate::core::entry::{Entry, NEVER};
 use crate::core::index::Fragment;
-use crate::core::reclaim::Domain;
-use crate::core::reclaim::domain::Record;
+use crate::core::reclaim::{Domain, Record};
 use crate::core::shard::Leftovers;
 use crate::core::store::Store;
 
