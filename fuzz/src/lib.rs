@@ -32,7 +32,9 @@ mod time;
 #[path = "../../src/core"]
 mod core {
     pub(crate) mod budget;
+    mod bulk;
     pub(crate) mod entry;
+    pub(crate) mod garbage;
     pub(crate) mod index;
     mod limbo;
     mod links;
@@ -44,10 +46,12 @@ mod core {
     mod store;
     mod table;
     pub(crate) mod wheel;
+    mod write;
 
     pub(crate) use entry::{Entry, NEVER};
-    pub(crate) use shard::{Hit, Leftovers, Seen};
+    pub(crate) use shard::{Hit, Seen};
     pub(crate) use store::{Route, Store};
+    pub(crate) use write::Write;
 }
 
 /// As `src/response/mod.rs`, but for what needs a service.

@@ -64,7 +64,9 @@ mod core {
     #![allow(dead_code, unused_imports)]
 
     pub(crate) mod budget;
+    pub(crate) mod bulk;
     pub(crate) mod entry;
+    pub(crate) mod garbage;
     pub(crate) mod index;
     pub(crate) mod limbo;
     pub(crate) mod links;
@@ -83,6 +85,7 @@ mod core {
     pub(crate) mod store;
     pub(crate) mod table;
     pub(crate) mod wheel;
+    pub(crate) mod write;
 }
 mod error {
     /// In the place of all that can go wrong.

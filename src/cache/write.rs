@@ -2,8 +2,8 @@
 
 use super::lifetime::Lifetime;
 use super::{Cache, Inner};
-use crate::core::reclaim::{self, Pin};
-use crate::core::{Entry, Hit, Leftovers, NEVER, Route, Seen, own};
+use crate::core::reclaim;
+use crate::core::{Entry, Hit, NEVER, Seen, Write, own};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -57,15 +57,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
-        let pin = reclaim::pin();
-        let context = inner.store.context(reclaim::domain(), now);
-        let mut leftovers = Leftovers::none();
-        let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
         let id = inner
-            .store
-            .insert(context, &mut leftovers, &pin, route, &mut entry);
-        own::filed(&inner.store, route, id);
-        drop(pin);
+            .write(now)
+            .insert(route, Entry::new(route.fragment, deadline, key, value));
+        own::filed(&inner.store, route.fragment, id);
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
@@ -93,108 +88,27 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let route = inner.route(&key);
         let mut wrote_own = false;
         loop {
-            // Dropped behind the pin.
-            let mut leftovers = Leftovers::none();
-            let pin = reclaim::pin();
-            let (seen, hit) = inner.store.look(&pin, route, |other| *other == key);
+            let mut write = inner.write(0);
+            let (mut seen, hit) = write.look(route, |other| *other == key);
             let current = inner.alive(hit);
-            let (update, own) =
-                own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
-            let current = current.map(|entry| entry.meta.deadline());
+            let (update, own) = own::watched(&inner.store, route.fragment, || {
+                f(current.map(|entry| &entry.value))
+            });
+            let mut deadline = current.map(|entry| entry.meta.deadline());
             // The first time it runs again, and sees what it wrote.
-            let updated = if own.is_empty() || !std::mem::replace(&mut wrote_own, true) {
-                self.apply(&pin, &mut leftovers, route, key, update, (seen, current))
-            } else {
-                self.apply_over_own(
-                    &pin,
-                    &mut leftovers,
-                    route,
-                    key,
-                    update,
-                    (seen, current),
-                    &own,
-                )
-            };
-            match updated {
+            if !own.is_empty() && std::mem::replace(&mut wrote_own, true) {
+                let (again, hit, _) = write.look_closely(route, |other| *other == key);
+                // If what the key has now is what the closure wrote, that is what is changed.
+                if again.id().is_some_and(|id| own.contains(&id)) {
+                    let current = inner.alive(hit);
+                    (seen, deadline) = (again, current.map(|entry| entry.meta.deadline()));
+                }
+            }
+            match inner.apply(&mut write, (seen, deadline), key, update) {
                 Ok(changed) => return changed,
                 Err(refused) => key = refused,
             }
         }
-    }
-
-    /// Does as the closure of an update says, if what was seen of the key still stands; otherwise gives the key back. With what
-    /// was seen comes the deadline of the live entry, if there was one.
-    #[inline(always)]
-    fn apply(
-        &self,
-        pin: &Pin<'_>,
-        leftovers: &mut Leftovers<K, V>,
-        route: Route,
-        key: K,
-        update: Update<V>,
-        (seen, current): (Seen, Option<u64>),
-    ) -> Result<bool, K> {
-        let Inner { store, ttl, .. } = &*self.inner;
-        let put = match update {
-            Update::Keep => return Ok(false),
-            Update::Set(value) => {
-                let (now, deadline) = match current {
-                    Some(deadline) => (self.inner.now(), deadline),
-                    None => self.inner.deadline(*ttl),
-                };
-                Some((value, now, deadline))
-            }
-            Update::SetWithTtl(value, ttl) => Lifetime::new(ttl).map(|lifetime| {
-                let (now, deadline) = self.inner.deadline(lifetime);
-                (value, now, deadline)
-            }),
-            Update::Remove => None,
-        };
-        let Some((value, now, deadline)) = put else {
-            let context = store.context(reclaim::domain(), self.inner.now());
-            if current.is_none() {
-                return Ok(false);
-            }
-            let removed = store.remove_seen(context, leftovers, route, seen);
-            return removed.map(|_| true).ok_or(key);
-        };
-        let context = store.context(reclaim::domain(), now);
-        let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
-        let put = store.put(context, leftovers, pin, route, seen, &[], &mut entry);
-        let put = match entry {
-            Some(refused) if put.is_none() => {
-                // An expired entry was not shown, and may have been taken out since.
-                let stands =
-                    |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
-                Some(store.put_slow(context, leftovers, pin, route, stands, refused)?)
-            }
-            _ => put,
-        };
-        own::filed(store, route, put);
-        Ok(true)
-    }
-
-    /// As [`Cache::apply`], for a closure that has once more written the key itself, or one that hashes alike: if what the key has now is
-    /// what the closure wrote, that is what is changed.
-    #[cold]
-    #[expect(clippy::too_many_arguments, reason = "those of `apply`")]
-    fn apply_over_own(
-        &self,
-        pin: &Pin<'_>,
-        leftovers: &mut Leftovers<K, V>,
-        route: Route,
-        key: K,
-        update: Update<V>,
-        mut seen: (Seen, Option<u64>),
-        own: &[u32],
-    ) -> Result<bool, K> {
-        let inner = &*self.inner;
-        let (again, hit, _) = inner.store.look_closely(pin, route, |other| *other == key);
-        if again.id().is_some_and(|id| own.contains(&id)) {
-            let current = inner.alive(hit);
-            seen = (again, current.map(|entry| entry.meta.deadline()));
-        }
-        self.apply(pin, leftovers, route, key, update, seen)
     }
 
     /// Keeps only the entries for which `keep` returns true; expired ones are not shown, and go.
@@ -210,7 +124,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let inner = &*self.inner;
         let context = inner.store.context(reclaim::domain(), inner.now());
-        inner.store.retain(context, reclaim::pin, |entry| {
+        inner.store.retain(&context, reclaim::pin, |entry| {
             entry.meta.deadline() > context.now && keep(&entry.key, &entry.value)
         });
     }
@@ -254,16 +168,9 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     {
         let inner = &*self.inner;
         let route = inner.route(key);
-        let pin = reclaim::pin();
-        let context = inner.store.context(reclaim::domain(), inner.now());
-        let mut leftovers = Leftovers::none();
-        let is_it = move |other: &K| key.equivalent(other);
-        let removed = inner
-            .store
-            .remove(context, &mut leftovers, &pin, route, is_it);
-        let read = removed.map(|entry| read(&entry.value));
-        drop(pin);
-        read
+        let mut write = inner.write(inner.now());
+        let removed = write.remove(route, move |other| key.equivalent(other));
+        removed.map(|entry| read(&entry.value))
     }
 }
 
@@ -279,7 +186,7 @@ impl<K, V, S> Cache<K, V, S> {
     pub fn clear(&self) {
         let inner = &*self.inner;
         let context = inner.store.context(reclaim::domain(), inner.now());
-        inner.store.clear(context);
+        inner.store.clear(&context);
     }
 
     /// Removes the entries whose time to live has passed, and says how many. Writes do the same by and by.
@@ -298,11 +205,61 @@ impl<K, V, S> Cache<K, V, S> {
     pub fn purge_expired(&self) -> usize {
         let inner = &*self.inner;
         let context = inner.store.context(reclaim::domain(), inner.now());
-        inner.store.purge_expired(context)
+        inner.store.purge_expired(&context)
     }
 }
 
 impl<K, V, S> Inner<K, V, S> {
+    /// Begins a write of a key.
+    #[inline(always)]
+    fn write(&self, now: u64) -> Write<'_, K, V> {
+        Write::new(&self.store, reclaim::domain(), reclaim::pin(), now)
+    }
+
+    /// Does as the closure of an update says, if what was seen of the key still stands; otherwise gives the key back. With what
+    /// was seen comes the deadline of the live entry, if there was one.
+    #[inline(always)]
+    fn apply(
+        &self,
+        write: &mut Write<'_, K, V>,
+        (seen, current): (Seen, Option<u64>),
+        key: K,
+        update: Update<V>,
+    ) -> Result<bool, K>
+    where
+        K: Eq,
+    {
+        let put = match update {
+            Update::Keep => return Ok(false),
+            Update::Set(value) => {
+                let (now, deadline) = match current {
+                    Some(deadline) => (self.now(), deadline),
+                    None => self.deadline(self.ttl),
+                };
+                Some((value, now, deadline))
+            }
+            Update::SetWithTtl(value, ttl) => Lifetime::new(ttl).map(|lifetime| {
+                let (now, deadline) = self.deadline(lifetime);
+                (value, now, deadline)
+            }),
+            Update::Remove => None,
+        };
+        let Some((value, now, deadline)) = put else {
+            if current.is_none() {
+                return Ok(false);
+            }
+            write.set_now(self.now());
+            return write.remove_seen(&seen).map(|_| true).ok_or(key);
+        };
+        write.set_now(now);
+        // An expired entry was not shown, and may have been taken out since.
+        let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
+        let entry = Entry::new(seen.fragment(), deadline, key, value);
+        let id = write.put(&seen, entry, stands)?;
+        own::filed(&self.store, seen.fragment(), id);
+        Ok(true)
+    }
+
     /// What was found, if its deadline is yet to come.
     #[inline(always)]
     fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>) -> Option<&'p Entry<K, V>> {

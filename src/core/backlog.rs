@@ -3,8 +3,8 @@
 
 use super::entry::{Entry, NEVER};
 use super::reclaim::{Domain, Record};
-use super::shard::Leftovers;
 use super::store::Store;
+use super::write::Write;
 
 struct World {
     domain: Domain,
@@ -31,14 +31,9 @@ impl World {
     /// Inserts a key; returns how much of what was to be dropped this write was left with.
     fn insert(&self, writer: &Record, key: u64, deadline: u64) -> usize {
         let route = self.store.route(key);
-        let mut leftovers = Leftovers::none();
-        let mut entry = Some(Entry::new(route.fragment, deadline, key, key));
-        let pin = writer.pin(&self.domain);
-        let context = self.store.context(&self.domain, 1);
-        self.store
-            .insert(context, &mut leftovers, &pin, route, &mut entry);
-        drop(pin);
-        leftovers.len()
+        let mut write = Write::new(&self.store, &self.domain, writer.pin(&self.domain), 1);
+        write.insert(route, Entry::new(route.fragment, deadline, key, key));
+        write.garbage()
     }
 
     fn waiting(&self) -> usize {
@@ -114,7 +109,7 @@ fn a_clear_behind_a_growth_drops_what_nobody_looks_at() {
         world.insert(writer, key, NEVER);
         key += 1;
     }
-    world.store.clear(world.store.context(&world.domain, 1));
+    world.store.clear(&world.store.context(&world.domain, 1));
     assert_eq!(world.waiting(), 0);
 }
 

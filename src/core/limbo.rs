@@ -108,17 +108,14 @@ impl<T> Limbo<T> {
         self.first(self.ready, node)
     }
 
-    /// How many batches' worth of slots are ready beyond one: writers have fallen behind. At most [`MOST_MORE`].
+    /// Whether more than a batch of slots are ready: writers have fallen behind.
     #[inline(always)]
-    pub(crate) fn arrears(&self) -> u32 {
-        if self.ready <= self.batch {
-            return 0;
-        }
-        self.arrears_slow()
+    pub(crate) fn is_in_arrears(&self) -> bool {
+        self.ready > self.batch
     }
 
-    #[cold]
-    fn arrears_slow(&self) -> u32 {
+    /// How many batches' worth of slots are ready; at most [`MOST_MORE`].
+    pub(crate) fn arrears(&self) -> u32 {
         (self.ready / self.batch).min(MOST_MORE)
     }
 
@@ -133,14 +130,14 @@ impl<T> Limbo<T> {
         self.filling >= self.look_at
     }
 
-    /// Moves the batches on as far as the readers allow, looking at `looks` of them. Adds tables to drop to `freed`; returns a
+    /// Moves the batches on as far as the readers allow, looking at `looks` of them. Calls `free` with tables to drop; returns a
     /// ticket that needs [`Domain::quiesce`] if only idle threads hold up the batch.
     #[cold]
     pub(crate) fn turn(
         &mut self,
         domain: &Domain,
         looks: u32,
-        freed: &mut Vec<T>,
+        free: impl FnMut(T),
     ) -> Option<Ticket> {
         let mut batch = self.batch;
         if let Some(wait) = &mut self.wait {
@@ -157,7 +154,7 @@ impl<T> Limbo<T> {
             }
             batch = batch.max(wait.looked().min(MOST_READERS));
             self.ready += std::mem::take(&mut self.waiting);
-            freed.append(&mut self.waiting_tables);
+            self.waiting_tables.drain(..).for_each(free);
             self.wait = None;
         }
         self.look_at = if self.filling_tables.is_empty() {

@@ -48,7 +48,9 @@
 #[cfg(all(test, not(nori_loom)))]
 mod backlog;
 mod budget;
+mod bulk;
 mod entry;
+mod garbage;
 mod index;
 mod limbo;
 mod links;
@@ -61,7 +63,9 @@ mod slab;
 mod store;
 mod table;
 mod wheel;
+mod write;
 
 pub(crate) use entry::{Entry, NEVER};
-pub(crate) use shard::{Hit, Leftovers, Seen};
+pub(crate) use shard::{Hit, Seen};
 pub(crate) use store::{Route, Store};
+pub(crate) use write::Write;

@@ -6,7 +6,8 @@
 //!
 //! Each closure under way has a [`Watch`] on its thread's stack; a thread-local leads to the innermost, and each to the next.
 
-use super::store::{Route, Store};
+use super::index::Fragment;
+use super::store::Store;
 use std::cell::{Cell, RefCell};
 use std::ptr;
 
@@ -24,16 +25,16 @@ struct Watch {
     outer: *const Self,
 }
 
-/// Runs `f`, and returns with its result the ids that this thread has filed meanwhile, under the route's fragment.
+/// Runs `f`, and returns with its result the ids that this thread has filed meanwhile, under the fragment.
 #[inline(always)]
 pub(crate) fn watched<K, V, R>(
     store: &Store<K, V>,
-    route: Route,
+    fragment: Fragment,
     f: impl FnOnce() -> R,
 ) -> (R, Vec<u32>) {
     let watch = Watch {
         store: ptr::from_ref(store).addr(),
-        fragment: route.fragment.get(),
+        fragment: fragment.get(),
         ids: RefCell::new(Vec::new()),
         outer: INNERMOST.get(),
     };
@@ -56,20 +57,20 @@ impl Drop for Leave<'_> {
 
 /// Makes known to this thread's updates what it has filed.
 #[inline(always)]
-pub(crate) fn filed<K, V>(store: &Store<K, V>, route: Route, id: Option<u32>) {
+pub(crate) fn filed<K, V>(store: &Store<K, V>, fragment: Fragment, id: u32) {
     let watch = INNERMOST.get();
     if !watch.is_null() {
-        filed_slow(watch, ptr::from_ref(store).addr(), route.fragment.get(), id);
+        filed_slow(watch, ptr::from_ref(store).addr(), fragment.get(), id);
     }
 }
 
 #[cold]
-fn filed_slow(mut watch: *const Watch, store: usize, fragment: u32, id: Option<u32>) {
+fn filed_slow(mut watch: *const Watch, store: usize, fragment: u32, id: u32) {
     // SAFETY: a watch that the thread-local leads to lies in a call of `watched` that this thread is in, and is borrowed by its
     // `Leave`, which takes it out of the thread-local before it goes. The same holds for those further out.
     while let Some(it) = unsafe { watch.as_ref() } {
         if (it.store, it.fragment) == (store, fragment) {
-            it.ids.borrow_mut().extend(id);
+            it.ids.borrow_mut().push(id);
         }
         watch = it.outer;
     }

@@ -10,7 +10,7 @@
 //! slots are vacant again: no reader can be there, as one that found an id while its entry was filed keeps the slot from being
 //! vacated. Only the wheel may still know ids of it, and asks before it goes there.
 
-use super::entry::{Entry, NEVER};
+use super::entry::{Entry, Meta, NEVER};
 use super::links::Node;
 use super::list::{MAX_IDS, Member, Members};
 use super::wheel::Deadlines;
@@ -75,31 +75,40 @@ impl<K, V> Slot<K, V> {
 
     /// Moves an entry into a vacant slot.
     ///
-    /// # Panics
-    /// If there is none.
-    ///
     /// # Safety
     /// The slot is vacant and the caller holds the shard's lock.
     #[inline(always)]
-    pub(crate) unsafe fn fill(&self, entry: &mut Option<Entry<K, V>>) {
-        let moved: *const Entry<K, V> = entry.as_ref().expect("an entry is put once");
-        // SAFETY: nobody looks into a vacant slot, so this access is the only one. What the copy is of is forgotten right
-        // behind it, so there is one owner. (A plain move goes through the stack, in pieces that the processor cannot forward.)
-        self.entry
-            .with_mut(|slot| unsafe { (*slot).as_mut_ptr().copy_from_nonoverlapping(moved, 1) });
-        std::mem::forget(entry.take());
+    pub(crate) unsafe fn fill(&self, entry: Entry<K, V>) {
+        // SAFETY: nobody looks into a vacant slot, so this access is the only one.
+        self.entry.with_mut(|slot| unsafe {
+            (*slot).write(entry);
+        });
     }
 
-    /// Moves the entry out and leaves the slot vacant, as its node says from here on.
+    /// Has the entry taken out of the slot, which is vacant from here on, as its node says. Returns what the entry's deadline and
+    /// fragment were.
     ///
     /// # Safety
-    /// The slot holds an entry that no reader can see any more (its grace period has passed), and the caller holds the
-    /// shard's lock.
+    /// The slot holds an entry that no reader can see any more (its grace period has passed), the caller holds the shard's lock,
+    /// and `take` moves the entry.
     #[inline(always)]
-    pub(crate) unsafe fn empty(&self) -> Entry<K, V> {
+    pub(crate) unsafe fn empty(&self, take: impl FnOnce(*const Entry<K, V>)) -> Meta {
         self.member.node.vacate();
-        // SAFETY: initialised, and this access is the only one, by the contract; the slot is vacant from here on, so the entry
-        // is not moved out twice.
+        self.entry.with_mut(|slot| {
+            // SAFETY: initialised, and this access is the only one, by the contract.
+            let entry = unsafe { (*slot).as_ptr() };
+            take(entry);
+            // SAFETY: as above; a moved entry's words are still there.
+            unsafe { (*entry).meta }
+        })
+    }
+
+    /// Moves the entry out, when the shard goes.
+    ///
+    /// # Safety
+    /// The slot holds an entry, and nobody else uses the shard any more.
+    pub(crate) unsafe fn take(&self) -> Entry<K, V> {
+        // SAFETY: by the contract.
         self.entry
             .with_mut(|slot| unsafe { (*slot).assume_init_read() })
     }

@@ -93,13 +93,15 @@ impl Wheel {
     }
 
     /// Files an entry under its deadline. `before` is the deadline of the entry that was in the slot until now; [`NEVER`] if
-    /// that is not known.
+    /// that is not known. Says whether [`Wheel::next_due`] may have changed.
     #[inline(always)]
-    pub(crate) fn file(&mut self, id: u32, deadline: u64, before: u64) {
+    pub(crate) fn file(&mut self, id: u32, deadline: u64, before: u64) -> bool {
         let filed = self.settled < before && before <= deadline;
-        if deadline != NEVER && !filed {
+        let more = deadline != NEVER && !filed;
+        if more {
             self.file_slow(id, deadline);
         }
+        more
     }
 
     fn file_slow(&mut self, id: u32, deadline: u64) {

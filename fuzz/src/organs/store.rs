@@ -7,9 +7,10 @@
 use super::Ops;
 use super::ledger::{Ledger, Value};
 use crate::core::budget::Token;
+use crate::core::garbage::Garbage;
 use crate::core::reclaim::{Domain, Pin};
-use crate::core::shard::{Context, Seen, Writer};
-use crate::core::{Entry, Leftovers, NEVER, Route, Store};
+use crate::core::shard::{Context, Locked, Seen};
+use crate::core::{Entry, NEVER, Route, Store, Write};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -174,26 +175,29 @@ impl<'d> Subject<'d> {
             }
             Op::Remove(reader, key) => self.remove(reader, key),
             Op::Evict(shard) => {
-                let evicted = self.write(shard, |writer| writer.evict().is_some());
+                let evicted = self.write(shard, |locked| locked.give().is_some());
                 assert_eq!(self.sync().len(), usize::from(evicted));
             }
             Op::ExpireOne(shard, work) => {
                 let mut work = work.into();
-                let expired = self.write(shard, |writer| writer.expire_one(&mut work).is_some());
+                let expired = self.write(shard, |locked| locked.expire_one(&mut work).is_some());
                 let gone = self.sync();
                 assert_eq!(gone.len(), usize::from(expired));
                 assert!(gone.iter().all(|it| it.deadline <= self.now));
             }
             Op::Advance(by) => self.now += u64::from(by),
             Op::Clear => {
-                self.store.clear(self.context());
+                self.store.clear(&self.context());
                 self.changes += 1;
                 self.sync();
                 assert!(self.filed.is_empty());
             }
             Op::Purge => self.purge(),
             Op::Collect(shard, quota) => {
-                self.write(shard, |writer| writer.collect(quota.into()));
+                let shards = self.store.shards();
+                let shard = &shards[usize::from(shard) % shards.len()];
+                shard.collect(&self.context(), &mut Garbage::none(), quota.into());
+                self.changes += 1;
                 assert!(self.sync().is_empty());
             }
             // One at least must be had, or be an entry's.
@@ -223,14 +227,12 @@ impl<'d> Subject<'d> {
     fn write<R>(
         &mut self,
         shard: u8,
-        write: impl FnOnce(&mut Writer<'_, '_, u8, Value>) -> R,
+        write: impl FnOnce(&mut Locked<'_, '_, u8, Value>) -> R,
     ) -> R {
         let context = self.context();
         let shards = self.store.shards();
-        let mut leftovers = Leftovers::none();
-        let mut writer = shards[usize::from(shard) % shards.len()].lock(context, &mut leftovers);
-        let result = write(&mut writer);
-        writer.finish();
+        let shard = &shards[usize::from(shard) % shards.len()];
+        let result = shard.locked(&context, &mut Garbage::none(), write);
         self.changes += 1;
         result
     }
@@ -261,40 +263,26 @@ impl<'d> Subject<'d> {
     fn put(&mut self, reader: u8, key: u8, ttl: Option<u8>) {
         let key = key % self.keys;
         let deadline = ttl.map_or(NEVER, |ttl| self.now + u64::from(ttl.max(1)));
-        let value = self.ledger.value();
-        let serial = value.serial();
         let route = self.route(key);
-        let mut entry = Some(Entry::new(route.fragment, deadline, key, value));
-        let context = self.context();
         // Growth moves places in the index, and of keys that collide the writer asks to look again.
         let mut grown = false;
         for _ in 0..PATIENCE {
+            let value = self.ledger.value();
+            let serial = value.serial();
+            let entry = Entry::new(route.fragment, deadline, key, value);
             let was_filed = self.filed.contains_key(&key);
             let room = self.store.max_keys() - self.store.len() > 0
                 || self.filed.values().any(|it| it.deadline <= self.now);
             let reader = &mut self.readers[usize::from(reader) % READERS];
-            let (lone, seen, since);
-            let pin = match &mut reader.visit {
-                Some(visit) => {
-                    let old = visit.seen.take().filter(|&(of, ..)| of == key);
-                    (seen, since) = old.map_or_else(
-                        || (look(self.store, &visit.pin, route, key), self.changes),
-                        |(_, seen, changes)| (seen, changes),
-                    );
-                    &visit.pin
-                }
-                None => {
-                    lone = (reader.pin)();
-                    (seen, since) = (look(self.store, &lone, route, key), self.changes);
-                    &lone
-                }
+            let mut write = Write::new(self.store, self.domain, (reader.pin)(), self.now);
+            let old = reader.visit.as_mut().and_then(|visit| visit.seen.take());
+            let (seen, since) = match old.filter(|&(of, ..)| of == key) {
+                Some((_, old, changes)) => (old, changes),
+                None => (write.look(route, |&other| other == key).0, self.changes),
             };
-            let mut leftovers = Leftovers::none();
-            let put = self
-                .store
-                .put(context, &mut leftovers, pin, route, seen, &[], &mut entry)
-                .is_some();
-            assert_eq!(entry.is_none(), put);
+            // Not once more by itself: whatever the key has now does not stand.
+            let put = write.put(&seen, entry, |_| false).is_ok();
+            drop(write);
             let unchanged = since == self.changes;
             self.changes += 1;
             if put {
@@ -319,21 +307,17 @@ impl<'d> Subject<'d> {
     fn remove(&mut self, reader: u8, key: u8) {
         let key = key % self.keys;
         let route = self.route(key);
-        let context = self.context();
         let reader = &mut self.readers[usize::from(reader) % READERS];
+        let mut write = Write::new(self.store, self.domain, (reader.pin)(), self.now);
         // Its place in the index may be out of date, not the entry: that stays the same for as long as the pin.
-        let (lone, seen, since);
         let old = reader.visit.as_mut().and_then(|visit| visit.seen.take());
-        match old.filter(|&(of, ..)| of == key) {
-            Some((_, old, changes)) => (seen, since) = (old, changes),
-            None => {
-                lone = (reader.pin)();
-                (seen, since) = (look(self.store, &lone, route, key), self.changes);
-            }
-        }
+        let (seen, since) = match old.filter(|&(of, ..)| of == key) {
+            Some((_, old, changes)) => (old, changes),
+            None => (write.look(route, |&other| other == key).0, self.changes),
+        };
         let before = self.filed.get(&key).copied();
-        let mut leftovers = Leftovers::none();
-        let removed = self.store.remove_seen(context, &mut leftovers, route, seen);
+        let removed = write.remove_seen(&seen);
+        drop(write);
         let unchanged = since == self.changes;
         self.changes += 1;
         let gone = self.sync();
@@ -352,7 +336,7 @@ impl<'d> Subject<'d> {
     }
 
     fn purge(&mut self) {
-        let purged = self.store.purge_expired(self.context());
+        let purged = self.store.purge_expired(&self.context());
         self.changes += 1;
         let gone = self.sync();
         assert_eq!(gone.len(), purged);

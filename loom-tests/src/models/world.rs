@@ -1,10 +1,11 @@
 //! A store and its domain, as the cache puts them together.
 
 use crate::core::entry::{Entry, NEVER};
+use crate::core::garbage::Garbage;
 use crate::core::index::Fragment;
 use crate::core::reclaim::{Domain, Record};
-use crate::core::shard::Leftovers;
 use crate::core::store::Store;
+use crate::core::write::Write;
 
 pub(super) struct World<V> {
     pub(super) domain: Domain,
@@ -61,28 +62,19 @@ impl<V> World<V> {
     /// As `Cache::insert`.
     pub(super) fn insert(&self, record: &Record, key: u64, value: V) {
         let route = self.store.route(key);
-        let context = self.store.context(&self.domain, 0);
-        let mut leftovers = Leftovers::none();
-        let mut entry = Some(Entry::new(route.fragment, NEVER, key, value));
-        let pin = record.pin(&self.domain);
-        self.store
-            .insert(context, &mut leftovers, &pin, route, &mut entry);
-        drop(pin);
+        self.write(record)
+            .insert(route, Entry::new(route.fragment, NEVER, key, value));
     }
 
     /// As `Cache::remove`.
     pub(super) fn remove(&self, record: &Record, key: u64) -> bool {
         let route = self.store.route(key);
-        let context = self.store.context(&self.domain, 0);
-        let mut leftovers = Leftovers::none();
-        let pin = record.pin(&self.domain);
-        let is_it = |other: &u64| *other == key;
-        let removed = self
-            .store
-            .remove(context, &mut leftovers, &pin, route, is_it)
-            .is_some();
-        drop(pin);
-        removed
+        let mut write = self.write(record);
+        write.remove(route, |other| *other == key).is_some()
+    }
+
+    fn write<'w>(&'w self, record: &'w Record) -> Write<'w, u64, V> {
+        Write::new(&self.store, &self.domain, record.pin(&self.domain), 0)
     }
 
     /// Moves what a shard has in limbo on, as far as readers soon allow; says whether that was all of it.
@@ -90,10 +82,8 @@ impl<V> World<V> {
         let context = self.store.context(&self.domain, 0);
         // Seal, ask idle readers, free; and once more for a reader that came back.
         (0..4).any(|_| {
-            let mut leftovers = Leftovers::none();
-            let mut writer = self.store.shards()[shard].lock(context, &mut leftovers);
-            let more = writer.collect(u32::MAX);
-            writer.finish();
+            let shard = &self.store.shards()[shard];
+            let (_, more) = shard.collect(&context, &mut Garbage::none(), u32::MAX);
             !more
         })
     }

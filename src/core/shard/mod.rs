@@ -1,13 +1,15 @@
 //! One shard: what readers see (`front`), and what writers guard with the shard's lock (`back`).
 
 mod read;
+mod reuse;
 mod vacancies;
 mod write;
 
 pub(crate) use read::{Hit, Others, Seen};
-pub(crate) use write::{Context, Leftovers, Refused, Writer};
+pub(crate) use write::{Attempt, Context, Locked, Refused};
 
 use super::entry::Entry;
+use super::garbage::Retired;
 use super::limbo::Limbo;
 use super::list::List;
 use super::slab::{Slab, Slots};
@@ -15,7 +17,6 @@ use super::table::Sizing;
 use super::wheel::{IDLE, Wheel};
 use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
 use vacancies::Vacancies;
-use write::Retired;
 
 /// See the module.
 #[derive(Debug)]
@@ -166,7 +167,7 @@ impl<K, V> Rest<'_, K, V> {
     fn drop_all(&mut self) {
         for id in self.ids.by_ref() {
             // SAFETY: a slot in the list or in limbo holds an entry; each id is in one of them once, and no reader is left.
-            let entry: Entry<K, V> = unsafe { self.slots.slot(id).empty() };
+            let entry: Entry<K, V> = unsafe { self.slots.slot(id).take() };
             drop(entry);
         }
     }

@@ -46,6 +46,10 @@ impl Seen {
         }
     }
 
+    pub(crate) fn fragment(&self) -> Fragment {
+        self.fragment
+    }
+
     /// The id of the key's entry, if it has one.
     pub(crate) fn id(&self) -> Option<u32> {
         self.id

@@ -1,26 +1,24 @@
 //! Writes: everything that happens under the shard's lock.
 //!
 //! No user code runs here: keys have been compared and hashed before the lock is taken ([`Seen`]), and entries that leave
-//! are moved into [`Leftovers`], which the caller drops after it has let go of the lock and its pin.
+//! are moved into [`Garbage`], which is dropped after the lock and the pin.
 
+use super::reuse::Vacant;
 use super::{Inner, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
 use crate::core::entry::{Entry, NEVER};
+use crate::core::garbage::{Garbage, Retired};
 use crate::core::index::{Fragment, Outgrown, Place};
 use crate::core::limbo::LOOKS;
 use crate::core::reclaim::{Domain, Pin, Ticket};
-use crate::core::slab::{Segment, Slots};
+use crate::core::slab::Slots;
 use crate::core::table::Table;
 use crate::core::wheel::IDLE;
 use crate::sync::{AtomicPtr, MutexGuard, Ordering};
-use smallvec::SmallVec;
 use std::cell::Cell;
 
 /// How many entries of the wheel each write takes out or moves on.
 const WORK: u32 = 4;
-/// How many entries a write leaves over: one, and one for each it takes out. While more than a batch is to be dropped, and in
-/// writes that go through all, it is more.
-const LEFT_OVER: usize = WORK as usize + 2;
 /// After how many links an exact list that threads have read at the same time is offered to one of them again.
 const TERM: u32 = 64;
 
@@ -33,9 +31,11 @@ pub(crate) struct Context<'c> {
     pub(crate) table: &'c AtomicPtr<Table>,
     /// Milliseconds of the cache's clock; 0 as long as no entry has had a deadline.
     pub(crate) now: u64,
+    /// Whether an expired entry of any shard is to be looked for before a live one of this shard goes.
+    pub(crate) sweep: bool,
 }
 
-/// Why a key was not put.
+/// Why a key was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// What the writer saw no longer stands, and only a comparison of keys can tell what does: look again.
@@ -48,123 +48,196 @@ pub(crate) enum Refused {
     Full,
 }
 
-/// What a write leaves to be dropped. The caller lends it, so that entries are moved there only once, and drops it when it
-/// holds no lock, as user code runs there, and no pin, as that would hold others up, unless it still needs one.
-#[derive(Debug)]
-pub(crate) struct Leftovers<K, V> {
-    entries: SmallVec<[Entry<K, V>; LEFT_OVER]>,
-    retired: Vec<Retired>,
-}
-
-impl<K, V> Leftovers<K, V> {
-    #[inline(always)]
-    pub(crate) fn none() -> Self {
-        Self {
-            entries: SmallVec::new(),
-            retired: Vec::new(),
-        }
-    }
-
-    /// How many entries and tables.
-    pub(crate) fn len(&self) -> usize {
-        let tables = self.retired.iter().filter(|it| it.is_table()).count();
-        self.entries.len() + tables
-    }
-}
-
 /// The shard, locked.
 #[derive(Debug)]
-pub(crate) struct Writer<'s, 'c, K, V> {
-    shard: &'s Shard<K, V>,
-    context: Context<'c>,
-    inner: MutexGuard<'s, Inner>,
-    slots: Slots<'s, K, V>,
-    leftovers: &'s mut Leftovers<K, V>,
-    /// How many slots this write is still to vacate for others to use.
-    quota: i64,
-    /// A ticket that only idle threads hold up: they are asked when the lock is released.
-    lagging: Option<Ticket>,
+pub(crate) struct Locked<'w, 'c, K, V> {
+    pub(super) shard: &'w Shard<K, V>,
+    pub(super) inner: MutexGuard<'w, Inner>,
+    pub(super) context: &'w Context<'c>,
+    pub(super) garbage: &'w mut Garbage<K, V>,
+}
+
+/// What a put goes by.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a, 'c> {
+    /// What was seen of the key.
+    pub(crate) seen: &'a Seen,
+    /// Those of the key's fragment that were compared, if that was remembered.
+    pub(crate) others: &'a [u32],
+    /// For a new key; without one, a free one is taken, or that of this shard's least recently used entry.
+    pub(crate) token: Option<Token<'c>>,
+}
+
+/// Everything that an entry needs to be put: nothing can refuse it any more.
+#[derive(Debug)]
+struct Room<'w, 'c, K, V> {
+    /// What it replaces.
+    old: Option<(Place, u32)>,
+    token: Option<Token<'c>>,
+    vacant: Vacant<'w, K, V>,
 }
 
 impl<K, V> Shard<K, V> {
-    /// Takes the lock.
+    /// Puts an entry in the place of what was seen of its key, as the key is absent or to be replaced; returns the id that the entry
+    /// is filed under. If that is refused the entry comes back.
     #[inline(always)]
-    pub(crate) fn lock<'s, 'c>(
-        &'s self,
-        context: Context<'c>,
-        leftovers: &'s mut Leftovers<K, V>,
-    ) -> Writer<'s, 'c, K, V> {
-        let inner = self.back.inner.lock();
-        Writer {
+    pub(crate) fn put<'c>(
+        &self,
+        context: &Context<'c>,
+        garbage: &mut Garbage<K, V>,
+        pin: &Pin<'_>,
+        attempt: Attempt<'_, 'c>,
+        entry: Entry<K, V>,
+    ) -> Result<u32, (Entry<K, V>, Refused)> {
+        let mut locked = self.lock(context, garbage);
+        match locked.admit(attempt) {
+            Ok(room) => {
+                let id = locked.put(room, entry, pin);
+                locked.finish(None);
+                Ok(id)
+            }
+            Err(refused) => {
+                locked.finish_slow();
+                Err((entry, refused))
+            }
+        }
+    }
+
+    /// Does some work under the lock: the way in and out for all that is not [`Shard::put`].
+    #[inline(always)]
+    pub(crate) fn locked<'w, 'c, R>(
+        &'w self,
+        context: &'w Context<'c>,
+        garbage: &'w mut Garbage<K, V>,
+        work: impl FnOnce(&mut Locked<'w, 'c, K, V>) -> R,
+    ) -> R {
+        let mut locked = self.lock(context, garbage);
+        let result = work(&mut locked);
+        locked.finish(None);
+        result
+    }
+
+    /// Moves limbo on, and out of it up to `most` entries whose grace period has passed. Returns how many slots and tables were there
+    /// before, and whether any are left.
+    pub(crate) fn collect(
+        &self,
+        context: &Context<'_>,
+        garbage: &mut Garbage<K, V>,
+        most: u32,
+    ) -> (usize, bool) {
+        let mut locked = self.lock(context, garbage);
+        let before = locked.in_limbo();
+        let lagging = locked.turn(u32::MAX);
+        let drained = locked.drain(most);
+        let left = locked.inner.limbo.is_waiting() || drained == most;
+        locked.finish(lagging);
+        (before, left)
+    }
+
+    #[inline(always)]
+    pub(in crate::core) fn lock<'w, 'c>(
+        &'w self,
+        context: &'w Context<'c>,
+        garbage: &'w mut Garbage<K, V>,
+    ) -> Locked<'w, 'c, K, V> {
+        Locked {
             shard: self,
+            inner: self.back.inner.lock(),
             context,
-            quota: inner.limbo.arrears().into(),
-            inner,
-            slots: self.front.slab.slots(),
-            leftovers,
-            lagging: None,
+            garbage,
         }
     }
 }
 
-impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
-    /// Puts an entry under its key, in place of the one it has if any, and takes the entry out of `entry`.
-    ///
-    /// `others` are those of the key's fragment that were compared, if that was remembered. Returns the id that the entry is
-    /// filed under.
-    ///
-    /// A new key needs a token: `token`, or a free one, or that of this shard's least recently used entry, unless `sweep`
-    /// says that expired entries elsewhere are to be looked for first.
+impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
+    /// Lets go of the lock. A limbo that has just been turned, and found idle threads, has them asked first.
     #[inline(always)]
-    pub(crate) fn put(
-        &mut self,
-        pin: &Pin<'_>,
-        seen: Seen,
-        others: &[u32],
-        entry: &mut Option<Entry<K, V>>,
-        token: &mut Option<Token<'c>>,
-        sweep: bool,
-    ) -> Result<u32, Refused> {
+    pub(in crate::core) fn finish(mut self, mut lagging: Option<Ticket>) {
+        if self.inner.limbo.is_in_arrears() {
+            self.drain(self.inner.limbo.arrears());
+        }
+        self.prefetch_ready();
+        if self.inner.limbo.is_due() && lagging.is_none() {
+            lagging = self.turn(LOOKS);
+        }
+        let domain = self.context.domain;
+        drop(self);
+        if let Some(ticket) = lagging {
+            domain.quiesce(ticket);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn finish_slow(self) {
+        self.finish(None);
+    }
+
+    /// Makes room for an entry. All that can refuse it comes before anything is moved.
+    #[inline(always)]
+    fn admit(&mut self, attempt: Attempt<'_, 'c>) -> Result<Room<'w, 'c, K, V>, Refused> {
+        let Attempt {
+            seen,
+            others,
+            token,
+        } = attempt;
         self.expire(WORK);
         if self.table().is_full(self.inner.list.len()) && !self.make_room() {
             return Err(Refused::Full);
         }
-        let place = match self.locate(seen, others)? {
-            None if token.is_none() => {
-                *token = self.context.budget.take();
-                if token.is_none() && sweep {
-                    return Err(Refused::Sweep);
-                }
-                None
-            }
-            place => place,
-        };
+        let old = self.locate(seen, others)?;
+        if old.is_some() {
+            let vacant = self.allocate();
+            return Ok(Room {
+                old,
+                token: None,
+                vacant,
+            });
+        }
+        let token = token.or_else(|| self.context.budget.take());
+        if token.is_none() && self.context.sweep {
+            return Err(Refused::Sweep);
+        }
         let vacant = self.allocate();
-        match place {
+        let Some(token) = token.or_else(|| self.evict()) else {
+            self.vacate(vacant.id);
+            return Err(Refused::Empty);
+        };
+        Ok(Room {
+            old,
+            token: Some(token),
+            vacant,
+        })
+    }
+
+    /// Puts an entry where room was made for it; returns the id that it is filed under.
+    #[inline(always)]
+    fn put(&mut self, room: Room<'w, 'c, K, V>, entry: Entry<K, V>, pin: &Pin<'_>) -> u32 {
+        let Room { old, token, vacant } = room;
+        let meta = entry.meta;
+        // SAFETY: `allocate` returned the slot, vacant, and we have held the lock since.
+        unsafe { vacant.slot.fill(entry) };
+        match old {
             Some((place, old)) => {
-                let meta = self.entry(old).meta;
-                self.inner.counts.expirations += u64::from(meta.deadline() <= self.context.now);
-                self.fill(vacant.id, entry);
-                if meta.fragment() == seen.fragment {
-                    self.table().index.replace(seen.fragment, place, vacant.id);
+                let before = self.entry(old).meta;
+                self.inner.counts.expirations += u64::from(before.deadline() <= self.context.now);
+                if before.fragment() == meta.fragment() {
+                    self.table()
+                        .index
+                        .replace(meta.fragment(), place, vacant.id);
                     self.forget(old);
                 } else {
-                    self.replace_stranger(old, seen.fragment, vacant.id);
+                    self.replace_stranger(old, meta.fragment(), vacant.id);
                 }
             }
             None => {
-                let Some(token) = token.take().or_else(|| self.evict()) else {
-                    self.vacate(vacant.id);
-                    return Err(Refused::Empty);
-                };
-                self.fill(vacant.id, entry);
-                self.table().index.insert(seen.fragment, vacant.id);
-                token.spend();
+                self.table().index.insert(meta.fragment(), vacant.id);
+                token.into_iter().for_each(Token::spend);
             }
         }
-        self.link(pin, &vacant);
+        self.link(pin, &vacant, meta.deadline());
         self.inner.counts.inserts += 1;
-        Ok(vacant.id)
+        vacant.id
     }
 
     /// Sees to it that the shard's annex has room for one more key. False if the table is to grow instead.
@@ -177,18 +250,18 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         }
         if !self.table().index.has_room_in_annex(self.shard.number) {
             self.refit();
-            self.changed();
         }
         true
     }
 
-    /// Gives the shard an annex that suits what is in it. The caller makes known that places have changed.
+    /// Gives the shard an annex that suits what is in it.
     #[cold]
     #[inline(never)]
     fn refit(&mut self) {
         let fragment_of = |id| self.entry(id).meta.fragment();
         let old = self.table().index.refit(self.shard.number, fragment_of);
         self.retire_annex(old);
+        self.changed();
     }
 
     fn retire_annex(&mut self, annex: Option<Outgrown>) {
@@ -206,22 +279,30 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         token.spend();
     }
 
-    /// Takes a key's entry out. True if it was still alive; `None` means to look again.
+    /// Takes a key's entry out. True if it was still alive; refused means to look again.
     #[inline(always)]
-    pub(crate) fn remove(&mut self, seen: Seen) -> Result<bool, Refused> {
+    pub(crate) fn remove(&mut self, seen: &Seen) -> Result<bool, Refused> {
         self.expire(WORK);
         Ok(self.locate(seen, &[])?.is_some_and(|(_, id)| {
             let (token, alive) = self.take_out(id);
             drop(token);
             self.inner.counts.expirations += u64::from(!alive);
+            self.drain(1);
             alive
         }))
     }
 
+    /// Evicts the least recently used entry for another shard, and returns its token.
+    pub(crate) fn give(&mut self) -> Option<Token<'c>> {
+        let token = self.evict();
+        self.drain(1);
+        token
+    }
+
     /// Evicts the least recently used entry and returns its token.
     #[inline(always)]
-    pub(crate) fn evict(&mut self) -> Option<Token<'c>> {
-        let slots = self.slots;
+    fn evict(&mut self) -> Option<Token<'c>> {
+        let slots = self.slots();
         let list = &mut self.inner.list;
         let id = list.victim(&slots)?;
         // The next one is the oldest again, and no longer in the processor's cache.
@@ -241,10 +322,25 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Takes out one expired entry, with at most `work` steps of the wheel, and returns its token.
     #[inline(always)]
     pub(crate) fn expire_one(&mut self, work: &mut u32) -> Option<Token<'c>> {
-        let wheel = &mut self.inner.wheel;
-        let id = wheel.poll(self.context.now, work, &self.slots)?;
+        if self.context.now < self.inner.wheel.next_due() {
+            return None;
+        }
+        self.expire_one_slow(work)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn expire_one_slow(&mut self, work: &mut u32) -> Option<Token<'c>> {
+        let expired = {
+            let slots = self.slots();
+            self.inner.wheel.poll(self.context.now, work, &slots)
+        };
+        self.publish_due();
+        let id = expired?;
         self.inner.counts.expirations += 1;
-        Some(self.take_out(id).0)
+        let (token, _) = self.take_out(id);
+        self.drain(1);
+        Some(token)
     }
 
     /// Takes out expired entries, with at most `work` steps of the wheel; says how many.
@@ -259,7 +355,8 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
-        let ids: Vec<u32> = self.inner.list.iter(&self.slots).collect();
+        let slots = self.slots();
+        let ids: Vec<u32> = self.inner.list.iter(&slots).collect();
         let annex = self.table().index.clear(self.shard.number);
         self.retire_annex(annex);
         for id in ids {
@@ -292,70 +389,22 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         self.inner.limbo.retire_table(Retired::Table(old));
     }
 
-    /// How many slots and tables have been unlinked and not yet been left over.
-    pub(crate) fn in_limbo(&self) -> usize {
-        self.inner.limbo.len()
-    }
-
-    /// Moves limbo on, and out of it up to `quota` entries whose grace period has passed. False if nothing is left there.
-    pub(crate) fn collect(&mut self, quota: u32) -> bool {
-        self.turn(u32::MAX);
-        self.quota = quota.into();
-        self.drain();
-        self.inner.limbo.is_waiting() || self.quota == 0
-    }
-
-    /// Lets go of the lock.
-    #[inline(always)]
-    pub(crate) fn finish(mut self) {
-        self.drain();
-        let slots = self.slots;
-        let mut ready = self.inner.limbo.ready(|id| slots.node(id));
-        if let Some(next) = ready.next() {
-            // The next entry goes there, and what is there is dropped; the one after that goes to the slot behind it.
-            slots.slot(next).prefetch_drop();
-            if let Some(next) = ready.next() {
-                slots.slot(next).prefetch();
-            }
-        }
-        drop(ready);
-        let due = self.inner.wheel.next_due();
-        if due != self.shard.due() {
-            // Relaxed: a hint.
-            self.shard.back.due.store(due, Ordering::Relaxed);
-        }
-        // One that has just been turned, and found idle threads, asks them first.
-        if self.lagging.is_none() && self.inner.limbo.is_due() {
-            self.turn(LOOKS);
-        }
-        let Self {
-            context,
-            inner,
-            lagging,
-            ..
-        } = self;
-        drop(inner);
-        if let Some(ticket) = lagging {
-            context.domain.quiesce(ticket);
-        }
-    }
-
     /// The entry that the key has now.
     #[inline(always)]
-    fn locate(&self, seen: Seen, others: &[u32]) -> Result<Option<(Place, u32)>, Refused> {
+    fn locate(&self, seen: &Seen, others: &[u32]) -> Result<Option<(Place, u32)>, Refused> {
         // Relaxed: written only under the lock that we hold.
         if self.shard.back.version.load(Ordering::Relaxed) == seen.version {
             return Ok(seen.id.map(|id| (seen.place, id)));
         }
-        locate_slow(self.table(), self.slots, seen, others)
+        locate_slow(self.table(), self.slots(), seen, others)
     }
 
     /// The table in place.
     #[inline(always)]
-    pub(crate) fn table(&self) -> &Table {
+    pub(crate) fn table(&self) -> &'c Table {
         // Relaxed: replaced only under all locks, of which we hold one.
         let table = self.context.table.load(Ordering::Relaxed);
-        // SAFETY: never null, and replacing it takes all locks, of which we hold one for as long as `self` is borrowed.
+        // SAFETY: never null, and replacing it takes all locks, of which we hold one; it is freed after that.
         unsafe { &*table }
     }
 
@@ -363,105 +412,15 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     #[inline(always)]
     fn entry(&self, id: u32) -> &Entry<K, V> {
         // SAFETY: called for ids in the index, whose slots hold entries while we hold the lock.
-        unsafe { self.slots.slot(id).entry() }
-    }
-
-    /// Moves the entry into a slot that `allocate` has just returned.
-    #[inline(always)]
-    fn fill(&mut self, id: u32, entry: &mut Option<Entry<K, V>>) {
-        // SAFETY: `allocate` returns vacant slots, and we hold the lock.
-        unsafe { self.slots.slot(id).fill(entry) };
-    }
-
-    /// A vacant slot.
-    #[inline(always)]
-    fn allocate(&mut self) -> Vacant {
-        if let Some(vacant) = self.pop_ready() {
-            return match self.slots.segment(vacant.id) {
-                0 => vacant,
-                segment => self.before(segment, vacant),
-            };
-        }
-        let id = self.inner.vacancies.pop(self.slots);
-        // SAFETY: we hold the lock.
-        let id = id.unwrap_or_else(|| unsafe { self.shard.front.slab.fresh() });
-        Vacant { id, before: NEVER }
-    }
-
-    /// A vacant slot of a segment before that of `vacant`, if there is one. So the entries move to the front, and what a burst
-    /// needed is vacated from its end.
-    fn before(&mut self, segment: usize, vacant: Vacant) -> Vacant {
-        match self.inner.vacancies.pop_before(segment, self.slots) {
-            None => vacant,
-            Some(id) => {
-                self.vacate(vacant.id);
-                Vacant { id, before: NEVER }
-            }
-        }
-    }
-
-    /// Keeps a vacant slot for later, or gives the memory of the last segments back.
-    fn vacate(&mut self, id: u32) {
-        self.inner.vacancies.push(id, self.slots);
-        if self.slots.segment(id) > 0 {
-            self.give_back();
-        }
-    }
-
-    /// Gives the last segments back that are vacant, as long as as many slots are vacant elsewhere as limbo usually needs: what
-    /// is needed again at once is not worth it.
-    #[cold]
-    fn give_back(&mut self) {
-        let slab = &self.shard.front.slab;
-        while let Some((segment, given)) = slab.last_further() {
-            let (here, elsewhere) = self.inner.vacancies.count(segment);
-            if here < given || elsewhere < self.inner.limbo.usual() {
-                return;
-            }
-            self.inner.vacancies.forget(segment);
-            // SAFETY: we hold the lock, and all ids of the segment were among the vacant ones.
-            let memory = unsafe { slab.take_last() };
-            self.leftovers.retired.push(Retired::Segment(memory));
-        }
-    }
-
-    /// Vacates a slot whose grace period has passed; its entry is left over.
-    #[inline(always)]
-    fn pop_ready(&mut self) -> Option<Vacant> {
-        let slots = self.slots;
-        let id = self.inner.limbo.pop_ready(|id| slots.node(id))?;
-        self.quota -= 1;
-        // SAFETY: a ready slot holds an entry that was unlinked and whose grace period has passed; we hold the lock.
-        let entry = unsafe { slots.slot(id).empty() };
-        let before = entry.meta.deadline();
-        self.leftovers.entries.push(entry);
-        Some(Vacant { id, before })
-    }
-
-    #[inline(always)]
-    fn drain(&mut self) {
-        while self.quota > 0 {
-            let Some(Vacant { id, .. }) = self.pop_ready() else {
-                break;
-            };
-            self.vacate(id);
-        }
-    }
-
-    /// Moves limbo on, looking at so many readers.
-    #[inline(always)]
-    fn turn(&mut self, looks: u32) {
-        let tables = &mut self.leftovers.retired;
-        let domain = self.context.domain;
-        self.lagging = self.inner.limbo.turn(domain, looks, tables);
+        unsafe { self.slots().slot(id).entry() }
     }
 
     /// Links a filed entry into list and wheel.
     #[inline(always)]
-    fn link(&mut self, pin: &Pin<'_>, &Vacant { id, before }: &Vacant) {
+    fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>, deadline: u64) {
         self.changed();
         let front = &self.shard.front;
-        let slots = self.slots;
+        let slots = self.slots();
         let inner = &mut *self.inner;
         if inner.list.is_exact() {
             // Relaxed, both: see `Shard::begin_era`.
@@ -475,13 +434,13 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         }
         // Relaxed, both: recency orders nothing.
         let seen = front.era.load(Ordering::Relaxed);
-        inner.list.push_front(id, seen, &slots);
+        inner.list.push_front(vacant.id, seen, &slots);
         if inner.list.era() != seen {
             front.era.store(inner.list.era(), Ordering::Relaxed);
         }
-        // SAFETY: just filled; we hold the lock.
-        let meta = unsafe { slots.slot(id).entry() }.meta;
-        inner.wheel.file(id, meta.deadline(), before);
+        if inner.wheel.file(vacant.id, deadline, vacant.before) {
+            self.publish_due();
+        }
     }
 
     /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.
@@ -500,11 +459,10 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
     /// Takes an entry that is no longer in the index out of the list, into limbo. The wheel finds out by itself.
     #[inline(always)]
     fn forget(&mut self, id: u32) {
-        let slots = self.slots;
+        let slots = self.slots();
         let Inner { list, limbo, .. } = &mut *self.inner;
         list.unlink(id, &slots);
         limbo.retire(id, |id| slots.node(id));
-        self.quota += 1;
     }
 
     /// Makes known that the index has changed.
@@ -513,6 +471,18 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
         let version = &self.shard.back.version;
         // Relaxed load: written only under the lock. Release: pairs with the Acquire in `Shard::look`.
         version.store(version.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    #[inline(always)]
+    pub(super) fn slots(&self) -> Slots<'w, K, V> {
+        self.shard.front.slab.slots()
+    }
+
+    /// Makes known to those who do not hold the lock when the next entry is due.
+    fn publish_due(&self) {
+        // Relaxed: a hint.
+        let due = self.inner.wheel.next_due();
+        self.shard.back.due.store(due, Ordering::Relaxed);
     }
 }
 
@@ -523,7 +493,7 @@ impl<'s, 'c, K, V> Writer<'s, 'c, K, V> {
 fn locate_slow<K, V>(
     table: &Table,
     slots: Slots<'_, K, V>,
-    seen: Seen,
+    seen: &Seen,
     others: &[u32],
 ) -> Result<Option<(Place, u32)>, Refused> {
     let unknown = Cell::new(false);
@@ -539,46 +509,6 @@ fn locate_slow<K, V>(
         (Some(found), _) => Ok(Some(found)),
         (None, None) if !unknown.get() => Ok(None),
         _ => Err(Refused::Raced),
-    }
-}
-
-/// A vacant slot.
-#[derive(Debug)]
-struct Vacant {
-    id: u32,
-    /// The deadline of the entry that has just left it; [`NEVER`] if that is longer ago.
-    before: u64,
-}
-
-/// What is freed when no reader can be in it, and no lock is held.
-#[derive(Debug)]
-pub(super) enum Retired {
-    /// A table that has been replaced. Readers may be inside it until the grace period is over.
-    Table(*mut Table),
-    /// An annex, likewise.
-    Annex(#[expect(dead_code, reason = "it is there to be dropped")] Outgrown),
-    Segment(#[expect(dead_code, reason = "it is there to be dropped")] Segment),
-}
-
-// SAFETY: it is the only owner of the table, whose parts are all `Send`, of the annex or of the segment.
-unsafe impl Send for Retired {}
-
-impl Retired {
-    fn is_table(&self) -> bool {
-        matches!(self, Self::Table(_) | Self::Annex(_))
-    }
-}
-
-impl Drop for Retired {
-    /// Out of line: every write has a list of these to drop, which is hardly ever anything.
-    #[cold]
-    #[inline(never)]
-    fn drop(&mut self) {
-        if let Self::Table(table) = *self {
-            // SAFETY: made by `Box::into_raw`, replaced once, and dropped here alone: by limbo's user after the grace period,
-            // or with the shard, when no reader is left.
-            drop(unsafe { Box::from_raw(table) });
-        }
     }
 }
 

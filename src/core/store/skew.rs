@@ -3,6 +3,7 @@
 use super::*;
 use crate::core::entry::NEVER;
 use crate::core::reclaim;
+use crate::core::write::Write;
 
 const SHARDS: usize = 1_024;
 const KEYS: usize = 100_000;
@@ -51,27 +52,17 @@ impl Skewed {
     fn insert(&mut self, shard: usize, key: u64) {
         let route = self.route(shard, key);
         let before = self.store.len();
-        let mut leftovers = Leftovers::none();
-        let mut entry = Some(Entry::new(route.fragment, NEVER, key, ()));
-        let pin = reclaim::pin();
-        let context = self.store.context(reclaim::domain(), 0);
-        self.store
-            .insert(context, &mut leftovers, &pin, route, &mut entry);
-        drop(pin);
+        Write::new(&self.store, reclaim::domain(), reclaim::pin(), 0)
+            .insert(route, Entry::new(route.fragment, NEVER, key, ()));
         self.account(shard, before);
     }
 
     fn remove(&mut self, shard: usize, key: u64) {
         let route = self.route(shard, key);
         let before = self.store.len();
-        let mut leftovers = Leftovers::none();
-        let pin = reclaim::pin();
-        let context = self.store.context(reclaim::domain(), 0);
-        let removed = self
-            .store
-            .remove(context, &mut leftovers, &pin, route, |it| *it == key);
-        assert!(removed.is_some());
-        drop(pin);
+        let mut write = Write::new(&self.store, reclaim::domain(), reclaim::pin(), 0);
+        assert!(write.remove(route, |it| *it == key).is_some());
+        drop(write);
         self.account(shard, before);
     }
 
@@ -186,7 +177,7 @@ fn a_shard_with_an_annex_is_cleared() {
         assert!((0..2_000).all(|key| skewed.has(3, key)), "round {round}");
         skewed
             .store
-            .clear(skewed.store.context(reclaim::domain(), 0));
+            .clear(&skewed.store.context(reclaim::domain(), 0));
         assert_eq!(skewed.store.len(), 0);
         skewed.store.validate(&reclaim::pin());
         skewed.account(3, 0);

@@ -5,6 +5,7 @@ use crate::core::entry::NEVER;
 use crate::core::reclaim;
 use crate::core::shard::Counts;
 use crate::core::wheel::STEPS;
+use crate::core::write::{SWEEP, Write};
 use std::collections::HashMap;
 
 /// Random writes against a map: every organ stays whole, and what the store holds is what was last written.
@@ -19,19 +20,18 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
         random ^= random << 17;
         let key = random % keys;
         let route = store.route(key & ((1 << hash_bits) - 1));
-        let pin = reclaim::pin();
-        let context = store.context(domain, now);
-        let mut leftovers = Leftovers::none();
+        let mut write = Write::new(&store, domain, reclaim::pin(), now);
         match random >> 60 {
             0 => {
                 let is_it = |it: &u64| *it == key;
-                let removed = store.remove(context, &mut leftovers, &pin, route, is_it);
+                let removed = write.remove(route, is_it);
                 assert_eq!(
                     removed.map(|entry| entry.value),
                     removed.and(last.remove(&key))
                 );
             }
             1..=4 => {
+                let pin = reclaim::pin();
                 if let Some(hit) = store.find(&pin, route, |it| *it == key) {
                     assert_eq!(Some(&hit.entry.value), last.get(&key));
                     store.touch(&pin, route, &hit);
@@ -44,17 +44,16 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
                     NEVER
                 };
                 last.insert(key, now);
-                let mut entry = Some(Entry::new(route.fragment, deadline, key, now));
-                store.insert(context, &mut leftovers, &pin, route, &mut entry);
+                write.insert(route, Entry::new(route.fragment, deadline, key, now));
             }
         }
-        drop(pin);
+        drop(write);
         assert!(store.len() <= max_keys);
         if now % 16 == 0 {
             store.validate(&reclaim::pin());
         }
     }
-    store.clear(store.context(domain, 4_000));
+    store.clear(&store.context(domain, 4_000));
     assert_eq!(store.len(), 0);
     store.validate(&reclaim::pin());
 }
@@ -113,18 +112,10 @@ impl Timed {
         let key = self.next;
         self.next += 1;
         let route = self.store.route(key.wrapping_mul(0xbf58_476d_1ce4_e5b9));
-        let context = self.store.context(reclaim::domain(), self.now);
-        let mut leftovers = Leftovers::none();
-        let pin = reclaim::pin();
-        let mut entry = Some(Entry::new(
-            route.fragment,
-            self.now + ttl,
-            key,
-            self.now + ttl,
-        ));
+        let deadline = self.now + ttl;
         let before = STEPS.get();
-        self.store
-            .insert(context, &mut leftovers, &pin, route, &mut entry);
+        Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now)
+            .insert(route, Entry::new(route.fragment, deadline, key, deadline));
         self.costliest = self.costliest.max(STEPS.get() - before);
     }
 

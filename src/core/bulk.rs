@@ -1,0 +1,85 @@
+//! Writes of many keys: `clear`, `retain`, `purge_expired`.
+
+use super::entry::Entry;
+use super::garbage::Garbage;
+use super::reclaim::Pin;
+use super::shard::{Context, Seen};
+use super::store::Store;
+use crate::sync::thread;
+
+/// How many entries go between two releases of the lock.
+const AT_ONCE: u32 = 64;
+/// How often a collection looks again for readers to leave.
+const PATIENCE: u32 = 16;
+
+impl<K, V> Store<K, V> {
+    /// Takes out all entries that `keep` refuses; it is called without a lock.
+    pub(crate) fn retain(
+        &self,
+        context: &Context<'_>,
+        pin: impl Fn() -> Pin<'static>,
+        mut keep: impl FnMut(&Entry<K, V>) -> bool,
+    ) {
+        for shard in self.shards() {
+            let pin = pin();
+            let mut doomed = Vec::new();
+            shard.for_each(&pin, self.table(&pin), |id, entry| {
+                if !keep(entry) {
+                    doomed.push(Seen::entry(id, entry));
+                }
+            });
+            for some in doomed.chunks(AT_ONCE as usize) {
+                shard.locked(context, &mut Garbage::none(), |locked| {
+                    for seen in some {
+                        // Refused if a writer was faster: then what the key has now was not refused by `keep`.
+                        let _ = locked.remove(seen);
+                    }
+                });
+            }
+        }
+        self.collect(context);
+    }
+
+    /// Takes everything out.
+    pub(crate) fn clear(&self, context: &Context<'_>) {
+        for shard in self.shards() {
+            shard.locked(context, &mut Garbage::none(), |locked| locked.clear());
+        }
+        self.collect(context);
+    }
+
+    /// Takes out all entries that are expired; says how many.
+    pub(crate) fn purge_expired(&self, context: &Context<'_>) -> usize {
+        let mut purged = 0;
+        for shard in self.shards() {
+            while shard.due() <= context.now {
+                purged += shard.locked(context, &mut Garbage::none(), |locked| {
+                    locked.expire(AT_ONCE)
+                });
+            }
+        }
+        self.collect(context);
+        purged
+    }
+
+    /// Drops what has left the cache until now, as far as readers allow.
+    fn collect(&self, context: &Context<'_>) {
+        for shard in self.shards() {
+            let mut patience = PATIENCE;
+            // What leaves limbo leaves it in the order in which it came: this many, and all that was there at first is gone.
+            let mut left = None;
+            loop {
+                let mut garbage = Garbage::none();
+                let (before, more) = shard.collect(context, &mut garbage, AT_ONCE);
+                left = Some(left.unwrap_or(before).saturating_sub(garbage.len()));
+                if garbage.len() == 0 {
+                    patience -= 1;
+                    thread::yield_now();
+                }
+                if !more || left == Some(0) || patience == 0 {
+                    break;
+                }
+            }
+        }
+    }
+}

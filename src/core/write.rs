@@ -1,0 +1,235 @@
+//! One write of a key, from the look at what the key has to the drop of what the write leaves.
+
+use super::budget::Token;
+use super::entry::Entry;
+use super::garbage::Garbage;
+use super::reclaim::{Domain, Pin};
+use super::shard::{Attempt, Context, Hit, Others, Refused, Seen};
+use super::store::{Route, Store};
+use crate::sync::thread;
+
+/// How many ids of the wheels a write looks at, at most, for an expired entry to go before a live one.
+pub(crate) const SWEEP: u32 = 1024;
+
+/// A write. The order in which its parts are dropped is the protocol: a lock is released first, as it borrows the write, then
+/// the pin, which would hold up what others have to drop, and then user code runs, which drops the garbage.
+#[derive(Debug)]
+pub(crate) struct Write<'s, K, V> {
+    store: &'s Store<K, V>,
+    context: Context<'s>,
+    // From here on the order counts.
+    pin: Pin<'s>,
+    garbage: Garbage<K, V>,
+}
+
+impl<'s, K, V> Write<'s, K, V> {
+    /// A write by a pinned thread, at the time `now` as in [`Context`].
+    #[inline(always)]
+    pub(crate) fn new(store: &'s Store<K, V>, domain: &'s Domain, pin: Pin<'s>, now: u64) -> Self {
+        Self {
+            store,
+            context: store.context(domain, now),
+            pin,
+            garbage: Garbage::none(),
+        }
+    }
+
+    /// Sets the time, for a write that has looked first.
+    #[inline(always)]
+    pub(crate) fn set_now(&mut self, now: u64) {
+        self.context = self.store.context(self.context.domain, now);
+    }
+
+    /// What the key has: the entry that `is_it` accepts.
+    #[inline(always)]
+    pub(crate) fn look(
+        &self,
+        route: Route,
+        is_it: impl Fn(&K) -> bool + Copy,
+    ) -> (Seen, Option<Hit<'_, K, V>>) {
+        self.store.look(&self.pin, route, is_it)
+    }
+
+    /// As [`Write::look`], for a write that was refused.
+    pub(crate) fn look_closely(
+        &self,
+        route: Route,
+        is_it: impl Fn(&K) -> bool + Copy,
+    ) -> (Seen, Option<Hit<'_, K, V>>, Others) {
+        self.store.look_closely(&self.pin, route, is_it)
+    }
+
+    /// How much of what was to be dropped this write has so far.
+    #[cfg(test)]
+    pub(super) fn garbage(&self) -> usize {
+        self.garbage.len()
+    }
+
+    /// Puts an entry under its key. Returns the id that it is filed under.
+    #[inline(always)]
+    pub(crate) fn insert(&mut self, route: Route, entry: Entry<K, V>) -> u32
+    where
+        K: Eq,
+    {
+        let key = &entry.key;
+        let (seen, _) = self.look(route, move |other| other == key);
+        match self.put(&seen, entry, |_| true) {
+            Ok(id) => id,
+            Err(_) => unreachable!("whatever the key has may be replaced"),
+        }
+    }
+
+    /// Puts an entry in the place of what was seen of its key, or of what the key has by now, if that `stands`: gives the key back if
+    /// not. Returns the id that the entry is filed under.
+    #[inline(always)]
+    pub(crate) fn put(
+        &mut self,
+        seen: &Seen,
+        entry: Entry<K, V>,
+        stands: impl Fn(Option<u32>) -> bool,
+    ) -> Result<u32, K>
+    where
+        K: Eq,
+    {
+        let attempt = Attempt {
+            seen,
+            others: &[],
+            token: None,
+        };
+        let shard = self.store.shard(self.store.route_of(seen.fragment()));
+        match shard.put(&self.context, &mut self.garbage, &self.pin, attempt, entry) {
+            Ok(id) => Ok(id),
+            Err((entry, refused)) => self.put_slow(seen, entry, stands, refused),
+        }
+    }
+
+    /// Goes on where the shard refused: finds what was missing, or looks again, as often as that happens.
+    #[cold]
+    #[inline(never)]
+    fn put_slow(
+        &mut self,
+        seen: &Seen,
+        mut entry: Entry<K, V>,
+        stands: impl Fn(Option<u32>) -> bool,
+        mut refused: Refused,
+    ) -> Result<u32, K>
+    where
+        K: Eq,
+    {
+        let route = self.store.route_of(seen.fragment());
+        let mut seen = *seen;
+        let mut others = Others::new();
+        loop {
+            let mut token = None;
+            match refused {
+                Refused::Raced => {
+                    let key = &entry.key;
+                    (seen, _, others) = self.look_closely(route, move |other| other == key);
+                    if !stands(seen.id()) {
+                        return Err(entry.key);
+                    }
+                }
+                Refused::Sweep => {
+                    self.context.sweep = false;
+                    token = self.sweep();
+                }
+                Refused::Empty => token = Some(self.steal(route)),
+                Refused::Full => self.store.grow(&self.context, route),
+            }
+            let attempt = Attempt {
+                seen: &seen,
+                others: &others,
+                token,
+            };
+            let shard = self.store.shard(route);
+            match shard.put(&self.context, &mut self.garbage, &self.pin, attempt, entry) {
+                Ok(id) => return Ok(id),
+                Err(again) => (entry, refused) = again,
+            }
+        }
+    }
+
+    /// Takes a key out. Returns its entry, which stays as it is for as long as the write, if there was one alive.
+    #[inline(always)]
+    pub(crate) fn remove(
+        &mut self,
+        route: Route,
+        is_it: impl Fn(&K) -> bool + Copy,
+    ) -> Option<&Entry<K, V>> {
+        let Self {
+            store,
+            context,
+            pin,
+            garbage,
+        } = self;
+        let pin = &*pin;
+        loop {
+            let (seen, hit) = store.look(pin, route, is_it);
+            let hit = hit?;
+            let shard = store.shard(route);
+            let removed = shard.locked(context, garbage, |locked| locked.remove(&seen));
+            if let Ok(alive) = removed {
+                return alive.then_some(hit.entry);
+            }
+        }
+    }
+
+    /// Takes out what was seen of a key and says whether it was alive; `None` if it no longer stands.
+    #[inline(always)]
+    pub(crate) fn remove_seen(&mut self, seen: &Seen) -> Option<bool> {
+        let shard = self.store.shard(self.store.route_of(seen.fragment()));
+        let removed = shard.locked(&self.context, &mut self.garbage, |locked| {
+            locked.remove(seen)
+        });
+        removed.ok()
+    }
+
+    /// The token of an expired entry, of any shard, if one is found among the next [`SWEEP`] ids of the wheels. What it has
+    /// looked at is filed more finely after that, or has gone, so that the next write goes on where this one stops.
+    #[cold]
+    fn sweep(&mut self) -> Option<Token<'s>> {
+        let Self {
+            store,
+            context,
+            garbage,
+            ..
+        } = self;
+        let mut work = SWEEP;
+        for shard in store.shards().iter().filter(|it| it.due() <= context.now) {
+            let token = shard.locked(context, garbage, |locked| locked.expire_one(&mut work));
+            if token.is_some() || work == 0 {
+                return token;
+            }
+        }
+        store.set_swept(context.now);
+        None
+    }
+
+    /// A token from wherever one can be had: for a shard that is empty when the cache is full.
+    #[cold]
+    fn steal(&mut self, route: Route) -> Token<'s> {
+        let Self {
+            store,
+            context,
+            garbage,
+            ..
+        } = self;
+        let shards = store.shards();
+        loop {
+            // Starting anywhere, so that it is not always the first shard that gives.
+            let start = route.fragment.get() as usize % shards.len();
+            let (before, after) = shards.split_at(start);
+            for shard in after.iter().chain(before) {
+                if let Some(token) = context.budget.take() {
+                    return token;
+                }
+                let token = shard.locked(context, garbage, |locked| locked.give());
+                if let Some(token) = token {
+                    return token;
+                }
+            }
+            // Every token is in the hands of a thread that is about to publish its entry.
+            thread::yield_now();
+        }
+    }
+}
