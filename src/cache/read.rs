@@ -3,8 +3,7 @@
 use super::{Cache, Inner};
 use crate::core::reclaim::{self, Pin};
 use crate::core::{Entry, Hit, NEVER, Route};
-use crate::sync::Ordering;
-use crate::time::Ttl;
+use crate::time::{Packed, Ttl};
 use equivalent::Equivalent;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
@@ -32,17 +31,18 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         V: Clone,
     {
         let inner = &*self.inner;
-        let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
         let hit = inner
             .store
             .find(&pin, route, move |other| key.equivalent(other));
-        let hit = hit.filter(|hit| inner.uses(&pin, route, hit, soon));
-        if hit.is_none() {
-            inner.reads.miss(pin.index());
+        match hit {
+            Some(hit) if inner.uses(&pin, route, &hit) => Some(hit.entry.value.clone()),
+            _ => {
+                inner.reads.miss(&pin);
+                None
+            }
         }
-        hit.map(|hit| hit.entry.value.clone())
     }
 
     /// What `read` makes of the value under `key`, if there is a live one. Counts as a use.
@@ -61,20 +61,21 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
-        let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
-        let thread = pin.index();
         let held = inner.store.hold(
             pin,
             route,
             move |other| key.equivalent(other),
-            |pin, hit| inner.uses(pin, route, hit, soon),
+            |pin, hit| inner.uses(pin, route, hit),
         );
-        if held.is_none() {
-            inner.reads.miss(thread);
+        match held {
+            Ok(held) => Some(read(&held.entry().value)),
+            Err(pin) => {
+                inner.reads.miss(&pin);
+                None
+            }
         }
-        held.map(|held| read(&held.entry().value))
     }
 
     /// As [`get`](Self::get), but does not count as a use: neither for eviction nor in [`stats`](Self::stats).
@@ -190,7 +191,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
                 hit.entry.value.clone()
             }));
         }
-        inner.reads.batch(pin.index(), found, keys.len() - found);
+        inner.reads.batch(&pin, found, keys.len() - found);
     }
 
     /// Reads a live entry without using it.
@@ -200,47 +201,34 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
-        let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
         let hit = inner
             .store
             .find(&pin, route, move |other| key.equivalent(other))?;
-        inner.is_alive(hit.entry, soon).then(|| read(hit.entry))
+        inner.is_alive(hit.entry).then(|| read(hit.entry))
     }
 }
 
 impl<K, V, S> Inner<K, V, S> {
-    /// A time a little later than now; long past while no deadline exists.
-    #[inline(always)]
-    pub(super) fn soon(&self) -> u64 {
-        // Relaxed: see `Inner::now`.
-        if self.timed.load(Ordering::Relaxed) {
-            self.clock.soon()
-        } else {
-            0
-        }
-    }
-
     /// Uses what was found, if its deadline is yet to come.
-    #[inline(always)]
-    fn uses(&self, pin: &Pin<'_>, route: Route, hit: &Hit<'_, K, V>, soon: u64) -> bool {
-        let alive = self.is_alive(hit.entry, soon);
+    fn uses(&self, pin: &Pin<'_>, route: Route, hit: &Hit<'_, K, V>) -> bool {
+        let alive = self.is_alive(hit.entry);
         if alive {
-            self.reads.hit(pin.index());
+            self.reads.hit(pin);
             self.store.touch(pin, route, hit);
         }
         alive
     }
 
-    /// Whether the entry's deadline is yet to come. Only one that comes soon is worth the precise clock.
+    /// Whether the entry's deadline is yet to come. Only one that has a deadline is worth a look at the clock.
     #[inline(always)]
-    pub(super) fn is_alive(&self, entry: &Entry<K, V>, soon: u64) -> bool {
-        entry.meta.deadline() > soon || self.is_alive_slow(entry)
-    }
-
-    #[cold]
-    fn is_alive_slow(&self, entry: &Entry<K, V>) -> bool {
-        self.clock_now() < entry.meta.deadline()
+    pub(super) fn is_alive(&self, entry: &Entry<K, V>) -> bool {
+        !self.clock.is_past(Packed::new(entry.meta.word()))
     }
 }
+
+/// An entry's word is its deadline above the bits of its fragment.
+const _: () = assert!(
+    NEVER << Packed::SPARE >> Packed::SPARE == NEVER && NEVER << Packed::SPARE > u64::MAX / 2
+);

@@ -87,11 +87,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let route = inner.route(&key);
         let mut wrote_own = false;
         loop {
-            let soon = inner.soon();
             let is_it = |other: &K| *other == key;
             let (mut seen, held) = inner.store.look_and_hold(reclaim::pin(), route, is_it);
             let current = held.as_ref().ok().map(Held::entry);
-            let current = current.filter(|entry| inner.is_alive(entry, soon));
+            let current = current.filter(|entry| inner.is_alive(entry));
             let (update, own) = own::watched(&inner.store, route.fragment, || {
                 f(current.map(|entry| &entry.value))
             });
@@ -102,7 +101,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 let (again, hit, _) = write.look_closely(route, is_it);
                 // If what the key has now is what the closure wrote, that is what is changed.
                 if again.id().is_some_and(|id| own.contains(id)) {
-                    let current = inner.alive(hit, inner.soon());
+                    let current = inner.alive(hit);
                     (seen, deadline) = (again, current.map(|entry| entry.meta.deadline()));
                 }
             }
@@ -263,9 +262,9 @@ impl<K, V, S> Inner<K, V, S> {
     }
 
     /// What was found, if its deadline is yet to come.
-    fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>, soon: u64) -> Option<&'p Entry<K, V>> {
+    fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>) -> Option<&'p Entry<K, V>> {
         let entry = hit.map(|hit| hit.entry);
-        entry.filter(|entry| self.is_alive(entry, soon))
+        entry.filter(|entry| self.is_alive(entry))
     }
 
     /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.

@@ -2,7 +2,7 @@
 //! of their own, so that nothing depends on what other threads do.
 
 use super::entry::{Entry, NEVER};
-use super::reclaim::domain::{Domain, Record};
+use super::reclaim::{Domain, Record};
 use super::store::Store;
 use super::write::Write;
 
@@ -228,6 +228,7 @@ fn what_is_held_stays_and_nothing_else_waits() {
         world
             .store
             .hold(pin, route, move |it| *it == key, |_, _| true)
+            .ok()
     };
     let held: Vec<_> = (0..100).filter_map(hold).collect();
     let usual = world.capacity();

@@ -1,4 +1,4 @@
-//! The concurrent core: all `unsafe` of the crate, no async, no serde, no features.
+//! The concurrent core: with `arch` all `unsafe` of the crate, no async, no serde, no features.
 //!
 //! # The life of one entry
 //!
@@ -43,7 +43,8 @@
 //! | `Domain::asked` | collectors | collectors, after a heavy barrier or once readers have settled; who leases a record |
 //! | `Group::leased` | collectors; threads that read for the first time | threads that read for the first time, or end |
 //! | `Record::holds` | collectors | its thread |
-//! | `Record::state` | collectors | its thread; a collector that marks an idle thread offline |
+//! | `Record::state` | collectors | its thread; a collector that marks an idle thread offline; who takes an abandoned record back |
+//! | `Record::counts` | `stats` | its thread |
 
 #[cfg(all(test, not(nori_loom)))]
 mod backlog;
@@ -57,9 +58,6 @@ mod links;
 mod list;
 #[cfg(not(nori_loom))]
 pub(crate) mod own;
-mod prefetch;
-#[cfg(not(nori_loom))]
-pub(crate) mod recent;
 pub(crate) mod reclaim;
 mod shard;
 mod slab;

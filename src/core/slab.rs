@@ -56,7 +56,7 @@ impl<K, V> Slot<K, V> {
     /// Starts to bring the slot into the cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
-        super::prefetch::read(&raw const *self);
+        crate::arch::prefetch::read(&raw const *self);
     }
 
     /// Starts to bring into the cache what dropping the entry will need, for which the slot should be there already.
@@ -64,7 +64,7 @@ impl<K, V> Slot<K, V> {
     pub(crate) fn prefetch_drop(&self) {
         // SAFETY: inside the slot, vacant or not.
         self.entry
-            .with(|entry| unsafe { super::prefetch::drop(entry.cast::<Entry<K, V>>()) });
+            .with(|entry| unsafe { crate::arch::prefetch::drop(entry.cast::<Entry<K, V>>()) });
     }
 
     /// The entry.

@@ -115,7 +115,7 @@ impl<K, V> Store<K, V> {
             .look(pin, || self.table(pin), route.fragment, is_it)
     }
 
-    /// Finds a key, and holds its entry if `accept` says so, which is asked under the pin. The pin ends here.
+    /// Finds a key, and holds its entry if `accept` says so, which is asked under the pin. Gives the pin back if not.
     #[inline(always)]
     pub(crate) fn hold<'s, 'd>(
         &'s self,
@@ -123,10 +123,14 @@ impl<K, V> Store<K, V> {
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
         accept: impl FnOnce(&Pin<'_>, &Hit<'_, K, V>) -> bool,
-    ) -> Option<Held<'s, 'd, K, V>> {
-        let hit = self.find(&pin, route, is_it)?;
-        let id = accept(&pin, &hit).then(|| hit.id())?;
-        Some(self.shard(route).hold(pin, id))
+    ) -> Result<Held<'s, 'd, K, V>, Pin<'d>> {
+        match self.find(&pin, route, is_it) {
+            Some(hit) if accept(&pin, &hit) => {
+                let id = hit.id();
+                Ok(self.shard(route).hold(pin, id))
+            }
+            _ => Err(pin),
+        }
     }
 
     /// As [`Store::look`], and holds the entry, or what is to be held where there is none. The pin ends here.

@@ -3,8 +3,7 @@
 use crate::core::entry::{Entry, NEVER};
 use crate::core::garbage::Garbage;
 use crate::core::index::Fragment;
-use crate::core::reclaim::domain::Record;
-use crate::core::reclaim::{Domain, Pin};
+use crate::core::reclaim::{Domain, Pin, Record};
 use crate::core::store::Store;
 use crate::core::write::Write;
 
@@ -49,7 +48,8 @@ impl<V> World<V> {
         let route = self.store.route(key);
         let held = self
             .store
-            .hold(pin, route, |other| *other == key, |_, _| true)?;
+            .hold(pin, route, |other| *other == key, |_, _| true)
+            .ok()?;
         Some(read(&held.entry().value))
     }
 

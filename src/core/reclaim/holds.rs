@@ -16,20 +16,19 @@
 //! # Cells
 //!
 //! Each closure that runs inside another one needs a cell of its own, and so does each entry that an update's closure writes under its
-//! own key. The first few lie on the record's line; further ones are allocated as they are needed, and stay: as many as the thread has
+//! own key. The first lies on the record's line; further ones are allocated as they are needed, and stay: as many as the thread has
 //! had closures inside each other.
 
 use crate::sync::{AtomicPtr, Ordering};
 
-/// Cells on the record's own line.
-const NEAR: usize = if cfg!(nori_loom) { 1 } else { 4 };
 /// Cells of each further block.
 const FAR: usize = if cfg!(nori_loom) { 1 } else { 30 };
 
 /// The cells of one thread. Only this thread writes them.
 #[derive(Debug)]
 pub(super) struct Holds {
-    near: [Cell; NEAR],
+    /// On the record's own line.
+    near: Cell,
     /// Null until it is needed.
     far: AtomicPtr<Block>,
 }
@@ -46,7 +45,16 @@ pub(super) type Cell = AtomicPtr<()>;
 impl Holds {
     pub(super) fn new() -> Self {
         Self {
-            near: std::array::from_fn(|_| free()),
+            near: free(),
+            far: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
+
+    /// Of a record that nobody reads through.
+    #[cfg(not(nori_loom))]
+    pub(super) const fn nobodys() -> Self {
+        Self {
+            near: AtomicPtr::new(std::ptr::null_mut()),
             far: AtomicPtr::new(std::ptr::null_mut()),
         }
     }
@@ -54,7 +62,7 @@ impl Holds {
     /// Publishes a slot, until [`release`] is called for the cell. For the thread that has leased the record.
     #[inline(always)]
     pub(super) fn hold(&self, slot: *mut ()) -> &Cell {
-        let cell = &self.near[0];
+        let cell = &self.near;
         if !is_free(cell) {
             return self.hold_slow(slot);
         }
@@ -65,8 +73,7 @@ impl Holds {
 
     #[cold]
     fn hold_slow(&self, slot: *mut ()) -> &Cell {
-        let cell = self.near.iter().find(|cell| is_free(cell));
-        let cell = cell.unwrap_or_else(|| Block::free_cell(&self.far));
+        let cell = Block::free_cell(&self.far);
         // Relaxed: as in `hold`.
         cell.store(slot, Ordering::Relaxed);
         cell
@@ -75,9 +82,7 @@ impl Holds {
     /// Calls `each` for everything that the thread holds.
     #[inline(always)]
     pub(super) fn each(&self, mut each: impl FnMut(*mut ())) {
-        for cell in &self.near {
-            look(cell, &mut each);
-        }
+        look(&self.near, &mut each);
         // Acquire: pairs with the Release in `Block::free_cell`; the block is whole.
         let far = self.far.load(Ordering::Acquire);
         if !far.is_null() {
