@@ -56,7 +56,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         {
             Some(hit) if inner.is_alive(hit.entry) => {
                 inner.reads.hit(&pin);
-                inner.store.touch(&pin, route, &hit);
+                hit.touch(&pin);
                 Some(read(&hit.entry.value))
             }
             _ => {
@@ -172,10 +172,10 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             })
             .collect();
         let mut found = 0_usize;
-        for (hit, &route) in hits.iter().zip(&routes) {
+        for hit in &hits {
             values.push(hit.as_ref().map(|hit| {
                 found += 1;
-                inner.store.touch(&pin, route, hit);
+                hit.touch(&pin);
                 hit.entry.value.clone()
             }));
         }

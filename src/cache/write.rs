@@ -57,10 +57,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
-        let id = inner
-            .write(now)
-            .insert(route, Entry::new(route.fragment, deadline, key, value));
-        own::filed(&inner.store, route.fragment, id);
+        let id = inner.write(now).insert(
+            route,
+            Entry::new(inner.store.fragment_of(route), deadline, key, value),
+        );
+        own::filed(&inner.store, route, id);
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
@@ -91,9 +92,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let mut write = inner.write(0);
             let (mut seen, hit) = write.look(route, |other| *other == key);
             let current = inner.alive(hit);
-            let (update, own) = own::watched(&inner.store, route.fragment, || {
-                f(current.map(|entry| &entry.value))
-            });
+            let (update, own) =
+                own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
             let mut deadline = current.map(|entry| entry.meta.deadline());
             // The first time it runs again, and sees what it wrote.
             if !own.is_empty() && std::mem::replace(&mut wrote_own, true) {
@@ -254,9 +254,9 @@ impl<K, V, S> Inner<K, V, S> {
         write.set_now(now);
         // An expired entry was not shown, and may have been taken out since.
         let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
-        let entry = Entry::new(seen.fragment(), deadline, key, value);
+        let entry = Entry::new(self.store.fragment_of(seen.route()), deadline, key, value);
         let id = write.put(&seen, entry, stands)?;
-        own::filed(&self.store, seen.fragment(), id);
+        own::filed(&self.store, seen.route(), id);
         Ok(true)
     }
 
