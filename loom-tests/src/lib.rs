@@ -82,9 +82,9 @@ mod core {
         pub(crate) use record::{Hold, Pin, Record};
     }
     pub(crate) mod shard;
+    pub(crate) mod sizing;
     pub(crate) mod slab;
     pub(crate) mod store;
-    pub(crate) mod table;
     pub(crate) mod wheel;
     pub(crate) mod write;
 }

@@ -1,8 +1,7 @@
 //! Reads.
 
 use super::{Cache, Inner};
-use crate::core::reclaim::{self, Pin};
-use crate::core::{Entry, Hit, NEVER, Route};
+use crate::core::{Entry, Hit, NEVER, Route, reclaim};
 use crate::time::{Packed, Ttl};
 use equivalent::Equivalent;
 use smallvec::SmallVec;
@@ -33,11 +32,15 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let route = inner.route(key);
         let pin = reclaim::pin();
-        let hit = inner
+        match inner
             .store
-            .find(&pin, route, move |other| key.equivalent(other));
-        match hit {
-            Some(hit) if inner.uses(&pin, route, &hit) => Some(hit.entry.value.clone()),
+            .find(&pin, route, move |other| key.equivalent(other))
+        {
+            Some(hit) if inner.is_alive(hit.entry) => {
+                inner.reads.hit(&pin);
+                hit.touch(&pin);
+                Some(hit.entry.value.clone())
+            }
             _ => {
                 inner.reads.miss(&pin);
                 None
@@ -63,15 +66,17 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let route = inner.route(key);
         let pin = reclaim::pin();
-        let held = inner.store.hold(
-            pin,
-            route,
-            move |other| key.equivalent(other),
-            |pin, hit| inner.uses(pin, route, hit),
-        );
-        match held {
-            Ok(held) => Some(read(&held.entry().value)),
-            Err(pin) => {
+        match inner
+            .store
+            .find(&pin, route, move |other| key.equivalent(other))
+        {
+            Some(hit) if inner.is_alive(hit.entry) => {
+                inner.reads.hit(&pin);
+                hit.touch(&pin);
+                let held = hit.found().hold(&inner.store, pin);
+                Some(read(&held.entry().value))
+            }
+            _ => {
                 inner.reads.miss(&pin);
                 None
             }
@@ -184,10 +189,10 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             })
             .collect();
         let mut found = 0_usize;
-        for (hit, &route) in hits.iter().zip(&routes) {
+        for hit in &hits {
             values.push(hit.as_ref().map(|hit| {
                 found += 1;
-                inner.store.touch(&pin, route, hit);
+                hit.touch(&pin);
                 hit.entry.value.clone()
             }));
         }
@@ -211,16 +216,6 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
-    /// Uses what was found, if its deadline is yet to come.
-    fn uses(&self, pin: &Pin<'_>, route: Route, hit: &Hit<'_, K, V>) -> bool {
-        let alive = self.is_alive(hit.entry);
-        if alive {
-            self.reads.hit(pin);
-            self.store.touch(pin, route, hit);
-        }
-        alive
-    }
-
     /// Whether the entry's deadline is yet to come. Only one that has a deadline is worth a look at the clock.
     #[inline(always)]
     pub(super) fn is_alive(&self, entry: &Entry<K, V>) -> bool {

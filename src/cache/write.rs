@@ -58,8 +58,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
         let mut write = inner.write(now);
-        let id = write.insert(route, Entry::new(route.fragment, deadline, key, value));
-        own::filed(&write, route.fragment, id);
+        let entry = Entry::new(inner.store.fragment_of(route), deadline, key, value);
+        let id = write.insert(route, entry);
+        own::filed(&write, route, id);
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
@@ -91,9 +92,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let (mut seen, held) = inner.store.look_and_hold(reclaim::pin(), route, is_it);
             let current = held.as_ref().ok().map(Held::entry);
             let current = current.filter(|entry| inner.is_alive(entry));
-            let (update, own) = own::watched(&inner.store, route.fragment, || {
-                f(current.map(|entry| &entry.value))
-            });
+            let (update, own) =
+                own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
             let mut deadline = current.map(|entry| entry.meta.deadline());
             let mut write = inner.write(0);
             // The first time it runs again, and sees what it wrote.
@@ -255,9 +255,9 @@ impl<K, V, S> Inner<K, V, S> {
         write.set_now(now);
         // An expired entry was not shown, and may have been taken out since.
         let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
-        let entry = Entry::new(seen.fragment(), deadline, key, value);
+        let entry = Entry::new(self.store.fragment_of(seen.route()), deadline, key, value);
         let id = write.put(&seen, entry, stands)?;
-        own::filed(write, seen.fragment(), id);
+        own::filed(write, seen.route(), id);
         Ok(true)
     }
 

@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-use super::shard::{Context, Seen};
+use super::shard::Context;
 use super::store::Store;
 use crate::sync::thread;
 
@@ -23,19 +23,19 @@ impl<K, V> Store<K, V> {
         for shard in self.shards() {
             let all = pin();
             let mut filed = Vec::new();
-            shard.for_each(&all, self.table(&all), |id, entry| {
-                filed.push((id, entry.meta.fragment()));
-            });
+            shard.for_each(&all, self.index(), |seen, _| filed.push(seen));
             drop(all);
-            for (id, fragment) in filed {
+            for seen in filed {
                 let pin = pin();
                 // Gone since; or another entry's by now, which is shown as well.
-                if !shard.is_filed(self.table(&pin), fragment, id) {
+                let id = seen
+                    .id()
+                    .filter(|&id| self.is_filed(&pin, seen.route(), id));
+                let Some(id) = id else {
                     continue;
-                }
-                let held = shard.hold(pin, id);
+                };
+                let held = shard.front().hold(pin, id);
                 if !keep(held.entry()) {
-                    let seen = Seen::held(id, &held);
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ =
                         shard.locked(context, &mut Garbage::none(), |locked| locked.remove(&seen));

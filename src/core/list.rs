@@ -46,6 +46,13 @@ impl Stamp {
         Self(AtomicU64::new(0))
     }
 
+    /// Whether the entry has been used in this era.
+    #[inline(always)]
+    pub(crate) fn is_of(&self, era: u64) -> bool {
+        // Relaxed: as in `touch`.
+        self.0.load(Ordering::Relaxed) >> 1 == era
+    }
+
     /// A read in era `era`: writes only if the entry has not been used in it yet.
     #[inline(always)]
     pub(crate) fn touch(&self, era: u64) {
@@ -167,6 +174,7 @@ impl List {
         self.stride == 0
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -6,7 +6,7 @@
 //!
 //! Each closure under way has a [`Watch`] on its thread's stack; a thread-local leads to the innermost, and each to the next.
 
-use super::index::Fragment;
+use super::index::Route;
 use super::reclaim::{self, Hold};
 use super::store::Store;
 use super::write::Write;
@@ -18,11 +18,11 @@ thread_local! {
     static INNERMOST: Cell<*const Watch> = const { Cell::new(ptr::null()) };
 }
 
-/// The writes of one key: of its fragment, that is, in one store, told by its address.
+/// The writes of one key: of its hash, that is, in one store, told by its address.
 #[derive(Debug)]
 struct Watch {
     store: usize,
-    fragment: u32,
+    hash: u64,
     filed: RefCell<Vec<Filed>>,
     outer: *const Self,
 }
@@ -47,16 +47,16 @@ impl Own {
     }
 }
 
-/// Runs `f`, and returns with its result what this thread has filed meanwhile, under the fragment.
+/// Runs `f`, and returns with its result what this thread has filed meanwhile, under the key's hash.
 #[inline(always)]
 pub(crate) fn watched<K, V, R>(
     store: &Store<K, V>,
-    fragment: Fragment,
+    route: Route,
     f: impl FnOnce() -> R,
 ) -> (R, Own) {
     let watch = Watch {
         store: ptr::from_ref(store).addr(),
-        fragment: fragment.get(),
+        hash: route.spread(),
         filed: RefCell::new(Vec::new()),
         outer: INNERMOST.get(),
     };
@@ -79,28 +79,28 @@ impl Drop for Leave<'_> {
 
 /// Makes known to this thread's updates what it has filed, as long as the write is not over.
 #[inline(always)]
-pub(crate) fn filed<K, V>(write: &Write<'_, K, V>, fragment: Fragment, id: u32) {
+pub(crate) fn filed<K, V>(write: &Write<'_, K, V>, route: Route, id: u32) {
     let watch = INNERMOST.get();
     if !watch.is_null() {
-        filed_slow(watch, write, fragment, id);
+        filed_slow(watch, write, route, id);
     }
 }
 
 #[cold]
-fn filed_slow<K, V>(mut watch: *const Watch, write: &Write<'_, K, V>, fragment: Fragment, id: u32) {
+fn filed_slow<K, V>(mut watch: *const Watch, write: &Write<'_, K, V>, route: Route, id: u32) {
     let store = write.store();
     // Inside of the write's, under which the id stands for the entry that it has filed.
     let pin = reclaim::pin();
     // SAFETY: a watch that the thread-local leads to lies in a call of `watched` that this thread is in, and is borrowed by its
     // `Leave`, which takes it out of the thread-local before it goes. The same holds for those further out.
     while let Some(it) = unsafe { watch.as_ref() } {
-        if (it.store, it.fragment) == (ptr::from_ref(store).addr(), fragment.get()) {
+        if (it.store, it.hash) == (ptr::from_ref(store).addr(), route.spread()) {
             let mut filed = it.filed.borrow_mut();
             // What has been replaced since is not worth a hold.
-            filed.retain(|old| store.is_filed(&pin, fragment, old.id));
+            filed.retain(|old| store.is_filed(&pin, route, old.id));
             filed.push(Filed {
                 id,
-                _hold: store.hold_too(&pin, fragment, id),
+                _hold: store.hold_too(&pin, route, id),
             });
         }
         watch = it.outer;

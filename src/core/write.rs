@@ -3,9 +3,10 @@
 use super::budget::Token;
 use super::entry::Entry;
 use super::garbage::Garbage;
+use super::index::Route;
 use super::reclaim::{Domain, Pin};
 use super::shard::{Attempt, Context, Hit, Others, Refused, Seen};
-use super::store::{Route, Store};
+use super::store::Store;
 use crate::sync::thread;
 
 /// How many ids of the wheels a write looks at, at most, for an expired entry to go before a live one.
@@ -100,7 +101,7 @@ impl<'s, K, V> Write<'s, K, V> {
             others: &[],
             token: None,
         };
-        let shard = self.store.shard(self.store.route_of(seen.fragment()));
+        let shard = self.store.shard(seen.route());
         match shard.put(&self.context, &mut self.garbage, &self.pin, attempt, entry) {
             Ok(id) => Ok(id),
             Err((entry, refused)) => self.put_slow(seen, entry, stands, refused),
@@ -120,7 +121,7 @@ impl<'s, K, V> Write<'s, K, V> {
     where
         K: Eq,
     {
-        let route = self.store.route_of(seen.fragment());
+        let route = seen.route();
         let mut seen = *seen;
         let mut others = Others::new();
         loop {
@@ -138,7 +139,6 @@ impl<'s, K, V> Write<'s, K, V> {
                     token = self.sweep();
                 }
                 Refused::Empty => token = Some(self.steal(route)),
-                Refused::Full => self.store.grow(&self.context, route),
             }
             let attempt = Attempt {
                 seen: &seen,
@@ -181,7 +181,7 @@ impl<'s, K, V> Write<'s, K, V> {
     /// Takes out what was seen of a key and says whether it was alive; `None` if it no longer stands.
     #[inline(always)]
     pub(crate) fn remove_seen(&mut self, seen: &Seen) -> Option<bool> {
-        let shard = self.store.shard(self.store.route_of(seen.fragment()));
+        let shard = self.store.shard(seen.route());
         let removed = shard.locked(&self.context, &mut self.garbage, |locked| {
             locked.remove(seen)
         });
@@ -221,7 +221,7 @@ impl<'s, K, V> Write<'s, K, V> {
         let shards = store.shards();
         loop {
             // Starting anywhere, so that it is not always the first shard that gives.
-            let start = route.fragment.get() as usize % shards.len();
+            let start = route.spread() as usize % shards.len();
             let (before, after) = shards.split_at(start);
             for shard in after.iter().chain(before) {
                 if let Some(token) = context.budget.take() {

@@ -210,7 +210,7 @@ impl<'d> Subject<'d> {
     }
 
     fn route(&self, key: u8) -> Route {
-        self.store.route(match self.hashes {
+        Route::new(match self.hashes {
             Hashes::Good => u64::from(key),
             Hashes::Few => u64::from(key % 5),
             Hashes::One => 0,
@@ -253,7 +253,7 @@ impl<'d> Subject<'d> {
         let serial = hit.as_ref().map(|hit| hit.entry.value.serial());
         assert_eq!(serial, self.filed.get(&key).map(|it| it.serial));
         if let Some(hit) = hit {
-            self.store.touch(pin, route, &hit);
+            hit.touch(pin);
             if let Some(held) = held {
                 held.push((hit.entry, hit.entry.value.serial()));
             }
@@ -269,7 +269,7 @@ impl<'d> Subject<'d> {
         for _ in 0..PATIENCE {
             let value = self.ledger.value();
             let serial = value.serial();
-            let entry = Entry::new(route.fragment, deadline, key, value);
+            let entry = Entry::new(self.store.fragment_of(route), deadline, key, value);
             let was_filed = self.filed.contains_key(&key);
             let room = self.store.max_keys() - self.store.len() > 0
                 || self.filed.values().any(|it| it.deadline <= self.now);
@@ -365,7 +365,7 @@ impl<'d> Subject<'d> {
     }
 
     fn check(&self) {
-        self.store.validate(&(self.readers[0].pin)());
+        self.store.validate();
         let used = self.filed.len() + self.tokens.len();
         assert_eq!(self.store.len(), used, "tokens");
         let earliest = self.filed.values().map(|it| it.deadline).min();

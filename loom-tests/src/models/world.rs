@@ -2,7 +2,7 @@
 
 use crate::core::entry::{Entry, NEVER};
 use crate::core::garbage::Garbage;
-use crate::core::index::Fragment;
+use crate::core::index::Route;
 use crate::core::reclaim::{Domain, Pin, Record};
 use crate::core::store::Store;
 use crate::core::write::Write;
@@ -23,10 +23,7 @@ pub(super) fn key_in(shard: usize, shards: usize) -> u64 {
 pub(super) fn keys_in(shard: usize, shards: usize) -> impl Iterator<Item = u64> {
     // Any store of so many shards routes alike.
     let store = Store::<u64, ()>::new(shards, shards);
-    (1..).filter(move |&key| {
-        let fragment = store.route(key).fragment.get() as usize;
-        (fragment * shards) >> Fragment::BITS == shard
-    })
+    (1..).filter(move |&key| store.index().range_of(Route::new(key)) == shard)
 }
 
 impl<V> World<V> {
@@ -45,11 +42,9 @@ impl<V> World<V> {
         read: impl FnOnce(&V) -> R,
     ) -> Option<R> {
         let pin = record.pin(&self.domain);
-        let route = self.store.route(key);
-        let held = self
-            .store
-            .hold(pin, route, |other| *other == key, |_, _| true)
-            .ok()?;
+        let route = Route::new(key);
+        let hit = self.store.find(&pin, route, |other| *other == key)?;
+        let held = hit.found().hold(&self.store, pin);
         Some(read(&held.entry().value))
     }
 
@@ -60,23 +55,23 @@ impl<V> World<V> {
         key: u64,
         read: impl FnOnce(&V) -> R,
     ) -> Option<R> {
-        let route = self.store.route(key);
+        let route = Route::new(key);
         let pin = record.pin(&self.domain);
         let hit = self.store.find(&pin, route, |other| *other == key)?;
-        self.store.touch(&pin, route, &hit);
+        hit.touch(&pin);
         Some(read(&hit.entry.value))
     }
 
     /// A value that a pinned reader finds.
     pub(super) fn find<'p>(&'p self, pin: &'p Pin<'_>, key: u64) -> Option<&'p V> {
-        let route = self.store.route(key);
+        let route = Route::new(key);
         let hit = self.store.find(pin, route, |other| *other == key);
         hit.map(|hit| &hit.entry.value)
     }
 
     /// As `Cache::contains_key`.
     pub(super) fn contains(&self, record: &Record, key: u64) -> bool {
-        let route = self.store.route(key);
+        let route = Route::new(key);
         let pin = record.pin(&self.domain);
         let hit = self.store.find(&pin, route, |other| *other == key);
         hit.is_some()
@@ -84,14 +79,16 @@ impl<V> World<V> {
 
     /// As `Cache::insert`.
     pub(super) fn insert(&self, record: &Record, key: u64, value: V) {
-        let route = self.store.route(key);
-        self.write(record)
-            .insert(route, Entry::new(route.fragment, NEVER, key, value));
+        let route = Route::new(key);
+        self.write(record).insert(
+            route,
+            Entry::new(self.store.fragment_of(route), NEVER, key, value),
+        );
     }
 
     /// As `Cache::remove`.
     pub(super) fn remove(&self, record: &Record, key: u64) -> bool {
-        let route = self.store.route(key);
+        let route = Route::new(key);
         let mut write = self.write(record);
         write.remove(route, |other| *other == key).is_some()
     }
@@ -112,8 +109,6 @@ impl<V> World<V> {
     }
 
     pub(super) fn validate(&self) {
-        let record = self.domain.lease();
-        self.store.validate(&record.pin(&self.domain));
-        self.domain.release(record);
+        self.store.validate();
     }
 }

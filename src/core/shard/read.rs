@@ -1,11 +1,10 @@
 //! Reads: no lock, and no write but to the reader's own line and, once an era, to the entry's stamp.
 
-use super::{SHARED, Shard};
+use super::{CLOSER, Front, SHARED, Shard};
 use crate::core::entry::Entry;
-use crate::core::index::{Fragment, Further, Place};
+use crate::core::index::{Further, Index, Place, Route};
 use crate::core::reclaim::{Hold, Pin};
 use crate::core::slab::Slot;
-use crate::core::table::Table;
 use crate::sync::Ordering;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -15,8 +14,25 @@ use std::cell::RefCell;
 pub(crate) struct Hit<'p, K, V> {
     id: u32,
     place: Place,
+    front: &'p Front<K, V>,
     slot: &'p Slot<K, V>,
     pub(crate) entry: &'p Entry<K, V>,
+}
+
+/// The slot of a [`Hit`], to be held.
+#[derive(Debug)]
+pub(crate) struct Found<K, V>(*const Slot<K, V>);
+
+impl<K, V> Found<K, V> {
+    /// Ends the pin under which it was found; what the slot holds stays as it is. `_store` is where it was found.
+    #[inline(always)]
+    pub(crate) fn hold<'s, 'd, S>(self, _store: &'s S, pin: Pin<'d>) -> Held<'s, 'd, K, V> {
+        // SAFETY: from a reference that was tied to the store and the pin. The store is borrowed as long as `Held`, and in the
+        // pin's place that has the hold, which keeps the slot from being vacated, so that its segment is not given back.
+        let slot = unsafe { &*self.0 };
+        let hold = pin.hold(slot.address());
+        Held { slot, _hold: hold }
+    }
 }
 
 /// An entry that stays as it is although its reader has left the epoch.
@@ -42,18 +58,11 @@ type Accepted<'s, K, V> = (u32, &'s Slot<K, V>);
 /// What a writer saw of a key before it took the lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    pub(super) fragment: Fragment,
+    pub(super) route: Route,
     pub(super) id: Option<u32>,
     /// Where the id was filed, as long as the version stands.
     pub(super) place: Place,
     pub(super) version: u64,
-}
-
-impl<K, V> Hit<'_, K, V> {
-    #[inline(always)]
-    pub(crate) fn id(&self) -> u32 {
-        self.id
-    }
 }
 
 impl Seen {
@@ -61,17 +70,19 @@ impl Seen {
     const OUTDATED: u64 = u64::MAX;
 
     #[inline(always)]
-    fn new<K, V>(version: u64, fragment: Fragment, hit: &Option<Hit<'_, K, V>>) -> Self {
+    fn new<K, V>(version: u64, route: Route, hit: &Option<Hit<'_, K, V>>) -> Self {
         Self {
-            fragment,
+            route,
             id: hit.as_ref().map(|hit| hit.id),
             place: hit.as_ref().map_or_else(Place::default, |hit| hit.place),
             version,
         }
     }
 
-    pub(crate) fn fragment(&self) -> Fragment {
-        self.fragment
+    /// Where the key belongs.
+    #[inline(always)]
+    pub(crate) fn route(&self) -> Route {
+        self.route
     }
 
     /// The id of the key's entry, if it has one.
@@ -79,10 +90,10 @@ impl Seen {
         self.id
     }
 
-    /// An entry that is held, and is filed with this id if it is still in the cache.
-    pub(crate) fn held<K, V>(id: u32, held: &Held<'_, '_, K, V>) -> Self {
+    /// An entry that [`Shard::for_each`] showed; the pin must still be the same, or the slot be held.
+    fn entry(route: Route, id: u32) -> Self {
         Self {
-            fragment: held.entry().meta.fragment(),
+            route,
             id: Some(id),
             place: Place::default(),
             version: Self::OUTDATED,
@@ -94,26 +105,38 @@ impl Seen {
 /// writer is pinned they stand for the same entries.
 pub(crate) type Others = SmallVec<[u32; 4]>;
 
-impl<K, V> Shard<K, V> {
-    /// Finds a key: the entry of this fragment that `is_it` accepts. The table must have been reached through the pin.
+impl<K, V> Front<K, V> {
+    /// Holds the entry that has this id under the pin, which ends.
+    #[inline(always)]
+    pub(crate) fn hold<'s, 'd>(&'s self, pin: Pin<'d>, id: u32) -> Held<'s, 'd, K, V> {
+        let slot = self.slab.slots().slot(id);
+        let hold = pin.hold(slot.address());
+        Held { slot, _hold: hold }
+    }
+
+    /// Holds an entry that was filed with this id under the pin, which goes on.
+    pub(crate) fn hold_too<'d>(&self, pin: &Pin<'d>, id: u32) -> Hold<'d> {
+        pin.hold_too(self.slab.slots().slot(id).address())
+    }
+
+    /// Finds a key: the entry of this route that `is_it` accepts.
     #[inline(always)]
     pub(crate) fn find<'p>(
         &'p self,
         _pin: &'p Pin<'_>,
-        table: &Table,
-        fragment: Fragment,
+        index: &Index,
+        route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> Option<Hit<'p, K, V>> {
-        let near = table
-            .index
-            .find_near(fragment, |id| self.accept(id, &is_it));
-        let found = near.unwrap_or_else(|Further| self.find_further(table, fragment, is_it));
+        let near = index.find_near(route, |id| self.accept(id, &is_it));
+        let found = near.unwrap_or_else(|Further| self.find_further(index, route, is_it));
         let (place, (id, slot)) = found?;
         // SAFETY: as in `accept`.
         let entry = unsafe { slot.entry() };
         Some(Hit {
             id,
             place,
+            front: self,
             slot,
             entry,
         })
@@ -123,36 +146,106 @@ impl<K, V> Shard<K, V> {
     #[cold]
     fn find_further(
         &self,
-        table: &Table,
-        fragment: Fragment,
+        index: &Index,
+        route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> Option<(Place, Accepted<'_, K, V>)> {
-        table
-            .index
-            .find_further(fragment, |id| self.accept(id, &is_it))
+        index.find_further(route, |id| self.accept(id, &is_it))
     }
 
     #[inline(always)]
     fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<Accepted<'_, K, V>> {
-        let slot = self.front.slab.slots().slot(id);
+        let slot = self.slab.slots().slot(id);
         // SAFETY: a pinned reader found the id in the index, so its slot holds the entry at least until the unpin.
         is_it(unsafe { &slot.entry().key }).then_some((id, slot))
     }
 
-    /// As [`Shard::find`], with what a writer needs to know whether that still holds once it has the lock. `table` is called
-    /// for the table that is in place then.
+    /// Has an era begin, of a list that is exact or not. For the holder of the lock.
+    #[inline(always)]
+    pub(super) fn begin(&self, era: u64, exact: bool) {
+        // Relaxed, both: recency orders nothing.
+        self.era.store(era, Ordering::Relaxed);
+        if !exact {
+            self.current.store(era, Ordering::Relaxed);
+        }
+    }
+
+    /// The era of a read in an exact list. Each is an era of its own, for as long as threads take turns: a read that finds another
+    /// thread the owner takes over, unless that one reads at the same time. Reads then begin no eras, until a writer offers that
+    /// again: threads that fight over the counter would pay more than an order among reads at the same time is worth.
+    fn era_of_read(&self, thread: usize) -> u64 {
+        // Relaxed, both: recency orders nothing.
+        let era = self.era.load(Ordering::Relaxed);
+        let owner = self.owner.load(Ordering::Relaxed);
+        let me = thread as u64 + 1;
+        if owner == SHARED {
+            return era;
+        }
+        if owner != me {
+            return self.take_over(me, era);
+        }
+        // Relaxed: if others have begun eras since this read looked, the counter steps back, for all reads until the next
+        // insertion, where the writer goes on from the later one. All of that is at the time of this read.
+        self.era.store(era + 1, Ordering::Relaxed);
+        era + 1
+    }
+
+    /// Makes this thread the one whose reads begin eras, unless another one has begun an era since this read began. Returns the
+    /// era of this read.
+    #[cold]
+    fn take_over(&self, me: u64, era: u64) -> u64 {
+        // Relaxed, all: recency orders nothing. What orders threads that take turns shows each the stores of the last one, so
+        // the exchange fails only among reads at the same time, and succeeds among those only by chance.
+        let next = self
+            .era
+            .compare_exchange(era, era + 1, Ordering::Relaxed, Ordering::Relaxed);
+        let owner = if next.is_ok() { me } else { SHARED };
+        self.owner.store(owner, Ordering::Relaxed);
+        next.map_or(era, |before| before + 1)
+    }
+}
+
+impl<K, V> Hit<'_, K, V> {
+    /// What [`Found::hold`] takes.
+    #[inline(always)]
+    pub(crate) fn found(&self) -> Found<K, V> {
+        Found(self.slot)
+    }
+
+    /// Leaves the stamp of this read in the entry.
+    #[inline(always)]
+    pub(crate) fn touch(&self, pin: &Pin<'_>) {
+        // Relaxed: recency orders nothing.
+        let era = self.front.current.load(Ordering::Relaxed);
+        if !self.slot.member.stamp.is_of(era) {
+            self.touch_closer(era, pin.index());
+        }
+    }
+
+    #[inline(never)]
+    fn touch_closer(&self, era: u64, thread: usize) {
+        let era = match era {
+            CLOSER => self.front.era_of_read(thread),
+            era => era,
+        };
+        self.slot.member.stamp.touch(era);
+    }
+}
+
+impl<K, V> Shard<K, V> {
+    /// As [`Shard::find`], with what a writer needs to know whether that still holds once it has the lock.
     #[inline(always)]
     pub(crate) fn look<'p>(
         &'p self,
         pin: &'p Pin<'_>,
-        table: impl FnOnce() -> &'p Table,
-        fragment: Fragment,
+        index: &Index,
+        route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> (Seen, Option<Hit<'p, K, V>>) {
         // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
         let version = self.back.version.load(Ordering::Acquire);
-        let hit = self.find(pin, table(), fragment, is_it);
-        (Seen::new(version, fragment, &hit), hit)
+        let hit = self.front().find(pin, index, route, is_it);
+        (Seen::new(version, route, &hit), hit)
     }
 
     /// As [`Shard::look`], for a writer that was refused: with the others of the key's fragment, so that only an entry that
@@ -161,23 +254,23 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn look_closely<'p>(
         &'p self,
         _pin: &'p Pin<'_>,
-        table: impl FnOnce() -> &'p Table,
-        fragment: Fragment,
+        index: &Index,
+        route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
         // Comparing is the user's affair, and may come back here: not while the list is borrowed.
         let others = RefCell::new(Others::new());
-        let slots = self.front.slab.slots();
+        let slots = self.front().slab.slots();
         // Acquire: as in `look`.
         let version = self.back.version.load(Ordering::Acquire);
-        let found = table().index.find(fragment, |id| {
+        let found = index.find(route, |id| {
             let slot = slots.slot(id);
             // SAFETY: as in `accept`.
             let entry = unsafe { slot.entry() };
             if is_it(&entry.key) {
                 return Some((id, slot, entry));
             }
-            if entry.meta.fragment() == fragment {
+            if entry.meta.fragment() == index.fragment_of(route) {
                 others.borrow_mut().push(id);
             }
             None
@@ -185,93 +278,36 @@ impl<K, V> Shard<K, V> {
         let hit = found.map(|(place, (id, slot, entry))| Hit {
             id,
             place,
+            front: self.front(),
             slot,
             entry,
         });
-        (Seen::new(version, fragment, &hit), hit, others.into_inner())
-    }
-
-    /// Holds an entry that has this id under the pin, which ends.
-    #[inline(always)]
-    pub(crate) fn hold<'s, 'd>(&'s self, pin: Pin<'d>, id: u32) -> Held<'s, 'd, K, V> {
-        let slot = self.front.slab.slots().slot(id);
-        let hold = pin.hold(slot.address());
-        Held { slot, _hold: hold }
-    }
-
-    /// Whether this id is filed under this fragment.
-    pub(crate) fn is_filed(&self, table: &Table, fragment: Fragment, id: u32) -> bool {
-        let found = table.index.find(fragment, |it| (it == id).then_some(()));
-        found.is_some()
-    }
-
-    /// Holds an entry that was filed with this id under the pin, which goes on.
-    pub(crate) fn hold_too<'d>(&self, pin: &Pin<'d>, id: u32) -> Hold<'d> {
-        pin.hold_too(self.front.slab.slots().slot(id).address())
+        (Seen::new(version, route, &hit), hit, others.into_inner())
     }
 
     /// Starts to bring the first slot that may be the key's into the cache.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, table: &Table, fragment: Fragment) {
-        table.index.find(fragment, |id| {
-            self.front.slab.slots().slot(id).prefetch();
+    pub(crate) fn prefetch(&self, _pin: &Pin<'_>, index: &Index, route: Route) {
+        index.find(route, |id| {
+            self.front().slab.slots().slot(id).prefetch();
             Some(())
         });
     }
 
-    /// Calls `each` for every entry; one that is there throughout is shown once.
+    /// Calls `each` for every entry, with what a writer needs to take it out as long as the pin is the same; one that is there
+    /// throughout is shown once.
     pub(crate) fn for_each<'p>(
         &'p self,
         _pin: &'p Pin<'_>,
-        table: &Table,
-        mut each: impl FnMut(u32, &'p Entry<K, V>),
+        index: &Index,
+        mut each: impl FnMut(Seen, &'p Entry<K, V>),
     ) {
-        let slots = self.front.slab.slots();
-        for id in table.index.ids(self.number) {
-            // SAFETY: as in `find`.
-            each(id, unsafe { slots.slot(id).entry() });
+        let slots = self.front().slab.slots();
+        for id in index.ids(self.number) {
+            // SAFETY: as in `Front::accept`.
+            let entry = unsafe { slots.slot(id).entry() };
+            let route = index.route_of(self.number, entry.meta.fragment());
+            each(Seen::entry(route, id), entry);
         }
-    }
-
-    /// Leaves the stamp of this read in the entry.
-    #[inline(always)]
-    pub(crate) fn touch(&self, pin: &Pin<'_>, hit: &Hit<'_, K, V>) {
-        // Relaxed, both: recency orders nothing.
-        let mut era = self.front.era.load(Ordering::Relaxed);
-        let owner = self.front.owner.load(Ordering::Relaxed);
-        if owner != SHARED {
-            era = self.begin_era(pin, owner, era);
-        }
-        hit.slot.member.stamp.touch(era);
-    }
-
-    /// In an exact list each read is an era of its own, for as long as threads take turns: a read that finds another thread
-    /// the owner takes over, unless that one reads at the same time. Reads then begin no eras, until a writer offers that
-    /// again: threads that fight over the counter would pay more than an order among reads at the same time is worth.
-    #[inline(never)]
-    fn begin_era(&self, pin: &Pin<'_>, owner: u64, era: u64) -> u64 {
-        let me = pin.index() as u64 + 1;
-        if owner != me {
-            return self.take_over(me, era);
-        }
-        // Relaxed: if others have begun eras since this read looked, the counter steps back, for all reads until the next
-        // insertion, where the writer goes on from the later one. All of that is at the time of this read.
-        self.front.era.store(era + 1, Ordering::Relaxed);
-        era + 1
-    }
-
-    /// Makes this thread the one whose reads begin eras, unless another one has begun an era since this read began. Returns the
-    /// era of this read.
-    #[cold]
-    fn take_over(&self, me: u64, era: u64) -> u64 {
-        let front = &self.front;
-        // Relaxed, all: recency orders nothing. What orders threads that take turns shows each the stores of the last one, so
-        // the exchange fails only among reads at the same time, and succeeds among those only by chance.
-        let next = front
-            .era
-            .compare_exchange(era, era + 1, Ordering::Relaxed, Ordering::Relaxed);
-        let owner = if next.is_ok() { me } else { SHARED };
-        front.owner.store(owner, Ordering::Relaxed);
-        next.map_or(era, |before| before + 1)
     }
 }

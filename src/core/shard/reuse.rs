@@ -34,7 +34,7 @@ impl<'w, K, V> Locked<'w, '_, K, V> {
         let slots = self.slots();
         let id = self.inner.vacancies.pop(slots);
         // SAFETY: we hold the lock.
-        let id = id.unwrap_or_else(|| unsafe { self.shard.front.slab.fresh() });
+        let id = id.unwrap_or_else(|| unsafe { self.front.slab.fresh() });
         self.vacant(id)
     }
 
@@ -73,7 +73,7 @@ impl<'w, K, V> Locked<'w, '_, K, V> {
     /// Gives the last segments back that are vacant, as long as as many slots are vacant elsewhere as limbo usually needs: what
     /// is needed again at once is not worth it.
     fn give_back(&mut self) {
-        let slab = &self.shard.front.slab;
+        let slab = &self.front.slab;
         while let Some((segment, given)) = slab.last_further() {
             let (here, elsewhere) = self.inner.vacancies.count(segment);
             if here < given || elsewhere < self.inner.limbo.usual() {

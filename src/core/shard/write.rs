@@ -4,18 +4,16 @@
 //! are moved into [`Garbage`], which is dropped after the lock and the pin.
 
 use super::reuse::Vacant;
-use super::{Inner, SHARED, Seen, Shard};
+use super::{Front, Inner, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
 use crate::core::entry::{Entry, NEVER};
 use crate::core::garbage::{Garbage, Retired};
-use crate::core::index::{Fragment, Outgrown, Place};
+use crate::core::index::{Index, Outgrown, Place, Route};
 use crate::core::limbo::LOOKS;
 use crate::core::reclaim::{Domain, Pin, Ticket};
 use crate::core::slab::Slots;
-use crate::core::table::Table;
 use crate::core::wheel::IDLE;
-use crate::sync::{AtomicPtr, MutexGuard, Ordering};
-use std::cell::Cell;
+use crate::sync::{MutexGuard, Ordering};
 
 /// How many entries of the wheel each write takes out or moves on.
 const WORK: u32 = 4;
@@ -27,8 +25,7 @@ const TERM: u32 = 64;
 pub(crate) struct Context<'c> {
     pub(crate) domain: &'c Domain,
     pub(crate) budget: &'c Budget,
-    /// The store's table: replaced only under all shards' locks.
-    pub(crate) table: &'c AtomicPtr<Table>,
+    pub(crate) index: &'c Index,
     /// Milliseconds of the cache's clock; 0 as long as no entry has had a deadline.
     pub(crate) now: u64,
     /// Whether an expired entry of any shard is to be looked for before a live one of this shard goes.
@@ -44,14 +41,13 @@ pub(crate) enum Refused {
     Sweep,
     /// No token is free and this shard has no entry to evict.
     Empty,
-    /// The table has no room for one more key of this shard, and is to grow.
-    Full,
 }
 
 /// The shard, locked.
 #[derive(Debug)]
 pub(crate) struct Locked<'w, 'c, K, V> {
     pub(super) shard: &'w Shard<K, V>,
+    pub(super) front: &'w Front<K, V>,
     pub(super) inner: MutexGuard<'w, Inner>,
     pub(super) context: &'w Context<'c>,
     pub(super) garbage: &'w mut Garbage<K, V>,
@@ -71,6 +67,7 @@ pub(crate) struct Attempt<'a, 'c> {
 /// Everything that an entry needs to be put: nothing can refuse it any more.
 #[derive(Debug)]
 struct Room<'w, 'c, K, V> {
+    route: Route,
     /// What it replaces.
     old: Option<(Place, u32)>,
     token: Option<Token<'c>>,
@@ -142,6 +139,7 @@ impl<K, V> Shard<K, V> {
     ) -> Locked<'w, 'c, K, V> {
         Locked {
             shard: self,
+            front: self.front(),
             inner: self.back.inner.lock(),
             context,
             garbage,
@@ -182,13 +180,11 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
             token,
         } = attempt;
         self.expire(WORK);
-        if self.table().is_full(self.inner.list.len()) && !self.make_room() {
-            return Err(Refused::Full);
-        }
         let old = self.locate(seen, others)?;
         if old.is_some() {
             let vacant = self.allocate();
             return Ok(Room {
+                route: seen.route,
                 old,
                 token: None,
                 vacant,
@@ -204,6 +200,7 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
             return Err(Refused::Empty);
         };
         Ok(Room {
+            route: seen.route,
             old,
             token: Some(token),
             vacant,
@@ -213,7 +210,12 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
     /// Puts an entry where room was made for it; returns the id that it is filed under.
     #[inline(always)]
     fn put(&mut self, room: Room<'w, 'c, K, V>, entry: Entry<K, V>, pin: &Pin<'_>) -> u32 {
-        let Room { old, token, vacant } = room;
+        let Room {
+            route,
+            old,
+            token,
+            vacant,
+        } = room;
         let meta = entry.meta;
         // SAFETY: `allocate` returned the slot, vacant, and we have held the lock since.
         unsafe { vacant.slot.fill(entry) };
@@ -222,16 +224,16 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
                 let before = self.entry(old).meta;
                 self.inner.counts.expirations += u64::from(before.deadline() <= self.context.now);
                 if before.fragment() == meta.fragment() {
-                    self.table()
+                    self.context
                         .index
-                        .replace(meta.fragment(), place, vacant.id);
+                        .replace(self.shard.number, place, vacant.id);
                     self.forget(old);
                 } else {
-                    self.replace_stranger(old, meta.fragment(), vacant.id);
+                    self.replace_stranger(old, route, vacant.id);
                 }
             }
             None => {
-                self.table().index.insert(meta.fragment(), vacant.id);
+                self.file(route, vacant.id);
                 token.into_iter().for_each(Token::spend);
             }
         }
@@ -240,18 +242,20 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
         vacant.id
     }
 
-    /// Sees to it that the shard's annex has room for one more key. False if the table is to grow instead.
+    /// Files the id of an entry whose slot is filled.
+    #[inline(always)]
+    fn file(&mut self, route: Route, id: u32) {
+        if !self.context.index.insert(route, id) {
+            self.file_in_annex(route, id);
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    fn make_room(&mut self) -> bool {
-        let all = self.context.budget.used();
-        if self.table().is_outgrown(self.len(), all) {
-            return false;
-        }
-        if !self.table().index.has_room_in_annex(self.shard.number) {
-            self.refit();
-        }
-        true
+    fn file_in_annex(&mut self, route: Route, id: u32) {
+        self.refit();
+        let filed = self.context.index.insert(route, id);
+        assert!(filed, "a new annex has room");
     }
 
     /// Gives the shard an annex that suits what is in it.
@@ -259,7 +263,7 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
     #[inline(never)]
     fn refit(&mut self) {
         let fragment_of = |id| self.entry(id).meta.fragment();
-        let old = self.table().index.refit(self.shard.number, fragment_of);
+        let old = self.context.index.refit(self.shard.number, fragment_of);
         self.retire_annex(old);
         self.changed();
     }
@@ -273,9 +277,9 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
     /// Files an entry's id in place of that of one which is equal to it and hashes otherwise: a user's `Hash` and `Eq`
     /// disagree. The old id is filed, and will be looked for, under its own fragment.
     #[cold]
-    fn replace_stranger(&mut self, old: u32, fragment: Fragment, id: u32) {
+    fn replace_stranger(&mut self, old: u32, route: Route, id: u32) {
         let (token, _) = self.take_out(old);
-        self.table().index.insert(fragment, id);
+        self.file(route, id);
         token.spend();
     }
 
@@ -357,7 +361,7 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
     pub(crate) fn clear(&mut self) {
         let slots = self.slots();
         let ids: Vec<u32> = self.inner.list.iter(&slots).collect();
-        let annex = self.table().index.clear(self.shard.number);
+        let annex = self.context.index.clear(self.shard.number);
         self.retire_annex(annex);
         for id in ids {
             let expired = self.entry(id).meta.deadline() <= self.context.now;
@@ -368,27 +372,6 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
         self.changed();
     }
 
-    /// How many keys the shard has.
-    pub(crate) fn len(&self) -> usize {
-        self.inner.list.len()
-    }
-
-    /// Files everything in a table that is about to be published.
-    pub(crate) fn file_all(&self, table: &Table) {
-        table.reserve(self.shard.number, self.len());
-        for id in self.table().index.ids(self.shard.number) {
-            table.index.insert(self.entry(id).meta.fragment(), id);
-        }
-    }
-
-    /// Publishes a table in which every shard has filed everything. All shards must be locked.
-    pub(crate) fn publish(&mut self, table: Box<Table>) {
-        let next = Box::into_raw(table);
-        // Release: pairs with the Acquire in `Store::table`.
-        let old = self.context.table.swap(next, Ordering::Release);
-        self.inner.limbo.retire_table(Retired::Table(old));
-    }
-
     /// The entry that the key has now.
     #[inline(always)]
     fn locate(&self, seen: &Seen, others: &[u32]) -> Result<Option<(Place, u32)>, Refused> {
@@ -396,16 +379,25 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
         if self.shard.back.version.load(Ordering::Relaxed) == seen.version {
             return Ok(seen.id.map(|id| (seen.place, id)));
         }
-        locate_slow(self.table(), self.slots(), seen, others)
+        self.locate_slow(seen, others)
     }
 
-    /// The table in place.
-    #[inline(always)]
-    pub(crate) fn table(&self) -> &'c Table {
-        // Relaxed: replaced only under all locks, of which we hold one.
-        let table = self.context.table.load(Ordering::Relaxed);
-        // SAFETY: never null, and replacing it takes all locks, of which we hold one; it is freed after that.
-        unsafe { &*table }
+    /// What became of what was seen. Compares fragments, not keys: the id that was seen is the key's entry if it is still filed
+    /// (ids are not reused while the writer is pinned), and where nothing of that fragment is filed but what was compared the key
+    /// is absent.
+    #[cold]
+    fn locate_slow(&self, seen: &Seen, others: &[u32]) -> Result<Option<(Place, u32)>, Refused> {
+        let index = self.context.index;
+        let fragment = index.fragment_of(seen.route);
+        if let Some(id) = seen.id {
+            let place = index.place_of(self.shard.number, fragment, id);
+            return place.map_or(Err(Refused::Raced), |place| Ok(Some((place, id))));
+        }
+        let unknown = index.find(seen.route, |id| {
+            let is_known = self.entry(id).meta.fragment() != fragment || others.contains(&id);
+            (!is_known).then_some(())
+        });
+        unknown.map_or(Ok(None), |_| Err(Refused::Raced))
     }
 
     /// A live entry, or one in limbo.
@@ -419,7 +411,7 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
     #[inline(always)]
     fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>, deadline: u64) {
         self.changed();
-        let front = &self.shard.front;
+        let front = self.front;
         let slots = self.slots();
         let inner = &mut *self.inner;
         if inner.list.is_exact() {
@@ -436,7 +428,7 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
         let seen = front.era.load(Ordering::Relaxed);
         inner.list.push_front(vacant.id, seen, &slots);
         if inner.list.era() != seen {
-            front.era.store(inner.list.era(), Ordering::Relaxed);
+            front.begin(inner.list.era(), inner.list.is_exact());
         }
         if inner.wheel.file(vacant.id, deadline, vacant.before) {
             self.publish_due();
@@ -447,7 +439,11 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
     #[inline(always)]
     fn take_out(&mut self, id: u32) -> (Token<'c>, bool) {
         let meta = self.entry(id).meta;
-        if self.table().index.remove(meta.fragment(), id) {
+        if self
+            .context
+            .index
+            .remove(self.shard.number, meta.fragment(), id)
+        {
             self.refit();
         }
         self.forget(id);
@@ -475,7 +471,7 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
 
     #[inline(always)]
     pub(super) fn slots(&self) -> Slots<'w, K, V> {
-        self.shard.front.slab.slots()
+        self.front.slab.slots()
     }
 
     /// Makes known to those who do not hold the lock when the next entry is due.
@@ -483,32 +479,6 @@ impl<'w, 'c, K, V> Locked<'w, 'c, K, V> {
         // Relaxed: a hint.
         let due = self.inner.wheel.next_due();
         self.shard.back.due.store(due, Ordering::Relaxed);
-    }
-}
-
-/// What became of what was seen. Compares fragments, not keys: the id that was seen is the key's entry if it is still filed
-/// (ids are not reused while the writer is pinned), and where nothing of that fragment is filed but what was compared the key
-/// is absent.
-#[cold]
-fn locate_slow<K, V>(
-    table: &Table,
-    slots: Slots<'_, K, V>,
-    seen: &Seen,
-    others: &[u32],
-) -> Result<Option<(Place, u32)>, Refused> {
-    let unknown = Cell::new(false);
-    let found = table.index.find(seen.fragment, |id| {
-        // SAFETY: in the index, and the caller holds the lock.
-        let entry = unsafe { slots.slot(id).entry() };
-        if entry.meta.fragment() == seen.fragment && !others.contains(&id) {
-            unknown.set(true);
-        }
-        (Some(id) == seen.id).then_some(id)
-    });
-    match (found, seen.id) {
-        (Some(found), _) => Ok(Some(found)),
-        (None, None) if !unknown.get() => Ok(None),
-        _ => Err(Refused::Raced),
     }
 }
 

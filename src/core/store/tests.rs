@@ -19,7 +19,7 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
         random ^= random >> 7;
         random ^= random << 17;
         let key = random % keys;
-        let route = store.route(key & ((1 << hash_bits) - 1));
+        let route = Route::new(key & ((1 << hash_bits) - 1));
         let mut write = Write::new(&store, domain, reclaim::pin(), now);
         match random >> 60 {
             0 => {
@@ -34,7 +34,7 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
                 let pin = reclaim::pin();
                 if let Some(hit) = store.find(&pin, route, |it| *it == key) {
                     assert_eq!(Some(&hit.entry.value), last.get(&key));
-                    store.touch(&pin, route, &hit);
+                    hit.touch(&pin);
                 }
             }
             kind => {
@@ -44,18 +44,21 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
                     NEVER
                 };
                 last.insert(key, now);
-                write.insert(route, Entry::new(route.fragment, deadline, key, now));
+                write.insert(
+                    route,
+                    Entry::new(store.fragment_of(route), deadline, key, now),
+                );
             }
         }
         drop(write);
         assert!(store.len() <= max_keys);
         if now % 16 == 0 {
-            store.validate(&reclaim::pin());
+            store.validate();
         }
     }
     store.clear(&store.context(domain, 4_000));
     assert_eq!(store.len(), 0);
-    store.validate(&reclaim::pin());
+    store.validate();
 }
 
 #[test]
@@ -111,11 +114,13 @@ impl Timed {
     fn insert(&mut self, ttl: u64) {
         let key = self.next;
         self.next += 1;
-        let route = self.store.route(key.wrapping_mul(0xbf58_476d_1ce4_e5b9));
+        let route = Route::new(key.wrapping_mul(0xbf58_476d_1ce4_e5b9));
         let deadline = self.now + ttl;
         let before = STEPS.get();
-        Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now)
-            .insert(route, Entry::new(route.fragment, deadline, key, deadline));
+        Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now).insert(
+            route,
+            Entry::new(self.store.fragment_of(route), deadline, key, deadline),
+        );
         self.costliest = self.costliest.max(STEPS.get() - before);
     }
 
