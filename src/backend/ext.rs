@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Typed calls for every [`CacheBackend`], `dyn CacheBackend` too.
 ///
 /// # Errors
-/// All fail with an [`Error`] that names the operation and the key: when the store cannot be reached in time, refuses, or has
+/// All fail with an [`Error`] that names the operation and the key: when the store cannot be reached in time, rejects it, or has
 /// been closed; reads also when what is stored is not a `T` ([`Error::is_decoding`]), writes when the value cannot be
 /// represented in JSON ([`Error::is_encoding`]), which leaves what was stored before.
 ///
@@ -72,7 +72,7 @@ pub trait CacheBackendExt: CacheBackend {
         read::get_shared(self, key)
     }
 
-    /// Stores a value in the place of what was there. A zero time to live stores nothing and removes what was there.
+    /// Stores a value, and replaces what was there. A zero time to live stores nothing and removes what was there.
     fn set<T>(
         &self,
         key: &str,
@@ -103,8 +103,8 @@ pub trait CacheBackendExt: CacheBackend {
         write::flush(self)
     }
 
-    /// Adds one to the integer under `key`, or starts it at one; returns the sum. The time to live counts only for a counter
-    /// that is born, and stays what it is at later increments.
+    /// Adds one to the integer under `key`, or starts it at one; returns the sum. The time to live counts only where
+    /// this creates the counter, and stays what it is at later increments.
     ///
     /// # Errors
     /// [`Error::is_wrong_type`] if what is stored is not an integer, [`Error::is_overflow`] if the sum does not fit into 64
@@ -131,7 +131,7 @@ pub trait CacheBackendExt: CacheBackend {
         self.incr_by(key, 1, ttl)
     }
 
-    /// As [`incr`](Self::incr), by any number: a counter that is born starts at `by`.
+    /// As [`incr`](Self::incr), by any number: a counter that this creates starts at `by`.
     fn incr_by(
         &self,
         key: &str,
@@ -153,7 +153,7 @@ pub trait CacheBackendExt: CacheBackend {
     }
 
     /// Stores many values with one time to live. Not atomic: on an error some may have been stored, but not if the error is
-    /// that a value cannot be said in JSON.
+    /// that JSON cannot represent a value.
     fn set_many<'a, T>(
         &'a self,
         entries: impl IntoIterator<Item = (&'a str, T)> + Send,
@@ -170,7 +170,7 @@ pub trait CacheBackendExt: CacheBackend {
         write::delete_many(self, keys)
     }
 
-    /// How long the entry under `key` has still to live, in whole milliseconds; `None` if there is none. Does not count as a
+    /// How long the entry under `key` still has to live, in whole milliseconds; `None` if there is none. Does not count as a
     /// use.
     fn ttl(&self, key: &str) -> impl Future<Output = Result<Option<Ttl>, Error>> + Send {
         async move { self.value_ttl(key).await }
@@ -181,14 +181,14 @@ pub trait CacheBackendExt: CacheBackend {
     ///
     /// Optimistic: nothing is locked while `f` runs, and it runs again if the key has changed meanwhile. Callers in one
     /// process take turns for each key, in the order they came. A `ttl` of `None` keeps what the entry has left to live;
-    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). Any other starts anew. `f` may be a plain closure
-    /// that returns [`std::future::ready`]. It may use the cache; to update its own key in it makes it run again, in vain. Updates
+    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). Any other `ttl` starts anew. `f` may be a plain closure
+    /// that returns [`std::future::ready`]. It may use the cache; if it updates its own key, it runs again, in vain. Updates
     /// that would wait for each other do not: one of them goes ahead out of turn.
     ///
     /// # Errors
     /// [`Error::is_contention`] if others changed the key at every one of 256 attempts; [`Error::is_timeout`] if the turn does
-    /// not come within the backend's [patience](super::Flights::patience); [`Error::is_circular`] if `f` updates, by some way
-    /// round, its own key in an update of its own key in it.
+    /// not come within the backend's [patience](super::Flights::patience); [`Error::is_circular`] if `f`, directly or through
+    /// others, updates its own key in an update of its own key.
     ///
     /// ```
     /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
@@ -268,8 +268,8 @@ pub trait CacheBackendExt: CacheBackend {
 
     /// The value under `key`; if there is none, `f` loads it and it is stored, unless the key is written meanwhile.
     ///
-    /// However many ask for the key at a time, one of them loads, in its own task, and all get what it got. If that one is
-    /// dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was
+    /// However many callers ask for the key at a time, one of them loads, in its own task, and all get what it got. If that one
+    /// is dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was
     /// written, or nothing: then the load's result is only returned, and calls that come later load afresh.
     ///
     /// A loader may load other keys, and once its own. Where loads would wait for each other, one of them goes ahead on its own:
@@ -277,7 +277,7 @@ pub trait CacheBackendExt: CacheBackend {
     ///
     /// # Errors
     /// [`Error::is_timeout`] if the load of another does not end within the backend's [patience](super::Flights::patience), a
-    /// minute unless configured. There is no limit to one's own `f`: give it one. [`Error::is_circular`] if `f` comes back to its
+    /// minute unless configured. A caller's own `f` has no limit: give it one. [`Error::is_circular`] if `f` comes back to its
     /// own key without end. [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
     /// stored.
     ///

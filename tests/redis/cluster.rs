@@ -217,7 +217,9 @@ impl Sentinel {
             .stdout(Stdio::null())
             .spawn();
         let child = child.unwrap();
-        Self { child, port, dir }
+        let sentinel = Self { child, port, dir };
+        wait_until("the sentinel is up", || sentinel.ask(&["PING"]) == "PONG");
+        sentinel
     }
 
     fn ask(&self, command: &[&str]) -> String {

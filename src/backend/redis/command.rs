@@ -8,7 +8,7 @@ use redis::{Cmd, RedisWrite, ToRedisArgs, ToSingleRedisArg, cmd};
 use std::io::Write;
 use std::time::Duration;
 
-/// Redis counts milliseconds since 1970 in 63 bits; what is longer than half of that, 146 million years, means never.
+/// Redis counts milliseconds since 1970 in 63 bits. A time to live of more than half of that, 146 million years, means never.
 const LONGEST: u128 = (i64::MAX / 2) as u128;
 
 /// A key as it is on the server: the prefix, and the user's key. It is written into commands in these two parts.
@@ -143,7 +143,7 @@ impl Scripted {
         Self { by_hash, lua }
     }
 
-    /// The same with the text in the place of the hash.
+    /// The same with the text instead of the hash.
     pub(super) fn by_text(&self) -> Cmd {
         self.lua.by_text(&self.by_hash)
     }
@@ -164,7 +164,7 @@ pub(super) fn value(answer: redis::Value) -> Result<Option<Value>, Error> {
     }
 }
 
-/// What MGETs answer, for so many keys together: one value for each, else they cannot be told apart.
+/// What the MGETs of `len` keys answer: one value for each key, else it is not known which is which.
 pub(super) fn values(answers: Vec<redis::Value>, len: usize) -> Result<Vec<Option<Value>>, Error> {
     let mut values = Vec::with_capacity(len);
     for answer in answers {

@@ -23,7 +23,7 @@ pub(super) struct Driver(Mutex<Option<Thread>>);
 #[derive(Debug)]
 struct Thread {
     handle: Handle,
-    /// The child of a fork has none of its parent's threads, and gets one of its own.
+    /// The process that the thread runs in: the child of a fork has none of its parent's threads, and gets one of its own.
     process: u32,
     /// The thread ends when this is dropped.
     _stop: oneshot::Sender<()>,
