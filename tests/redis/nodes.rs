@@ -3,9 +3,10 @@
 use crate::scripted::{Asked, Reply, Scripted, ScriptedCluster};
 use crate::watchdog::{block_on, ends, poll_once};
 use nori_cache::{CacheBackend, CacheBackendExt, Error, RedisCacheBackend, Ttl};
+use parking_lot::Mutex;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -162,16 +163,13 @@ fn followed(
     let (written, ports) = (Arc::clone(&log), Arc::new(Mutex::new([0; 2])));
     let known = Arc::clone(&ports);
     let cluster = ScriptedCluster::start(2, move |nth, asked: &Asked| {
-        written
-            .lock()
-            .unwrap()
-            .push(format!("{nth} {}", asked.name()));
+        written.lock().push(format!("{nth} {}", asked.name()));
         if asked.name() == "ASKING" {
             return Reply::ok();
         }
         let script = [first, second][nth];
         let at = counts[nth].fetch_add(1, Ordering::SeqCst) as usize;
-        let other = known.lock().unwrap()[1 - nth];
+        let other = known.lock()[1 - nth];
         match script
             .get(at)
             .or(script.last().filter(|line| line.ends_with('*')))
@@ -183,10 +181,10 @@ fn followed(
             None => Reply::well(asked),
         }
     });
-    *ports.lock().unwrap() = [cluster.nodes[0].port(), cluster.nodes[1].port()];
+    *ports.lock() = [cluster.nodes[0].port(), cluster.nodes[1].port()];
     let backend = on(&cluster.url(), HOUR);
     let answer = block_on(call(&backend));
-    let log = std::mem::take(&mut *log.lock().unwrap());
+    let log = std::mem::take(&mut *log.lock());
     (answer, log)
 }
 

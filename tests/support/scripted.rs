@@ -3,9 +3,11 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+// Not std's: its locks are precompiled, and the thread sanitizer would not see them.
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 /// What the server does about a command.
@@ -98,13 +100,14 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock()
     }
 
     /// Waits while the server is paused. Whether it is up then.
     fn is_up(&self) -> bool {
-        let paused = |state: &mut State| state.mood == Mood::Paused;
-        let state = self.changed.wait_while(self.lock(), paused).unwrap();
+        let mut state = self.lock();
+        let is_paused = |state: &mut State| state.mood == Mood::Paused;
+        self.changed.wait_while(&mut state, is_paused);
         state.mood == Mood::Up
     }
 }
@@ -210,8 +213,9 @@ impl Scripted {
 
     /// Waits until so many commands have come in all.
     pub fn wait_for_commands(&self, count: u64) {
-        let fewer = |state: &mut State| state.commands < count;
-        drop(self.shared.changed.wait_while(self.shared.lock(), fewer));
+        let mut state = self.shared.lock();
+        let are_fewer = |state: &mut State| state.commands < count;
+        self.shared.changed.wait_while(&mut state, are_fewer);
     }
 }
 

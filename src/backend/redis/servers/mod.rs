@@ -101,6 +101,7 @@ impl Servers {
         let deadline = self.deadline();
         let answer = match &self.route {
             Route::One(link) => link.one(command, deadline, replay).await,
+            // Only here is the key needed by itself.
             Route::Cluster(cluster) => {
                 let key = key.to_vec();
                 cluster.one(&key, command, deadline, replay).await
