@@ -1,10 +1,10 @@
 //! A real Redis, and a world on it.
 
-#[path = "../redis.rs"]
+#[path = "../../redis.rs"]
 pub mod server;
 
 use self::server::Server;
-use super::World;
+use crate::support::World;
 use nori_cache::{ManualClock, RedisCacheBackend};
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
