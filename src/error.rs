@@ -89,9 +89,9 @@ impl Error {
 
     /// Says where a setting's value comes from.
     #[cfg(feature = "global")]
-    pub(crate) fn given_in(mut self, place: &str) -> Self {
+    pub(crate) fn given_in(mut self, file: &str) -> Self {
         if let Kind::InvalidConfig { given, .. } = &mut self.inner.kind {
-            *given = format!("{given} (in {place})");
+            *given = format!("{given} (in {file})");
         }
         self
     }

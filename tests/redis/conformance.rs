@@ -57,13 +57,13 @@ async fn all(harness: &impl Harness) {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_server() {
     let server = Server::start();
     all(&Redis::at(server.url())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_of_three_primaries() {
     all(&Redis::at(shared_cluster().url())).await;
 }

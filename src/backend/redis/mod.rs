@@ -42,8 +42,8 @@ use std::time::Duration;
 /// | `redis+cluster://[user:password@]host[:6379],…` | a cluster; some of its nodes are enough |
 /// | `redis://host:6379,host:6380` or `redis://host:6379,redis://host:6380` | a cluster |
 ///
-/// With `rediss` in the place of `redis` they use TLS, which takes the feature `redis-tls`. What a user name or a password has
-/// of `:/?#@,%` is written as percent and two hex digits.
+/// With `rediss` instead of `redis` they use TLS, which needs the feature `redis-tls`. In a user name or a password, each of
+/// `:/?#@,%` is written as percent and two hex digits.
 ///
 /// All calls share one connection for each server, which is made when it is first needed and made anew when it breaks. Nothing
 /// takes longer than the [`timeout`](RedisCacheBackendBuilder::timeout), whatever state the server is in, and while a server is
