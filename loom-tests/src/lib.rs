@@ -5,10 +5,11 @@
 //! overrides it). `scripts/loom-mutants` breaks the core one line at a time and expects the models to notice.
 //!
 //! The crate compiles the core's own source files, and of the other layers those in which threads meet: loads, updates and
-//! counters of backends, the end of a connection, the response layer's flights. Three things are put in their place:
+//! counters of backends, the end of a connection, the response layer's flights. What stands in for the rest:
 //!
 //! - [`atomics`] wraps loom's atomics so that freeing one counts as an access to it, and so finds memory that is given back
 //!   while a reader may still be in it. [`quarantine`] keeps what was freed readable for long enough to say so.
+//! - [`fence`] makes a fence a point at which other threads may run.
 //! - Deadlines never come: a wait that only one of them would end is a deadlock.
 //! - [`table`] stands for dashmap, [`notify`] for tokio's `Notify`, [`once`] for the standard library's `OnceLock`.
 //! - [`barrier`] stands for `core/reclaim/barrier.rs`, with `membarrier(2)` acted out between loom's threads.
@@ -91,11 +92,16 @@ mod error {
             Self
         }
 
+        pub(crate) fn circular(_: &str) -> Self {
+            Self
+        }
+
         pub(crate) fn during(self, _: &'static str, _: Option<&str>) -> Self {
             self
         }
     }
 }
+mod fence;
 mod models;
 mod notify;
 mod once;

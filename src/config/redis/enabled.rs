@@ -1,13 +1,13 @@
-//! Redis with the feature `redis`.
+//! A backend on Redis, with the feature `redis`.
 
-use super::Config;
 use crate::backend::{CacheBackend, RedisCacheBackend};
+use crate::config::Config;
 use crate::error::Error;
 use std::sync::Arc;
 
 /// # Errors
 /// If the URL has none of the forms that [`RedisCacheBackend`] takes.
-pub(super) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>, Error> {
+pub(in crate::config) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>, Error> {
     let backend = RedisCacheBackend::builder()
         .url(&*config.redis_url)
         .prefix(&*config.prefix)

@@ -1,7 +1,7 @@
-//! Whether a value can be said in JSON: a serializer that writes nothing.
+//! Whether a value can be represented in JSON: a serializer that writes nothing, and fails where the value cannot.
 //!
-//! `serde_json` writes NaN as `null`, integer keys as strings and bytes as arrays. None of these read back as what they were,
-//! so all are refused, before anything is stored.
+//! `serde_json` writes NaN as `null`, integer keys as strings and bytes as arrays. None of these read back as what they were, so
+//! such a value is an error before anything is stored.
 
 use crate::error::Error;
 use serde_core::ser::{self, Serialize, Serializer};
@@ -11,14 +11,14 @@ use std::fmt;
 const MAX_DEPTH: u8 = 127;
 
 /// # Errors
-/// [`Error::is_encoding`] if the value cannot be said in JSON.
+/// [`Error::is_encoding`] if the value cannot be represented in JSON.
 pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
     value.serialize(Check { depth: 0 }).map_err(Error::encoding)
 }
 
-/// Why a value is refused.
+/// Why a value cannot be represented.
 #[derive(Debug)]
-enum Refused {
+enum Unrepresentable {
     Float(f64),
     Bytes,
     Key,
@@ -26,7 +26,7 @@ enum Refused {
     Custom(String),
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for Unrepresentable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Float(float) => write!(f, "JSON has no {float}"),
@@ -38,15 +38,15 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for Unrepresentable {}
 
-impl ser::Error for Refused {
+impl ser::Error for Unrepresentable {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::Custom(message.to_string())
     }
 }
 
-/// Accepts what may stand where a value does.
+/// Accepts what JSON can have as a value.
 #[derive(Debug, Clone, Copy)]
 struct Check {
     depth: u8,
@@ -54,15 +54,15 @@ struct Check {
 
 impl Check {
     #[inline]
-    fn deeper(self) -> Result<Self, Refused> {
+    fn deeper(self) -> Result<Self, Unrepresentable> {
         match self.depth {
-            MAX_DEPTH => Err(Refused::Depth),
+            MAX_DEPTH => Err(Unrepresentable::Depth),
             depth => Ok(Self { depth: depth + 1 }),
         }
     }
 
     #[inline]
-    fn part<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refused> {
+    fn part<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unrepresentable> {
         value.serialize(self)
     }
 }
@@ -70,7 +70,7 @@ impl Check {
 macro_rules! accept {
     ($($method:ident: $type:ty),*) => {$(
         #[inline]
-        fn $method(self, _: $type) -> Result<(), Refused> {
+        fn $method(self, _: $type) -> Result<(), Unrepresentable> {
             Ok(())
         }
     )*};
@@ -80,15 +80,15 @@ macro_rules! accept_parts {
     ($($trait:ident::$method:ident),*) => {$(
         impl ser::$trait for Check {
             type Ok = ();
-            type Error = Refused;
+            type Error = Unrepresentable;
 
             #[inline]
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unrepresentable> {
                 self.part(value)
             }
 
             #[inline]
-            fn end(self) -> Result<(), Refused> {
+            fn end(self) -> Result<(), Unrepresentable> {
                 Ok(())
             }
         }
@@ -99,19 +99,19 @@ macro_rules! accept_fields {
     ($($trait:ident),*) => {$(
         impl ser::$trait for Check {
             type Ok = ();
-            type Error = Refused;
+            type Error = Unrepresentable;
 
             #[inline]
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 _: &'static str,
                 value: &T,
-            ) -> Result<(), Refused> {
+            ) -> Result<(), Unrepresentable> {
                 self.part(value)
             }
 
             #[inline]
-            fn end(self) -> Result<(), Refused> {
+            fn end(self) -> Result<(), Unrepresentable> {
                 Ok(())
             }
         }
@@ -128,27 +128,27 @@ accept_fields!(SerializeStruct, SerializeStructVariant);
 
 impl ser::SerializeMap for Check {
     type Ok = ();
-    type Error = Refused;
+    type Error = Unrepresentable;
 
     #[inline]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unrepresentable> {
         key.serialize(CheckKey)
     }
 
     #[inline]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unrepresentable> {
         self.part(value)
     }
 
     #[inline]
-    fn end(self) -> Result<(), Refused> {
+    fn end(self) -> Result<(), Unrepresentable> {
         Ok(())
     }
 }
 
 impl Serializer for Check {
     type Ok = ();
-    type Error = Refused;
+    type Error = Unrepresentable;
     type SerializeSeq = Self;
     type SerializeTuple = Self;
     type SerializeTupleStruct = Self;
@@ -164,34 +164,35 @@ impl Serializer for Check {
     );
 
     #[inline]
-    fn serialize_f32(self, float: f32) -> Result<(), Refused> {
+    fn serialize_f32(self, float: f32) -> Result<(), Unrepresentable> {
         self.serialize_f64(float.into())
     }
 
     #[inline]
-    fn serialize_f64(self, float: f64) -> Result<(), Refused> {
-        match float.is_finite() {
-            true => Ok(()),
-            false => Err(Refused::Float(float)),
+    fn serialize_f64(self, float: f64) -> Result<(), Unrepresentable> {
+        if float.is_finite() {
+            Ok(())
+        } else {
+            Err(Unrepresentable::Float(float))
         }
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Result<(), Refused> {
-        Err(Refused::Bytes)
+    fn serialize_bytes(self, _: &[u8]) -> Result<(), Unrepresentable> {
+        Err(Unrepresentable::Bytes)
     }
 
     #[inline]
-    fn serialize_none(self) -> Result<(), Refused> {
+    fn serialize_none(self) -> Result<(), Unrepresentable> {
         Ok(())
     }
 
     #[inline]
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refused> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unrepresentable> {
         self.part(value)
     }
 
     #[inline]
-    fn serialize_unit(self) -> Result<(), Refused> {
+    fn serialize_unit(self) -> Result<(), Unrepresentable> {
         Ok(())
     }
 
@@ -201,7 +202,7 @@ impl Serializer for Check {
         _: &'static str,
         _: u32,
         _: &'static str,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Unrepresentable> {
         Ok(())
     }
 
@@ -210,7 +211,7 @@ impl Serializer for Check {
         self,
         _: &'static str,
         value: &T,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Unrepresentable> {
         self.part(value)
     }
 
@@ -221,22 +222,22 @@ impl Serializer for Check {
         _: u32,
         _: &'static str,
         value: &T,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Unrepresentable> {
         self.deeper()?.part(value)
     }
 
     #[inline]
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self, Refused> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self, Unrepresentable> {
         self.deeper()
     }
 
     #[inline]
-    fn serialize_tuple(self, _: usize) -> Result<Self, Refused> {
+    fn serialize_tuple(self, _: usize) -> Result<Self, Unrepresentable> {
         self.deeper()
     }
 
     #[inline]
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Refused> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Unrepresentable> {
         self.deeper()
     }
 
@@ -247,17 +248,17 @@ impl Serializer for Check {
         _: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, Unrepresentable> {
         self.deeper()?.deeper()
     }
 
     #[inline]
-    fn serialize_map(self, _: Option<usize>) -> Result<Self, Refused> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Self, Unrepresentable> {
         self.deeper()
     }
 
     #[inline]
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Refused> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Unrepresentable> {
         self.deeper()
     }
 
@@ -268,43 +269,43 @@ impl Serializer for Check {
         _: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, Unrepresentable> {
         self.deeper()?.deeper()
     }
 
     /// Formats nothing.
     #[inline]
-    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Refused> {
+    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Unrepresentable> {
         Ok(())
     }
 }
 
-/// Accepts what may stand where a key does: strings, and what JSON writes as one.
+/// Accepts what JSON can have as a key: strings, and what it writes as one.
 #[derive(Debug, Clone, Copy)]
 struct CheckKey;
 
-macro_rules! refuse {
+macro_rules! reject {
     ($($method:ident: $type:ty),*) => {$(
-        fn $method(self, _: $type) -> Result<(), Refused> {
-            Err(Refused::Key)
+        fn $method(self, _: $type) -> Result<(), Unrepresentable> {
+            Err(Unrepresentable::Key)
         }
     )*};
 }
 
 impl Serializer for CheckKey {
     type Ok = ();
-    type Error = Refused;
-    type SerializeSeq = ser::Impossible<(), Refused>;
-    type SerializeTuple = ser::Impossible<(), Refused>;
-    type SerializeTupleStruct = ser::Impossible<(), Refused>;
-    type SerializeTupleVariant = ser::Impossible<(), Refused>;
-    type SerializeMap = ser::Impossible<(), Refused>;
-    type SerializeStruct = ser::Impossible<(), Refused>;
-    type SerializeStructVariant = ser::Impossible<(), Refused>;
+    type Error = Unrepresentable;
+    type SerializeSeq = ser::Impossible<(), Unrepresentable>;
+    type SerializeTuple = ser::Impossible<(), Unrepresentable>;
+    type SerializeTupleStruct = ser::Impossible<(), Unrepresentable>;
+    type SerializeTupleVariant = ser::Impossible<(), Unrepresentable>;
+    type SerializeMap = ser::Impossible<(), Unrepresentable>;
+    type SerializeStruct = ser::Impossible<(), Unrepresentable>;
+    type SerializeStructVariant = ser::Impossible<(), Unrepresentable>;
 
     accept!(serialize_str: &str, serialize_char: char);
 
-    refuse!(
+    reject!(
         serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
         serialize_i128: i128, serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64,
         serialize_u128: u128, serialize_f32: f32, serialize_f64: f64, serialize_bytes: &[u8],
@@ -317,7 +318,7 @@ impl Serializer for CheckKey {
         _: &'static str,
         _: u32,
         _: &'static str,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Unrepresentable> {
         Ok(())
     }
 
@@ -326,25 +327,25 @@ impl Serializer for CheckKey {
         self,
         _: &'static str,
         value: &T,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Unrepresentable> {
         value.serialize(self)
     }
 
     #[inline]
-    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Refused> {
+    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Unrepresentable> {
         Ok(())
     }
 
-    fn serialize_none(self) -> Result<(), Refused> {
-        Err(Refused::Key)
+    fn serialize_none(self) -> Result<(), Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<(), Refused> {
-        Err(Refused::Key)
+    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<(), Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
-    fn serialize_unit(self) -> Result<(), Refused> {
-        Err(Refused::Key)
+    fn serialize_unit(self) -> Result<(), Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -353,24 +354,24 @@ impl Serializer for CheckKey {
         _: u32,
         _: &'static str,
         _: &T,
-    ) -> Result<(), Refused> {
-        Err(Refused::Key)
+    ) -> Result<(), Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, Refused> {
-        Err(Refused::Key)
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Refused> {
-        Err(Refused::Key)
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
     fn serialize_tuple_struct(
         self,
         _: &'static str,
         _: usize,
-    ) -> Result<Self::SerializeTupleStruct, Refused> {
-        Err(Refused::Key)
+    ) -> Result<Self::SerializeTupleStruct, Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
     fn serialize_tuple_variant(
@@ -379,16 +380,20 @@ impl Serializer for CheckKey {
         _: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Self::SerializeTupleVariant, Refused> {
-        Err(Refused::Key)
+    ) -> Result<Self::SerializeTupleVariant, Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Refused> {
-        Err(Refused::Key)
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, Refused> {
-        Err(Refused::Key)
+    fn serialize_struct(
+        self,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStruct, Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 
     fn serialize_struct_variant(
@@ -397,7 +402,7 @@ impl Serializer for CheckKey {
         _: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Self::SerializeStructVariant, Refused> {
-        Err(Refused::Key)
+    ) -> Result<Self::SerializeStructVariant, Unrepresentable> {
+        Err(Unrepresentable::Key)
     }
 }

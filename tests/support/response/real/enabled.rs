@@ -1,10 +1,10 @@
 //! A real Redis, and a world on it.
 
-#[path = "../redis.rs"]
+#[path = "../../redis.rs"]
 pub mod server;
 
 use self::server::Server;
-use super::World;
+use crate::support::World;
 use nori_cache::{ManualClock, RedisCacheBackend};
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub fn world() -> World {
 /// A connection.
 pub fn backend(url: &str, prefix: &str) -> Arc<RedisCacheBackend> {
     let builder = RedisCacheBackend::builder().url(url).prefix(prefix);
-    // One that holds while others use the machine, too.
-    let builder = builder.timeout(Duration::from_secs(20));
+    // A budget that holds on a busy machine, too.
+    let builder = builder.timeout(Duration::from_secs(60));
     Arc::new(builder.build().unwrap())
 }

@@ -1,6 +1,6 @@
 //! Without the feature `redis` there is none to test on.
 
-use super::World;
+use crate::support::World;
 
 pub const IS_USED: bool = false;
 

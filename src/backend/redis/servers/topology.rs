@@ -1,112 +1,114 @@
-//! Who serves which slots: what a cluster says of itself.
+//! Which node serves which hash slots, as a cluster says.
 
+use super::hash_slot::HashSlot;
 use super::link::Link;
 use redis::Value;
 use std::sync::Arc;
 
-/// The masters and their slots, as one node of the cluster saw them.
+/// The primaries and their hash slots, as one node of the cluster saw them.
 #[derive(Default)]
 pub(super) struct Topology {
-    /// Grows with each look.
+    /// Grows each time that the cluster is asked.
     pub(super) version: u64,
-    /// By first slot; no two overlap.
+    /// By their first hash slot; no two overlap.
     ranges: Vec<Range>,
 }
 
 struct Range {
-    first: u16,
-    last: u16,
-    master: Arc<Link>,
+    first: HashSlot,
+    last: HashSlot,
+    primary: Arc<Link>,
 }
 
 impl Topology {
-    /// From what `CLUSTER SLOTS` answered. `link` finds the link to an address; an empty host is that of who was asked.
+    /// From what `CLUSTER SLOTS` answered. `link` finds the link to an address; an empty host is that of
+    /// the node that was asked.
     pub(super) fn new(
         version: u64,
-        said: Vec<Said>,
+        served: Vec<Served>,
         link: impl Fn(&str, u16) -> Arc<Link>,
     ) -> Self {
-        let mut ranges: Vec<Range> = said
+        let mut ranges: Vec<Range> = served
             .into_iter()
-            .map(|said| Range {
-                first: said.first,
-                last: said.last,
-                master: link(&said.host, said.port),
+            .map(|served| Range {
+                first: served.first,
+                last: served.last,
+                primary: link(&served.host, served.port),
             })
             .collect();
         ranges.sort_by_key(|range| range.first);
         Self { version, ranges }
     }
 
-    pub(super) fn master(&self, slot: u16) -> Option<&Arc<Link>> {
+    pub(super) fn primary(&self, slot: HashSlot) -> Option<&Arc<Link>> {
         let after = self.ranges.partition_point(|range| range.first <= slot);
         let range = &self.ranges[after.checked_sub(1)?];
-        (slot <= range.last).then_some(&range.master)
+        (slot <= range.last).then_some(&range.primary)
     }
 
-    /// Each master once.
-    pub(super) fn masters(&self) -> Vec<Arc<Link>> {
-        let mut masters: Vec<Arc<Link>> = Vec::new();
+    /// Each primary once.
+    pub(super) fn primaries(&self) -> Vec<Arc<Link>> {
+        let mut primaries: Vec<Arc<Link>> = Vec::new();
         for range in &self.ranges {
-            if !masters
+            if !primaries
                 .iter()
-                .any(|known| Arc::ptr_eq(known, &range.master))
+                .any(|known| Arc::ptr_eq(known, &range.primary))
             {
-                masters.push(Arc::clone(&range.master));
+                primaries.push(Arc::clone(&range.primary));
             }
         }
-        masters
+        primaries
     }
 
-    /// Whether the same masters serve the same slots.
+    /// Whether the same primaries serve the same hash slots.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.ranges.len() == other.ranges.len()
             && self.ranges.iter().zip(&other.ranges).all(|(one, other)| {
                 (one.first, one.last) == (other.first, other.last)
-                    && Arc::ptr_eq(&one.master, &other.master)
+                    && Arc::ptr_eq(&one.primary, &other.primary)
             })
     }
 
-    /// Whether no slot is without a master.
+    /// Whether every hash slot has a primary.
     pub(super) fn is_whole(&self) -> bool {
         let covered: usize = self
             .ranges
             .iter()
-            .map(|range| usize::from(range.last - range.first) + 1)
+            .map(|range| usize::from(range.last.number() - range.first.number()) + 1)
             .sum();
-        covered == usize::from(super::slot::SLOTS)
+        covered == usize::from(HashSlot::COUNT)
     }
 }
 
-/// One line of the answer.
+/// A range of hash slots and the node that serves it: one row of the answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Said {
-    first: u16,
-    last: u16,
+pub(super) struct Served {
+    first: HashSlot,
+    last: HashSlot,
     host: String,
     port: u16,
 }
 
 /// Reads `[[first, last, [host, port, …], replica, …], …]`; `None` if it is something else.
-pub(super) fn read(answer: Value) -> Option<Vec<Said>> {
-    list(answer)?.into_iter().map(line).collect()
+pub(super) fn read(answer: Value) -> Option<Vec<Served>> {
+    list(answer)?.into_iter().map(row).collect()
 }
 
-fn line(line: Value) -> Option<Said> {
-    let mut fields = list(line)?.into_iter();
-    let (first, last) = (number(fields.next()?)?, number(fields.next()?)?);
-    let mut master = list(fields.next()?)?.into_iter();
-    let host = match master.next()? {
-        // Unknown to the node itself: it is where we reached it.
+fn row(row: Value) -> Option<Served> {
+    let mut fields = list(row)?.into_iter();
+    let mut hash_slot = || HashSlot::new(number(fields.next()?)?);
+    let (first, last) = (hash_slot()?, hash_slot()?);
+    let mut primary = list(fields.next()?)?.into_iter();
+    let host = match primary.next()? {
+        // The node itself does not know: it is where we reached it.
         Value::Nil => String::new(),
         host => text(host)?,
     };
-    let port = number(master.next()?)?;
-    let sound = first <= last && last < super::slot::SLOTS;
-    sound.then_some(Said {
+    let port = number(primary.next()?)?;
+    (first <= last).then_some(Served {
         first,
         last,
-        // Of a node that has no hostname although it should.
+        // `?` is what a node says that should have a host name, and has none.
         host: if host == "?" { String::new() } else { host },
         port,
     })
@@ -144,13 +146,19 @@ mod tests {
         let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let range =
             |first, last, node| Value::Array(vec![Value::Int(first), Value::Int(last), node]);
-        let said = read(Value::Array(vec![
+        let served = read(Value::Array(vec![
             range(0, 5, node(bulk("10.0.0.1"), 7000)),
             range(6, 16_383, node(Value::Nil, 7001)),
         ]));
-        let said = said.unwrap();
-        assert_eq!((said[0].host.as_str(), said[0].port), ("10.0.0.1", 7000));
-        assert_eq!((said[1].host.as_str(), said[1].last), ("", 16_383));
+        let served = served.unwrap();
+        assert_eq!(
+            (served[0].host.as_str(), served[0].port),
+            ("10.0.0.1", 7000)
+        );
+        assert_eq!(
+            (served[1].host.as_str(), served[1].last.number()),
+            ("", 16_383)
+        );
 
         assert!(read(Value::Okay).is_none());
         let beyond = range(0, 16_384, node(bulk("h"), 1));

@@ -1,11 +1,33 @@
-//! Which of a cluster's 16,384 slots a key lives in (Redis Cluster specification, 'Key distribution model').
+//! Which of a cluster's 16,384 hash slots a key lives in (Redis Cluster specification, 'Key distribution model').
 
-/// The number of slots.
-pub(super) const SLOTS: u16 = 16_384;
+use std::fmt;
 
-/// The slot of a key: CRC-16/XMODEM of what stands between its first `{` and the next `}`, or of all of it if nothing does.
-pub(super) fn of(key: &[u8]) -> u16 {
-    crc16(tag(key)) % SLOTS
+/// One of the parts that a cluster spreads its keys over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct HashSlot(u16);
+
+impl HashSlot {
+    /// How many there are.
+    pub(super) const COUNT: u16 = 16_384;
+
+    pub(super) fn new(number: u16) -> Option<Self> {
+        (number < Self::COUNT).then_some(Self(number))
+    }
+
+    /// That of a key: CRC-16/XMODEM of what stands between its first `{` and the next `}`, or of the whole key if nothing does.
+    pub(super) fn of(key: &[u8]) -> Self {
+        Self(crc16(tag(key)) % Self::COUNT)
+    }
+
+    pub(super) fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for HashSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 fn tag(key: &[u8]) -> &[u8] {
@@ -57,7 +79,8 @@ mod tests {
     #[test]
     fn slots_as_the_server_says() {
         // From CLUSTER KEYSLOT.
-        assert_eq!(of(b"somekey"), 11_058);
+        let of = |key| HashSlot::of(key).number();
+        assert_eq!(of(&b"somekey"[..]), 11_058);
         assert_eq!(of(b"foo{hash_tag}"), 2_515);
         assert_eq!(of(b"hash_tag"), 2_515);
         assert_eq!(of(b""), 0);

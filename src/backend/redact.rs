@@ -1,8 +1,7 @@
-//! What of a URL may be shown: in errors, in `Debug`.
+//! Redaction: what errors and `Debug` may show of a URL, or of a setting that may be one.
 
-/// A URL as it may be shown: its scheme, its hosts and the number of a database. Nothing of a user and a password, of a path that
-/// is no number, of options. Where it cannot be told for certain which part is which, no more than the scheme is shown; of what
-/// is no URL, nothing.
+/// A URL as it may be shown: its scheme, its hosts and the number of a database; nothing of a user, a password, options, or a path
+/// that is no number. Where it is not certain which part is which, only the scheme is shown; of what is no URL, nothing.
 pub(crate) fn url(url: &str) -> String {
     let not_a_url = || "not a URL (not shown)".to_owned();
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -32,7 +31,7 @@ pub(crate) fn value(text: &str) -> String {
 /// `None` if it is not certain which part is which.
 fn parts(rest: &str) -> Option<String> {
     let (user, rest) = match rest.rsplit_once('@') {
-        // It may stand in a path or in an option, and what follows it be the rest of a password.
+        // The `@` may stand in a path or in an option, and what follows it be the rest of a password.
         Some((before, _)) if before.contains(['/', '?', '#']) => return None,
         Some((_, rest)) => ("***@", rest),
         None => ("", rest),
@@ -53,7 +52,7 @@ fn parts(rest: &str) -> Option<String> {
     Some(format!("{user}{hosts}{path}{options}"))
 }
 
-/// What stands behind a colon is a port, unless the host was forgotten and it is a password.
+/// Whether this is a host, with a port or without. If the host was forgotten, what stands behind the colon may be a password.
 fn is_host(host: &str) -> bool {
     let (name, port) = match host.rsplit_once(']') {
         Some((address, port)) => (address.strip_prefix('['), port.strip_prefix(':')),
@@ -63,9 +62,12 @@ fn is_host(host: &str) -> bool {
         },
     };
     let bracketed = host.starts_with('[');
-    let of_name = |c: char| match bracketed {
-        true => c.is_ascii_hexdigit() || matches!(c, ':' | '.'),
-        false => c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'),
+    let of_name = |c: char| {
+        if bracketed {
+            c.is_ascii_hexdigit() || matches!(c, ':' | '.')
+        } else {
+            c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+        }
     };
     let is_port = |port: &str| {
         (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())

@@ -1,30 +1,30 @@
-//! How a command can fail, and what callers are told of it.
+//! How a command can fail, and what callers are told.
 
-use super::address::Secrets;
+use crate::backend::redis::address::Secrets;
 use crate::error::Error;
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
-/// Why there is no answer. The difference decides who may try again.
-#[derive(Debug)]
+/// Why there is no answer. The kind decides whether the command may be sent again.
+#[derive(Debug, Clone)]
 pub(super) enum Failure {
     /// The server never saw the command.
     Unsent(Error),
     /// Whether the server has carried the command out is not known.
     Unknown(Error),
     /// The server has not carried the command out, and says why.
-    Refused(ServerError),
+    Rejected(ServerError),
 }
 
 impl Failure {
     pub(super) fn into_error(self, secrets: &Secrets) -> Error {
         match self {
             Self::Unsent(error) | Self::Unknown(error) => error,
-            Self::Refused(reply) => refused(&reply, secrets),
+            Self::Rejected(reply) => rejection(&reply, secrets),
         }
     }
 }
 
-/// Whether the slot of the key is, or will be, another server's.
+/// Where to go with a command whose hash slot is, or will be, another server's.
 pub(super) enum Redirect<'r> {
     Moved(&'r str),
     Ask(&'r str),
@@ -42,7 +42,7 @@ pub(super) fn redirect(reply: &ServerError) -> Option<Redirect<'_>> {
 }
 
 /// What a server said, as it is told to callers.
-fn refused(reply: &ServerError, secrets: &Secrets) -> Error {
+fn rejection(reply: &ServerError, secrets: &Secrets) -> Error {
     let details = reply.details().unwrap_or_default();
     let text = secrets.scrub(format!("{} {details}", reply.code()).trim_end().to_owned());
     match reply.code() {
@@ -56,13 +56,13 @@ fn refused(reply: &ServerError, secrets: &Secrets) -> Error {
     }
 }
 
-/// Why a connection broke, or could not be made. The cause is kept as text only: what the library's own errors hold may be
+/// Why the connection to the server of that name broke, or could not be made. The cause is kept as text only: what the library's own errors hold may be
 /// what was sent.
-pub(super) fn broken(place: &str, error: &RedisError, secrets: &Secrets) -> Error {
+pub(super) fn broken(name: &str, error: &RedisError, secrets: &Secrets) -> Error {
     let text = match (error.code(), error.detail()) {
-        (Some(code), detail) => format!("{place}: {code} {}", detail.unwrap_or_default()),
-        (None, Some(detail)) => format!("{place}: {}: {detail}", error.category()),
-        (None, None) => format!("{place}: {error}"),
+        (Some(code), detail) => format!("{name}: {code} {}", detail.unwrap_or_default()),
+        (None, Some(detail)) => format!("{name}: {}: {detail}", error.category()),
+        (None, None) => format!("{name}: {error}"),
     };
     let text = secrets.scrub(text);
     match error.kind() {

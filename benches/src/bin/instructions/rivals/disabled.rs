@@ -1,6 +1,6 @@
-//! Without the feature there are none.
+//! Without the feature there are no rivals.
 
-use crate::path::Run;
+use crate::operations::Run;
 
 pub const HIT: &[Run] = &[];
 pub const HOT: &[Run] = &[];

@@ -1,4 +1,4 @@
-//! Servers that answer, and say that they cannot serve: a master that was demoted, and others.
+//! Servers that answer, and say that they cannot serve: a primary that was demoted, and others.
 
 use crate::scripted::{Reply, Scripted};
 use crate::server::{Server, wait_until};
@@ -14,27 +14,31 @@ fn on(url: impl Into<String>) -> RedisCacheBackend {
     builder.build().unwrap()
 }
 
-/// A master, its replica, and a sentinel that names whichever of them the test says.
+/// A primary, its replica, and a sentinel that names whichever of them the test says.
 struct Pair {
     nodes: [Server; 2],
-    master: usize,
+    primary: usize,
     named: Arc<AtomicU16>,
     sentinel: Scripted,
 }
 
 impl Pair {
     fn start() -> Self {
-        let master = Server::start();
-        let replica = Server::with(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
-        let named = Arc::new(AtomicU16::new(master.port));
+        // A replica that comes is served at once.
+        let at_once = ["--repl-diskless-sync-delay", "0"];
+        let primary = Server::with(&at_once);
+        let port = primary.port.to_string();
+        let of_primary = ["--replicaof", "127.0.0.1", &port];
+        let replica = Server::with(&[&at_once[..], &of_primary].concat());
+        let named = Arc::new(AtomicU16::new(primary.port));
         let says = Arc::clone(&named);
         let sentinel = Scripted::start(move |asked| match asked.name() {
             "SENTINEL" => Reply::list(&["127.0.0.1", &says.load(Ordering::SeqCst).to_string()]),
             _ => Reply::error("ERR unknown command"),
         });
         let pair = Self {
-            nodes: [master, replica],
-            master: 0,
+            nodes: [primary, replica],
+            primary: 0,
             named,
             sentinel,
         };
@@ -44,7 +48,7 @@ impl Pair {
 
     fn wait_until_in_step(&self) {
         wait_until("the replica is in step", || {
-            let info = self.nodes[1 - self.master].ask(&["INFO", "replication"]);
+            let info = self.nodes[1 - self.primary].ask(&["INFO", "replication"]);
             info.contains("role:slave") && info.contains("master_link_status:up")
         });
     }
@@ -53,37 +57,34 @@ impl Pair {
         format!("redis+sentinel://{}/main", self.sentinel.address())
     }
 
-    /// The other one becomes the master. No client is disconnected.
+    /// The other one becomes the primary. No client is disconnected.
     fn swap(&mut self) {
-        let (old, new) = (self.master, 1 - self.master);
+        let (old, new) = (self.primary, 1 - self.primary);
         assert_eq!(self.nodes[new].ask(&["REPLICAOF", "NO", "ONE"]), "OK");
         let port = self.nodes[new].port;
         let follow = ["REPLICAOF", "127.0.0.1", &port.to_string()];
         assert_eq!(self.nodes[old].ask(&follow), "OK");
-        self.master = new;
+        self.primary = new;
         self.named.store(port, Ordering::SeqCst);
         self.wait_until_in_step();
     }
 }
 
-/// After a failover a call is refused once at most: then the backend has found the new master.
-async fn finds_the_new_master(
+/// A backend that is connected to the primary finds the new one after a failover: its call is rejected once at most.
+async fn finds_the_new_primary(
     name: &str,
+    pair: &mut Pair,
     call: impl AsyncFn(&RedisCacheBackend) -> Result<(), Error>,
 ) {
-    let mut pair = Pair::start();
     let backend = on(pair.url());
-    for round in 1..=3 {
-        backend.set("k", 1, Ttl::Never).await.unwrap();
+    for round in 1..=2 {
         call(&backend)
             .await
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        backend
-            .set_many([("k", 1), ("l", round)], Ttl::Never)
-            .await
-            .unwrap();
+        let entries = [("k", round), ("l", round)];
+        backend.set_many(entries, Ttl::Never).await.unwrap();
         wait_until("the replica has it", || {
-            pair.nodes[1 - pair.master].ask(&["GET", "cache:l"]) == round.to_string()
+            pair.nodes[1 - pair.primary].ask(&["GET", "cache:l"]) == round.to_string()
         });
         pair.swap();
         if let Err(error) = call(&backend).await {
@@ -95,58 +96,53 @@ async fn finds_the_new_master(
     }
 }
 
+/// Real servers: what a primary that was demoted says to each kind of call.
 #[tokio::test]
-async fn a_demoted_master_under_set_many() {
-    finds_the_new_master("set_many", async |backend| {
+async fn a_primary_that_was_demoted() {
+    let mut pair = Pair::start();
+    finds_the_new_primary("set", &mut pair, async |backend| {
+        backend.set("a", 1, MINUTE).await
+    })
+    .await;
+    finds_the_new_primary("set_many", &mut pair, async |backend| {
         backend.set_many([("a", 1), ("b", 2)], MINUTE).await
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_demoted_master_under_delete_many() {
-    finds_the_new_master("delete_many", async |backend| {
+    finds_the_new_primary("delete_many", &mut pair, async |backend| {
         backend.delete_many(&["k", "l"]).await.map(drop)
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_demoted_master_under_flush() {
-    finds_the_new_master("flush", async |backend| backend.flush().await).await;
-}
-
-#[tokio::test]
-async fn a_demoted_master_under_scripts() {
-    finds_the_new_master("incr", async |backend| {
+    finds_the_new_primary("flush", &mut pair, async |backend| backend.flush().await).await;
+    finds_the_new_primary("incr", &mut pair, async |backend| {
         backend.incr("n", MINUTE).await.map(drop)
     })
     .await;
-    finds_the_new_master("atomic_update", async |backend| {
+    finds_the_new_primary("atomic_update", &mut pair, async |backend| {
         let update = async |n: Option<u64>| n.unwrap_or(0) + 1;
         backend.atomic_update("u", None, update).await.map(drop)
     })
     .await;
 }
 
-/// A server that answers the first command on its first connection with a refusal, and all else with OK; how many connections
+/// A server that answers the first command on its first connection with a rejection, and all else with OK; how many connections
 /// the backend has made after two calls.
 async fn connections_after(
-    refusal: &'static str,
+    rejection: &'static str,
     sentinel: bool,
     call: impl AsyncFn(&RedisCacheBackend) -> Result<(), Error>,
 ) -> (Error, u64) {
-    let refused = AtomicBool::new(false);
+    let rejected = AtomicBool::new(false);
     let server = Scripted::start(move |asked| match asked.name() {
         "ROLE" => Reply::list(&["master"]),
-        _ if !refused.swap(true, Ordering::SeqCst) => Reply::error(refusal),
+        _ if !rejected.swap(true, Ordering::SeqCst) => Reply::error(rejection),
         _ => Reply::ok(),
     });
     let port = server.address().rsplit(':').next().unwrap().to_owned();
     let names = Scripted::start(move |_| Reply::list(&["127.0.0.1", &port]));
-    let url = match sentinel {
-        true => format!("redis+sentinel://{}/main", names.address()),
-        false => server.url(),
+    let url = if sentinel {
+        format!("redis+sentinel://{}/main", names.address())
+    } else {
+        server.url()
     };
     let backend = on(url);
     let error = call(&backend).await.unwrap_err();
@@ -154,10 +150,10 @@ async fn connections_after(
     (error, server.connections())
 }
 
-/// What becomes of a connection by which a refusal has come, the same for one command and for many.
+/// What becomes of a connection by which a rejection has come, the same for one command and for many.
 #[tokio::test]
-async fn refusals_and_connections() {
-    // The refusal; whether a new connection is made after it, on one server and under sentinels; what it is to the caller.
+async fn rejections_and_connections() {
+    // The rejection; whether a new connection is made after it, on one server and under sentinels; what it is to the caller.
     type Row = (&'static str, bool, bool, fn(&Error) -> bool);
     let table: [Row; 11] = [
         (
@@ -227,17 +223,17 @@ async fn refusals_and_connections() {
             Error::is_wrong_type,
         ),
     ];
-    for (refusal, alone, under_sentinels, is) in table {
+    for (rejection, alone, under_sentinels, is) in table {
         for (sentinel, anew) in [(false, alone), (true, under_sentinels)] {
-            let one = connections_after(refusal, sentinel, async |backend| {
+            let one = connections_after(rejection, sentinel, async |backend| {
                 backend.set("k", 1, Ttl::Never).await
             });
-            let many = connections_after(refusal, sentinel, async |backend| {
+            let many = connections_after(rejection, sentinel, async |backend| {
                 backend.set_many([("k", 1), ("l", 2)], Ttl::Never).await
             });
             for (error, connections) in [one.await, many.await] {
                 assert!(is(&error), "{error}");
-                assert_eq!(connections, 1 + u64::from(anew), "{refusal}, {sentinel}");
+                assert_eq!(connections, 1 + u64::from(anew), "{rejection}, {sentinel}");
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Making a connection: to an address, or to whoever the sentinels say is the master.
+//! Making a connection: to an address, or to the server that the sentinels name as the primary.
 
-use super::address::{Secrets, host_and_port, moved_to};
 use super::failure::broken;
+use crate::backend::redis::address::{Secrets, host_and_port, moved_to};
 use crate::error::Error;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, FromRedisValue, PushInfo, cmd};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 #[derive(Clone)]
 pub(super) enum Dial {
     Address(ConnectionInfo),
-    Master {
+    Primary {
         sentinels: Vec<ConnectionInfo>,
         service: String,
         like: ConnectionInfo,
@@ -20,11 +20,11 @@ pub(super) enum Dial {
 }
 
 impl Dial {
-    /// How errors call the far side.
-    pub(super) fn place(&self) -> String {
+    /// How errors call the server.
+    pub(super) fn name(&self) -> String {
         match self {
             Self::Address(info) => info.addr().to_string(),
-            Self::Master { service, .. } => format!("master of {service:?}"),
+            Self::Primary { service, .. } => format!("master of {service:?}"),
         }
     }
 
@@ -33,50 +33,50 @@ impl Dial {
         matches!((self, other), (Self::Address(one), Self::Address(other)) if one.addr() == other.addr())
     }
 
-    /// Connects. `life` is dropped when the connection breaks, whoever is the first to notice.
-    pub(super) async fn connect<L: Send + Sync + 'static>(
+    /// Connects. `on_end` is dropped when the connection ends, whichever side ends it.
+    pub(super) async fn connect<D: Send + Sync + 'static>(
         &self,
-        life: L,
-        patience: Duration,
+        on_end: D,
+        budget: Duration,
         secrets: &Secrets,
     ) -> Result<MultiplexedConnection, Error> {
         match self {
-            Self::Address(info) => open(info, life, secrets).await,
-            Self::Master {
+            Self::Address(info) => open(info, on_end, secrets).await,
+            Self::Primary {
                 sentinels,
                 service,
                 like,
             } => {
-                let info = ask(sentinels, service, like, patience, secrets).await?;
-                let mut connection = open(&info, life, secrets).await?;
-                let place = info.addr().to_string();
-                // Sentinels may be behind: a server that was demoted says so itself.
+                let info = ask(sentinels, service, like, budget, secrets).await?;
+                let mut connection = open(&info, on_end, secrets).await?;
+                let name = info.addr().to_string();
+                // Sentinels may lag behind, but a server that was demoted knows.
                 match role(&mut connection).await {
                     Ok(role) if role == "master" => Ok(connection),
                     Ok(role) => {
-                        let text = format!("{place} is a {role}, not the master of {service:?}");
+                        let text = format!("{name} is a {role}, not the master of {service:?}");
                         Err(Error::connection(secrets.scrub(text)))
                     }
-                    Err(error) => Err(broken(&place, &error, secrets)),
+                    Err(error) => Err(broken(&name, &error, secrets)),
                 }
             }
         }
     }
 }
 
-async fn open<L: Send + Sync + 'static>(
+async fn open<D: Send + Sync + 'static>(
     info: &ConnectionInfo,
-    life: L,
+    on_end: D,
     secrets: &Secrets,
 ) -> Result<MultiplexedConnection, Error> {
     let broken = |error| broken(&info.addr().to_string(), &error, secrets);
     let client = Client::open(info.clone()).map_err(broken)?;
-    // The driver of the connection owns this closure, and drops it when it ends.
+    // The task that drives the connection owns this closure, and drops it when the connection ends.
     let owns = move |_: PushInfo| {
-        let _ = &life;
+        let _ = &on_end;
         Ok::<(), ()>(())
     };
-    // No limits inside: whoever waits has one.
+    // Those who wait have a limit of their own.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
@@ -85,34 +85,34 @@ async fn open<L: Send + Sync + 'static>(
     connection.await.map_err(broken)
 }
 
-/// The address of the master, from the first sentinel that knows it.
+/// The address of the primary, from the first sentinel that knows it.
 async fn ask(
     sentinels: &[ConnectionInfo],
     service: &str,
     like: &ConnectionInfo,
-    patience: Duration,
+    budget: Duration,
     secrets: &Secrets,
 ) -> Result<ConnectionInfo, Error> {
-    let each = patience / u32::try_from(sentinels.len() + 1).unwrap_or(u32::MAX);
+    let each = budget / u32::try_from(sentinels.len() + 1).unwrap_or(u32::MAX);
     let mut last = None;
     for sentinel in sentinels {
-        let place = sentinel.addr().to_string();
+        let name = sentinel.addr().to_string();
         let asked = timeout(each, async {
             let mut connection = open(sentinel, (), secrets).await?;
             let mut question = cmd("SENTINEL");
             question.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
             let answer: redis::RedisResult<Option<(String, u16)>> =
                 question.query_async(&mut connection).await;
-            answer.map_err(|error| broken(&place, &error, secrets))
+            answer.map_err(|error| broken(&name, &error, secrets))
         });
         last = Some(match asked.await {
             Ok(Ok(Some((host, port)))) => return Ok(moved_to(like, &host, port)),
             Ok(Ok(None)) => {
-                let text = format!("sentinel {place} knows no master {service:?}");
+                let text = format!("sentinel {name} knows no master {service:?}");
                 Error::connection(secrets.scrub(text))
             }
             Ok(Err(error)) => error,
-            Err(_) => Error::connection(format!("sentinel {place} does not answer")),
+            Err(_) => Error::connection(format!("sentinel {name} does not answer")),
         });
     }
     Err(last.unwrap_or_else(|| Error::connection("no sentinels")))
@@ -124,7 +124,7 @@ async fn role(connection: &mut MultiplexedConnection) -> redis::RedisResult<Stri
     Ok(String::from_redis_value(first)?)
 }
 
-/// The host of what was connected to, to stand in for one that a cluster leaves out.
+/// The host that was connected to. It stands in for one that a node of a cluster leaves out.
 pub(super) fn host_of(info: &ConnectionInfo) -> &str {
     host_and_port(info.addr()).map_or("", |(host, _)| host)
 }

@@ -1,6 +1,6 @@
-//! The rivals that have a path.
+//! The rivals, each with the paths that it has.
 
-use crate::path::{Run, evict, fill, hit, hot, miss, update};
+use crate::operations::{Run, evict, fill, hit, hot, miss, update};
 use nori_cache_benches::subjects::{DashMap, Papaya, QuickCache, SccHashCache};
 
 pub const HIT: &[Run] = &[

@@ -3,12 +3,12 @@
 use crate::error::Error;
 use rustls::crypto::{CryptoProvider, ring};
 
-/// Sees to it that rustls has a provider of cryptography: the program's own choice if it made one, else ring. Without one the
+/// Makes sure that rustls has a provider of cryptography: the program's own choice if it made one, else ring. Without one the
 /// first handshake would panic.
 ///
 /// # Errors
-/// None: its twin, which is used without the feature, has one.
-pub(super) fn prepare(_: &'static str) -> Result<(), Error> {
+/// None: only the function that takes its place without the feature fails.
+pub(in crate::backend::redis) fn prepare(_: &'static str) -> Result<(), Error> {
     if CryptoProvider::get_default().is_none() {
         // An error means that another thread was faster.
         let _ = ring::default_provider().install_default();

@@ -1,12 +1,12 @@
-//! Who waits for whom: loads and updates that would wait for each other, and so for ever, are found out before they do.
+//! The wait-for graph: loads and updates that would wait for each other, and so for ever, are found before they do.
 //!
-//! A loader or an update's closure that waits for another load or update makes its own wait for it, and everything that it runs
-//! inside of. These are the edges of a graph, kept for as long as somebody waits. Who is about to wait looks whether what it
-//! waits for waits, by some way round, for what it runs inside of itself; to look and to enter the edge is one step. The graph
-//! is the process's, as a loader of one backend may use another.
+//! A loader or an update's closure that waits for another load or update makes its own load or update wait for it, and every other
+//! one that it runs inside. These are the edges of a graph, kept for as long as somebody waits. Before a closure waits, it is
+//! checked that what it waits for does not itself wait, directly or through others, for something the closure runs inside. The
+//! check and the new edge are one step under the lock. The graph is the process's, as a loader of one backend may use another.
 //!
-//! What runs inside of what is known by thread, for the time of a poll. A closure that spawns a task and waits for it escapes:
-//! for this there is the bound on waiting.
+//! What runs inside what is known by thread, for the time of a poll. A closure that spawns a task and waits for it is not seen:
+//! the bound on waiting is for that.
 
 use crate::sync::Mutex;
 use std::cell::RefCell;
@@ -28,7 +28,7 @@ thread_local! {
     static INSIDE: RefCell<Vec<Node>> = const { RefCell::new(Vec::new()) };
 }
 
-/// For each that waits, what it waits for, as often as it does.
+/// What each load or update waits for, once for each time that it does.
 static WAITS: LazyLock<Mutex<BTreeMap<Node, Vec<Node>>>> = LazyLock::new(Mutex::default);
 
 /// On the thread's list of closures for as long as it lives.
@@ -36,7 +36,7 @@ pub(super) struct Inside;
 
 impl Inside {
     pub(super) fn enter(node: Node) -> Self {
-        // Where the thread is ending, and its list is gone, nobody knows: that is what the bound on waiting is for.
+        // While a thread ends its list may be gone. Then only the bound on waiting ends a circle.
         let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(node));
         Self
     }
@@ -62,7 +62,7 @@ impl Drop for Inside {
     }
 }
 
-/// Those of this thread's closures wait for another, for as long as it lives.
+/// The edges from all of this thread's closures to what they wait for, for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Wait {
     from: Vec<Node>,
@@ -70,7 +70,7 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// `None` if it would never end.
+    /// `None` if the wait would never end.
     pub(super) fn enter(to: Node) -> Option<Self> {
         let from = INSIDE.try_with(|inside| inside.borrow().clone());
         let from = from.unwrap_or_default();
@@ -107,15 +107,15 @@ impl Drop for Wait {
     }
 }
 
-/// Whether `start` is one of `ends` or waits for one of them, by some way round.
+/// Whether `start` is one of `ends`, or waits for one of them, directly or through others.
 fn leads_to(waits: &BTreeMap<Node, Vec<Node>>, start: Node, ends: &[Node]) -> bool {
-    let mut seen = BTreeSet::new();
+    let mut visited = BTreeSet::new();
     let mut next = vec![start];
     while let Some(node) = next.pop() {
         if ends.contains(&node) {
             return true;
         }
-        if seen.insert(node) {
+        if visited.insert(node) {
             next.extend(waits.get(&node).into_iter().flatten());
         }
     }

@@ -1,7 +1,7 @@
 //! The driver: one thread in the process, with a runtime of its own, on which all connections live.
 //!
-//! A connection that lived on the runtime of the caller who happened to make it would end with that runtime, and take the calls of
-//! all others along; on a runtime that nobody drives for a moment it would stand still. So connections belong to no caller's
+//! A connection that lived on the runtime of the caller that happened to make it would end with that runtime, and the calls of
+//! all others with it; on a runtime that nobody drives for a moment it would stand still. So connections belong to no caller's
 //! runtime. Callers send to them from wherever they run, on any executor, on a runtime that is shutting down or on none.
 //!
 //! Every backend has a share in the driver. Its thread starts with the first connection and ends with the last share. It runs
@@ -23,7 +23,7 @@ pub(super) struct Driver(Mutex<Option<Thread>>);
 #[derive(Debug)]
 struct Thread {
     handle: Handle,
-    /// The child of a fork has none of its parent's threads, and gets one of its own.
+    /// The process that the thread runs in: the child of a fork has none of its parent's threads, and gets one of its own.
     process: u32,
     /// The thread ends when this is dropped.
     _stop: oneshot::Sender<()>,
