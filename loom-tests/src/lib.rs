@@ -104,17 +104,23 @@ mod quarantine;
 mod response {
     #![allow(dead_code)]
 
-    pub(crate) mod buffers;
-    pub(crate) mod flight;
-    pub(crate) mod known;
-    pub(crate) mod permits;
-    pub(crate) mod purge {
-        pub(crate) const BUCKETS: u64 = 2;
+    pub(crate) mod entry {
+        pub(crate) mod stored_response {
+            /// In the place of a stored response: which run of the handler made it.
+            #[derive(Debug)]
+            pub(crate) struct Entry(pub(crate) u64);
+        }
     }
-    pub(crate) mod stored {
-        /// In the place of a stored response: which run of the handler made it.
-        #[derive(Debug)]
-        pub(crate) struct Entry(pub(crate) u64);
+    pub(crate) mod fetch {
+        pub(crate) mod buffers;
+        pub(crate) mod flight;
+        pub(crate) mod permits;
+    }
+    pub(crate) mod storage {
+        pub(crate) mod known_purges;
+        pub(crate) mod purge_list {
+            pub(crate) const BUCKETS: u64 = 2;
+        }
     }
 }
 #[path = "../../src/sync.rs"]

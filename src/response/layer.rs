@@ -1,9 +1,9 @@
 //! [`CacheResponse`]: the layer, and what it can be told.
 
-use super::core::Core;
-use super::service::CacheResponseService;
-use super::settings::{Mode, Settings, WallClock};
 use crate::backend::CacheBackend;
+use crate::response::fetch::state::Core;
+use crate::response::service::CacheResponseService;
+use crate::response::settings::{Mode, Settings, WallClock};
 use crate::time::Clock;
 use http::header::HeaderName;
 use http::request::Parts;
@@ -51,7 +51,7 @@ use tower_layer::Layer;
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct CacheResponse {
-    pub(super) core: Core,
+    pub(crate) core: Core,
 }
 
 impl CacheResponse {

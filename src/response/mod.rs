@@ -24,51 +24,23 @@
 #![forbid(unsafe_code)]
 
 mod answer;
-mod authority;
-mod body;
-mod buffers;
-mod control;
-mod copy;
-mod core;
-#[cfg_attr(feature = "global", path = "default_backend_global.rs")]
-#[cfg_attr(not(feature = "global"), path = "default_backend_own.rs")]
-mod default_backend;
-mod detached;
-mod directives;
-#[cfg_attr(feature = "tracing", path = "event_enabled.rs")]
-#[cfg_attr(not(feature = "tracing"), path = "event_disabled.rs")]
+mod entry;
 mod event;
-mod exact;
 mod fetch;
-mod flight;
-mod freshen;
 mod future;
-mod key;
-mod known;
+mod http;
 mod layer;
-mod lead;
-#[cfg_attr(feature = "axum", path = "original_axum.rs")]
-#[cfg_attr(not(feature = "axum"), path = "original_unknown.rs")]
-mod original;
-mod own_keys;
-mod permits;
 mod policy;
-mod purge;
-mod query;
+mod purging;
+mod request;
 mod service;
 mod settings;
-mod slots;
 mod stats;
-mod status;
-mod storable;
-mod stored;
-mod structured;
-mod vary;
-mod wire;
+mod storage;
 
-pub use body::CacheBody;
+pub use answer::body::CacheBody;
 pub use future::ResponseFuture;
 pub use layer::CacheResponse;
-pub use policy::CacheTags;
+pub use policy::plan::CacheTags;
 pub use service::CacheResponseService;
 pub use stats::ResponseStats;

@@ -1,16 +1,16 @@
 //! [`CacheResponseService`].
 
-use super::answer::{Wishes, add_status, answer};
-use super::body::CacheBody;
-use super::core::Core;
-use super::detached::finish;
-use super::directives::Directives;
-use super::event;
-use super::fetch::{Fetch, Limits};
-use super::future::ResponseFuture;
-use super::key::{Asked, Unkeyed, original_uri};
-use super::status::{Forward, hit};
-use super::stored::Entry;
+use crate::response::answer::body::CacheBody;
+use crate::response::answer::build::{Wishes, add_status, answer};
+use crate::response::entry::stored_response::Entry;
+use crate::response::event;
+use crate::response::fetch::detached::finish;
+use crate::response::fetch::driver::{Fetch, Limits};
+use crate::response::fetch::state::Core;
+use crate::response::future::ResponseFuture;
+use crate::response::http::cache_status::{Forward, hit};
+use crate::response::http::directives::Directives;
+use crate::response::request::key::{Asked, Unkeyed, original_uri};
 use bytes::Buf;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE,

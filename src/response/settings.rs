@@ -1,7 +1,7 @@
 //! What a layer is told, and the clock it goes by.
 
-use super::query::Query;
 use crate::backend::CacheBackend;
+use crate::response::request::query::Query;
 use crate::time::{Clock, wall_millis_soon};
 use http::header::HeaderName;
 use http::request::Parts;
@@ -142,7 +142,7 @@ impl WallClock {
         }
     }
 
-    /// See [`Core::soon`](super::core::Core::soon).
+    /// See [`Core::soon`](crate::response::fetch::state::Core::soon).
     #[inline]
     pub(crate) fn soon(&self) -> u64 {
         match self {

@@ -1,6 +1,6 @@
 //! Stored entries of any bytes: never a panic, and what reads as an entry is written so that it reads the same.
 
-use crate::response::stored::Entry;
+use crate::response::entry::stored_response::Entry;
 
 /// Headers that are of one connection, or of one client.
 const NEVER_READ: [&str; 6] = [

@@ -5,8 +5,8 @@
 use super::waiting::block_on;
 use super::{Kind, check, race, racer};
 use crate::atomics;
-use crate::response::flight::{Flights, Joined, Leader, Outcome};
-use crate::response::stored::Entry;
+use crate::response::entry::stored_response::Entry;
+use crate::response::fetch::flight::{Flights, Joined, Leader, Outcome};
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! The bug: the purge finds nothing to remove, and who stores sees no purge; what was asked for before it stays.
 
 use super::{Kind, Witness, check, race, racer};
-use crate::response::known::Known;
+use crate::response::storage::known_purges::Known;
 use crate::sync::{AtomicBool, Ordering};
 use std::sync::Arc;
 

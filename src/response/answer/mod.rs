@@ -1,0 +1,4 @@
+//! One room of the response layer.
+
+pub(crate) mod body;
+pub(crate) mod build;

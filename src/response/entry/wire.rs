@@ -1,0 +1,287 @@
+//! Entries as JSON: the Python original's fields, and beside them our own, which it ignores.
+//!
+//! | field | is |
+//! |---|---|
+//! | `body_b64` | the body, base64 with the standard alphabet; `body`, a text, in older entries |
+//! | `status_code`, `media_type` | of the response |
+//! | `nori` | an object with what else we know; an entry without it was written by the original |
+//!
+//! Entries come from a store that others may write to, so nothing in them is trusted: whatever does not read as a response
+//! that we may have [stored](crate::response::policy::storable) is an error, and then the entry counts as missing and is replaced.
+
+use crate::response::entry::stored_response::{Entry, MadeFor, Origin, Signpost};
+use crate::response::policy::storable;
+use crate::response::settings::Rules;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use bytes::Bytes;
+use http::header::{AGE, CACHE_STATUS, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use serde_core::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_core::ser::{SerializeMap as _, SerializeStruct as _};
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value as Json};
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+/// The first time that cannot be written as a date: the year 10,000. Larger ones are not taken for times.
+pub(crate) const MOST_MILLIS: u64 = 253_402_300_800_000;
+
+/// More names than these are not on a signpost: those of `Vary`, and those that the route's owner has added.
+const MOST_NAMES: usize = 256;
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Entry", 4)?;
+        object.serialize_field("body_b64", &Body(&self.body))?;
+        object.serialize_field("status_code", &self.status.as_u16())?;
+        object.serialize_field("media_type", &self.media_type())?;
+        if let Origin::Ours(made_for) = &self.origin {
+            object.serialize_field("nori", &Known(self, made_for))?;
+        }
+        object.end()
+    }
+}
+
+/// Base64, written without an intermediate copy.
+struct Body<'e>(&'e Bytes);
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
+/// Names and values, but for those that each answer sets anew.
+struct Headers<'e>(&'e HeaderMap);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kept = self
+            .0
+            .iter()
+            .filter(|(name, _)| !matches!(**name, AGE | CACHE_STATUS));
+        serializer.collect_seq(kept.map(|(name, value)| (name.as_str(), Latin1(value.as_bytes()))))
+    }
+}
+
+/// A text with one character for each byte.
+struct Latin1<'e>(&'e [u8]);
+
+impl Serialize for Latin1<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Latin1<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|byte| f.write_char(char::from(*byte)))
+    }
+}
+
+struct Known<'e>(&'e Entry, &'e MadeFor);
+
+impl Serialize for Known<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(entry, made_for) = self;
+        let vary: Vec<(&str, Option<&str>)> = made_for
+            .vary
+            .iter()
+            .map(|(name, said)| (name.as_str(), said.as_deref()))
+            .collect();
+        let millis = |duration: Duration| {
+            let millis = u64::try_from(duration.as_millis());
+            millis.map_or(MOST_MILLIS, |millis| millis.min(MOST_MILLIS))
+        };
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("length", &entry.body.len())?;
+        object.serialize_entry("headers", &Headers(&entry.headers))?;
+        object.serialize_entry("born", &entry.born)?;
+        object.serialize_entry("seen", &entry.seen)?;
+        object.serialize_entry("fresh", &millis(entry.fresh))?;
+        object.serialize_entry("swr", &millis(entry.while_revalidate))?;
+        object.serialize_entry("sie", &millis(entry.if_error))?;
+        object.serialize_entry("authorized", &entry.authorized)?;
+        object.serialize_entry("strict", &entry.strict)?;
+        object.serialize_entry("mode", made_for.rules.name())?;
+        object.serialize_entry("host", &made_for.host)?;
+        object.serialize_entry("target", &made_for.target)?;
+        object.serialize_entry("own", &made_for.own)?;
+        object.serialize_entry("vary", &vary)?;
+        object.serialize_entry("family", &made_for.family)?;
+        object.serialize_entry("tags", &entry.tags)?;
+        object.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Entry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stored response")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+        let (mut body, mut status, mut media_type, mut known) = (None, None, None, None);
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "body_b64" => {
+                    let text: String = map.next_value()?;
+                    let bytes = BASE64_STANDARD.decode(text).map_err(A::Error::custom)?;
+                    body = Some(Bytes::from(bytes));
+                }
+                "body" if body.is_none() => body = Some(Bytes::from(map.next_value::<String>()?)),
+                "status_code" => status = Some(map.next_value::<u16>()?),
+                "media_type" => media_type = map.next_value::<Option<String>>()?,
+                "nori" => known = Some(map.next_value::<Map<String, Json>>()?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let body = body.ok_or_else(|| A::Error::missing_field("body_b64"))?;
+        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        let status = status.ok_or_else(|| A::Error::custom("no status of a response"))?;
+        let entry = match known {
+            None => foreign(status, media_type.as_deref(), body),
+            Some(known) => ours(status, body, &known),
+        };
+        let mut entry = entry.ok_or_else(|| A::Error::custom("not a response"))?;
+        if !storable::may_be_ours(&entry) {
+            return Err(A::Error::custom("a response that is not to be stored"));
+        }
+        storable::set_length(&mut entry.headers, entry.body.len());
+        Entry::make_room(&mut entry.headers)
+            .ok_or_else(|| A::Error::custom("more headers than a response has"))?;
+        Ok(entry)
+    }
+}
+
+/// An entry of the original. How old it is it does not say; the store's own time to live is what holds.
+fn foreign(status: StatusCode, media_type: Option<&str>, body: Bytes) -> Option<Entry> {
+    let mut headers = HeaderMap::new();
+    if let Some(media_type) = media_type {
+        // As the original answers.
+        let text = match media_type.starts_with("text/") && !media_type.contains("charset=") {
+            true => format!("{media_type}; charset=utf-8"),
+            false => media_type.to_owned(),
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::try_from(text).ok()?);
+    }
+    Some(Entry {
+        status,
+        headers,
+        body,
+        born: 0,
+        seen: 0,
+        fresh: Duration::MAX,
+        while_revalidate: Duration::ZERO,
+        if_error: Duration::ZERO,
+        authorized: false,
+        strict: true,
+        origin: Origin::Foreign,
+        tags: Vec::new(),
+    })
+}
+
+fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<Entry> {
+    let number = |name: &str| known.get(name)?.as_u64();
+    let time = |name: &str| number(name).filter(|&millis| millis <= MOST_MILLIS);
+    let lifetime = |name: &str| time(name).map(Duration::from_millis);
+    let text = |name: &str| Some(known.get(name)?.as_str()?.into());
+    if number("length")? != body.len() as u64 {
+        return None;
+    }
+    let mut headers = HeaderMap::new();
+    for pair in known.get("headers")?.as_array()? {
+        let (name, value) = (pair.get(0)?.as_str()?, pair.get(1)?.as_str()?);
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let value = HeaderValue::from_bytes(&to_latin1(value)?).ok()?;
+        headers.try_append(name, value).ok()?;
+    }
+    let mut vary = Vec::new();
+    for pair in known.get("vary")?.as_array()? {
+        let name = HeaderName::from_bytes(pair.get(0)?.as_str()?.as_bytes()).ok()?;
+        let said = match pair.get(1)? {
+            Json::Null => None,
+            said => Some(said.as_str()?.into()),
+        };
+        vary.push((name, said));
+    }
+    let tags: Option<Vec<Box<str>>> = known
+        .get("tags")?
+        .as_array()?
+        .iter()
+        .map(|tag| Some(tag.as_str()?.into()))
+        .collect();
+    let own = match known.get("own")? {
+        Json::Null => None,
+        own => Some(own.as_str()?.into()),
+    };
+    let made_for = MadeFor {
+        rules: Rules::named(known.get("mode")?.as_str()?)?,
+        host: text("host")?,
+        target: text("target")?,
+        own,
+        vary,
+        family: number("family")?,
+    };
+    Some(Entry {
+        status,
+        headers,
+        body,
+        born: time("born")?,
+        seen: time("seen")?,
+        fresh: lifetime("fresh")?,
+        while_revalidate: lifetime("swr")?,
+        if_error: lifetime("sie")?,
+        authorized: known.get("authorized")?.as_bool()?,
+        // Entries of earlier versions do not say.
+        strict: known
+            .get("strict")
+            .is_none_or(|strict| *strict != Json::Bool(false)),
+        origin: Origin::Ours(made_for),
+        tags: tags?,
+    })
+}
+
+fn to_latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|char| u8::try_from(char).ok()).collect()
+}
+
+impl Serialize for Signpost {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names: Vec<&str> = self.names.iter().map(HeaderName::as_str).collect();
+        (self.family, names, self.until).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Signpost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (family, names, until) = <(u64, Vec<String>, u64)>::deserialize(deserializer)?;
+        if until > MOST_MILLIS || names.len() > MOST_NAMES {
+            return Err(D::Error::custom("no signpost of ours"));
+        }
+        let names: Result<Vec<HeaderName>, _> = names
+            .iter()
+            .map(|name| HeaderName::from_bytes(name.as_bytes()))
+            .collect();
+        Ok(Self {
+            family,
+            names: names.map_err(D::Error::custom)?,
+            until,
+        })
+    }
+}

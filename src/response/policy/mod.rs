@@ -1,0 +1,4 @@
+//! One room of the response layer.
+
+pub(crate) mod plan;
+pub(crate) mod storable;

@@ -1,0 +1,7 @@
+//! The URI as the client sent it, where a router has shortened the one that the service sees.
+
+#[cfg_attr(feature = "axum", path = "enabled.rs")]
+#[cfg_attr(not(feature = "axum"), path = "disabled.rs")]
+mod imp;
+
+pub(crate) use imp::{is_whole, uri};
