@@ -49,16 +49,24 @@ mod core {
     pub(crate) use store::{Route, Store};
 }
 
-/// The rooms of `src/response` that need no service.
-#[allow(dead_code)]
+/// The rooms of `src/response` that stored responses are made of.
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/response"]
 mod response {
+    pub(crate) mod clock;
     pub(crate) mod entry;
     pub(crate) mod http;
     mod policy;
-    mod request;
-    mod settings;
-    mod storage {
-        pub(crate) mod own_keys;
+    /// As `src/response/request/mod.rs`, but for what looks at bodies.
+    mod request {
+        mod authority;
+        mod bypass;
+        mod conditions;
+        mod directives;
+        pub(crate) mod key;
+        pub(crate) mod key_settings;
+        mod original;
+        mod query;
+        pub(crate) mod question;
     }
 }

@@ -1,7 +1,7 @@
 //! [`ResponseFuture`].
 
-use crate::response::answer::body::CacheBody;
-use crate::response::answer::build::add_status;
+use super::answer::body::CacheBody;
+use super::answer::headers::add_status;
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 use std::fmt;

@@ -24,12 +24,14 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod clock;
 mod entry;
 mod event;
 mod fetch;
 mod future;
 mod http;
 mod layer;
+mod outcome;
 mod policy;
 mod purging;
 mod request;
@@ -41,6 +43,6 @@ mod storage;
 pub use answer::body::CacheBody;
 pub use future::ResponseFuture;
 pub use layer::CacheResponse;
-pub use policy::plan::CacheTags;
+pub use policy::tags::CacheTags;
 pub use service::CacheResponseService;
 pub use stats::ResponseStats;

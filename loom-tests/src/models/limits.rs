@@ -4,7 +4,7 @@
 
 use super::{Kind, check, race, racer};
 use crate::atomics;
-use crate::response::fetch::buffers::Buffers;
+use crate::response::answer::buffers::Buffers;
 use crate::response::fetch::permits::Permits;
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! [`CacheBody`]: the body of every response that a cached service gives.
 
-use crate::response::fetch::buffers::Held;
+use super::buffers::Held;
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
-    /// The body of a response: a stored one's bytes, shared with the store; or the handler's own body, as it is or while it is
-    /// being stored.
+    /// The body of a response: the bytes of a stored response, which it shares with the store, or the handler's own body, as it is or
+    /// while it is being stored.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -42,10 +42,10 @@ pin_project! {
 
 /// What comes from the task that stores a body while it goes to the client.
 pub(crate) enum Part<B> {
-    /// Counted as long as it waits here.
+    /// A piece, which is counted as long as it waits here.
     Data(Bytes, Option<Held>),
     Trailers(HeaderMap),
-    /// It is not to be stored, after all: the rest comes from the handler directly.
+    /// The body is not to be stored after all: the rest comes from the handler directly.
     Rest(Pin<Box<B>>),
     Failed(BoxError),
     End,
@@ -114,7 +114,7 @@ where
                     *ended = true;
                     Poll::Ready(None)
                 }
-                // The task is gone: what came so far must not pass for the whole.
+                // The task is gone. What came so far must not be taken for the whole.
                 None => {
                     *ended = true;
                     Poll::Ready(Some(

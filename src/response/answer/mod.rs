@@ -1,4 +1,6 @@
-//! One room of the response layer.
+//! Answers: heads and bodies as clients get them.
 
 pub(crate) mod body;
-pub(crate) mod build;
+pub(crate) mod buffers;
+pub(crate) mod from_stored;
+pub(crate) mod headers;

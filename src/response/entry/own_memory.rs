@@ -1,18 +1,17 @@
-//! What is stored takes the memory that it shows, and no more.
+//! Stored responses take the memory that they show, and no more.
 //!
-//! A body or a header may be a slice of something larger: of the buffer that a connection was read into, of a file. A stored
-//! slice would keep all of it alive. How large that is cannot be asked, so what is stored is in memory of its own. Only a large
+//! A body or a header may be a slice of something larger, such as a file or the buffer that a connection was read into. A stored
+//! slice would keep all of that alive, and nobody can ask how large it is. So what is stored gets memory of its own. Only a large
 //! body that others hold as well is taken as it is: few buffers are much larger, and a copy would be as large again.
 
+use crate::response::policy::storable::are_short;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
-/// A body of so many bytes is a large one.
+/// A body of at least this many bytes is a large one.
 const LARGE: usize = 256 * 1024;
-/// Headers with longer values, all together, are not stored.
-const MOST_HEADER_BYTES: usize = 64 * 1024;
 
-/// A body to be stored: copied only if others hold the same memory.
+/// A body as it is stored. It is copied only if others hold the same memory.
 pub(crate) fn body(bytes: Bytes) -> Bytes {
     if bytes.len() >= LARGE && !bytes.is_unique() {
         return bytes;
@@ -24,11 +23,6 @@ pub(crate) fn body(bytes: Bytes) -> Bytes {
 pub(crate) fn cut(mut bytes: Vec<u8>) -> Bytes {
     bytes.shrink_to_fit();
     Bytes::from(bytes)
-}
-
-/// Whether headers are no more than is stored.
-pub(crate) fn are_short(headers: &HeaderMap) -> bool {
-    headers.values().map(HeaderValue::len).sum::<usize>() <= MOST_HEADER_BYTES
 }
 
 /// Puts the values of all headers into one piece of memory. `None` if that is too much.
@@ -55,9 +49,10 @@ pub(crate) fn headers(headers: &mut HeaderMap) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::response::policy::storable::MAX_HEADER_BYTES;
 
     #[test]
-    fn headers_say_what_they_said() {
+    fn headers_say_the_same_in_memory_of_their_own() {
         let mut all = HeaderMap::new();
         let secret = {
             let mut secret = HeaderValue::from_static("secret");
@@ -78,7 +73,7 @@ mod tests {
 
     #[test]
     fn too_long_ones_are_refused() {
-        for (length, want) in [(MOST_HEADER_BYTES, Some(())), (MOST_HEADER_BYTES + 1, None)] {
+        for (length, want) in [(MAX_HEADER_BYTES, Some(())), (MAX_HEADER_BYTES + 1, None)] {
             let mut all = HeaderMap::new();
             let value = HeaderValue::try_from("x".repeat(length)).unwrap();
             all.insert("x-long", value);

@@ -1,17 +1,22 @@
-//! Entries as JSON: the Python original's fields, and beside them our own, which it ignores.
+//! Stored responses as JSON: the Python original's fields, and beside them our own, which it ignores.
 //!
 //! | field | is |
 //! |---|---|
-//! | `body_b64` | the body, base64 with the standard alphabet; `body`, a text, in older entries |
+//! | `body_b64` | the body, base64 with the standard alphabet; `body`, a text, in older responses |
 //! | `status_code`, `media_type` | of the response |
-//! | `nori` | an object with what else we know; an entry without it was written by the original |
+//! | `nori` | an object with what else we know; a response without it was written by the original |
 //!
-//! Entries come from a store that others may write to, so nothing in them is trusted: whatever does not read as a response
-//! that we may have [stored](crate::response::policy::storable) is an error, and then the entry counts as missing and is replaced.
+//! They come from a store that others may write to, so nothing in them is trusted: whatever does not read as a response that this
+//! cache may have written is [not credible](super::credible), and that is an error. The response then counts as missing.
 
-use crate::response::entry::stored_response::{Entry, MadeFor, Origin, Signpost};
-use crate::response::policy::storable;
-use crate::response::settings::Rules;
+use super::credible::is_credible;
+use super::made_for::{MadeFor, Origin};
+use super::purge_number::PurgeNumber;
+use super::stored_response::StoredResponse;
+use crate::response::clock::UnixMillis;
+use crate::response::http::content;
+use crate::response::policy::lifetime::Lifetime;
+use crate::response::policy::settings::Rules;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -25,20 +30,17 @@ use serde_json::{Map, Value as Json};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-/// The first time that cannot be written as a date: the year 10,000. Larger ones are not taken for times.
-pub(crate) const MOST_MILLIS: u64 = 253_402_300_800_000;
+/// The largest number of milliseconds that is written or read.
+const MAX_MILLIS: u64 = UnixMillis::END.get();
 
-/// More names than these are not on a signpost: those of `Vary`, and those that the route's owner has added.
-const MOST_NAMES: usize = 256;
-
-impl Serialize for Entry {
+impl Serialize for StoredResponse {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Entry", 4)?;
+        let mut object = serializer.serialize_struct("StoredResponse", 4)?;
         object.serialize_field("body_b64", &Body(&self.body))?;
         object.serialize_field("status_code", &self.status.as_u16())?;
         object.serialize_field("media_type", &self.media_type())?;
         if let Origin::Ours(made_for) = &self.origin {
-            object.serialize_field("nori", &Known(self, made_for))?;
+            object.serialize_field("nori", &Nori(self, made_for))?;
         }
         object.end()
     }
@@ -53,7 +55,7 @@ impl Serialize for Body<'_> {
     }
 }
 
-/// Names and values, but for those that each answer sets anew.
+/// Names and values, without those that each answer sets anew.
 struct Headers<'e>(&'e HeaderMap);
 
 impl Serialize for Headers<'_> {
@@ -83,11 +85,13 @@ impl fmt::Display for Latin1<'_> {
     }
 }
 
-struct Known<'e>(&'e Entry, &'e MadeFor);
+/// The field `nori`.
+struct Nori<'e>(&'e StoredResponse, &'e MadeFor);
 
-impl Serialize for Known<'_> {
+impl Serialize for Nori<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(entry, made_for) = self;
+        let Self(stored, made_for) = self;
+        let lifetime = &stored.lifetime;
         let vary: Vec<(&str, Option<&str>)> = made_for
             .vary
             .iter()
@@ -95,30 +99,30 @@ impl Serialize for Known<'_> {
             .collect();
         let millis = |duration: Duration| {
             let millis = u64::try_from(duration.as_millis());
-            millis.map_or(MOST_MILLIS, |millis| millis.min(MOST_MILLIS))
+            millis.map_or(MAX_MILLIS, |millis| millis.min(MAX_MILLIS))
         };
         let mut object = serializer.serialize_map(None)?;
-        object.serialize_entry("length", &entry.body.len())?;
-        object.serialize_entry("headers", &Headers(&entry.headers))?;
-        object.serialize_entry("born", &entry.born)?;
-        object.serialize_entry("seen", &entry.seen)?;
-        object.serialize_entry("fresh", &millis(entry.fresh))?;
-        object.serialize_entry("swr", &millis(entry.while_revalidate))?;
-        object.serialize_entry("sie", &millis(entry.if_error))?;
-        object.serialize_entry("authorized", &entry.authorized)?;
-        object.serialize_entry("strict", &entry.strict)?;
+        object.serialize_entry("length", &stored.body.len())?;
+        object.serialize_entry("headers", &Headers(&stored.headers))?;
+        object.serialize_entry("born", &lifetime.born.get())?;
+        object.serialize_entry("seen", &stored.observed_purge.get())?;
+        object.serialize_entry("fresh", &millis(lifetime.fresh))?;
+        object.serialize_entry("swr", &millis(lifetime.while_revalidate))?;
+        object.serialize_entry("sie", &millis(lifetime.if_error))?;
+        object.serialize_entry("authorized", &stored.for_authorized)?;
+        object.serialize_entry("strict", &lifetime.strict)?;
         object.serialize_entry("mode", made_for.rules.name())?;
         object.serialize_entry("host", &made_for.host)?;
         object.serialize_entry("target", &made_for.target)?;
         object.serialize_entry("own", &made_for.own)?;
         object.serialize_entry("vary", &vary)?;
         object.serialize_entry("family", &made_for.family)?;
-        object.serialize_entry("tags", &entry.tags)?;
+        object.serialize_entry("tags", &stored.tags)?;
         object.end()
     }
 }
 
-impl<'de> Deserialize<'de> for Entry {
+impl<'de> Deserialize<'de> for StoredResponse {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Reader)
     }
@@ -127,13 +131,13 @@ impl<'de> Deserialize<'de> for Entry {
 struct Reader;
 
 impl<'de> Visitor<'de> for Reader {
-    type Value = Entry;
+    type Value = StoredResponse;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a stored response")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StoredResponse, A::Error> {
         let (mut body, mut status, mut media_type, mut known) = (None, None, None, None);
         while let Some(field) = map.next_key::<String>()? {
             match field.as_str() {
@@ -154,52 +158,55 @@ impl<'de> Visitor<'de> for Reader {
         let body = body.ok_or_else(|| A::Error::missing_field("body_b64"))?;
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.ok_or_else(|| A::Error::custom("no status of a response"))?;
-        let entry = match known {
+        let stored = match known {
             None => foreign(status, media_type.as_deref(), body),
             Some(known) => ours(status, body, &known),
         };
-        let mut entry = entry.ok_or_else(|| A::Error::custom("not a response"))?;
-        if !storable::may_be_ours(&entry) {
+        let mut stored = stored.ok_or_else(|| A::Error::custom("not a response"))?;
+        if !is_credible(&stored) {
             return Err(A::Error::custom("a response that is not to be stored"));
         }
-        storable::set_length(&mut entry.headers, entry.body.len());
-        Entry::make_room(&mut entry.headers)
+        content::set_length(&mut stored.headers, stored.body.len());
+        StoredResponse::make_room(&mut stored.headers)
             .ok_or_else(|| A::Error::custom("more headers than a response has"))?;
-        Ok(entry)
+        Ok(stored)
     }
 }
 
-/// An entry of the original. How old it is it does not say; the store's own time to live is what holds.
-fn foreign(status: StatusCode, media_type: Option<&str>, body: Bytes) -> Option<Entry> {
+/// A response of the original, which does not say how old it is. The store's own time to live is what holds.
+fn foreign(status: StatusCode, media_type: Option<&str>, body: Bytes) -> Option<StoredResponse> {
     let mut headers = HeaderMap::new();
     if let Some(media_type) = media_type {
         // As the original answers.
-        let text = match media_type.starts_with("text/") && !media_type.contains("charset=") {
-            true => format!("{media_type}; charset=utf-8"),
-            false => media_type.to_owned(),
+        let text = if media_type.starts_with("text/") && !media_type.contains("charset=") {
+            format!("{media_type}; charset=utf-8")
+        } else {
+            media_type.to_owned()
         };
         headers.insert(CONTENT_TYPE, HeaderValue::try_from(text).ok()?);
     }
-    Some(Entry {
+    Some(StoredResponse {
         status,
         headers,
         body,
-        born: 0,
-        seen: 0,
-        fresh: Duration::MAX,
-        while_revalidate: Duration::ZERO,
-        if_error: Duration::ZERO,
-        authorized: false,
-        strict: true,
+        lifetime: Lifetime {
+            born: UnixMillis::EPOCH,
+            fresh: Duration::MAX,
+            while_revalidate: Duration::ZERO,
+            if_error: Duration::ZERO,
+            strict: true,
+        },
+        observed_purge: PurgeNumber::NONE,
+        for_authorized: false,
         origin: Origin::Foreign,
         tags: Vec::new(),
     })
 }
 
-fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<Entry> {
+fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<StoredResponse> {
     let number = |name: &str| known.get(name)?.as_u64();
-    let time = |name: &str| number(name).filter(|&millis| millis <= MOST_MILLIS);
-    let lifetime = |name: &str| time(name).map(Duration::from_millis);
+    let millis = |name: &str| number(name).filter(|&millis| millis <= MAX_MILLIS);
+    let duration = |name: &str| millis(name).map(Duration::from_millis);
     let text = |name: &str| Some(known.get(name)?.as_str()?.into());
     if number("length")? != body.len() as u64 {
         return None;
@@ -238,20 +245,23 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<En
         vary,
         family: number("family")?,
     };
-    Some(Entry {
+    // Responses of earlier versions do not say.
+    let strict = known
+        .get("strict")
+        .is_none_or(|strict| *strict != Json::Bool(false));
+    Some(StoredResponse {
         status,
         headers,
         body,
-        born: time("born")?,
-        seen: time("seen")?,
-        fresh: lifetime("fresh")?,
-        while_revalidate: lifetime("swr")?,
-        if_error: lifetime("sie")?,
-        authorized: known.get("authorized")?.as_bool()?,
-        // Entries of earlier versions do not say.
-        strict: known
-            .get("strict")
-            .is_none_or(|strict| *strict != Json::Bool(false)),
+        lifetime: Lifetime {
+            born: UnixMillis::new(millis("born")?),
+            fresh: duration("fresh")?,
+            while_revalidate: duration("swr")?,
+            if_error: duration("sie")?,
+            strict,
+        },
+        observed_purge: PurgeNumber::new(millis("seen")?),
+        for_authorized: known.get("authorized")?.as_bool()?,
         origin: Origin::Ours(made_for),
         tags: tags?,
     })
@@ -259,29 +269,4 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<En
 
 fn to_latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|char| u8::try_from(char).ok()).collect()
-}
-
-impl Serialize for Signpost {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names: Vec<&str> = self.names.iter().map(HeaderName::as_str).collect();
-        (self.family, names, self.until).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Signpost {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (family, names, until) = <(u64, Vec<String>, u64)>::deserialize(deserializer)?;
-        if until > MOST_MILLIS || names.len() > MOST_NAMES {
-            return Err(D::Error::custom("no signpost of ours"));
-        }
-        let names: Result<Vec<HeaderName>, _> = names
-            .iter()
-            .map(|name| HeaderName::from_bytes(name.as_bytes()))
-            .collect();
-        Ok(Self {
-            family,
-            names: names.map_err(D::Error::custom)?,
-            until,
-        })
-    }
 }

@@ -4,4 +4,4 @@
 #[cfg_attr(not(feature = "tracing"), path = "disabled.rs")]
 mod imp;
 
-pub(crate) use imp::{Asker, Stray, answered, backend_failed, passed, refused, stored};
+pub(crate) use imp::{Unattended, WaitingClient, answered, backend_failed, bypassed, kept};

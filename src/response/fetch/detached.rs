@@ -1,43 +1,41 @@
-//! Work that goes on though nobody waits for it: handlers and bodies whose clients have gone away, refreshes of what is stale,
-//! what is on its way into the backend. It takes a [`Permit`]. There are so many of them, and each lasts for so long; whoever
-//! gets none waits for the work, or drops it.
+//! Work that goes on without a client: handlers and bodies whose clients have gone away, refreshes of stale responses, and what is on
+//! its way into the backend. Such work takes a [`Permit`]. The number of permits is limited, and each has a deadline. Who gets none
+//! waits for the work, or drops it.
 
-use crate::response::fetch::permits::Taken;
-use crate::response::fetch::state::Core;
+use super::permits::{Permits, Taken};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
-/// In one place from the start: such futures are large.
+/// A future that is boxed from the start, because it is large and is handed on.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Leave to go on though nobody waits, up to a deadline.
+/// Permission to go on without a client, up to a deadline.
 #[derive(Debug)]
 pub(crate) struct Permit {
     _taken: Taken,
-    /// Where to.
+    /// Where the work goes on.
     runtime: Handle,
     until: Option<Instant>,
 }
 
-impl Core {
-    /// A permit; `None` if all are out, or there is no runtime to go on in.
-    pub(crate) fn permit(&self) -> Option<Permit> {
+impl Permit {
+    /// A permit to go on until the timeout is over. `None` if all are taken, or there is no runtime to go on in.
+    pub(crate) fn take(permits: &Arc<Permits>, max: usize, timeout: Duration) -> Option<Self> {
         let runtime = Handle::try_current().ok()?;
-        Some(Permit {
-            _taken: self.shared.permits.take(self.settings.max_detached)?,
+        Some(Self {
+            _taken: permits.take(max)?,
             runtime,
-            // What lies beyond all time is never.
-            until: Instant::now().checked_add(self.settings.detached_timeout),
+            // A deadline that is too far away for a clock never comes.
+            until: Instant::now().checked_add(timeout),
         })
     }
-}
 
-impl Permit {
-    /// Does some work on a task of its own. It has the permit, and keeps it for as long as it needs it.
+    /// Does some work on a task of its own. The work gets the permit, and keeps it as long as it needs it.
     pub(crate) fn spawn<F>(self, work: impl FnOnce(Self) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -53,7 +51,7 @@ impl Permit {
         });
     }
 
-    /// What work comes to, if that is before the deadline. If it is not, the work has been dropped.
+    /// The result of some work, if there is one before the deadline. Otherwise the work has been dropped.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self.until {
             Some(until) => timeout_at(until, work).await.ok(),
@@ -61,23 +59,14 @@ impl Permit {
         }
     }
 
-    /// For work that may never have to wait.
+    /// Whether the deadline is past. Work that may never have to wait has to ask.
     pub(crate) fn is_over(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
 }
 
-/// Does work that its client waits for. If the client goes away, it goes on with a permit, and without a deadline: what the
-/// backend is asked for has an end of its own, and is not left half done.
-pub(crate) fn finish(core: Arc<Core>, work: Work<()>) -> impl Future<Output = ()> + Send {
-    Attached::new(work, move |work| match core.permit() {
-        Some(permit) => permit.finish(work),
-        None => core.shared.stats.undetached.add(),
-    })
-}
-
-/// Work that its client's own task does as long as the client waits. If the client goes away before, what is left of the work is
-/// handed to `go_on`.
+/// Work that its client's own task does as long as the client waits. If the client goes away before the work is done, the rest of it
+/// is handed to `go_on`.
 pub(crate) struct Attached<T, F: FnOnce(Work<T>)> {
     work: Option<Work<T>>,
     go_on: Option<F>,
@@ -92,7 +81,7 @@ impl<T, F: FnOnce(Work<T>)> Attached<T, F> {
     }
 }
 
-// Nothing in it is pinned: the work is in a place of its own.
+// Nothing in it is pinned: the work is boxed.
 impl<T, F: FnOnce(Work<T>)> Unpin for Attached<T, F> {}
 
 impl<T, F: FnOnce(Work<T>)> Future for Attached<T, F> {
@@ -101,7 +90,7 @@ impl<T, F: FnOnce(Work<T>)> Future for Attached<T, F> {
     /// # Panics
     /// When it is polled again after it has given its answer; and if the work does.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Taken out: work that panics must not go on.
+        // The work is taken out, because work that panics must not go on.
         let Some(mut work) = self.work.take() else {
             panic!("polled after it was ready");
         };

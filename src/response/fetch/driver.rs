@@ -1,83 +1,71 @@
-//! What happens to a request that the layer cannot answer at once: look in the backend, follow another's handler, or lead.
+//! [`Fetch`]: a request on its way, from the look into the backend to its answer.
 
+use super::decide::{Decision, Situation, Usability};
+use super::detached::{Attached, Permit, Work};
+use super::flight::{Follower, Joined, Landing, Leader, Name};
+use super::handler_call::HandlerCall;
+use super::leading::Leading;
+use super::state::State;
+use super::unattended::{go_on, to_the_end};
 use crate::response::answer::body::{BoxError, CacheBody};
-use crate::response::answer::build::{Wishes, add_status, answer, only_if_cached};
-use crate::response::entry::stored_response::Entry;
+use crate::response::answer::from_stored::{answer, gateway_timeout};
+use crate::response::answer::headers::add_status;
+use crate::response::clock::UnixMillis;
+use crate::response::entry::stored_response::StoredResponse;
 use crate::response::entry::update::is_outdated;
 use crate::response::event;
-use crate::response::fetch::detached::{Attached, Permit, Work};
-use crate::response::fetch::flight::{Joined, Leader, Name, Outcome};
-use crate::response::fetch::handler_call::{Landed, Lead, Led};
-use crate::response::fetch::state::Core;
-use crate::response::http::cache_status::{Forward, hit};
-use crate::response::http::directives::Directives;
-use crate::response::policy::plan::Refusal;
-use crate::response::request::key::Asked;
-use crate::response::request::vary::normalized;
-use crate::response::storage::lookup::Found;
+use crate::response::http::cache_status::ForwardReason;
+use crate::response::outcome::{Forward, Outcome, PassReason, Staleness};
+use crate::response::request::conditions::Conditions;
+use crate::response::request::question::Question;
+use crate::response::storage::lookup::Lookup;
 use bytes::Buf;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// So often a follower looks again when what it waited for was another variant.
-const VARIANT_RETRIES: u32 = 2;
+/// How often a follower looks again when it has waited for another variant.
+const MAX_VARIANT_RETRIES: u32 = 2;
 
-/// A request on its way.
+/// A request that was not answered at once.
 pub(crate) struct Fetch<S, B> {
-    pub(crate) core: Arc<Core>,
+    pub(crate) state: Arc<State>,
     /// Ready.
     pub(crate) inner: S,
+    /// Without its headers, which are in the question.
     pub(crate) parts: Parts,
     pub(crate) body: B,
-    pub(crate) asked: Asked,
-    pub(crate) wishes: Wishes,
-    pub(crate) limits: Limits,
+    pub(crate) question: Question,
     /// What was found at once, and how many flights had landed before.
-    pub(crate) found: Option<Found>,
+    pub(crate) found: Option<Lookup>,
     pub(crate) landed: u64,
-}
-
-/// What the request's own `Cache-Control` says: heeded where headers govern, nothing in timed mode.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Limits(Directives);
-
-impl Limits {
-    pub(crate) fn new(directives: Directives) -> Self {
-        Self(directives)
-    }
-
-    /// Whether an entry will do although it is so stale: RFC 9111 §5.2.1.2.
-    fn accept_stale(&self, entry: &Entry, now: u64) -> bool {
-        let most = self.0.max_stale.filter(|_| !entry.strict);
-        most.is_some_and(|most| entry.age(now) <= entry.fresh.saturating_add(most))
-    }
-
-    /// Whether an entry of this age will do: RFC 9111 §5.2.1.
-    pub(crate) fn accept(&self, entry: &Entry, now: u64) -> bool {
-        let age = entry.age(now);
-        let young = self
-            .0
-            .max_age
-            .is_none_or(|most| age <= most && !most.is_zero());
-        let fresh_for = entry.fresh.saturating_sub(age);
-        !self.0.no_cache && young && self.0.min_fresh.is_none_or(|least| fresh_for >= least)
-    }
 }
 
 type Answer<R, E> = Result<Response<CacheBody<R>>, E>;
 
-/// Why a stale entry may be served.
+/// Who sees to it that a stale response is replaced.
 enum Refresh {
+    /// Another request does already.
     UnderWay,
-    /// By this request.
+    /// This request does.
     Starts(Leader, Permit),
+}
+
+/// What a follower has come to.
+enum Followed {
+    /// The leader's response answers the question.
+    Shared(Arc<StoredResponse>),
+    /// It answers another question. Now that it is stored, it is known what tells the two apart.
+    LookAgain,
+    /// There is nothing to share.
+    LeadAlone,
 }
 
 impl<S, B, R> Fetch<S, B>
@@ -88,304 +76,337 @@ where
     B: Send + 'static,
     R: Body + Send + 'static,
     R::Data: Buf + Send,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R::Error: Into<BoxError>,
 {
-    // No `async fn`: its future would hold `self` twice.
+    // This is no `async fn`, because its future would hold `self` twice.
     pub(crate) fn run(mut self) -> impl Future<Output = Answer<R, S::Error>> + Send {
-        let core = Arc::clone(&self.core);
+        let state = Arc::clone(&self.state);
         async move {
-            let stats = &core.shared.stats;
-            let mut forward = Forward::new("uri-miss");
-            let mut retries = VARIANT_RETRIES;
+            let mut forward = Forward::new(ForwardReason::UriMiss);
+            let mut retries = MAX_VARIANT_RETRIES;
             loop {
-                let found = match self.found.take() {
-                    Some(found) => found,
+                // 1. Look.
+                let lookup = match self.found.take() {
+                    Some(lookup) => lookup,
                     None => self.look(&mut forward).await,
                 };
-                if found.other {
-                    forward.why = "vary-miss";
-                }
-                let flight = self.flight(&found);
-                if let Some(entry) = &found.entry {
-                    if let Some(response) = self.fresh(entry, forward) {
-                        return Ok(response);
+                let name = self.flight_name(&lookup);
+                // 2. Decide.
+                let now = state.now();
+                let situation = self.situation(&lookup, now);
+                let mut decision = situation.decide();
+                let mut refresh = None;
+                if decision == Decision::ServeAndRevalidate {
+                    refresh = self.refresh(&name);
+                    if refresh.is_none() {
+                        let situation = Situation {
+                            can_revalidate: false,
+                            ..situation
+                        };
+                        decision = situation.decide();
                     }
-                    let now = core.now();
-                    if self.limits.accept(entry, now)
-                        && entry.serves_while_revalidating(now)
-                        && let Some(refresh) = self.refresh(&flight)
-                    {
-                        stats.stale.add();
-                        self.answered("stale", "", forward);
-                        let response =
-                            answer(entry, &self.wishes, now, hit(entry, now, Some("stale")));
-                        if let Refresh::Starts(leader, permit) = refresh {
-                            self.revalidate(leader, permit, found);
+                }
+                // 3. Serve what is stored.
+                if let Some(stored) = &lookup.stored {
+                    if let Decision::Serve(outcome) = decision {
+                        return Ok(self.serve(stored, outcome, forward, now));
+                    }
+                    if decision == Decision::ServeAndRevalidate {
+                        let outcome = Outcome::Stale(Staleness::Revalidating);
+                        let response = self.serve(stored, outcome, forward, now);
+                        if let Some(Refresh::Starts(leader, permit)) = refresh {
+                            self.revalidate(leader, permit, lookup);
                         }
                         return Ok(response);
                     }
-                    if self.limits.accept(entry, now) && self.limits.accept_stale(entry, now) {
-                        stats.stale.add();
-                        self.answered("max-stale", "", forward);
-                        let status = hit(entry, now, Some("max-stale"));
-                        return Ok(answer(entry, &self.wishes, now, status));
+                }
+                // 4. Or send the request on.
+                if lookup.has_others {
+                    forward.reason = ForwardReason::VaryMiss;
+                }
+                forward.reason = situation.forward_reason(forward.reason);
+                match decision {
+                    Decision::GatewayTimeout => return Ok(self.time_out(forward)),
+                    Decision::Pass(reason) => {
+                        state.count(Outcome::Passed(reason));
+                        return Box::pin(self.pass(reason, lookup.stored, forward)).await;
                     }
-                    forward.why = if entry.is_fresh(now) {
-                        "request"
-                    } else {
-                        "stale"
-                    };
+                    Decision::LeadAlone => {
+                        let leader = state.shared.flights.lead_alone(name);
+                        return self.lead(leader, lookup, forward).await;
+                    }
+                    // The other two are done with: they are decided only if something is stored.
+                    Decision::Join | Decision::Serve(_) | Decision::ServeAndRevalidate => (),
                 }
-                if self.limits.0.only_if_cached {
-                    self.answered("only-if-cached", "", forward);
-                    return Ok(only_if_cached(forward.passed(None)));
-                }
-                // Their answers are no whole responses; and what must not be stored need not be looked at.
-                if self.wishes.head || self.wishes.has_range() || self.limits.0.no_store {
-                    stats.misses.add();
-                    return Box::pin(self.pass(found.entry, forward)).await;
-                }
-                if self.asked.authorized || core.is_uncacheable(self.asked.key()) {
-                    let leader = core.shared.flights.lead_alone(flight);
-                    return self.lead(leader, found, forward).await;
-                }
-                let follower = match core.shared.flights.join(flight.clone()) {
+                // 5. Lead, if nobody does. If a flight has landed since the look, look again first.
+                let follower = match state.shared.flights.join(name.clone()) {
                     Joined::Follows(follower) => follower,
-                    Joined::Leads(leader) if core.shared.flights.landed() == self.landed => {
-                        return self.lead(leader, found, forward).await;
+                    Joined::Leads(leader) if state.shared.flights.landed() == self.landed => {
+                        return self.lead(leader, lookup, forward).await;
                     }
                     Joined::Leads(leader) => {
-                        let found = self.look(&mut forward).await;
-                        if let Some(entry) = &found.entry
-                            && let Some(response) = self.fresh(entry, forward)
+                        let lookup = self.look(&mut forward).await;
+                        let now = state.now();
+                        if let Some(stored) = &lookup.stored
+                            && usability(&self.question, stored, now).is_fresh_and_accepted()
                         {
-                            leader.tell(Outcome::Shared(Arc::clone(entry)));
-                            return Ok(response);
+                            leader.tell(Landing::Shared(Arc::clone(stored)));
+                            return Ok(self.serve(stored, Outcome::Hit, forward, now));
                         }
-                        return self.lead(leader, found, forward).await;
+                        return self.lead(leader, lookup, forward).await;
                     }
                 };
-                let patience = core.settings.patience;
-                match within(patience, follower.outcome()).await {
-                    Some(Outcome::Shared(entry)) if found.is_purged(self.asked.key(), &entry) => {
-                        let leader = core.shared.flights.lead_alone(flight);
-                        return self.lead(leader, found, forward).await;
-                    }
-                    Some(Outcome::Shared(entry))
-                        if entry.matches(&self.asked, &self.parts.headers) =>
-                    {
-                        stats.collapsed.add();
-                        self.answered("collapsed", "", forward);
-                        return Ok(answer(
-                            &entry,
-                            &self.wishes,
-                            core.now(),
-                            forward.collapsed(),
-                        ));
-                    }
-                    Some(Outcome::Shared(_)) if retries > 0 => {
-                        // Another variant. Once it is stored it is known what tells them apart.
-                        let _ = within(patience, follower.ended()).await;
-                        retries -= 1;
-                    }
-                    _ => {
-                        let leader = core.shared.flights.lead_alone(flight);
-                        return self.lead(leader, found, forward).await;
+                // 6. Or follow.
+                let patience = state.settings.patience;
+                let may_look_again = retries > 0;
+                match follow(&self.question, &lookup, &follower, patience, may_look_again).await {
+                    Followed::Shared(stored) => return Ok(self.collapse(&stored, forward)),
+                    Followed::LookAgain => retries -= 1,
+                    Followed::LeadAlone => {
+                        let leader = state.shared.flights.lead_alone(name);
+                        return self.lead(leader, lookup, forward).await;
                     }
                 }
             }
         }
     }
 
-    async fn look(&mut self, forward: &mut Forward) -> Found {
-        self.landed = self.core.shared.flights.landed();
-        let blind = Found::blind(&self.asked, &self.core);
-        let found = self.core.find(&self.asked, &self.parts.headers).await;
-        found.unwrap_or_else(|error| {
-            self.core.backend_failed(&error);
-            forward.down = true;
-            blind
-        })
-    }
-
-    /// The answer from an entry, if it is fresh.
-    fn fresh(&self, entry: &Entry, forward: Forward) -> Option<Response<CacheBody<R>>> {
-        let now = self.core.now();
-        if !entry.is_fresh(now) || !self.limits.accept(entry, now) {
-            return None;
+    /// Looks into the backend. Where that fails, what the layer knows by itself has to do.
+    async fn look(&mut self, forward: &mut Forward) -> Lookup {
+        let storage = &self.state.storage;
+        self.landed = self.state.shared.flights.landed();
+        let known = storage.known_purges(self.question.key.as_str());
+        match storage.find(&self.question).await {
+            Ok(lookup) => lookup,
+            Err(error) => {
+                self.state.backend_failed(&error);
+                forward.is_backend_down = true;
+                Lookup::blind(known)
+            }
         }
-        self.core.shared.stats.hits.add();
-        self.answered("hit", "", forward);
-        Some(answer(entry, &self.wishes, now, hit(entry, now, None)))
     }
 
-    /// What tells apart the requests that may wait for each other.
-    fn flight(&self, found: &Found) -> Name {
-        let names = match &found.signpost {
+    /// The name of the flight of those requests that may wait for each other.
+    fn flight_name(&self, lookup: &Lookup) -> Name {
+        let names = match &lookup.signpost {
             Some(signpost) => &signpost.names,
-            None => &self.core.settings.vary_on,
+            None => &self.state.settings.keys.vary_on,
         };
-        let headers = &self.parts.headers;
-        let said = |name| (name, normalized(&self.asked, headers, name));
-        let said: Vec<_> = names.iter().map(said).collect();
-        let flights = &self.core.shared.flights;
-        flights.name(self.asked.key(), (&self.asked, said), found.seen.stamps)
+        let question = &self.question;
+        let said: Vec<_> = names
+            .iter()
+            .map(|name| (name, question.says(name)))
+            .collect();
+        let flights = &self.state.shared.flights;
+        let (key, marks) = (&question.key, lookup.observed.marks);
+        flights.name(key.as_str(), (key, said), marks)
     }
 
-    fn answered(&self, how: &str, detail: &str, forward: Forward) {
-        event::answered(how, detail, self.asked.key(), forward.down);
+    fn situation(&self, lookup: &Lookup, now: UnixMillis) -> Situation {
+        let question = &self.question;
+        let key = &question.key;
+        let stored = lookup.stored.as_ref();
+        let pass = if question.conditions.is_head {
+            Some(PassReason::Head)
+        } else if question.conditions.has_range() {
+            Some(PassReason::Range)
+        } else if question.directives.no_store() {
+            Some(PassReason::NoStore)
+        } else {
+            None
+        };
+        Situation {
+            stored: stored.map(|stored| usability(question, stored, now)),
+            can_revalidate: true,
+            only_if_cached: question.directives.only_if_cached(),
+            pass,
+            is_for_itself: key.is_authorized || self.state.is_uncacheable(key.as_str()),
+        }
     }
 
-    async fn pass(self, stored: Option<Arc<Entry>>, forward: Forward) -> Answer<R, S::Error> {
-        let wishes = &self.wishes;
-        let detail = match (wishes.head, wishes.has_range()) {
-            (true, _) => "head",
-            (_, true) => "range",
-            _ => "no-store",
-        };
-        self.answered("miss", detail, forward);
-        let mut inner = self.inner;
-        let mut response = inner
-            .call(Request::from_parts(self.parts, self.body))
-            .await?;
+    /// Who sees to it that a stale response is replaced. `None` if nobody does and this request cannot: then the handler answers, so
+    /// that no stale response is served without a refresh.
+    fn refresh(&self, flight: &Name) -> Option<Refresh> {
+        let flights = &self.state.shared.flights;
+        // The answer to such a request is no whole response, or must not be stored.
+        if self.question.conditions.is_head || self.question.directives.no_store() {
+            return flights.has(flight).then_some(Refresh::UnderWay);
+        }
+        match flights.join(flight.clone()) {
+            Joined::Follows(_) => Some(Refresh::UnderWay),
+            Joined::Leads(leader) => Some(Refresh::Starts(leader, self.state.permit()?)),
+        }
+    }
+
+    fn answered(&self, outcome: Outcome, forward: Forward) {
+        let key = self.question.key.as_str();
+        event::answered(outcome, key, forward.is_backend_down);
+    }
+
+    fn serve(
+        &self,
+        stored: &StoredResponse,
+        outcome: Outcome,
+        forward: Forward,
+        now: UnixMillis,
+    ) -> Response<CacheBody<R>> {
+        self.state.count(outcome);
+        self.answered(outcome, forward);
+        let status = outcome.hit_status(stored.ttl_seconds(now));
+        answer(stored, &self.question.conditions, now, status)
+    }
+
+    fn collapse(&self, stored: &StoredResponse, forward: Forward) -> Response<CacheBody<R>> {
+        let outcome = Outcome::Collapsed;
+        self.state.count(outcome);
+        self.answered(outcome, forward);
+        let now = self.state.now();
+        let status = outcome.forward_status(forward, None);
+        answer(stored, &self.question.conditions, now, status)
+    }
+
+    fn time_out(&self, forward: Forward) -> Response<CacheBody<R>> {
+        let outcome = Outcome::GatewayTimeout;
+        self.answered(outcome, forward);
+        gateway_timeout(outcome.forward_status(forward, None))
+    }
+
+    /// Has the handler answer, and does not store that.
+    async fn pass(
+        self,
+        reason: PassReason,
+        stored: Option<Arc<StoredResponse>>,
+        forward: Forward,
+    ) -> Answer<R, S::Error> {
+        let outcome = Outcome::Passed(reason);
+        self.answered(outcome, forward);
+        let Self {
+            state,
+            mut inner,
+            mut parts,
+            body,
+            question,
+            ..
+        } = self;
+        parts.headers = question.headers;
+        let mut response = inner.call(Request::from_parts(parts, body)).await?;
         // RFC 9111 §4.3.5.
-        if self.core.settings.by_headers()
-            && self.wishes.head
+        if state.settings.policy.by_headers()
+            && question.conditions.is_head
             && response.status() == StatusCode::OK
             && stored.is_some_and(|stored| is_outdated(&stored, response.headers()))
-            && let Err(error) = self.core.remove(self.asked.key()).await
+            && let Err(error) = state.storage.remove(question.key.as_str()).await
         {
-            self.core.backend_failed(&error);
+            state.backend_failed(&error);
         }
-        let status = forward.came(response.status().as_u16(), false, None);
+        let status = outcome.forward_status(forward, Some((response.status(), false)));
         add_status(response.headers_mut(), status);
         Ok(response.map(CacheBody::handler))
     }
 
-    /// Runs the handler: as long as its client waits for it, and then with a permit.
+    /// Calls the handler: in the client's own task as long as the client waits for it, and then with a permit.
     fn lead(
         self,
         leader: Leader,
-        found: Found,
+        lookup: Lookup,
         forward: Forward,
     ) -> impl Future<Output = Answer<R, S::Error>> + Send {
-        let core = Arc::clone(&self.core);
-        core.shared.stats.misses.add();
-        let asker = event::Asker::new(leader.key(), forward.down);
-        let stray = event::Stray::new(leader.key());
-        // Where nobody can follow, nobody will miss it. But callers with credentials never follow, and may share.
-        let goes_on = !leader.is_alone() || self.asked.authorized;
-        let work: Work<_> = Box::pin(self.into_lead(leader, found, forward).run());
-        let left = Arc::clone(&core);
-        let led = Attached::new(work, move |work| {
+        let state = Arc::clone(&self.state);
+        state.count(Outcome::Miss);
+        let client = event::WaitingClient::new(leader.key(), forward.is_backend_down);
+        let unattended = event::Unattended::new(leader.key());
+        // A call that nobody can follow is not missed. But callers with credentials never follow, and what they get may be for all.
+        let goes_on = !leader.is_alone() || self.question.key.is_authorized;
+        let work: Work<_> = Box::pin(self.into_call(leader, lookup, forward).run());
+        let left = Arc::clone(&state);
+        let call = Attached::new(work, move |work| {
             if goes_on {
-                go_on(left, work, stray);
+                go_on(left, work, unattended);
             }
         });
         async move {
-            let landed = led.await;
-            asker.answered(landed.how);
+            let landed = call.await;
+            client.answered(landed.outcome);
             if let Some(rest) = landed.rest {
-                rest.beside_the_client(core).await;
+                rest.beside_the_client(state).await;
             }
             landed.answer
         }
     }
 
-    /// Why a stale entry may be served: somebody sees to another one. A request that cannot start the refresh is served it only
-    /// while one is under way, and otherwise gets the handler's answer: so no stale entry is served without a refresh.
-    fn refresh(&self, flight: &Name) -> Option<Refresh> {
-        let flights = &self.core.shared.flights;
-        // Their answers are no whole responses, or must not be stored.
-        if self.wishes.head || self.limits.0.no_store {
-            return flights.has(flight).then_some(Refresh::UnderWay);
-        }
-        match flights.join(flight.clone()) {
-            Joined::Follows(_) => Some(Refresh::UnderWay),
-            Joined::Leads(leader) => Some(Refresh::Starts(leader, self.core.permit()?)),
-        }
-    }
-
-    /// Replaces a stale entry behind the client's back.
-    fn revalidate(mut self, leader: Leader, permit: Permit, found: Found) {
-        let core = Arc::clone(&self.core);
-        let stray = event::Stray::new(leader.key());
-        // Of the whole, for whoever comes.
-        self.wishes = Wishes::default();
-        let is_for_cache = self.limits.0.only_if_cached;
-        let mut lead = self.into_lead(leader, found, Forward::new("stale"));
+    /// Replaces a stale response behind the client's back.
+    fn revalidate(mut self, leader: Leader, permit: Permit, lookup: Lookup) {
+        let state = Arc::clone(&self.state);
+        let unattended = event::Unattended::new(leader.key());
+        // The whole response is wanted, for whoever comes.
+        self.question.conditions = Conditions::default();
+        let is_for_cache = self.question.directives.only_if_cached();
+        let mut call = self.into_call(leader, lookup, Forward::new(ForwardReason::Stale));
         if is_for_cache {
-            // It was meant for this cache, and would keep the next one from asking.
-            lead.parts.headers.remove(CACHE_CONTROL);
+            // The directive was meant for this cache, and would keep the next one from asking.
+            call.parts.headers.remove(CACHE_CONTROL);
         }
-        let work: Work<_> = Box::pin(lead.run());
-        permit.spawn(|permit| to_the_end(core, permit, work, stray));
+        let work: Work<_> = Box::pin(call.run());
+        permit.spawn(|permit| to_the_end(state, permit, work, unattended));
     }
 
-    fn into_lead(self, leader: Leader, found: Found, forward: Forward) -> Lead<S, B> {
-        let led = Led {
-            asked_at: self.core.now(),
-            core: self.core,
-            asked: self.asked,
-            wishes: self.wishes,
+    fn into_call(self, leader: Leader, lookup: Lookup, forward: Forward) -> HandlerCall<S, B> {
+        let mut parts = self.parts;
+        parts.headers = self.question.headers.clone();
+        let leading = Leading {
+            asked_at: self.state.now(),
+            state: self.state,
+            question: self.question,
             leader,
-            stale: found.entry,
-            seen: found.seen,
+            stale: lookup.stored,
+            observed: lookup.observed,
             forward,
-            headers: self.parts.headers.clone(),
         };
-        Lead {
+        HandlerCall {
             inner: self.inner,
-            parts: self.parts,
+            parts,
             body: self.body,
-            led: Box::new(led),
+            leading: Box::new(leading),
         }
     }
 }
 
-/// What something comes to, if it does in time; where there is no runtime to tell the time, nothing is waited for.
+/// What may be done with a stored response that answers a question.
+fn usability(question: &Question, stored: &StoredResponse, now: UnixMillis) -> Usability {
+    let (age, fresh) = (stored.age(now), stored.lifetime.fresh);
+    let directives = &question.directives;
+    Usability {
+        is_fresh: stored.is_fresh(now),
+        is_accepted: directives.accept(age, fresh),
+        while_revalidating: stored.serves_while_revalidating(now),
+        is_accepted_stale: !stored.lifetime.strict && directives.accept_stale(age, fresh),
+    }
+}
+
+/// Waits for what a leader has to share, but for no longer than patience lasts.
+async fn follow(
+    question: &Question,
+    lookup: &Lookup,
+    follower: &Follower,
+    patience: Duration,
+    may_look_again: bool,
+) -> Followed {
+    match within(patience, follower.landing()).await {
+        // The request came after a purge that the response has not observed.
+        Some(Landing::Shared(stored)) if lookup.is_purged(question.key.as_str(), &stored) => {
+            Followed::LeadAlone
+        }
+        Some(Landing::Shared(stored)) if stored.matches(question) => Followed::Shared(stored),
+        Some(Landing::Shared(_)) if may_look_again => {
+            let _ = within(patience, follower.ended()).await;
+            Followed::LookAgain
+        }
+        _ => Followed::LeadAlone,
+    }
+}
+
+/// What something comes to, if it does in time. Where there is no runtime to tell the time, nothing is waited for.
 async fn within<T>(patience: Duration, what: impl Future<Output = T>) -> Option<T> {
     Handle::try_current().ok()?;
     timeout(patience, what).await.ok()
-}
-
-/// What becomes of a handler's call when its client has gone away.
-fn go_on<R, E>(core: Arc<Core>, work: Work<Landed<R, E>>, stray: event::Stray)
-where
-    R: Body + Send + 'static,
-    R::Data: Send,
-    R::Error: Into<BoxError>,
-    E: Send + 'static,
-{
-    match core.permit() {
-        Some(permit) => permit.spawn(|permit| to_the_end(core, permit, work, stray)),
-        None => {
-            core.shared.stats.undetached.add();
-            stray.ended(Refusal::DetachedLimit.name());
-        }
-    }
-}
-
-async fn to_the_end<R, E>(
-    core: Arc<Core>,
-    permit: Permit,
-    work: Work<Landed<R, E>>,
-    stray: event::Stray,
-) where
-    R: Body + Send + 'static,
-    R::Data: Send,
-    R::Error: Into<BoxError>,
-{
-    let rest = match permit.in_time(work).await {
-        // Nobody reads the answer.
-        Some(landed) => landed.rest,
-        None => {
-            core.shared.stats.detached_timeouts.add();
-            stray.ended(Refusal::DetachedTimeout.name());
-            None
-        }
-    };
-    if let Some(rest) = rest {
-        rest.alone(permit).await;
-    }
 }

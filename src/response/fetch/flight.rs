@@ -1,27 +1,29 @@
-//! One run of the handler for each key at a time.
+//! [`Flights`]: the handler runs once at a time for each key.
 //!
-//! The first request that misses *leads*: it runs the handler. Requests for the same that come meanwhile *follow*: they wait
-//! for the outcome, check that it may be theirs, and share it. A leader that ends without one (the handler failed or panicked,
-//! the response may not be shared) releases all followers at once, and each runs the handler itself, side by side.
+//! The first request that misses *leads*: it runs the handler. Requests for the same that come meanwhile *follow*: they wait for the
+//! leader to tell how the flight has [landed](Landing), check that the response may be theirs, and share it. A leader that has
+//! nothing to share, because the handler failed or panicked or because the response may not be shared, releases all followers at
+//! once. Each of them then runs the handler itself, side by side.
 //!
-//! Between a look into the store and the joining of a flight, another flight may store what was missed, and end. So whoever
-//! looks notes beforehand how many [have landed](Flights::landed); one that leads although more have by then looks again.
+//! Between a look into the store and the joining of a flight, another flight may store what was missed, and end. So whoever looks
+//! notes beforehand how many flights [have landed](Flights::landed). A leader that finds that more have landed since looks again.
 
-use crate::response::entry::stored_response::Entry;
-use crate::sync::{AtomicBool, AtomicU64, DashMap, Entry as Slot, Notify, OnceLock, Ordering};
+use crate::response::entry::stored_response::StoredResponse;
+use crate::response::storage::purge_marks::PurgeMarks;
+use crate::sync::{AtomicBool, AtomicU64, DashMap, Entry, Notify, OnceLock, Ordering};
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
 
-/// What a leader ends with.
+/// What a leader has for its followers.
 #[derive(Debug, Clone)]
-pub(crate) enum Outcome {
-    Shared(Arc<Entry>),
-    /// Nothing that can be shared.
+pub(crate) enum Landing {
+    Shared(Arc<StoredResponse>),
+    /// Nothing that can be shared: each runs the handler itself.
     Alone,
 }
 
-/// The handlers that run.
+/// The handlers that are running.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     table: DashMap<Name, Arc<Flight>, ahash::RandomState>,
@@ -29,23 +31,23 @@ pub(crate) struct Flights {
     landed: AtomicU64,
 }
 
-/// What the requests of a flight have in common. Followers check the outcome, so that a number may stand for all that is not in
-/// the key.
+/// What the requests of a flight have in common. Followers check what they get, so a hash may stand for all that is not in the
+/// key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     key: Arc<str>,
     request: u64,
-    /// Stamps of the key's purges: who comes after one waits for nobody who came before.
-    purges: [u64; 2],
-    /// Another one for each that nobody follows; 0 for the others.
+    /// What purges of the key have left: who comes after a purge does not wait for those who came before it.
+    purges: PurgeMarks,
+    /// A number of its own for each flight that nobody can follow; 0 for the others.
     alone: u64,
 }
 
 #[derive(Debug, Default)]
 struct Flight {
-    outcome: OnceLock<Outcome>,
+    landing: OnceLock<Landing>,
     over: AtomicBool,
-    /// When there is an outcome, and when it is over.
+    /// Rings when the leader has told, and when it is over.
     news: Notify,
 }
 
@@ -64,11 +66,11 @@ pub(crate) struct Leader {
     flight: Arc<Flight>,
 }
 
-/// Waits for a flight's outcome.
+/// Waits for a flight to land.
 #[derive(Debug)]
 pub(crate) struct Follower(Arc<Flight>);
 
-/// Goes with the request that a leader sends on: a layer of the same flights further in must not wait for this one.
+/// Travels with the request that a leader sends on. A layer further in that shares these flights must not wait for this one.
 #[derive(Debug, Clone)]
 pub(crate) struct Aboard {
     flights: Arc<Flights>,
@@ -81,8 +83,8 @@ impl Flights {
         Arc::ptr_eq(self, &aboard.flights) && *aboard.key == *key
     }
 
-    /// The name for those who ask for the same, after the same purges of it.
-    pub(crate) fn name(&self, key: &str, request: impl Hash, purges: [u64; 2]) -> Name {
+    /// The name of the flight for those who ask for the same after the same purges.
+    pub(crate) fn name(&self, key: &str, request: impl Hash, purges: PurgeMarks) -> Name {
         Name {
             key: key.into(),
             request: self.table.hasher().hash_one(request),
@@ -93,18 +95,18 @@ impl Flights {
 
     pub(crate) fn join(self: &Arc<Self>, name: Name) -> Joined {
         match self.table.entry(name.clone()) {
-            Slot::Occupied(there) => Joined::Follows(Follower(Arc::clone(there.get()))),
-            Slot::Vacant(place) => Joined::Leads(Leader {
+            Entry::Occupied(occupied) => Joined::Follows(Follower(Arc::clone(occupied.get()))),
+            Entry::Vacant(vacant) => Joined::Leads(Leader {
                 flights: Arc::clone(self),
                 name,
-                flight: Arc::clone(&place.insert(Arc::default())),
+                flight: Arc::clone(&vacant.insert(Arc::default())),
             }),
         }
     }
 
     /// Leads a flight that nobody follows.
     pub(crate) fn lead_alone(self: &Arc<Self>, mut name: Name) -> Leader {
-        // Relaxed: only to tell them apart.
+        // Relaxed: the number only tells flights apart.
         name.alone = self.alone.fetch_add(1, Ordering::Relaxed) + 1;
         let flight = Arc::<Flight>::default();
         self.table.insert(name.clone(), Arc::clone(&flight));
@@ -115,18 +117,18 @@ impl Flights {
         }
     }
 
-    /// Whether there is one of this name.
+    /// Whether there is a flight of this name.
     pub(crate) fn has(&self, name: &Name) -> bool {
         self.table.contains_key(name)
     }
 
-    /// How many flights have ended so far with something to share, and have stored it.
+    /// How many flights have ended so far that had something to share, and have stored it.
     pub(crate) fn landed(&self) -> u64 {
-        // Acquire: pairs with the Release in `Leader::drop`; what they stored is seen by who looks after this.
+        // Acquire: pairs with the Release in `Leader::drop`; who looks after this sees what they stored.
         self.landed.load(Ordering::Acquire)
     }
 
-    /// How many there are.
+    /// How many flights there are.
     pub(crate) fn count(&self) -> usize {
         self.table.len()
     }
@@ -149,9 +151,9 @@ impl Leader {
         }
     }
 
-    /// Tells the followers; only once.
-    pub(crate) fn tell(&self, outcome: Outcome) {
-        if self.flight.outcome.set(outcome).is_ok() {
+    /// Tells the followers. Only the first call does.
+    pub(crate) fn tell(&self, landing: Landing) {
+        if self.flight.landing.set(landing).is_ok() {
             self.flight.news.notify_waiters();
         }
     }
@@ -160,8 +162,9 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         let flight = &self.flight;
-        if let Outcome::Shared(_) = flight.outcome.get_or_init(|| Outcome::Alone) {
-            // Release: pairs with the Acquire in `Flights::landed`. Before the table is left: who leads next sees it.
+        if let Landing::Shared(_) = flight.landing.get_or_init(|| Landing::Alone) {
+            // Release: pairs with the Acquire in `Flights::landed`. It comes before the flight leaves the table, so that the next
+            // leader sees it.
             self.flights.landed.fetch_add(1, Ordering::Release);
         }
         self.flights.table.remove(&self.name);
@@ -172,8 +175,8 @@ impl Drop for Leader {
 }
 
 impl Follower {
-    pub(crate) async fn outcome(&self) -> Outcome {
-        self.wait_for(|flight| flight.outcome.get().cloned()).await
+    pub(crate) async fn landing(&self) -> Landing {
+        self.wait_for(|flight| flight.landing.get().cloned()).await
     }
 
     /// Waits until the leader has done all it has to do.
@@ -185,11 +188,11 @@ impl Follower {
 
     async fn wait_for<T>(&self, look: impl Fn(&Flight) -> Option<T>) -> T {
         loop {
-            // In line before the look, so that no news comes between.
+            // We queue before the look, so that no news is lost in between.
             let mut news = pin!(self.0.news.notified());
             news.as_mut().enable();
             match look(&self.0) {
-                Some(seen) => return seen,
+                Some(found) => return found,
                 None => news.await,
             }
         }

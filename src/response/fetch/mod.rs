@@ -1,10 +1,22 @@
-//! One room of the response layer.
+//! What happens to a request that cannot be answered at once.
+//!
+//! The [driver] looks into the backend, has the [decision](decide) made, and does what it says: it serves what is stored, follows
+//! another request's [flight], or leads one. A leader [calls the handler](handler_call), and answers its own client as soon as there
+//! are [headers](receiving). A body that is there in one piece is [stored](storing) at once. Any other is copied on its way to the
+//! client by a [tee], on a task of its own, which neither a slow client nor one that has gone away holds up, because others may be
+//! waiting for the whole. So a leader comes to an answer, and to the rest of the work. Who answers the client sees to that rest, and
+//! so does who goes on [without a client](unattended).
 
-pub(crate) mod buffers;
+pub(crate) mod decide;
 pub(crate) mod detached;
 pub(crate) mod driver;
 pub(crate) mod flight;
-pub(crate) mod handler_call;
+mod handler_call;
+mod leading;
 pub(crate) mod permits;
+mod receiving;
 pub(crate) mod state;
-pub(crate) mod tee;
+mod storing;
+mod tee;
+mod unattended;
+mod uncacheable;

@@ -1,13 +1,13 @@
-//! How much goes on that nobody waits for: a count with a limit. See `detached`.
+//! [`Permits`]: a count with a limit, of what goes on without a client.
 
 use crate::sync::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// How many are taken.
+/// How many permits are taken.
 #[derive(Debug, Default)]
 pub(crate) struct Permits(AtomicUsize);
 
-/// One of them, until it is dropped.
+/// A permit that is taken, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken(Arc<Permits>);
 
@@ -17,10 +17,10 @@ impl Permits {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes one, unless so many are taken.
+    /// Takes one, unless this many are taken.
     pub(crate) fn take(self: &Arc<Self>, max: usize) -> Option<Taken> {
         let one_more = |count: usize| (count < max).then(|| count + 1);
-        // Relaxed, both: as above.
+        // Relaxed, both: a count orders nothing.
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .is_ok()
@@ -30,7 +30,7 @@ impl Permits {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        // Relaxed: as above.
+        // Relaxed: a count orders nothing.
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,121 +1,125 @@
-//! What all services of a layer share.
+//! [`State`]: what all requests of a service share.
 
-use crate::backend::CacheBackend;
-use crate::cache::Cache;
+use super::detached::{Attached, Permit, Work};
+use super::flight::Flights;
+use super::permits::Permits;
+use super::uncacheable::UncacheableKeys;
 use crate::error::Error;
-use crate::response::fetch::buffers::Buffers;
-use crate::response::fetch::flight::Flights;
-use crate::response::fetch::permits::Permits;
+use crate::response::answer::buffers::Buffers;
+use crate::response::clock::UnixMillis;
+use crate::response::event;
+use crate::response::outcome::Outcome;
+use crate::response::policy::refusal::Refusal;
 use crate::response::settings::Settings;
-use crate::response::stats::Counters;
-use crate::response::storage::known_purges::Known;
-use crate::response::storage::purge_list::Purges;
+use crate::response::stats::{Counters, Gauges, ResponseStats};
+use crate::response::storage::handle::{SharedStorage, Storage};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::future::Future;
+use std::sync::Arc;
 
-/// For so long a key that proved uncacheable is remembered.
-const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
-/// So many are.
-const UNCACHEABLE_KEYS: usize = 4096;
-
-/// Settings, and what goes on.
-#[derive(Debug, Clone)]
-pub(crate) struct Core {
+/// What a layer was told, and what it shares with its clones.
+#[derive(Debug)]
+pub(crate) struct State {
     pub(crate) settings: Settings,
+    pub(crate) storage: Storage,
     pub(crate) shared: Arc<Shared>,
 }
 
+/// What goes on in all services that a layer and its clones have made.
+#[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights>,
     pub(crate) permits: Arc<Permits>,
     pub(crate) buffers: Arc<Buffers>,
-    pub(crate) stats: Counters,
-    /// Keys whose requests need not wait for each other.
-    uncacheable: Cache<Box<str>, u64>,
-    pub(crate) known: Known,
-    /// Where none was given: found when it is first needed.
-    backend: OnceLock<Arc<dyn CacheBackend>>,
+    pub(crate) counters: Counters,
+    pub(crate) uncacheable: UncacheableKeys,
+    pub(crate) storage: Arc<SharedStorage>,
 }
 
-impl Core {
-    pub(crate) fn new(settings: Settings) -> Self {
+impl Shared {
+    pub(crate) fn storage(&self, settings: &Settings) -> Storage {
+        Storage::new(
+            settings.backend.clone(),
+            settings.clock.clone(),
+            settings.policy.max_body,
+            Arc::clone(&self.storage),
+        )
+    }
+
+    pub(crate) fn stats(&self) -> ResponseStats {
+        self.counters.read(Gauges {
+            running: self.flights.count() as u64,
+            detached: self.permits.count() as u64,
+            buffered: self.buffers.held(),
+        })
+    }
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings, shared: Arc<Shared>) -> Self {
         Self {
+            storage: shared.storage(&settings),
             settings,
-            shared: Arc::new(Shared {
-                flights: Arc::default(),
-                permits: Arc::default(),
-                buffers: Arc::default(),
-                stats: Counters::default(),
-                uncacheable: Cache::new(UNCACHEABLE_KEYS),
-                known: Known::default(),
-                backend: OnceLock::new(),
-            }),
+            shared,
         }
     }
 
     #[inline]
-    pub(crate) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> UnixMillis {
         self.settings.clock.now()
     }
 
-    /// Cheaper than [`now`](Self::now), and never before it: up to a tenth of a second ahead.
+    /// A time that is not past yet, and cheaper to know than [`now`](Self::now).
     #[inline]
-    pub(crate) fn soon(&self) -> u64 {
+    pub(crate) fn soon(&self) -> UnixMillis {
         self.settings.clock.soon()
     }
 
-    #[inline]
-    pub(crate) fn backend(&self) -> Result<&Arc<dyn CacheBackend>, Error> {
-        if let Some(backend) = &self.settings.backend {
-            return Ok(backend);
-        }
-        match self.shared.backend.get() {
-            Some(backend) => Ok(backend),
-            None => self.backend_slow(),
-        }
-    }
-
-    #[cold]
-    fn backend_slow(&self) -> Result<&Arc<dyn CacheBackend>, Error> {
-        let backend = crate::response::storage::default_backend::find()?;
-        Ok(self.shared.backend.get_or_init(|| backend))
-    }
-
-    pub(crate) fn backend_failed(&self, error: &Error) {
-        self.shared.stats.backend_errors.add();
-        crate::response::event::backend_failed(error);
-    }
-
-    /// A purge of all that any request of this layer can have been asked for. It is known of when it is in the store.
-    pub(crate) fn purge_of_everything(&self) -> Purges {
-        let last = self.shared.known.last();
-        Purges::of_everything(self.now().max(last.saturating_add(1)))
-    }
-
+    /// Whether a key proved uncacheable a moment ago.
     pub(crate) fn is_uncacheable(&self, key: &str) -> bool {
-        let until = self.shared.uncacheable.get(key);
-        until.is_some_and(|until| self.now() < until)
+        let uncacheable = &self.shared.uncacheable;
+        uncacheable.contains(key, &self.settings.clock)
     }
 
     pub(crate) fn set_uncacheable(&self, key: &str) {
-        let until = self
-            .now()
-            .saturating_add(UNCACHEABLE_FOR.as_millis() as u64);
-        self.shared.uncacheable.insert(key.into(), until);
+        let uncacheable = &self.shared.uncacheable;
+        uncacheable.insert(key, &self.settings.clock);
     }
 
-    pub(crate) fn set_cacheable(&self, key: &str) {
-        if !self.shared.uncacheable.is_empty() {
-            self.shared.uncacheable.remove(key);
-        }
+    #[inline]
+    pub(crate) fn count(&self, outcome: Outcome) {
+        outcome.count(&self.shared.counters);
+    }
+
+    pub(crate) fn backend_failed(&self, error: &Error) {
+        self.shared.counters.backend_errors.add();
+        event::backend_failed(error);
+    }
+
+    /// Permission to go on without a client. `None` if too much does already, or there is no runtime to go on in.
+    pub(crate) fn permit(&self) -> Option<Permit> {
+        let Settings {
+            max_detached,
+            detached_timeout,
+            ..
+        } = self.settings;
+        Permit::take(&self.shared.permits, max_detached, detached_timeout)
+    }
+
+    /// Does work that a client waits for. If the client goes away, the work goes on with a permit, and without a deadline: the calls of
+    /// the backend have deadlines of their own, and must not be left half done.
+    pub(crate) fn finish(self: Arc<Self>, work: Work<()>) -> impl Future<Output = ()> + Send {
+        Attached::new(work, move |work| match self.permit() {
+            Some(permit) => permit.finish(work),
+            None => self.count(Outcome::NotStored(Refusal::DetachedLimit)),
+        })
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("stats", &self.stats)
+            .field("counters", &self.counters)
             .finish_non_exhaustive()
     }
 }

@@ -1,13 +1,13 @@
-//! A body on its way to the client and into the store.
+//! [`Tee`]: a body on its way to the client and into the store.
 //!
-//! It is collected in memory of its own, and its pieces go to the client as they come. One that the client waits for is handed
-//! on as it is. Others wait for the client in memory of their own: a piece may be a slice of something larger.
+//! The body is collected in memory of its own, and its pieces go to the client as they come. A piece that the client waits for is
+//! handed on as it is. Others wait for the client in memory of their own, because a piece may be a slice of something larger.
 
+use super::detached::Permit;
+use super::state::State;
 use crate::response::answer::body::{BoxError, Part};
 use crate::response::entry::own_memory;
-use crate::response::fetch::detached::Permit;
-use crate::response::fetch::state::Core;
-use crate::response::policy::plan::Refusal;
+use crate::response::policy::refusal::Refusal;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
@@ -18,10 +18,10 @@ use std::task::Poll;
 use tokio::sync::mpsc;
 use tokio::task::coop::consume_budget;
 
-/// What there is of a body at once.
+/// What there is of a body at the first look.
 pub(crate) enum Begun<D> {
     Whole(Bytes),
-    /// The first look at it, if there was one.
+    /// It comes in pieces. This is what the first look has found.
     Pieces(First<D>),
 }
 
@@ -47,26 +47,27 @@ where
     }
 }
 
-/// A body that comes in pieces.
-pub(crate) struct Copying<R: Body> {
+/// A body that comes in pieces, for two readers.
+pub(crate) struct Tee<R: Body> {
     body: Pin<Box<R>>,
     first: First<R::Data>,
     to_client: mpsc::UnboundedSender<Part<R>>,
 }
 
-/// A body that has come: the client has all of it, but does not know yet that this is the end.
-pub(crate) struct Copied<R> {
+/// A body that has come. The client has all of it, but does not know yet that this is the end.
+pub(crate) struct Collected<R> {
     pub(crate) bytes: Bytes,
     to_client: mpsc::UnboundedSender<Part<R>>,
 }
 
-impl<R> Copied<R> {
+impl<R> Collected<R> {
+    /// Tells the client that this is the end.
     pub(crate) fn end(&self) {
         let _ = self.to_client.send(Part::End);
     }
 }
 
-impl<R> Copying<R>
+impl<R> Tee<R>
 where
     R: Body,
     R::Error: Into<BoxError>,
@@ -75,16 +76,16 @@ where
         body: Pin<Box<R>>,
         first: First<R::Data>,
     ) -> (Self, mpsc::UnboundedReceiver<Part<R>>) {
-        let (to_client, from_copying) = mpsc::unbounded_channel();
-        let copying = Self {
+        let (to_client, from_tee) = mpsc::unbounded_channel();
+        let tee = Self {
             body,
             first,
             to_client,
         };
-        (copying, from_copying)
+        (tee, from_tee)
     }
 
-    /// Leaves the body to the client, who reads it as without the cache.
+    /// Leaves the rest of the body to the client, who then reads it from the handler itself.
     pub(crate) fn hand_over(mut self) {
         match replace(&mut self.first, Poll::Pending) {
             Poll::Ready(Some(Ok(frame))) => self.send(frame),
@@ -95,23 +96,23 @@ where
         let _ = self.to_client.send(Part::Rest(self.body));
     }
 
-    /// Sends the body to the client as it comes, and collects it. A client that goes away leaves the rest to a permit.
+    /// Sends the body to the client as it comes, and collects it. From when on the client is gone this takes a permit.
     ///
     /// # Errors
-    /// If it failed, is not to be stored, or has lost its client and got no permit, or for too long. A client that is still
-    /// there then gets the rest from the handler itself.
+    /// If the body failed, if it is too large to be stored, or if the client is gone and there is no permit, or no longer. A client
+    /// that is still there gets the rest from the handler itself.
     pub(crate) async fn collect(
         mut self,
-        core: &Core,
+        state: &State,
         permit: &mut Option<Permit>,
-    ) -> Result<Copied<R>, Refusal> {
-        let account = core.shared.buffers.account(core.settings.max_buffered());
+    ) -> Result<Collected<R>, Refusal> {
+        let account = state.shared.buffers.account(state.settings.max_buffered());
         let Some(mut held) = account.hold(0) else {
             self.hand_over();
             return Err(Refusal::Buffers);
         };
         let mut whole = Vec::new();
-        while let Some(frame) = self.next(core, permit).await? {
+        while let Some(frame) = self.next(state, permit).await? {
             let mut data = match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => data,
                 // Trailers come last: RFC 9110 §6.5.
@@ -129,7 +130,7 @@ where
             if piece.is_empty() {
                 continue;
             }
-            if (whole.len() + piece.len()) as u64 > core.settings.max_body {
+            if (whole.len() + piece.len()) as u64 > state.settings.policy.max_body {
                 return Err(self.give_up(piece, Refusal::TooLarge));
             }
             let is_awaited = account.held() == held.bytes();
@@ -150,7 +151,7 @@ where
             };
             let _ = self.to_client.send(Part::Data(piece, Some(waits)));
         }
-        Ok(Copied {
+        Ok(Collected {
             bytes: own_memory::cut(whole),
             to_client: self.to_client,
         })
@@ -173,19 +174,23 @@ where
         let _ = self.to_client.send(part);
     }
 
-    /// The next frame. From when on the client is gone it takes a permit to wait for one.
-    async fn next(&mut self, core: &Core, permit: &mut Option<Permit>) -> Result<Next<R>, Refusal> {
+    /// The next frame. From when on the client is gone it takes a permit to wait for it.
+    async fn next(
+        &mut self,
+        state: &State,
+        permit: &mut Option<Permit>,
+    ) -> Result<Next<R>, Refusal> {
         let first = replace(&mut self.first, Poll::Pending);
         if let Poll::Ready(first) = first {
             return Ok(first);
         }
-        // A body that never waits lets others have their turn, too.
+        // So that a body that never waits does not keep others from having their turn.
         consume_budget().await;
         if permit.is_none() {
             if let Some(frame) = self.next_for_client().await {
                 return Ok(frame);
             }
-            *permit = Some(core.permit().ok_or(Refusal::DetachedLimit)?);
+            *permit = Some(state.permit().ok_or(Refusal::DetachedLimit)?);
         }
         let permit = permit.as_ref().filter(|permit| !permit.is_over());
         let permit = permit.ok_or(Refusal::DetachedTimeout)?;

@@ -3,19 +3,19 @@
 //! Directives are compared without regard to case, may be spread over several lines, and may carry their value as a token or
 //! as a quoted string. Of two lifetimes the shorter one holds.
 //!
-//! What cannot be read is never taken for permission. A field that is not as the RFC has it from its first byte to its last is
-//! [`malformed`](Directives::malformed), and so is one with a directive of ours whose value is not what it should be, or with
-//! an unknown directive that looks like one that forbids, such as `no_store`. A malformed field counts as `no-store`.
+//! What cannot be read is never taken for permission. A field that does not follow the RFC from its first byte to its last is
+//! [`malformed`](Directives::malformed). So is one with a known directive whose value is not what it should be, and one with an
+//! unknown directive that looks like one that forbids, such as `no_store`. A malformed field counts as `no-store`.
 //!
-//! Targeted fields such as `CDN-Cache-Control` (RFC 9213 §2.1) look alike and are not: they are structured, and ignored if they
-//! are broken, unless it [seems](seems_to_forbid) that they would forbid.
+//! Targeted fields such as `CDN-Cache-Control` (RFC 9213 §2.1) look alike but have another syntax: they are structured. A broken
+//! one is ignored, unless it [seems](seems_to_forbid) to forbid something.
 
-use crate::response::http::structured::{Bare, dictionary};
+use super::structured::{Bare, dictionary};
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, HeaderName, PRAGMA};
 use std::time::Duration;
 
-/// Numbers are cut off here: what RFC 9111 §1.2.2 asks for at least.
+/// Larger numbers are cut off here, as RFC 9111 §1.2.2 allows.
 const MOST_SECONDS: u64 = 1 << 31;
 
 /// The directives of a message.
@@ -32,18 +32,18 @@ pub(crate) struct Directives {
     pub(crate) max_age: Option<Duration>,
     pub(crate) s_maxage: Option<Duration>,
     pub(crate) min_fresh: Option<Duration>,
-    /// Without a value: however stale.
+    /// The largest number there is if the directive has no value: then it does not matter how stale.
     pub(crate) max_stale: Option<Duration>,
     pub(crate) stale_while_revalidate: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
-    /// Not to be understood, as a whole.
+    /// Whether the field as a whole cannot be understood.
     pub(crate) malformed: bool,
     /// Whether there is any directive at all.
     pub(crate) present: bool,
 }
 
 impl Directives {
-    /// Those of all lines of a field.
+    /// The directives of all lines of a field.
     pub(crate) fn read(headers: &HeaderMap, name: &HeaderName) -> Self {
         let mut directives = Self::default();
         for line in headers.get_all(name) {
@@ -52,8 +52,8 @@ impl Directives {
         directives
     }
 
-    /// Those of a request: RFC 9111 §5.2.1, and §5.4 for those of old. One that cannot be understood is taken for the strictest:
-    /// neither answered from what is stored, nor its response stored.
+    /// The directives of a request: RFC 9111 §5.2.1, and §5.4 for requests that have `Pragma` only. Directives that cannot be
+    /// understood are taken for the strictest ones: the request is not answered from the cache, and its response is not stored.
     pub(crate) fn of_request(headers: &HeaderMap) -> Self {
         let mut said = Self::read(headers, &CACHE_CONTROL);
         if !said.present {
@@ -70,8 +70,8 @@ impl Directives {
         said
     }
 
-    /// Those of a targeted field: RFC 9213 §2.1. `None` if it has none, or is broken, or a directive's value is of a wrong
-    /// type.
+    /// The directives of a targeted field: RFC 9213 §2.1. `None` if it has none, if it is broken, or if the value of a directive
+    /// has the wrong type.
     pub(crate) fn read_targeted(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let lines: Vec<&[u8]> = headers
             .get_all(name)
@@ -91,16 +91,16 @@ impl Directives {
         if let Some(flag) = self.flag(name) {
             *flag = match value {
                 Bare::Boolean(set) => set,
-                // Fields named.
+                // The names of fields.
                 Bare::Text => true,
                 _ => return None,
             };
-        } else if let Some(slot) = self.lifetime(name) {
+        } else if let Some(lifetime) = self.lifetime(name) {
             let Bare::Integer(seconds) = value else {
                 return None;
             };
             let seconds = u64::try_from(seconds).unwrap_or(0).min(MOST_SECONDS);
-            *slot = Some(Duration::from_secs(seconds));
+            *lifetime = Some(Duration::from_secs(seconds));
         } else if looks_strict(name.as_bytes()) {
             self.no_store = true;
         }
@@ -114,7 +114,8 @@ impl Directives {
         }
     }
 
-    /// A list of directives: RFC 9110 §5.6.1 and RFC 9111 §5.2. `None` if it is not, or one of them cannot be understood.
+    /// Adds a list of directives: RFC 9110 §5.6.1 and RFC 9111 §5.2. `None` if the line is no such list, or if one of them cannot
+    /// be understood.
     fn add_members(&mut self, line: &[u8]) -> Option<()> {
         let mut rest = line;
         loop {
@@ -140,9 +141,9 @@ impl Directives {
         }
     }
 
-    /// `None` if it cannot be understood.
+    /// Adds one directive. `None` if it cannot be understood.
     fn add_member(&mut self, name: &[u8], value: Option<&[u8]>) -> Option<()> {
-        // In place: requests have directives too. Longer names are none of ours.
+        // In place, because every request with directives comes here. No known directive has a longer name.
         let mut lower = [0; 32];
         let lower = match lower.get_mut(..name.len()) {
             Some(lower) => {
@@ -162,11 +163,11 @@ impl Directives {
             ("max-stale", None) => Some(MOST_SECONDS),
             _ => value.and_then(parse_seconds),
         };
-        if let Some(slot) = self.lifetime(lower) {
+        if let Some(lifetime) = self.lifetime(lower) {
             let seconds = Duration::from_secs(given.unwrap_or(0));
-            *slot = Some(slot.map_or(seconds, |other| other.min(seconds)));
+            *lifetime = Some(lifetime.map_or(seconds, |other| other.min(seconds)));
         } else if lower == "min-fresh" {
-            // Of these, the longer is the stricter.
+            // Of two of these the longer one is the stricter.
             let seconds = Duration::from_secs(given.unwrap_or(MOST_SECONDS));
             self.min_fresh = Some(self.min_fresh.map_or(seconds, |other| other.max(seconds)));
         } else {
@@ -178,7 +179,7 @@ impl Directives {
     fn flag(&mut self, name: &str) -> Option<&mut bool> {
         Some(match name {
             "no-store" => &mut self.no_store,
-            // With fields named or without: one that is meant for some fields only is taken for all.
+            // Also if it names fields: a directive for some fields only is applied to all of them.
             "no-cache" => &mut self.no_cache,
             "private" => &mut self.private,
             "public" => &mut self.public,
@@ -190,7 +191,7 @@ impl Directives {
         })
     }
 
-    /// Of two of these, the shorter one is the stricter.
+    /// A directive of which the shorter of two values is the stricter one.
     fn lifetime(&mut self, name: &str) -> Option<&mut Option<Duration>> {
         Some(match name {
             "max-age" => &mut self.max_age,
@@ -215,16 +216,16 @@ const STRICT: [&str; 8] = [
     "s-maxage",
 ];
 
-/// Whether an unknown directive looks like a strict one, or one that forbids. Unknown ones are to be ignored (RFC 9111 §5.2.3),
-/// but some are meant to be known.
+/// Whether an unknown directive looks like a strict one, or like one that forbids. Unknown directives are to be ignored (RFC 9111
+/// §5.2.3), but some are misspelt known ones.
 fn looks_strict(name: &[u8]) -> bool {
     let written = letters(name);
     let is_it = |strict: &&str| letters(strict.as_bytes()) == written;
     seems_to_forbid(name) || STRICT.iter().any(is_it)
 }
 
-/// Whether a text seems to forbid to store or to share: by its letters, whatever is between them, or because it says no to
-/// something.
+/// Whether a text seems to forbid that something is stored or shared: because of its letters, whatever stands between them, or
+/// because it begins with "no".
 pub(crate) fn seems_to_forbid(text: &[u8]) -> bool {
     if text.eq_ignore_ascii_case(b"no-transform") {
         return false;

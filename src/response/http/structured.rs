@@ -18,9 +18,10 @@ pub(crate) fn dictionary(text: &[u8]) -> Option<Vec<(&[u8], Bare)>> {
     parser.skip(b" ");
     while !parser.rest.is_empty() {
         let key = parser.key()?;
-        let value = match parser.eats(b'=') {
-            true => parser.item_or_list()?,
-            false => Bare::Boolean(true),
+        let value = if parser.eats(b'=') {
+            parser.item_or_list()?
+        } else {
+            Bare::Boolean(true)
         };
         parser.parameters()?;
         members.retain(|(other, _)| *other != key);
@@ -141,10 +142,12 @@ impl<'a> Parser<'a> {
 
     fn boolean(&mut self) -> Option<Bare> {
         self.eats(b'?');
-        match (self.eats(b'1'), self.eats(b'0')) {
-            (true, false) => Some(Bare::Boolean(true)),
-            (false, true) => Some(Bare::Boolean(false)),
-            _ => None,
+        if self.eats(b'1') {
+            Some(Bare::Boolean(true))
+        } else if self.eats(b'0') {
+            Some(Bare::Boolean(false))
+        } else {
+            None
         }
     }
 

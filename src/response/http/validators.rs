@@ -1,6 +1,8 @@
 //! Validators, and when they match: RFC 9110 §8.8 and §13.
 
-use http::HeaderValue;
+use super::date;
+use http::header::{DATE, ETAG, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue};
 
 /// Whether an entity tag is in a list, by weak comparison: RFC 9110 §13.1.2. Commas within tags are part of them.
 pub(crate) fn any_matches(list: &[u8], etag: Option<&HeaderValue>) -> bool {
@@ -28,9 +30,45 @@ pub(crate) fn any_matches(list: &[u8], etag: Option<&HeaderValue>) -> bool {
 }
 
 /// An entity tag without its mark of weakness: RFC 9110 §8.8.3.2.
-pub(crate) fn opaque_tag(tag: &[u8]) -> &[u8] {
+fn opaque_tag(tag: &[u8]) -> &[u8] {
     let tag = tag.trim_ascii();
     tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// Whether a response has not been modified since the time that a request names: RFC 9110 §13.1.3. False if either time cannot
+/// be read.
+pub(crate) fn is_unmodified_since(since: &HeaderValue, headers: &HeaderMap) -> bool {
+    let changed = headers.get(LAST_MODIFIED).or(headers.get(DATE));
+    match (changed.and_then(date::parse), date::parse(since)) {
+        (Some(changed), Some(since)) => changed <= since,
+        _ => false,
+    }
+}
+
+/// Whether the parts that a client has are of this very response: RFC 9110 §13.1.5.
+pub(crate) fn if_range_holds(wanted: &HeaderValue, headers: &HeaderMap) -> bool {
+    match headers.get(ETAG) {
+        Some(etag) if wanted == etag => !etag.as_bytes().starts_with(b"W/"),
+        // A date, and exactly this one.
+        _ => date::parse(wanted).is_some() && headers.get(LAST_MODIFIED) == Some(wanted),
+    }
+}
+
+/// Whether the validators of a 304 or of an answer to a HEAD are those of a stored response: RFC 9111 §4.3.3 and §4.3.5.
+///
+/// Tags are compared weakly, because some servers weaken those that they send with compressed bodies. A validator that is left
+/// out says nothing, because many servers leave out in a 304 what they said before.
+pub(crate) fn are_same(stored: &HeaderMap, fresh: &HeaderMap) -> bool {
+    match (stored.get(ETAG), fresh.get(ETAG)) {
+        (Some(stored), Some(fresh)) => {
+            opaque_tag(stored.as_bytes()) == opaque_tag(fresh.as_bytes())
+        }
+        (None, Some(_)) => false,
+        (_, None) => match (stored.get(LAST_MODIFIED), fresh.get(LAST_MODIFIED)) {
+            (Some(stored), Some(fresh)) => stored == fresh,
+            _ => true,
+        },
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! The authority that a request is for: RFC 9110 §7.2.
 //!
-//! It may stand in the request's target, in `Host`, or in both, and handlers look at either. So all that name one have to name
-//! the same: a request that names two is neither answered from the cache nor stored (RFC 9112 §3.2.2, RFC 9113 §8.3.1), nor is
-//! one with a text in such a place that is not a host and perhaps a port. Nothing but case is made equal, so a default port
-//! that is said and one that is not are two.
+//! It may stand in the request's target, in `Host`, or in both, and handlers look at either. So all of them have to name the same:
+//! a request that names two authorities is neither answered from the cache nor stored (RFC 9112 §3.2.2, RFC 9113 §8.3.1). Nor is a
+//! request that has something else there than a host, with or without a port. Only case is ignored, so an authority with the
+//! default port and one without a port are different.
 
 use http::header::HOST;
 use http::uri::Scheme;
 use http::{HeaderMap, Uri};
 use std::borrow::Cow;
 
-/// In lower case; empty if the request names none. `None` if it names several, or what is none.
+/// The authority in lower case; empty if the request names none. `None` if it names several, or something that is none.
 pub(crate) fn of<'r>(
     original: &'r Uri,
     seen: &'r Uri,
@@ -46,21 +46,21 @@ fn add_target<'r>(named: &mut Option<&'r str>, target: &'r Uri) -> Option<()> {
     }
 }
 
-/// `None` if it is not the one that was named before.
+/// Adds what was found in one place. `None` if it is not what was named before.
 fn add<'r>(named: &mut Option<&'r str>, text: &'r str) -> Option<()> {
     let first = *named.get_or_insert(text);
-    // Nearly always it is the first one.
+    // Nearly always there is only one.
     (std::ptr::eq(first, text) || first.eq_ignore_ascii_case(text)).then_some(())
 }
 
-/// What is asked for by a scheme of another kind is another resource.
+/// Whether a target has no scheme, or one of HTTP's. With another scheme it is another resource.
 fn has_known_scheme(target: &Uri) -> bool {
     let scheme = target.scheme();
     scheme.is_none_or(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))
 }
 
-/// What stands before the authority in the target; empty if it has no scheme. `None` if it is not known, or if the original
-/// has another than what is seen.
+/// What stands before the authority in the target; empty if it has no scheme. `None` if the scheme is not HTTP's, or if the
+/// original has another one than what the service sees.
 pub(crate) fn scheme(original: &Uri, seen: &Uri) -> Option<&'static str> {
     let of = |target: &Uri| match target.scheme() {
         None => Some(""),
@@ -78,7 +78,7 @@ pub(crate) fn scheme(original: &Uri, seen: &Uri) -> Option<&'static str> {
     }
 }
 
-/// What a byte is in a name; looked up, as every request has one.
+/// The kinds of bytes in a name. They are looked up in a table, because every request has a name.
 const OTHER: u8 = 0;
 const LOWER: u8 = 1;
 const UPPER: u8 = 2;
@@ -101,8 +101,8 @@ struct Authority {
     has_upper_case: bool,
 }
 
-/// A text that is a host, as names in the DNS and addresses are written, and perhaps a port. There are stranger ones, and
-/// readers that see something else in them.
+/// Reads a host, in the form of a DNS name or an address, with or without a port. RFC 3986 allows stranger hosts, in which readers
+/// see different things.
 fn read(text: &str) -> Option<Authority> {
     let mut seen = 0;
     let is_other = |byte: u8| {
@@ -122,7 +122,7 @@ fn read(text: &str) -> Option<Authority> {
     }
 }
 
-/// Whether a text is an address in brackets, and perhaps a port.
+/// Whether a text is an address in brackets, with or without a port.
 fn is_literal(text: &str) -> bool {
     let inside = text.strip_prefix('[').and_then(|text| text.split_once(']'));
     inside.is_some_and(|(address, rest)| {

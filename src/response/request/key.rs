@@ -1,96 +1,120 @@
-//! Which requests may share an entry.
+//! [`Key`]: which requests may share a stored response.
 //!
-//! The key is the wire format's: `{prefix}:{path}:{query}`, with more parts on request, as they are. It is not unique: a colon may stand in
-//! each part, and the host is not in it. So the key only says where to look; every entry records what it was made for, as
-//! [`Asked`] names it, and answers nothing else.
+//! The key is the wire format's: `{prefix}:{path}:{query}`, with more parts on request, each written as it was sent. It is not
+//! unique: a colon may stand in each part, and the host is not in it. So the key only says where to look. Every stored response
+//! records what it was made for, in all the parts that [`Key`] names, and answers nothing else.
 //!
-//! The path is the one that the client sent. Where the service sees another, because a router has taken off its own part or
-//! something has rewritten it, entries record both: who sees something else answers something else.
+//! The path is the one that the client sent. Where the service sees another one, because a router has taken off its own part or
+//! something has rewritten it, stored responses record both: who sees something else answers something else.
+//!
+//! # Keys of the cache's own
+//! The storage keeps more than responses, under keys that no request has. A key that begins with `#` is one of them, unless it
+//! begins with `##`: a prefix that begins with `#` is written with another one before it. And a request's key has a slash in it,
+//! because its path begins with one.
 
+use super::authority;
+use super::bypass::Bypass;
+use super::key_settings::KeySettings;
 use super::original;
-use crate::response::request::authority;
-use crate::response::settings::{Rules, Settings};
-use crate::response::storage::own_keys;
+use crate::response::policy::settings::Rules;
 use http::header::{AUTHORIZATION, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Longer keys are not stored.
-pub(crate) const MAX_KEY: usize = 4 * 1024;
+/// Requests with longer keys are passed through.
+const MAX_KEY: usize = 4 * 1024;
 
-/// What a request asks for, as far as entries tell requests apart. One text holds the signpost's key, which ends with the
+/// What a request's key is preceded by in the key of its signpost.
+const SIGNPOST: &str = "#variants:";
+
+/// What a prefix is preceded by in a request's key.
+fn escape(prefix: &str) -> &'static str {
+    if prefix.starts_with('#') { "#" } else { "" }
+}
+
+/// Whether a key may be a request's.
+pub(crate) fn may_be_requested(key: &str) -> bool {
+    (!key.starts_with('#') || key.starts_with("##")) && key.contains('/')
+}
+
+/// Where the signpost of a key lies.
+pub(crate) fn signpost_of(key: &str) -> String {
+    [SIGNPOST, key].concat()
+}
+
+/// What a request asks for, as far as stored responses tell requests apart. One text holds the signpost's key, which ends with the
 /// request's, and behind it the host and what the service sees.
 #[derive(Debug, Clone, Hash)]
-pub(crate) struct Asked {
+pub(crate) struct Key {
     text: String,
     key: Range<usize>,
-    /// By which rules what is stored of it may be.
+    /// The rules by which responses to it are stored.
     pub(crate) rules: Rules,
     /// Where the host ends.
     host_end: usize,
     path: Range<usize>,
     query: Range<usize>,
     own: Option<Range<usize>>,
+    /// How many fields of the request are in the key.
+    pub(crate) fields: usize,
     /// Whether the request carries `Authorization`, and the settings do not say that the key tells callers apart.
-    pub(crate) authorized: bool,
+    pub(crate) is_authorized: bool,
     /// Whether the values of `vary_on` can be told apart in the key, and the path is what the service sees.
     clear: bool,
     /// Whether the order of languages makes no difference.
     pub(crate) sorts_languages: bool,
 }
 
-/// Why a request has no key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unkeyed {
-    /// More than one authority, or a text that is none.
-    Host,
-    /// The key would be too long.
-    TooLong,
-    /// A router may have shortened the path, and the whole one is not to be had.
-    Shortened,
-    /// Whether a parameter counts depends on who reads it.
-    Query,
-    /// The path does not begin with a slash.
-    Path,
-}
-
-impl Asked {
-    /// Whether the path is the one that the client sent, as far as that can be known of a request with a body `B`.
-    pub(crate) fn knows_path<B: 'static>(
-        settings: &Settings,
+impl Key {
+    /// The key of a request with a body `B`.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub(crate) fn of<B: 'static>(
+        settings: &KeySettings,
+        rules: Rules,
         request: &Parts,
-    ) -> Result<(), Unkeyed> {
-        let told = settings.original_uri.is_some() || original::uri(&request.extensions).is_some();
-        match told || original::is_whole::<B>() {
-            true => Ok(()),
-            false => Err(Unkeyed::Shortened),
+    ) -> Result<Self, Bypass> {
+        let is_told =
+            settings.original_uri.is_some() || original::uri(&request.extensions).is_some();
+        if !is_told && !original::is_whole::<B>() {
+            return Err(Bypass::OriginalUriUnknown);
         }
+        Self::of_whole(settings, rules, request)
     }
 
-    pub(crate) fn new(settings: &Settings, request: &Parts) -> Result<Self, Unkeyed> {
+    /// The key of a request of which the whole path is known.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub(crate) fn of_whole(
+        settings: &KeySettings,
+        rules: Rules,
+        request: &Parts,
+    ) -> Result<Self, Bypass> {
         let seen = &request.uri;
         let uri = original_uri(settings, request).unwrap_or(seen);
-        let host = authority::of(uri, seen, &request.headers).ok_or(Unkeyed::Host)?;
-        let scheme = authority::scheme(uri, seen).ok_or(Unkeyed::Host)?;
+        let host = authority::of(uri, seen, &request.headers).ok_or(Bypass::Host)?;
+        let scheme = authority::scheme(uri, seen).ok_or(Bypass::Host)?;
         let path = uri.path();
         let query = in_key(settings, uri)?;
         let shown = shown(settings, uri, seen)?;
         let own = settings.key_fn.as_ref().map(|key_fn| key_fn(request));
         if !path.starts_with('/') {
-            return Err(Unkeyed::Path);
+            return Err(Bypass::Path);
         }
         let mut length = path.len() + query.len() + 2 * host.len() + scheme.len();
         length += own.as_ref().map_or(0, String::len) + shown.len();
         if length > MAX_KEY {
-            return Err(Unkeyed::TooLong);
+            return Err(Bypass::KeyTooLong);
         }
-        length += own_keys::SIGNPOST.len() + settings.key_prefix.len();
+        length += SIGNPOST.len() + settings.prefix.len();
         let mut text = String::with_capacity(length + 5);
-        text.push_str(own_keys::SIGNPOST);
+        text.push_str(SIGNPOST);
         let key_start = text.len();
-        text.extend([own_keys::before(&settings.key_prefix), &settings.key_prefix]);
+        text.extend([escape(&settings.prefix), &settings.prefix]);
         if settings.host_in_key {
             add(&mut text, &host);
         }
@@ -108,24 +132,25 @@ impl Asked {
         }
         let key = key_start..text.len();
         if key.len() > MAX_KEY {
-            return Err(Unkeyed::TooLong);
+            return Err(Bypass::KeyTooLong);
         }
         text.extend([scheme, &*host]);
         let host_end = text.len();
         text.push_str(&shown);
         let names_credentials = settings.vary_on.contains(&AUTHORIZATION);
-        // With nothing of the caller in it, a key tells no callers apart, whatever the settings say.
+        // A key that has nothing of the caller in it tells no callers apart, whatever the settings say.
         let by_key = settings.authorized_by_key
             && (settings.key_fn.is_some() || !settings.vary_on.is_empty());
         Ok(Self {
             text,
             key,
-            rules: settings.rules(),
+            rules,
             host_end,
             path,
             query,
             own,
-            authorized: request.headers.contains_key(AUTHORIZATION)
+            fields: settings.vary_on.len(),
+            is_authorized: request.headers.contains_key(AUTHORIZATION)
                 && !by_key
                 && !names_credentials,
             clear,
@@ -133,16 +158,18 @@ impl Asked {
         })
     }
 
-    pub(crate) fn key(&self) -> &str {
+    /// Where a response to it lies.
+    #[inline]
+    pub(crate) fn as_str(&self) -> &str {
         &self.text[self.key.clone()]
     }
 
-    /// Where the names of the headers lie that tell its variants apart.
-    pub(crate) fn signpost_key(&self) -> &str {
+    /// Where the names of the fields lie that tell the variants of this key apart.
+    pub(crate) fn signpost(&self) -> &str {
         &self.text[..self.key.end]
     }
 
-    /// In lower case, behind the scheme if the target has one; empty if the request has neither.
+    /// The host in lower case, behind the scheme if the target has one; empty if the request has neither.
     pub(crate) fn host(&self) -> &str {
         &self.text[self.key.end..self.host_end]
     }
@@ -152,7 +179,7 @@ impl Asked {
         self.own.as_ref().map(|own| &self.text[own.clone()])
     }
 
-    /// Whether the key's parts can only have come from this request.
+    /// Whether no other request has the same key.
     pub(crate) fn is_unambiguous(&self) -> bool {
         let colon = |part: &Range<usize>| self.text[part.clone()].contains(':');
         let parts = [Some(&self.path), Some(&self.query), self.own.as_ref()];
@@ -168,8 +195,8 @@ impl Asked {
         )
     }
 
-    /// Path and query, as the settings have them, and what the service sees: unambiguous, as no path has a question mark in it,
-    /// and neither has a space.
+    /// Path and query in the form that the settings ask for, and what the service sees. This is unambiguous, because no path has a
+    /// question mark in it, and neither part has a space.
     pub(crate) fn target(&self) -> String {
         let (path, query, shown) = self.parts();
         let mark = if query.is_empty() { "" } else { "?" };
@@ -199,8 +226,8 @@ impl Asked {
     }
 }
 
-/// The URI as the client sent it, if it is known to be another than the service sees.
-pub(crate) fn original_uri<'r>(settings: &Settings, request: &'r Parts) -> Option<&'r Uri> {
+/// The URI as the client sent it, if it is known and may differ from what the service sees.
+pub(crate) fn original_uri<'r>(settings: &KeySettings, request: &'r Parts) -> Option<&'r Uri> {
     match settings.original_uri {
         Some(original) => original(&request.extensions),
         None => original::uri(&request.extensions),
@@ -209,10 +236,10 @@ pub(crate) fn original_uri<'r>(settings: &Settings, request: &'r Parts) -> Optio
 
 /// What the service sees, if it is not the original.
 fn shown<'u>(
-    settings: &Settings,
+    settings: &KeySettings,
     original: &'u Uri,
     seen: &'u Uri,
-) -> Result<Cow<'u, str>, Unkeyed> {
+) -> Result<Cow<'u, str>, Bypass> {
     if std::ptr::eq(original, seen) {
         return Ok(Cow::Borrowed(""));
     }
@@ -226,26 +253,15 @@ fn shown<'u>(
     })
 }
 
-/// A query as the settings have it.
-fn in_key<'u>(settings: &Settings, uri: &'u Uri) -> Result<Cow<'u, str>, Unkeyed> {
+/// A query in the form that the settings ask for.
+fn in_key<'u>(settings: &KeySettings, uri: &'u Uri) -> Result<Cow<'u, str>, Bypass> {
     let query = uri.query().unwrap_or("");
-    settings.query.apply(query).ok_or(Unkeyed::Query)
+    settings.query.apply(query).ok_or(Bypass::Query)
 }
 
-/// Whether what the service sees is what is left of a path when a router has taken off its own part.
+/// Whether what the service sees is the rest of a path, from which a router has taken off its own part.
 fn is_end(shown: &str, path: &str) -> bool {
     shown == "/" || path.ends_with(shown)
-}
-
-/// Whether a type of request bodies is axum's, or made of it. The name is no promise of the compiler's; it is looked at only to
-/// be careful.
-pub(crate) fn is_of_axum(body: &str) -> bool {
-    let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
-    // The first look is the one that most take.
-    body.contains("axum")
-        && body
-            .split(|char| !is_name(char))
-            .any(|name| name == "axum" || name == "axum_core")
 }
 
 /// Adds a part, and says where it is.
@@ -256,7 +272,7 @@ fn add(text: &mut String, part: &str) -> Range<usize> {
     start..text.len()
 }
 
-/// The first value as the key has it: bytes beyond ASCII as Latin-1.
+/// The first value of a field, as it stands in the key: bytes beyond ASCII as Latin-1.
 fn first_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
     match headers.get(name) {
         None => Cow::Borrowed(""),
@@ -267,27 +283,7 @@ fn first_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
     }
 }
 
-/// A text with one character for each byte: reversible, whatever the bytes are.
-pub(crate) fn latin1(bytes: &[u8]) -> String {
+/// A text with one character for each byte, from which the bytes can be told again.
+fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_of_axum_are_recognised_by_their_names() {
-        for (name, want) in [
-            (std::any::type_name::<axum::body::Body>(), true),
-            (
-                "http_body_util::limited::Limited<axum_core::body::Body>",
-                true,
-            ),
-            ("hyper::body::incoming::Incoming", false),
-            ("my_axum_app::Body", false),
-        ] {
-            assert_eq!(is_of_axum(name), want, "{name}");
-        }
-    }
 }

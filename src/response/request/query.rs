@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-/// How the query goes into the key.
+/// How a query is written into a key.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Query {
     pub(crate) sorted: bool,
@@ -42,7 +42,7 @@ impl Query {
         if allowed.iter().any(|name| spells(raw_name, name)) {
             return Some(true);
         }
-        // A handler that cannot read it may fail, and its failure would be everybody's.
+        // A handler that cannot read the parameter may fail, and its failure would be served to all.
         let once = decode_valid(parameter)?;
         let (twice, _) = decode(&once);
         let twice = String::from_utf8_lossy(&twice);
@@ -56,11 +56,11 @@ impl Query {
     }
 }
 
-/// What some take for the end of a parameter.
+/// What some readers take for the end of a parameter.
 const SEPARATORS: [char; 2] = ['&', ';'];
 
-/// Sorts by name, and keeps parameters of one name in their order, as that may mean something. Leaves all of them where they
-/// are if it is not plain which have the same name.
+/// Sorts by name. Parameters of one name keep their order, because that may mean something. Where it is not clear which ones have
+/// the same name, all keep their order.
 fn sort(parameters: &mut [&str]) {
     let keys: Option<Vec<String>> = parameters.iter().map(|one| sort_key(one)).collect();
     let Some(keys) = keys else {
@@ -68,12 +68,12 @@ fn sort(parameters: &mut [&str]) {
     };
     let mut keyed: Vec<(String, &str)> = keys.into_iter().zip(parameters.iter().copied()).collect();
     keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (place, (_, parameter)) in parameters.iter_mut().zip(keyed) {
-        *place = parameter;
+    for (target, (_, parameter)) in parameters.iter_mut().zip(keyed) {
+        *target = parameter;
     }
 }
 
-/// The same for all parameters that a reader may give the same name.
+/// A text that is the same for all parameters to which some reader may give the same name.
 fn sort_key(parameter: &str) -> Option<String> {
     let once = decode_valid(parameter)?;
     let (twice, _) = decode(&once);
@@ -87,7 +87,7 @@ fn sort_key(parameter: &str) -> Option<String> {
     is_plain.then(|| letters(head).map(char::from).collect())
 }
 
-/// Whether a name as it stands in a query is this one, with no more of it encoded than may have to be.
+/// Whether a name in a query is this one, with nothing encoded that need not be.
 fn spells(raw: &str, name: &str) -> bool {
     let mut raw = raw.as_bytes();
     for &byte in name.as_bytes() {
@@ -111,7 +111,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// Whether some reader may take one name for the other: case, punctuation and what comes in brackets or behind a dot make no
+/// Whether some reader may take one name for the other. Case, punctuation, and what stands in brackets or behind a dot make no
 /// difference.
 fn resembles(name: &str, allowed: &str) -> bool {
     let head = |name: &str| name.split(['[', '.']).next().unwrap_or("").len();
@@ -130,7 +130,7 @@ fn name_of(parameter: &str) -> &str {
     parameter.split('=').next().unwrap_or("")
 }
 
-/// As [`decode`]; `None` if an escape is broken, or if that is no text or has control characters in it.
+/// As [`decode`]; `None` if an escape is broken, or if the result is not UTF-8 or has control characters in it.
 fn decode_valid(text: &str) -> Option<Cow<'_, str>> {
     let is_plain = |byte: u8| byte != b'%' && byte != b'+';
     let decoded = if text.bytes().all(is_plain) {
@@ -184,7 +184,7 @@ mod tests {
             ("", ""),
             ("c[y]=1&b=2&c[x]=3&C=4", "b=2&c[y]=1&c[x]=3&C=4"),
             ("b=1&%61=2&a=3", "%61=2&a=3&b=1"),
-            // Nobody knows.
+            // Readers differ.
             ("b=1;c=2&a=3", "b=1;c=2&a=3"),
             ("b=%zz&a=3", "b=%zz&a=3"),
         ] {

@@ -1,4 +1,4 @@
-//! The keys of what the layer keeps beside entries: no request can name them, whatever is in its path, its query, its headers,
+//! The keys of what the storage keeps beside responses. No request can name them, whatever is in its path, its query, its headers,
 //! or in what a key function makes of it.
 //!
 //! | key | under it lies |
@@ -6,40 +6,24 @@
 //! | `#variants:K` | the signpost to the variants of the key `K` |
 //! | `#variant:N:K` | one of them; `N` is a hash of what tells it apart |
 //! | `nori-cache:purges` | the list of purges |
-//! | `nori-cache:purges:N` | the stamp of the last purge by key, of a bucket of keys |
+//! | `nori-cache:purges:N` | the mark of the last purge by key, of a bucket of keys |
 //!
-//! A request's key begins with the layer's prefix, and one that begins with `#` is written with another one before it: so each
-//! begins with two of them or with none, and the first two kinds begin with one. And each has a slash in it, as paths begin
-//! with one; the last two kinds have none.
+//! The first two kinds begin with one `#`, and a request's key begins with two of them or with none. The last two kinds have no
+//! slash, and a request's key has one (see [`Key`](crate::response::request::key)).
 
-use crate::response::http::cache_status::Line;
+use crate::response::http::text::ShortText;
 
-pub(crate) const SIGNPOST: &str = "#variants:";
-pub(crate) const PURGES: &str = "nori-cache:purges";
-
-/// What the prefix of a layer is preceded by in its keys.
-pub(crate) fn before(prefix: &str) -> &'static str {
-    if prefix.starts_with('#') { "#" } else { "" }
-}
-
-/// Whether a key may be a request's.
-pub(crate) fn may_be_asked_for(key: &str) -> bool {
-    (!key.starts_with('#') || key.starts_with("##")) && key.contains('/')
-}
-
-pub(crate) fn signpost(key: &str) -> String {
-    [SIGNPOST, key].concat()
-}
+pub(crate) const PURGE_LIST: &str = "nori-cache:purges";
 
 pub(crate) fn variant(key: &str, number: u64) -> String {
     format!("#variant:{number:016x}:{key}")
 }
 
-/// Where the stamp for a bucket of keys is.
-pub(crate) fn stamp(bucket: u64) -> Line {
-    let mut place = Line::new();
-    place.add(PURGES);
-    place.add(":");
-    place.add_number(bucket);
-    place
+/// Where the mark for a bucket of keys is.
+pub(crate) fn purge_mark(bucket: usize) -> ShortText {
+    let mut key = ShortText::new();
+    key.push(PURGE_LIST);
+    key.push(":");
+    key.push_number(bucket as u64);
+    key
 }

@@ -1,5 +1,6 @@
-//! Without the feature `axum` the whole path cannot be asked for, but a request that comes from axum can be recognised.
+//! Without the feature `axum` the whole URI cannot be asked for, but a request that comes from axum can be recognised.
 
+use super::axum_bodies::is_of_axum;
 use http::{Extensions, Uri};
 use std::any::type_name;
 
@@ -7,7 +8,7 @@ pub(crate) fn uri(_: &Extensions) -> Option<&Uri> {
     None
 }
 
-/// Whether a request can be taken at its word: not in axum, where a router may have shortened its path.
+/// Whether a request's URI is whole. In axum a router may have shortened it.
 pub(crate) fn is_whole<B: 'static>() -> bool {
-    !crate::response::request::key::is_of_axum(type_name::<B>())
+    !is_of_axum(type_name::<B>())
 }

@@ -1,5 +1,6 @@
-//! The whole path under axum's nested routers: axum itself keeps it.
+//! With the feature `axum`: axum itself keeps the URI that its nested routers shorten.
 
+use super::axum_bodies::is_of_axum;
 use axum::body::Body;
 use axum::extract::OriginalUri;
 use http::{Extensions, Uri};
@@ -10,9 +11,8 @@ pub(crate) fn uri(extensions: &Extensions) -> Option<&Uri> {
     extensions.get::<OriginalUri>().map(|original| &original.0)
 }
 
-/// Whether a request without an original URI can be taken at its word: it is in none of this axum's routers, which all keep it;
-/// but those of another version keep it where it cannot be found.
+/// Whether the URI of a request without an original one is whole. That is so outside this version of axum's routers, which all
+/// keep it. The routers of other versions keep it where it cannot be found.
 pub(crate) fn is_whole<B: 'static>() -> bool {
-    TypeId::of::<B>() == TypeId::of::<Body>()
-        || !crate::response::request::key::is_of_axum(type_name::<B>())
+    TypeId::of::<B>() == TypeId::of::<Body>() || !is_of_axum(type_name::<B>())
 }

@@ -1,4 +1,4 @@
-//! Without a backend of its own, and where the process has none, a layer keeps its responses in memory.
+//! Without the feature `global` the process has no backend, so a layer keeps its responses in memory.
 
 use crate::backend::{CacheBackend, MemoryCacheBackend};
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! Without a backend of its own, a layer works on the process's.
+//! With the feature `global`: the backend of the process.
 
 use crate::backend::CacheBackend;
 use crate::error::Error;

@@ -1,10 +1,10 @@
-//! What bodies that come in pieces hold in memory: while they are collected for the store, and while they wait for readers that
-//! are slower than their handlers. It is counted for all responses of a layer, and bounded.
+//! [`Buffers`]: how much memory bodies that come in pieces hold, while they are collected for the store, and while they wait for
+//! readers that are slower than their handlers. It is counted for all responses of a layer, and bounded.
 
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-/// What each piece costs beside its bytes, at most.
+/// The most that a piece costs beside its bytes.
 const PIECE: u64 = 128;
 
 /// What all responses hold, in bytes.
@@ -46,11 +46,11 @@ impl Buffers {
 impl Account {
     /// How many bytes are held.
     pub(crate) fn held(&self) -> u64 {
-        // Relaxed: as above.
+        // Relaxed: a count orders nothing.
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Room for a piece; `None` if too little is left.
+    /// Takes room for a piece; `None` if too little is left.
     pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> Option<Held> {
         let mut held = Held {
             account: Arc::clone(self),
@@ -61,11 +61,11 @@ impl Account {
 }
 
 impl Held {
-    /// Room for another piece; false if too little is left. Whoever asks at the same time may find less than there is.
+    /// Takes room for another piece; false if too little is left. Who asks at the same time may find less than there is.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let bytes = (bytes as u64).saturating_add(PIECE);
         let Account { buffers, held, max } = &*self.account;
-        // Relaxed, both: as above.
+        // Relaxed, both: a count orders nothing.
         let all = buffers.0.fetch_add(bytes, Ordering::Relaxed);
         held.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
@@ -83,7 +83,7 @@ impl Held {
 
     fn shrink(&mut self, bytes: u64) {
         self.bytes -= bytes;
-        // Relaxed, both: as above.
+        // Relaxed, both: a count orders nothing.
         self.account.held.fetch_sub(bytes, Ordering::Relaxed);
         self.account.buffers.0.fetch_sub(bytes, Ordering::Relaxed);
     }

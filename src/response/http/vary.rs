@@ -1,39 +1,62 @@
-//! When two requests say the same in a header that `Vary` names: RFC 9111 §4.1.
+//! Selecting header fields: which ones a response names, and when two requests say the same in one: RFC 9111 §4.1.
 
-use crate::response::request::key::Asked;
 use http::HeaderMap;
 use http::header::{
-    ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HeaderName,
+    ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HeaderName, VARY,
 };
 use std::cmp::Reverse;
 
-/// What a request's header says, in the form that is compared: all its lines as one list, without the white space around its
-/// members, and in lower case where case makes no difference. `None` if it is missing.
+/// The fields that `Vary` names, each once. `None` if one of its members is `*`, or cannot be a name.
+pub(crate) fn selecting_fields(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
+    let mut names = Vec::new();
+    for line in headers.get_all(VARY) {
+        for member in line.as_bytes().split(|&byte| byte == b',') {
+            let member = member.trim_ascii();
+            if member.is_empty() {
+                continue;
+            }
+            let name = HeaderName::from_bytes(member).ok()?;
+            if name.as_str().contains('*') {
+                return None;
+            }
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    Some(names)
+}
+
+/// What a request says in a field, in the form that is compared: all lines as one list, without the white space around its
+/// members, and in lower case where case makes no difference. `None` if the field is missing.
+///
+/// With `sorts_languages`, the order of languages of one weight makes no difference either.
 pub(crate) fn normalized(
-    asked: &Asked,
     headers: &HeaderMap,
     name: &HeaderName,
+    sorts_languages: bool,
 ) -> Option<Box<str>> {
     let mut lines = headers.get_all(name).iter().peekable();
     lines.peek()?;
-    // Members of these are not told apart by commas, and lines by what is in no line.
+    // The members of these two are not separated by commas, so their lines are kept apart by what no line contains.
     let is_list = name != COOKIE && name != AUTHORIZATION;
     let mut text = String::new();
-    // Empty members stay: a handler that looks at the first line sees nothing in an empty one.
+    // Empty lines stay: a handler that looks at the first line only sees nothing in an empty one.
     for (nth, line) in lines.enumerate() {
         if nth > 0 {
             text.push(if is_list { ',' } else { '\n' });
         }
-        match is_list {
-            true => add_list(&mut text, line.as_bytes()),
-            false => add(&mut text, line.as_bytes()),
+        if is_list {
+            add_list(&mut text, line.as_bytes());
+        } else {
+            add(&mut text, line.as_bytes());
         }
     }
     // RFC 9110 §8.3.2, §8.4.1 and §8.5.1.
     if [ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE].contains(name) {
         text.make_ascii_lowercase();
     }
-    if asked.sorts_languages && name == ACCEPT_LANGUAGE {
+    if sorts_languages && name == ACCEPT_LANGUAGE {
         text = sorted(&text).unwrap_or(text);
     }
     Some(text.into())
@@ -64,8 +87,8 @@ fn add_list(text: &mut String, list: &[u8]) {
     }
 }
 
-/// Languages by falling weight, those of one weight by name: RFC 9110 §12.5.4. `None` if a member is no language and its
-/// weight.
+/// Languages by falling weight, those of one weight by name: RFC 9110 §12.5.4. `None` if a member is not a language with or
+/// without a weight.
 fn sorted(list: &str) -> Option<String> {
     if list.contains('"') {
         return None;
@@ -103,22 +126,30 @@ fn thousandths(weight: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::response::settings::{Mode, Settings};
-    use http::Request;
-    use std::time::Duration;
 
-    fn normal(sort_languages: bool, name: HeaderName, lines: &[&str]) -> Option<String> {
-        let by_status = Vec::new();
-        let ttl = Duration::ZERO;
-        let mut settings = Settings::new(Mode::Timed { ttl, by_status });
-        settings.sort_languages = sort_languages;
-        let mut request = Request::get("/");
+    fn normal(sorts_languages: bool, name: HeaderName, lines: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
         for line in lines {
-            request = request.header(&name, *line);
+            headers.append(&name, line.parse().unwrap());
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        let asked = Asked::new(&settings, &parts).unwrap();
-        normalized(&asked, &parts.headers, &name).map(String::from)
+        normalized(&headers, &name, sorts_languages).map(String::from)
+    }
+
+    #[test]
+    fn rfc9111_4_1_names_are_read_from_all_lines() {
+        let named = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(VARY, line.parse().unwrap());
+            }
+            selecting_fields(&headers)
+        };
+        assert_eq!(named(&[]), Some(vec![]));
+        let all = named(&["Accept , ,cookie", "ACCEPT,x-any"]).unwrap();
+        assert_eq!(all, ["accept", "cookie", "x-any"]);
+        for odd in ["*", "accept, *", "a b", "accept-*", "\"accept\""] {
+            assert_eq!(named(&[odd]), None, "{odd}");
+        }
     }
 
     #[test]
