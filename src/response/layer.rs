@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
 
-/// A layer that caches the responses of a service: for so long as the route's owner says ([`ttl`](Self::ttl)), or as the
-/// responses' headers do ([`from_headers`](Self::from_headers)).
+/// A layer that caches the responses of a service, for as long as the route's owner says ([`ttl`](Self::ttl)) or the responses'
+/// headers say ([`from_headers`](Self::from_headers)).
 ///
 /// Only GET without a body is cached, and HEAD, conditional (304) and single-range (206) requests are answered from a stored
 /// GET. However many ask for what is not stored, the handler runs once; its body goes to the client as it comes. Never stored is
@@ -28,10 +28,10 @@ use tower_layer::Layer;
 /// [`max_body`](Self::max_body). A request that names two authorities is passed through. If the backend is down, the handler
 /// answers.
 ///
-/// Under nested axum routers the key has the whole path, as the client sent it. Where axum is another version than this crate's
-/// (0.8), or this crate has only the feature `tower`, the whole path is not to be had: then nothing is cached, and
-/// `Cache-Status` says `detail=original-uri-unknown`, until [`original_uri`](Self::original_uri) says where it is. Under other
-/// routers that shorten paths that has to be said too, and cannot be found out.
+/// Under nested axum routers the key has the whole path, as the client sent it. With another version of axum than this crate's
+/// (0.8), or with the feature `tower` alone, the whole path is not known. Then nothing is cached, and `Cache-Status` says
+/// `detail=original-uri-unknown`, until [`original_uri`](Self::original_uri) says where the path is. Under other routers that
+/// shorten paths the layer cannot notice that, and has to be told.
 ///
 /// A `CacheResponse` is a handle: clones, and the services it makes, share what goes on.
 ///
@@ -69,7 +69,7 @@ impl CacheResponse {
 
     /// Header-driven mode: a shared cache as RFC 9111 has it. What does not say how long it is fresh is not stored.
     ///
-    /// Stale entries are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC
+    /// Stale responses are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC
     /// 5861) are heeded, also beside `s-maxage`, and so is the request's `Cache-Control`; a successful unsafe method removes
     /// what is stored of its target, its `Location` and `Content-Location`.
     ///
@@ -92,7 +92,7 @@ impl CacheResponse {
         }
     }
 
-    /// Where responses are stored. Without this: the process's backend ([`get_backend`](crate::get_backend)), as it is when the
+    /// Where responses are stored. By default: on the process's backend ([`get_backend`](crate::get_backend)), as it is when the
     /// first request comes.
     pub fn backend(mut self, backend: Arc<dyn CacheBackend>) -> Self {
         self.settings.backend = Some(backend);
@@ -217,7 +217,7 @@ impl CacheResponse {
     }
 
     /// Whether the key tells callers apart, so that requests with `Authorization` may be answered from the cache; not by
-    /// default. Counts only beside a [`key_fn`](Self::key_fn) or [`vary_on`](Self::vary_on): any other key is the same for all
+    /// default. This counts only beside a [`key_fn`](Self::key_fn) or [`vary_on`](Self::vary_on): any other key is the same for all
     /// callers.
     pub fn authorized_by_key(mut self, by_key: bool) -> Self {
         self.settings.keys.authorized_by_key = by_key;
@@ -260,27 +260,27 @@ impl CacheResponse {
         self
     }
 
-    /// For how long after a response has gone stale it is still served, while one request fetches another; zero by default. A
-    /// response's own `stale-while-revalidate` stands over it, but can only make it less in timed mode; `must-revalidate` forbids
-    /// it. The first who is served a stale one starts the refresh; a HEAD and a request with `no-store` cannot, and then get the
-    /// handler's answer.
+    /// How long a response is still served after it has gone stale, while one request fetches another; zero by default. A
+    /// response's own `stale-while-revalidate` takes precedence, but in timed mode it can only shorten this; `must-revalidate`
+    /// forbids it. The first client that is served a stale response starts the refresh. A HEAD and a request with `no-store` cannot
+    /// start one, and get the handler's answer instead.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.settings.policy.while_revalidate = window;
         self
     }
 
-    /// For how long after a response has gone stale it is served when the handler fails, with an error or a status 500, 502,
-    /// 503 or 504; zero by default. A response's own `stale-if-error` stands over it, but can only make it less in timed
-    /// mode; `must-revalidate` forbids it.
+    /// How long a response is served after it has gone stale when the handler fails, with an error or a status 500, 502, 503 or
+    /// 504; zero by default. A response's own `stale-if-error` takes precedence, but in timed mode it can only shorten this;
+    /// `must-revalidate` forbids it.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.settings.policy.if_error = window;
         self
     }
 
-    /// How much may go on though nobody waits for it, by all services that this layer and its clones have made: handlers and
-    /// bodies whose clients have gone away, refreshes of stale responses, what is on its way into the backend; 1,024 by default.
+    /// How much may go on without a client, in all services that this layer and its clones have made: handlers and bodies whose
+    /// clients have gone away, refreshes of stale responses, and what is on its way into the backend; 1,024 by default.
     ///
-    /// Whatever comes when there is so much already runs as without the layer. A handler or a body ends with its client, a
+    /// When this much goes on already, everything else runs as without the layer. A handler or a body ends with its client, a
     /// request for a stale response waits for the handler, and one whose response is to be stored waits for the backend. So with 0
     /// nothing outlives its client.
     ///
@@ -298,18 +298,18 @@ impl CacheResponse {
         self
     }
 
-    /// How long a handler and its body may go on when nobody waits for them any longer; 60 s by default. Then they are dropped,
-    /// nothing is stored, and requests that wait for them run the handler themselves. What a client waits for, or reads, has no
-    /// such end; nor has the storing of a response that has come, which ends when the backend says so. A refresh that takes longer
-    /// is never stored, so this should be more than the slowest handler takes.
+    /// How long a handler and its body may go on without a client; 60 s by default. Then they are dropped, nothing is stored, and
+    /// requests that wait for them run the handler themselves. What a client waits for, or reads, has no such deadline. Nor has the
+    /// storing of a response that has come, which ends when the backend says so. A refresh that takes longer is never stored, so this
+    /// should be more than the slowest handler takes.
     pub fn detached_timeout(mut self, timeout: Duration) -> Self {
         self.settings.detached_timeout = timeout;
         self
     }
 
-    /// How many bytes of bodies that come in pieces may be held, by all services that this layer and its clones have made: while
-    /// they are collected for the store, and while they wait for clients that read more slowly than their handlers write. By
-    /// default 32 times [`max_body`](Self::max_body), so 64 MiB.
+    /// How many bytes of bodies that come in pieces may be held in all services that this layer and its clones have made, while
+    /// they are collected for the store, and while they wait for clients that read more slowly than their handlers write; by
+    /// default 32 times [`max_body`](Self::max_body), which is 64 MiB.
     ///
     /// A response that would hold more is not stored: it goes from its handler to its client as without the layer, as fast as the
     /// client reads. Clients who do not read hold what waits for them until their connections end, so a server should end them.
@@ -342,7 +342,7 @@ impl CacheResponse {
         self
     }
 
-    /// Requests for which the cache is not there: neither read nor written.
+    /// Which requests have nothing to do with the cache: it is neither read nor written for them.
     ///
     /// ```
     /// use nori_cache::response::CacheResponse;
@@ -362,7 +362,7 @@ impl CacheResponse {
         self
     }
 
-    /// The key that a request's response is stored under, without the backend's prefix. `None` if it has none: then it is
+    /// The key under which a request's response is stored, without the backend's prefix. `None` if the request has none, and so is
     /// passed through.
     pub fn key_of<B>(&self, request: &Request<B>) -> Option<String> {
         let (mut parts, ()) = Request::new(()).into_parts();
@@ -374,7 +374,7 @@ impl CacheResponse {
         Some(key.as_str().to_owned())
     }
 
-    /// What was done so far, by all services that this layer and its clones have made.
+    /// What was done so far in all services that this layer and its clones have made.
     pub fn stats(&self) -> ResponseStats {
         self.shared.stats()
     }

@@ -9,12 +9,12 @@ use crate::error::Error;
 impl CacheResponse {
     /// Removes what is stored under a key, all its variants included, and says whether there was something.
     ///
-    /// What was asked for before is not stored any more, in no process that shares the backend, even if it is still on its way.
-    /// Of a response that is just being stored, its writer finds out afterwards, and removes it: for so long it may be served,
-    /// and if the writer is cut off in between, until it expires: because its process ends, or because its client goes away
-    /// while [`max_detached`](Self::max_detached) is reached.
+    /// What was asked for before the purge is no longer stored, in any process that shares the backend, even if it is still on its
+    /// way. The writer of a response that is being stored at this moment finds out afterwards, and removes it: until then it may be
+    /// served. If the writer is cut off in between, it may be served until it expires. That happens if the writer's process ends, or
+    /// if its client goes away while [`max_detached`](Self::max_detached) is reached.
     ///
-    /// Keys that no request has, such as those of the cache's own, are left alone.
+    /// Keys that no request has, such as the cache's own, are left alone.
     ///
     /// # Errors
     /// Those of the backend.
@@ -34,8 +34,8 @@ impl CacheResponse {
         self.storage().remove(key).await
     }
 
-    /// Makes everything count as missing whose key begins so, and that was asked for before: in all processes that share the
-    /// backend.
+    /// Makes all responses count as missing whose key begins with this and that were asked for before the purge, in all processes
+    /// that share the backend.
     ///
     /// # Errors
     /// Those of the backend.

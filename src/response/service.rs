@@ -10,7 +10,7 @@ use super::fetch::state::State;
 use super::future::ResponseFuture;
 use super::http::cache_status::ForwardReason;
 use super::outcome::{Forward, Outcome};
-use super::request::admission;
+use super::request::admission::{self, Caller};
 use super::request::bypass::Bypass;
 use super::request::conditions::Conditions;
 use super::request::directives::RequestDirectives;
@@ -22,7 +22,7 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
 use std::fmt;
-use std::mem::{replace, take};
+use std::mem::replace;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
@@ -32,7 +32,7 @@ use tower_service::Service;
 /// Clones share what is cached and what goes on; each clone has a readiness of its own, that of its inner service. A hit
 /// leaves the inner service untouched, and ready.
 ///
-/// Bodies of requests have to be [`http_body::Body`]s, because a GET is cached only if its body has nothing in it: if it says
+/// Bodies of requests have to be [`http_body::Body`]s, because a GET is cached only if its body is empty. That is so if the body says
 /// that its stream has ended, or, before HTTP/2, that it is exactly 0 bytes long.
 #[derive(Clone)]
 pub struct CacheResponseService<S> {
@@ -65,9 +65,9 @@ where
     }
 
     /// # Panics
-    /// The future may, on a tokio runtime without timers, which it takes to wait for another request's handler; and outside a
-    /// runtime if the backend does. Outside a runtime nothing goes on when its client goes away, nobody waits for another
-    /// request, and bodies that come in pieces are passed through.
+    /// The future may panic on a tokio runtime without timers, because it takes one to wait for another request's handler; and
+    /// outside a runtime if the backend does. Outside a runtime nothing goes on without its client, no request waits for another
+    /// one, and bodies that come in pieces are passed through.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let policy = &self.state.settings.policy;
         // 1. See whether the cache has anything to do with the request.
@@ -79,9 +79,9 @@ where
             }
             return ResponseFuture::pass(self.inner.call(request), None);
         }
-        let (mut parts, body) = request.into_parts();
-        let key = match self.admit(&parts, &body) {
-            Ok(key) => key,
+        let (parts, body) = request.into_parts();
+        let (key, caller) = match self.admit(&parts, &body) {
+            Ok(admitted) => admitted,
             Err(bypass) => return self.bypass(bypass, Request::from_parts(parts, body)),
         };
         let directives = if policy.by_headers() {
@@ -91,9 +91,11 @@ where
         };
         let question = Question {
             key,
+            is_authorized: caller == Caller::WithCredentials
+                && !self.state.settings.keys.tells_callers_apart(),
             conditions: Conditions::of(&parts.method, &parts.headers),
             directives,
-            headers: take(&mut parts.headers),
+            head: parts,
         };
         // 2. Answer what is found fresh without waiting: under the key itself, and then wherever else it may be.
         if let Some(stored) = self.state.storage.find_plain(&question)
@@ -112,7 +114,6 @@ where
         let fetch = Fetch {
             state: Arc::clone(&self.state),
             inner: self.take_ready(),
-            parts,
             body,
             question,
             found,
@@ -145,23 +146,23 @@ impl<S> CacheResponseService<S> {
         Some(ResponseFuture::hit(response))
     }
 
-    /// The key of a GET or HEAD.
+    /// The key of a GET or HEAD, and whose it is.
     ///
     /// # Errors
     /// Why it is passed through.
-    fn admit<B: Body + 'static>(&self, parts: &Parts, body: &B) -> Result<Key, Bypass> {
+    fn admit<B: Body + 'static>(&self, parts: &Parts, body: &B) -> Result<(Key, Caller), Bypass> {
         let settings = &self.state.settings;
         if settings.bypass.as_ref().is_some_and(|bypass| bypass(parts)) {
             return Err(Bypass::Hook);
         }
-        admission::check(parts, body)?;
+        let caller = admission::check(parts, body)?;
         let key = Key::of::<B>(&settings.keys, settings.policy.rules(), parts)?;
         let flights = &self.state.shared.flights;
         let aboard = parts.extensions.get();
         if aboard.is_some_and(|aboard| flights.carries(aboard, key.as_str())) {
             return Err(Bypass::Within);
         }
-        Ok(key)
+        Ok((key, caller))
     }
 
     /// Passes a request through.

@@ -24,7 +24,7 @@ pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue)
 pub(super) fn set_age_and_status(headers: &mut HeaderMap, age: u64, status: HeaderValue) {
     let age = ShortText::of_number(age).into_value();
     match headers.get_mut(AGE) {
-        // To insert would first make room for one more, and that may take a larger map.
+        // An insert would first make room for one more field, which may take a larger map.
         Some(old) => *old = age,
         None => put(headers, AGE, age),
     }

@@ -29,7 +29,7 @@ pub(crate) struct MadeFor {
 }
 
 impl MadeFor {
-    /// For this question, told apart from others by these fields.
+    /// This question, told apart from others by these fields.
     pub(crate) fn new(question: &Question, fields: &[HeaderName]) -> Self {
         let key = &question.key;
         let said = fields
@@ -68,7 +68,7 @@ impl MadeFor {
 
 #[inline]
 fn says_same(question: &Question, name: &HeaderName, said: Option<&str>) -> bool {
-    match (question.headers.get(name), said) {
+    match (question.headers().get(name), said) {
         (None, None) => true,
         (Some(_), Some(said)) => question.says(name).as_deref() == Some(said),
         _ => false,

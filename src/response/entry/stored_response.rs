@@ -67,7 +67,7 @@ impl StoredResponse {
     /// Whether this may be the answer to a question.
     #[inline]
     pub(crate) fn matches(&self, question: &Question) -> bool {
-        if question.key.is_authorized && !self.for_authorized {
+        if question.is_authorized && !self.for_authorized {
             return false;
         }
         match &self.origin {

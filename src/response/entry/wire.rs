@@ -211,22 +211,8 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<St
     if number("length")? != body.len() as u64 {
         return None;
     }
-    let mut headers = HeaderMap::new();
-    for pair in known.get("headers")?.as_array()? {
-        let (name, value) = (pair.get(0)?.as_str()?, pair.get(1)?.as_str()?);
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        let value = HeaderValue::from_bytes(&to_latin1(value)?).ok()?;
-        headers.try_append(name, value).ok()?;
-    }
-    let mut vary = Vec::new();
-    for pair in known.get("vary")?.as_array()? {
-        let name = HeaderName::from_bytes(pair.get(0)?.as_str()?.as_bytes()).ok()?;
-        let said = match pair.get(1)? {
-            Json::Null => None,
-            said => Some(said.as_str()?.into()),
-        };
-        vary.push((name, said));
-    }
+    let headers = read_headers(known.get("headers")?)?;
+    let vary = read_vary(known.get("vary")?)?;
     let tags: Option<Vec<Box<str>>> = known
         .get("tags")?
         .as_array()?
@@ -265,6 +251,30 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<St
         origin: Origin::Ours(made_for),
         tags: tags?,
     })
+}
+
+fn read_headers(pairs: &Json) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for pair in pairs.as_array()? {
+        let (name, value) = (pair.get(0)?.as_str()?, pair.get(1)?.as_str()?);
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let value = HeaderValue::from_bytes(&to_latin1(value)?).ok()?;
+        headers.try_append(name, value).ok()?;
+    }
+    Some(headers)
+}
+
+fn read_vary(pairs: &Json) -> Option<Vec<(HeaderName, Option<Box<str>>)>> {
+    let mut vary = Vec::new();
+    for pair in pairs.as_array()? {
+        let name = HeaderName::from_bytes(pair.get(0)?.as_str()?.as_bytes()).ok()?;
+        let said = match pair.get(1)? {
+            Json::Null => None,
+            said => Some(said.as_str()?.into()),
+        };
+        vary.push((name, said));
+    }
+    Some(vary)
 }
 
 fn to_latin1(text: &str) -> Option<Vec<u8>> {

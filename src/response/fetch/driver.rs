@@ -21,7 +21,6 @@ use crate::response::request::question::Question;
 use crate::response::storage::lookup::Lookup;
 use bytes::Buf;
 use http::header::CACHE_CONTROL;
-use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use std::future::Future;
@@ -39,8 +38,6 @@ pub(crate) struct Fetch<S, B> {
     pub(crate) state: Arc<State>,
     /// Ready.
     pub(crate) inner: S,
-    /// Without its headers, which are in the question.
-    pub(crate) parts: Parts,
     pub(crate) body: B,
     pub(crate) question: Question,
     /// What was found at once, and how many flights had landed before.
@@ -93,19 +90,7 @@ where
                 let name = self.flight_name(&lookup);
                 // 2. Decide.
                 let now = state.now();
-                let situation = self.situation(&lookup, now);
-                let mut decision = situation.decide();
-                let mut refresh = None;
-                if decision == Decision::ServeAndRevalidate {
-                    refresh = self.refresh(&name);
-                    if refresh.is_none() {
-                        let situation = Situation {
-                            can_revalidate: false,
-                            ..situation
-                        };
-                        decision = situation.decide();
-                    }
-                }
+                let (situation, decision, refresh) = self.decide(&lookup, &name, now);
                 // 3. Serve what is stored.
                 if let Some(stored) = &lookup.stored {
                     if let Decision::Serve(outcome) = decision {
@@ -199,9 +184,32 @@ where
             .collect();
         let flights = &self.state.shared.flights;
         let (key, marks) = (&question.key, lookup.observed.marks);
-        flights.name(key.as_str(), (key, said), marks)
+        flights.name(key.as_str(), (key, question.is_authorized, said), marks)
     }
 
+    /// What is to be done, and who sees to it that a stale response which is served is replaced.
+    fn decide(
+        &self,
+        lookup: &Lookup,
+        name: &Name,
+        now: UnixMillis,
+    ) -> (Situation, Decision, Option<Refresh>) {
+        let situation = self.situation(lookup, now);
+        let decision = situation.decide();
+        if decision != Decision::ServeAndRevalidate {
+            return (situation, decision, None);
+        }
+        if let Some(refresh) = self.refresh(name) {
+            return (situation, decision, Some(refresh));
+        }
+        let situation = Situation {
+            can_revalidate: false,
+            ..situation
+        };
+        (situation, situation.decide(), None)
+    }
+
+    /// What is known, but for whether a stale response can be revalidated: that is tried when it matters.
     fn situation(&self, lookup: &Lookup, now: UnixMillis) -> Situation {
         let question = &self.question;
         let key = &question.key;
@@ -210,7 +218,7 @@ where
             Some(PassReason::Head)
         } else if question.conditions.has_range() {
             Some(PassReason::Range)
-        } else if question.directives.no_store() {
+        } else if question.directives.no_store {
             Some(PassReason::NoStore)
         } else {
             None
@@ -218,9 +226,9 @@ where
         Situation {
             stored: stored.map(|stored| usability(question, stored, now)),
             can_revalidate: true,
-            only_if_cached: question.directives.only_if_cached(),
+            only_if_cached: question.directives.only_if_cached,
             pass,
-            is_for_itself: key.is_authorized || self.state.is_uncacheable(key.as_str()),
+            is_for_itself: question.is_authorized || self.state.is_uncacheable(key.as_str()),
         }
     }
 
@@ -229,7 +237,7 @@ where
     fn refresh(&self, flight: &Name) -> Option<Refresh> {
         let flights = &self.state.shared.flights;
         // The answer to such a request is no whole response, or must not be stored.
-        if self.question.conditions.is_head || self.question.directives.no_store() {
+        if self.question.conditions.is_head || self.question.directives.no_store {
             return flights.has(flight).then_some(Refresh::UnderWay);
         }
         match flights.join(flight.clone()) {
@@ -283,13 +291,12 @@ where
         let Self {
             state,
             mut inner,
-            mut parts,
             body,
             question,
             ..
         } = self;
-        parts.headers = question.headers;
-        let mut response = inner.call(Request::from_parts(parts, body)).await?;
+        let request = Request::from_parts(question.head, body);
+        let mut response = inner.call(request).await?;
         // RFC 9111 §4.3.5.
         if state.settings.policy.by_headers()
             && question.conditions.is_head
@@ -316,7 +323,7 @@ where
         let client = event::WaitingClient::new(leader.key(), forward.is_backend_down);
         let unattended = event::Unattended::new(leader.key());
         // A call that nobody can follow is not missed. But callers with credentials never follow, and what they get may be for all.
-        let goes_on = !leader.is_alone() || self.question.key.is_authorized;
+        let goes_on = !leader.is_alone() || self.question.is_authorized;
         let work: Work<_> = Box::pin(self.into_call(leader, lookup, forward).run());
         let left = Arc::clone(&state);
         let call = Attached::new(work, move |work| {
@@ -340,7 +347,7 @@ where
         let unattended = event::Unattended::new(leader.key());
         // The whole response is wanted, for whoever comes.
         self.question.conditions = Conditions::default();
-        let is_for_cache = self.question.directives.only_if_cached();
+        let is_for_cache = self.question.directives.only_if_cached;
         let mut call = self.into_call(leader, lookup, Forward::new(ForwardReason::Stale));
         if is_for_cache {
             // The directive was meant for this cache, and would keep the next one from asking.
@@ -350,9 +357,8 @@ where
         permit.spawn(|permit| to_the_end(state, permit, work, unattended));
     }
 
-    fn into_call(self, leader: Leader, lookup: Lookup, forward: Forward) -> HandlerCall<S, B> {
-        let mut parts = self.parts;
-        parts.headers = self.question.headers.clone();
+    fn into_call(mut self, leader: Leader, lookup: Lookup, forward: Forward) -> HandlerCall<S, B> {
+        let parts = self.question.give_head();
         let leading = Leading {
             asked_at: self.state.now(),
             state: self.state,

@@ -27,6 +27,6 @@ impl Leading {
     pub(crate) fn speaks_for_others(&self) -> bool {
         let now = self.state.now();
         let has_fresh = self.stale.as_ref().is_some_and(|old| old.is_fresh(now));
-        !self.question.key.is_authorized && !has_fresh
+        !self.question.is_authorized && !has_fresh
     }
 }

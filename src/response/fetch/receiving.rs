@@ -180,7 +180,7 @@ impl Leading {
     }
 
     fn plan(&self, response: &response::Parts, now: UnixMillis) -> Result<Plan, Refusal> {
-        let is_authorized = self.question.key.is_authorized;
+        let is_authorized = self.question.is_authorized;
         let policy = &self.state.settings.policy;
         Plan::of(policy, is_authorized, response, self.asked_at, now)
     }

@@ -23,8 +23,9 @@ use tokio::runtime::Handle;
 
 /// What is left to do when a client can be answered.
 pub(crate) enum Rest<R: Body> {
-    /// To go on storing.
+    /// The storing has begun and goes on.
     Store(Work<()>),
+    /// The body is to be copied on its way to the client, and to be stored.
     Tee(Box<TeeAndStore<R>>),
 }
 

@@ -9,7 +9,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(10);
 /// How many such keys are remembered.
 const MAX_KEYS: usize = 4096;
 
-/// With the time at which each is forgotten.
+/// Each key comes with the time at which it is forgotten.
 pub(crate) struct UncacheableKeys(Cache<Box<str>, UnixMillis>);
 
 impl Default for UncacheableKeys {

@@ -89,4 +89,69 @@ mod tests {
         }
         assert!(!any_matches(b"\"a\"", None));
     }
+
+    const EARLIER: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn rfc9110_13_1_3_dates_are_compared_as_times() {
+        for (since, lines, want) in [
+            (EARLIER, &[("last-modified", EARLIER)][..], true),
+            (LATER, &[("last-modified", EARLIER)], true),
+            (EARLIER, &[("last-modified", LATER)], false),
+            (EARLIER, &[("date", EARLIER)], true),
+            (EARLIER, &[("last-modified", "x"), ("date", EARLIER)], false),
+            (EARLIER, &[], false),
+            ("x", &[("last-modified", EARLIER)], false),
+        ] {
+            let value = HeaderValue::from_static(since);
+            let is_it = is_unmodified_since(&value, &headers(lines));
+            assert_eq!(is_it, want, "{since} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn rfc9110_13_1_5_parts_have_to_be_of_this_very_response() {
+        for (wanted, lines, want) in [
+            ("\"e\"", &[("etag", "\"e\"")][..], true),
+            ("W/\"e\"", &[("etag", "W/\"e\"")], false),
+            ("\"e\"", &[("etag", "\"f\"")], false),
+            ("\"e\"", &[], false),
+            (EARLIER, &[("last-modified", EARLIER)], true),
+            (LATER, &[("last-modified", EARLIER)], false),
+            ("x", &[("last-modified", "x")], false),
+        ] {
+            let value = HeaderValue::from_static(wanted);
+            let holds = if_range_holds(&value, &headers(lines));
+            assert_eq!(holds, want, "{wanted} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn rfc9111_4_3_3_a_304_is_about_the_response_with_its_validators() {
+        let (e, weak_e, f) = (("etag", "\"e\""), ("etag", "W/\"e\""), ("etag", "\"f\""));
+        let (earlier, later) = (("last-modified", EARLIER), ("last-modified", LATER));
+        for (stored, fresh, want) in [
+            (&[e][..], &[weak_e][..], true),
+            (&[e], &[f], false),
+            (&[], &[e], false),
+            (&[e], &[], true),
+            (&[earlier], &[earlier], true),
+            (&[earlier], &[later], false),
+            (&[e, earlier], &[e, later], true),
+            (&[e, earlier], &[later], false),
+            (&[], &[], true),
+        ] {
+            let is_it = are_same(&headers(stored), &headers(fresh));
+            assert_eq!(is_it, want, "{stored:?} {fresh:?}");
+        }
+    }
 }

@@ -4,16 +4,26 @@ use super::bypass::Bypass;
 use crate::response::http::fields;
 use http::Version;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, IF_MATCH, IF_UNMODIFIED_SINCE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, IF_MATCH, IF_UNMODIFIED_SINCE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http_body::Body;
 
-/// Whether a request is a plain one.
+/// Whether a plain request carries credentials. It is found out here, because one pass over all fields is cheaper than a lookup of
+/// one more name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Anonymous,
+    WithCredentials,
+}
+
+/// Whether a request is a plain one, and whose.
 ///
 /// # Errors
 /// Why it is not.
-pub(crate) fn check<B: Body>(parts: &Parts, body: &B) -> Result<(), Bypass> {
+pub(crate) fn check<B: Body>(parts: &Parts, body: &B) -> Result<Caller, Bypass> {
+    let mut caller = Caller::Anonymous;
     for (name, value) in &parts.headers {
         let bypass = match *name {
             IF_MATCH | IF_UNMODIFIED_SINCE => Bypass::Precondition,
@@ -22,6 +32,10 @@ pub(crate) fn check<B: Body>(parts: &Parts, body: &B) -> Result<(), Bypass> {
             UPGRADE => Bypass::Upgrade,
             // Who hands the request on takes these fields off, so that the handler sees less than the cache.
             CONNECTION if fields::names_others(value) => Bypass::Connection,
+            AUTHORIZATION => {
+                caller = Caller::WithCredentials;
+                continue;
+            }
             _ => continue,
         };
         return Err(bypass);
@@ -33,5 +47,5 @@ pub(crate) fn check<B: Body>(parts: &Parts, body: &B) -> Result<(), Bypass> {
     if !body.is_end_stream() && !is_empty {
         return Err(Bypass::Content);
     }
-    Ok(())
+    Ok(caller)
 }

@@ -6,36 +6,42 @@ use std::time::Duration;
 
 /// The request's directives, where the layer goes by headers; none in timed mode, where clients cannot make the handler run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RequestDirectives(Directives);
+pub(crate) struct RequestDirectives {
+    pub(crate) no_store: bool,
+    pub(crate) only_if_cached: bool,
+    no_cache: bool,
+    max_age: Option<Duration>,
+    min_fresh: Option<Duration>,
+    max_stale: Option<Duration>,
+}
 
 impl RequestDirectives {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        Self(Directives::of_request(headers))
-    }
-
-    pub(crate) fn no_store(&self) -> bool {
-        self.0.no_store
-    }
-
-    pub(crate) fn only_if_cached(&self) -> bool {
-        self.0.only_if_cached
+        let said = Directives::of_request(headers);
+        Self {
+            no_store: said.no_store,
+            only_if_cached: said.only_if_cached,
+            no_cache: said.no_cache,
+            max_age: said.max_age,
+            min_fresh: said.min_fresh,
+            max_stale: said.max_stale,
+        }
     }
 
     /// Whether the client takes a response of this age that is fresh for `fresh` in all: RFC 9111 §5.2.1.
     #[inline]
     pub(crate) fn accept(&self, age: Duration, fresh: Duration) -> bool {
-        let said = &self.0;
-        let is_young = said
+        let is_young = self
             .max_age
             .is_none_or(|most| age <= most && !most.is_zero());
         let fresh_for = fresh.saturating_sub(age);
-        !said.no_cache && is_young && said.min_fresh.is_none_or(|least| fresh_for >= least)
+        !self.no_cache && is_young && self.min_fresh.is_none_or(|least| fresh_for >= least)
     }
 
     /// Whether the client takes a response that is stale by as much: RFC 9111 §5.2.1.2.
     pub(crate) fn accept_stale(&self, age: Duration, fresh: Duration) -> bool {
-        let most = self.0.max_stale;
-        most.is_some_and(|most| age <= fresh.saturating_add(most))
+        self.max_stale
+            .is_some_and(|most| age <= fresh.saturating_add(most))
     }
 }
 

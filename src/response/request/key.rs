@@ -17,7 +17,7 @@ use super::bypass::Bypass;
 use super::key_settings::KeySettings;
 use super::original;
 use crate::response::policy::settings::Rules;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use std::borrow::Cow;
@@ -59,8 +59,6 @@ pub(crate) struct Key {
     own: Option<Range<usize>>,
     /// How many fields of the request are in the key.
     pub(crate) fields: usize,
-    /// Whether the request carries `Authorization`, and the settings do not say that the key tells callers apart.
-    pub(crate) is_authorized: bool,
     /// Whether the values of `vary_on` can be told apart in the key, and the path is what the service sees.
     clear: bool,
     /// Whether the order of languages makes no difference.
@@ -94,6 +92,7 @@ impl Key {
         rules: Rules,
         request: &Parts,
     ) -> Result<Self, Bypass> {
+        // 1. Read the request.
         let seen = &request.uri;
         let uri = original_uri(settings, request).unwrap_or(seen);
         let host = authority::of(uri, seen, &request.headers).ok_or(Bypass::Host)?;
@@ -105,6 +104,7 @@ impl Key {
         if !path.starts_with('/') {
             return Err(Bypass::Path);
         }
+        // 2. Write the key, behind what makes it the key of its signpost.
         let mut length = path.len() + query.len() + 2 * host.len() + scheme.len();
         length += own.as_ref().map_or(0, String::len) + shown.len();
         if length > MAX_KEY {
@@ -134,13 +134,10 @@ impl Key {
         if key.len() > MAX_KEY {
             return Err(Bypass::KeyTooLong);
         }
+        // 3. Write what is not in the key.
         text.extend([scheme, &*host]);
         let host_end = text.len();
         text.push_str(&shown);
-        let names_credentials = settings.vary_on.contains(&AUTHORIZATION);
-        // A key that has nothing of the caller in it tells no callers apart, whatever the settings say.
-        let by_key = settings.authorized_by_key
-            && (settings.key_fn.is_some() || !settings.vary_on.is_empty());
         Ok(Self {
             text,
             key,
@@ -150,9 +147,6 @@ impl Key {
             query,
             own,
             fields: settings.vary_on.len(),
-            is_authorized: request.headers.contains_key(AUTHORIZATION)
-                && !by_key
-                && !names_credentials,
             clear,
             sorts_languages: settings.sort_languages,
         })
@@ -179,7 +173,7 @@ impl Key {
         self.own.as_ref().map(|own| &self.text[own.clone()])
     }
 
-    /// Whether no other request has the same key.
+    /// Whether the key can be taken apart in one way only, so that no request for another resource of the host has the same one.
     pub(crate) fn is_unambiguous(&self) -> bool {
         let colon = |part: &Range<usize>| self.text[part.clone()].contains(':');
         let parts = [Some(&self.path), Some(&self.query), self.own.as_ref()];
@@ -205,6 +199,7 @@ impl Key {
     }
 
     /// Whether this is the [`target`](Self::target).
+    #[inline]
     pub(crate) fn has_target(&self, target: &str) -> bool {
         let (path, query, shown) = self.parts();
         let Some(mut rest) = target.strip_prefix(path) else {

@@ -1,7 +1,7 @@
 //! What a layer is told about keys.
 
 use super::query::Query;
-use http::header::HeaderName;
+use http::header::{AUTHORIZATION, HeaderName};
 use http::request::Parts;
 use http::{Extensions, Uri};
 use std::sync::Arc;
@@ -22,6 +22,15 @@ pub(crate) struct KeySettings {
     pub(crate) original_uri: Option<fn(&Extensions) -> Option<&Uri>>,
     /// Whether the key tells callers apart, so that requests with `Authorization` may share responses.
     pub(crate) authorized_by_key: bool,
+}
+
+impl KeySettings {
+    /// Whether the key tells callers with `Authorization` apart.
+    pub(crate) fn tells_callers_apart(&self) -> bool {
+        // A key that has nothing of the caller in it tells no callers apart, whatever the user says.
+        let may_tell = self.key_fn.is_some() || !self.vary_on.is_empty();
+        (self.authorized_by_key && may_tell) || self.vary_on.contains(&AUTHORIZATION)
+    }
 }
 
 impl Default for KeySettings {

@@ -79,12 +79,17 @@ impl Storage {
 
     /// What this layer knows of purges without the store.
     pub(crate) fn known_purges(&self, key: &str) -> ObservedPurges {
+        self.known_purges_in(purge_bucket::of(key))
+    }
+
+    /// As [`known_purges`](Self::known_purges), of the keys in a bucket.
+    pub(super) fn known_purges_in(&self, bucket: usize) -> ObservedPurges {
         let known = &self.shared.known;
         ObservedPurges {
             last: known.last(),
             marks: PurgeMarks {
                 stored: 0,
-                counted: known.count(purge_bucket::of(key)),
+                counted: known.count(bucket),
             },
         }
     }

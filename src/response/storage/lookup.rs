@@ -79,7 +79,7 @@ impl Lookup {
         Some(variant_key(question, names))
     }
 
-    /// With what lies there.
+    /// The same with what lies there.
     fn with_variant(mut self, question: &Question, variant: Option<Arc<StoredResponse>>) -> Self {
         let family = self.signpost.as_ref().map(|signpost| signpost.family);
         self.stored = variant.filter(|stored| {
@@ -126,9 +126,9 @@ impl Storage {
     /// As [`find`](Self::find), if that takes no waiting. `None` if it does, or fails.
     pub(crate) fn find_now(&self, question: &Question) -> Option<Lookup> {
         let backend = &**self.backend().ok()?;
-        let key = question.key.as_str();
-        let known = self.known_purges(key);
-        let mark_key = own_keys::purge_mark(purge_bucket::of(key));
+        let bucket = purge_bucket::of(question.key.as_str());
+        let known = self.known_purges_in(bucket);
+        let mark_key = own_keys::purge_mark(bucket);
         let values = look_now(backend, first_keys(question, &mark_key))?;
         let [plain, signpost, purges, stored_mark] = values;
         let first = FirstLook {
@@ -154,11 +154,11 @@ impl Storage {
     /// Those of the backend.
     pub(crate) async fn find(&self, question: &Question) -> Result<Lookup, Error> {
         let backend = &**self.backend()?;
-        let key = question.key.as_str();
+        let bucket = purge_bucket::of(question.key.as_str());
         // 1. Note what this layer knows of purges, before the look.
-        let known = self.known_purges(key);
+        let known = self.known_purges_in(bucket);
         // 2. Look under the key and its signpost, and at what purges have left.
-        let mark_key = own_keys::purge_mark(purge_bucket::of(key));
+        let mark_key = own_keys::purge_mark(bucket);
         let values = look_at_all(backend, first_keys(question, &mark_key)).await?;
         let [plain, signpost, purges, stored_mark] = values;
         // 3. Replace a list of purges that has lost something.

@@ -1,11 +1,11 @@
 //! Removing what is stored under a key.
 
 use super::handle::Storage;
+use super::hash::random;
 use super::own_keys;
 use super::purge_bucket;
 use crate::backend::Value;
 use crate::error::Error;
-use crate::response::clock::UnixMillis;
 use crate::response::entry::stored_response::StoredResponse;
 use crate::response::request::key::{may_be_requested, signpost_of};
 use crate::response::request::question::Question;
@@ -61,9 +61,4 @@ impl Storage {
         let removed = backend.delete_values(&[key, &signpost_of(key)]).await?;
         Ok(removed > 0)
     }
-}
-
-/// A number that nobody has had before; not 0.
-pub(super) fn random(now: UnixMillis) -> u64 {
-    ahash::RandomState::new().hash_one(now.get()).max(1)
 }

@@ -1,12 +1,12 @@
 //! Storing a response where its question will find it.
 
 use super::handle::{ObservedPurges, Storage};
+use super::hash::random;
 use super::lookup::{read_signpost, variant_key};
 use super::own_keys;
 use super::purge_bucket;
 use super::purge_marks::PurgeMarks;
 use super::reading::{look, look_at_all, mark};
-use super::removal::random;
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
 use crate::response::clock::UnixMillis;
