@@ -1,16 +1,16 @@
 //! HTTP response caching as a [`tower`](https://docs.rs/tower) layer: [`CacheResponse`].
 //!
 //! # The life of a request
-//! The [service](CacheResponseService) makes a [question](request::question) of a request, and looks: what is found fresh in memory
-//! is [answered](answer) at once, in full or in part. Anything else is [fetched](fetch): it is looked up in the [backend](storage),
+//! The [service](CacheResponseService) makes a question (`request`) of a request, and looks: what is found fresh in memory
+//! is answered (`answer`) at once, in full or in part. Anything else is fetched (`fetch`): it is looked up in the backend (`storage`),
 //! waits for another request's handler if there is one already, or leads. A leader runs the handler, on a task of its own as soon as
-//! its client has gone away, and stores the response if it [may](policy). A body that comes in pieces goes to the client as it
-//! comes, from a task that copies it on its way. What became of the request is its [outcome](outcome), from which counters, events
+//! its client has gone away, and stores the response if it may be (`policy`). A body that comes in pieces goes to the client as it
+//! comes, from a task that copies it on its way. What became of the request is its outcome (`outcome`), from which counters, events
 //! and `Cache-Status` come.
 //!
 //! # What keeps responses apart
 //! The key is the wire format's and does not say all. So each stored response records the host, path, query, key function's word and
-//! headers that it was [made for](entry::made_for), and is checked against the question on every read, in every process. Whatever
+//! headers that it was made for (`entry`), and is checked against the question on every read, in every process. Whatever
 //! goes wrong with keys, nobody gets an answer to another question.
 //!
 //! # Rooms
