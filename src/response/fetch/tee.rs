@@ -113,6 +113,7 @@ where
         };
         let mut whole = Vec::new();
         while let Some(frame) = self.next(state, permit).await? {
+            // 1. Take the bytes out of the frame.
             let mut data = match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => data,
                 // Trailers come last: RFC 9110 §6.5.
@@ -130,6 +131,7 @@ where
             if piece.is_empty() {
                 continue;
             }
+            // 2. Collect them, if there is room.
             if (whole.len() + piece.len()) as u64 > state.settings.policy.max_body {
                 return Err(self.give_up(piece, Refusal::TooLarge));
             }
@@ -138,6 +140,7 @@ where
                 return Err(self.give_up(piece, Refusal::Buffers));
             }
             whole.extend_from_slice(&piece);
+            // 3. Send them to the client, if it is still there.
             if self.to_client.is_closed() {
                 continue;
             }

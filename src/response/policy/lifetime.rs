@@ -37,6 +37,7 @@ impl Lifetime {
         age: Duration,
         now: UnixMillis,
     ) -> Result<Self, Refusal> {
+        // 1. How long is it fresh?
         let headers = &response.headers;
         let explicit = explicit_lifetime(said, headers, is_targeted, now);
         let is_expires_broken = explicit.is_some_and(|explicit| explicit.is_broken_expires);
@@ -61,6 +62,7 @@ impl Lifetime {
                 None => return Err(Refusal::NotFresh),
             },
         };
+        // 2. How long may it be served after that?
         let forbids_stale =
             said.no_cache || said.must_revalidate || said.proxy_revalidate || is_expires_broken;
         let window = |given: Option<Duration>, otherwise: Duration| {
