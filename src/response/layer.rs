@@ -70,7 +70,7 @@ impl CacheResponse {
     /// Header-driven mode: a shared cache as RFC 9111 has it. What does not say how long it is fresh is not stored.
     ///
     /// Stale responses are revalidated with their `ETag` or `Last-Modified`; `stale-while-revalidate` and `stale-if-error` (RFC
-    /// 5861) are heeded, also beside `s-maxage`, and so is the request's `Cache-Control`; a successful unsafe method removes
+    /// 5861) are obeyed, also beside `s-maxage`, and so is the request's `Cache-Control`; a successful unsafe method removes
     /// what is stored of its target, its `Location` and `Content-Location`.
     ///
     /// ```
@@ -109,7 +109,7 @@ impl CacheResponse {
 
     /// A part of the key from the request: the tenant, say. It comes before the path.
     ///
-    /// Requests with `Authorization` share nothing all the same, unless the response says that it may be shared, or
+    /// Requests with `Authorization` still share nothing, unless the response says that it may be shared, or
     /// [`authorized_by_key`](Self::authorized_by_key) is set.
     ///
     /// ```
@@ -242,7 +242,7 @@ impl CacheResponse {
         self
     }
 
-    /// In header-driven mode: whether `CDN-Cache-Control` is heeded in the place of `Cache-Control` and `Expires` (RFC 9213);
+    /// In header-driven mode: whether `CDN-Cache-Control` is obeyed in the place of `Cache-Control` and `Expires` (RFC 9213);
     /// not by default. It is a structured field, and ignored if anything in it is broken, unless it seems to forbid.
     pub fn cdn_cache_control(mut self, heeded: bool) -> Self {
         if let Mode::Headers { cdn, .. } = &mut self.settings.policy.mode {

@@ -34,7 +34,7 @@ pub(crate) enum Outcome {
     Bypassed(Bypass),
     /// The handler's response was stored.
     Stored,
-    /// The handler's response was not stored, be it that it may not be or that it did not come in time.
+    /// The handler's response was not stored, because it may not be or because it did not come in time.
     NotStored(Refusal),
 }
 

@@ -18,7 +18,7 @@ use http::{HeaderMap, StatusCode};
 #[derive(Debug, Clone)]
 pub(crate) struct StoredResponse {
     pub(crate) status: StatusCode,
-    /// End-to-end fields only. There is room for `Age` and `Cache-Status`, which each answer sets anew.
+    /// End-to-end fields only. There is room for `Age` and `Cache-Status`, which each answer sets.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) lifetime: Lifetime,

@@ -55,7 +55,7 @@ impl Serialize for Body<'_> {
     }
 }
 
-/// Names and values, without those that each answer sets anew.
+/// Names and values, without those that each answer sets itself.
 struct Headers<'e>(&'e HeaderMap);
 
 impl Serialize for Headers<'_> {

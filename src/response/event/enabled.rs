@@ -66,7 +66,7 @@ impl Drop for WaitingClient {
     }
 }
 
-/// A handler for which nobody waits any longer.
+/// A handler that goes on without a client.
 pub(crate) struct Unattended(Arc<str>);
 
 impl Unattended {

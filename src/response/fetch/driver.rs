@@ -209,7 +209,7 @@ where
         (situation, situation.decide(), None)
     }
 
-    /// What is known, but for whether a stale response can be revalidated: that is tried when it matters.
+    /// What is known before it is tried whether a stale response can be revalidated.
     fn situation(&self, lookup: &Lookup, now: UnixMillis) -> Situation {
         let question = &self.question;
         let key = &question.key;
@@ -345,7 +345,7 @@ where
     fn revalidate(mut self, leader: Leader, permit: Permit, lookup: Lookup) {
         let state = Arc::clone(&self.state);
         let unattended = event::Unattended::new(leader.key());
-        // The whole response is wanted, for whoever comes.
+        // The refresh asks for the whole response, because it is for everybody.
         self.question.conditions = Conditions::default();
         let is_for_cache = self.question.directives.only_if_cached;
         let mut call = self.into_call(leader, lookup, Forward::new(ForwardReason::Stale));
@@ -389,7 +389,7 @@ fn usability(question: &Question, stored: &StoredResponse, now: UnixMillis) -> U
     }
 }
 
-/// Waits for what a leader has to share, but for no longer than patience lasts.
+/// Waits for what a leader has to share, until patience ends.
 async fn follow(
     question: &Question,
     lookup: &Lookup,
@@ -411,7 +411,7 @@ async fn follow(
     }
 }
 
-/// What something comes to, if it does in time. Where there is no runtime to tell the time, nothing is waited for.
+/// The result of some work, if there is one in time. Where there is no runtime to tell the time, this does not wait.
 async fn within<T>(patience: Duration, what: impl Future<Output = T>) -> Option<T> {
     Handle::try_current().ok()?;
     timeout(patience, what).await.ok()

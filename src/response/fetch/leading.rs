@@ -23,7 +23,7 @@ pub(crate) struct Leading {
 
 impl Leading {
     /// Whether an answer that is not stored says anything about what others would get. An answer to one caller does not. Nor does an
-    /// answer that a client has asked for although a fresh response is stored: otherwise one odd request would take it from all.
+    /// answer that a client has asked for although a fresh response is stored: otherwise one odd request would take it away from all clients.
     pub(crate) fn speaks_for_others(&self) -> bool {
         let now = self.state.now();
         let has_fresh = self.stale.as_ref().is_some_and(|old| old.is_fresh(now));

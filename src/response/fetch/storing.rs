@@ -131,8 +131,8 @@ impl Leading {
         Ok(Arc::new(stored))
     }
 
-    /// Sees to what follows from a response not being stored. What it was to replace is not served any longer, unless the handler may
-    /// have answered so for a moment only.
+    /// Does what follows from a response not being stored. The stale response that it was to replace is removed, unless the handler
+    /// may have answered so for a moment only.
     pub(crate) async fn refuse(&self, refusal: Refusal, status: StatusCode) {
         let Self {
             state, question, ..

@@ -31,7 +31,7 @@ impl KnownPurges {
 
     /// Remembers that a list which ends with this purge is or was in the store.
     pub(crate) fn saw(&self, last: PurgeNumber) {
-        // Relaxed: whoever wrote the number that this reads has done the ordering.
+        // Relaxed: who wrote the number that this reads has done the ordering.
         if self.last.load(Ordering::Relaxed) < last.get() {
             // Release: pairs with the Acquire in `last`.
             self.last.fetch_max(last.get(), Ordering::Release);
