@@ -110,17 +110,32 @@ mod quarantine;
 mod response {
     #![allow(dead_code)]
 
-    pub(crate) mod buffers;
-    pub(crate) mod flight;
-    pub(crate) mod known;
-    pub(crate) mod permits;
-    pub(crate) mod purge {
-        pub(crate) const BUCKETS: u64 = 2;
+    pub(crate) mod answer {
+        pub(crate) mod buffers;
     }
-    pub(crate) mod stored {
-        /// In the place of a stored response: which run of the handler made it.
-        #[derive(Debug)]
-        pub(crate) struct Entry(pub(crate) u64);
+    pub(crate) mod clock {
+        mod unix_millis;
+
+        pub(crate) use unix_millis::UnixMillis;
+    }
+    pub(crate) mod entry {
+        pub(crate) mod purge_number;
+        pub(crate) mod stored_response {
+            /// In the place of a stored response: which run of the handler made it.
+            #[derive(Debug)]
+            pub(crate) struct StoredResponse(pub(crate) u64);
+        }
+    }
+    pub(crate) mod fetch {
+        pub(crate) mod flight;
+        pub(crate) mod permits;
+    }
+    pub(crate) mod storage {
+        pub(crate) mod known_purges;
+        pub(crate) mod purge_bucket {
+            pub(crate) const BUCKETS: usize = 2;
+        }
+        pub(crate) mod purge_marks;
     }
 }
 #[path = "../../src/sync.rs"]
