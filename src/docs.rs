@@ -211,7 +211,7 @@ mod tests {
             ];
             // Some are not in what is published.
             let is_here = |top: &&str| span.starts_with(*top) && root.join(top).is_dir();
-            tops.iter().any(|top| is_here(&top))
+            tops.iter().any(is_here)
         };
         let mut fenced = false;
         let mut files = Vec::new();
