@@ -191,6 +191,65 @@ mod tests {
         }
     }
 
+    /// The files of the repository that a text names in code spans. The glossary leaves out `src`.
+    fn files_named(text: &str) -> Vec<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let is_room = |span: &str| {
+            let first = span.split('/').next().unwrap_or_default();
+            !first.is_empty() && span.contains('/') && root.join("src").join(first).is_dir()
+        };
+        let of_repository = |span: &str| {
+            let tops = [
+                "benches/",
+                "docs/",
+                "examples/",
+                "fuzz/",
+                "loom-tests/",
+                "scripts/",
+                "src/",
+                "tests/",
+            ];
+            // Some are not in what is published.
+            let is_here = |top: &&str| span.starts_with(*top) && root.join(top).is_dir();
+            tops.iter().any(is_here)
+        };
+        let mut fenced = false;
+        let mut files = Vec::new();
+        for line in text.lines() {
+            fenced ^= line.starts_with("```");
+            for span in line.split('`').skip(1).step_by(2).filter(|_| !fenced) {
+                // With its arguments, if it is called; one of several, and what is made, are not there.
+                let span = span.split(' ').next().unwrap_or_default();
+                if span.contains(['*', '{', '…', ':']) {
+                    continue;
+                }
+                if of_repository(span) {
+                    files.push(root.join(span));
+                } else if is_room(span) {
+                    files.push(root.join("src").join(span));
+                }
+            }
+        }
+        files
+    }
+
+    #[test]
+    fn files_that_pages_name_exist() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let history = root.join("CHANGELOG.md");
+        for page in pages().into_iter().filter(|page| *page != history) {
+            let text = fs::read_to_string(&page).unwrap();
+            let mut missing = files_named(&text);
+            missing.retain(|file| !file.exists());
+            assert!(missing.is_empty(), "{}: {missing:#?}", page.display());
+        }
+        let text =
+            "`src/lib.rs`, `scripts/test --x` or `core/nowhere.rs`, not `a/b` nor `src/*.rs`";
+        let named = files_named(text);
+        let exist: Vec<bool> = named.iter().map(|file| file.exists()).collect();
+        assert_eq!(exist, [true, true, false], "{named:?}");
+    }
+
     #[test]
     fn every_page_is_on_the_documentation_site() {
         let included = [include_str!("docs.rs"), include_str!("lib.rs")].concat();

@@ -1,13 +1,13 @@
 //! The one error type.
 //!
-//! An error is a boxed record: what was attempted, on which key, what kind of failure it was, and the cause if another
+//! An error is a boxed record of what was attempted, on which key, what kind of failure it was, and the cause if another
 //! library gave one. The cause is shared, so that an error can be cloned and handed to everyone who waited for the same load.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// No more characters of a key than this in a message.
+/// A message shows no more characters of a key than this.
 const KEY_SHOWN: usize = 80;
 
 /// What went wrong; opaque, with predicates to tell the kinds apart.
@@ -89,9 +89,9 @@ impl Error {
 
     /// Says where a setting's value comes from.
     #[cfg(feature = "global")]
-    pub(crate) fn given_in(mut self, place: &str) -> Self {
+    pub(crate) fn given_in(mut self, file: &str) -> Self {
         if let Kind::InvalidConfig { given, .. } = &mut self.inner.kind {
-            *given = format!("{given} (in {place})");
+            *given = format!("{given} (in {file})");
         }
         self
     }
@@ -155,7 +155,7 @@ impl Error {
         Self::caused(Kind::Decoding, cause)
     }
 
-    /// The far side answered, and refused: out of memory, read-only, no permission.
+    /// The far side answered, and rejected the call: out of memory, read-only, no permission.
     pub fn rejected(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::caused(Kind::Rejected, cause)
     }
@@ -187,8 +187,8 @@ impl Error {
         self
     }
 
-    /// Whether the far side did not answer in time, and then it is not known whether a write took place; or whether another
-    /// caller's load or update of the key did not end in time, and then the call has done nothing.
+    /// Whether the far side did not answer in time, or another caller's load or update of the key did not end in time. In the first
+    /// case it is not known whether a write took place; in the second the call has done nothing.
     pub fn is_timeout(&self) -> bool {
         matches!(self.inner.kind, Kind::Timeout)
     }
@@ -203,8 +203,8 @@ impl Error {
         matches!(self.inner.kind, Kind::Contention)
     }
 
-    /// Whether a load or an update came back to its own key, again and again: its closure loads or updates, by some way round,
-    /// the key that it is called for.
+    /// Whether a load or an update came back to its own key, again and again: its closure loads or updates, directly or through
+    /// others, the key that it is called for.
     pub fn is_circular(&self) -> bool {
         matches!(self.inner.kind, Kind::Circular)
     }
@@ -234,7 +234,7 @@ impl Error {
         matches!(self.inner.kind, Kind::Load)
     }
 
-    /// Whether the far side answered, and refused.
+    /// Whether the far side answered, and rejected the call.
     pub fn is_rejected(&self) -> bool {
         matches!(self.inner.kind, Kind::Rejected)
     }

@@ -1,10 +1,10 @@
 //! The backend of the whole process, and the functions that work on it.
 //!
-//! It is built when it is first asked for, from [`Config::from_env`], under a lock: so once. A failure to build it is returned
-//! and not kept: the next call tries again.
+//! It is built when it is first asked for, from [`Config::from_env`], under a lock, so that it is built once. If that fails, the
+//! error is returned and not kept: the next call tries again.
 //!
 //! Each thread keeps a pointer of its own to the backend, with its own reference count, so that threads which read at the same
-//! time write nothing that the others need; a number that only changes with the backend tells it when to ask again.
+//! time write nothing that the others need. A number that only changes with the backend tells a thread when to ask again.
 
 use crate::backend::{CacheBackend, CacheBackendExt, Cacheable, UpdateTtl};
 use crate::config::Config;
@@ -17,7 +17,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 static BACKEND: Mutex<Option<Arc<dyn CacheBackend>>> = Mutex::new(None);
-/// Which backend is the current one: changes, under the lock, when that does.
+/// The number of the current backend. It changes under the lock, when the backend does.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -28,7 +28,7 @@ thread_local! {
 type Handle = Arc<Arc<dyn CacheBackend>>;
 
 fn current() -> Result<Handle, Error> {
-    // Acquire: pairs with the Release in `replace`; relevant only to who is told of the change by other means.
+    // Acquire: pairs with the Release in `replace`; it matters only to a caller that has heard of the change by other means.
     let generation = GENERATION.load(Ordering::Acquire);
     let mine = MINE.with_borrow(|mine| match mine {
         Some((of, handle)) if *of == generation => Some(Arc::clone(handle)),
@@ -42,32 +42,32 @@ fn current() -> Result<Handle, Error> {
 
 #[cold]
 fn current_slow() -> Result<Handle, Error> {
-    let mut slot = BACKEND.lock();
-    let backend = match &*slot {
+    let mut current = BACKEND.lock();
+    let backend = match &*current {
         Some(backend) => Arc::clone(backend),
         None => {
             let backend = Config::from_env()?.build()?;
-            *slot = Some(Arc::clone(&backend));
+            *current = Some(Arc::clone(&backend));
             backend
         }
     };
     // Relaxed: it changes under the lock only.
     let generation = GENERATION.load(Ordering::Relaxed);
-    drop(slot);
+    drop(current);
     let handle = Arc::new(backend);
     let mine = Some((generation, Arc::clone(&handle)));
-    // Dropped outside the borrow: the last pointer to a user's backend may be in it.
-    let old = MINE.with_borrow_mut(|slot| std::mem::replace(slot, mine));
+    // It is dropped outside of the borrow: it may be the last pointer to a user's backend.
+    let old = MINE.with_borrow_mut(|old| std::mem::replace(old, mine));
     drop(old);
     Ok(handle)
 }
 
 fn replace(backend: Option<Arc<dyn CacheBackend>>) {
-    let mut slot = BACKEND.lock();
-    let old = std::mem::replace(&mut *slot, backend);
+    let mut current = BACKEND.lock();
+    let old = std::mem::replace(&mut *current, backend);
     // Release: pairs with the Acquire in `current`.
     GENERATION.fetch_add(1, Ordering::Release);
-    drop(slot);
+    drop(current);
     MINE.with_borrow_mut(Option::take);
     drop(old);
 }
@@ -180,7 +180,7 @@ pub async fn cache_flush() -> Result<(), Error> {
     current()?.flush().await
 }
 
-/// Adds one to a counter and returns the sum; `ttl` counts only when the counter is born: [`CacheBackendExt::incr`].
+/// Adds one to a counter and returns the sum; `ttl` counts only where this creates the counter: [`CacheBackendExt::incr`].
 ///
 /// ```
 /// use nori_cache::cache_incr;
@@ -228,7 +228,7 @@ pub async fn cache_delete_many(keys: &[&str]) -> Result<u64, Error> {
     current()?.delete_many(keys).await
 }
 
-/// How long an entry has still to live: [`CacheBackendExt::ttl`].
+/// How long an entry still has to live: [`CacheBackendExt::ttl`].
 pub async fn cache_ttl(key: &str) -> Result<Option<Ttl>, Error> {
     current()?.ttl(key).await
 }

@@ -13,9 +13,8 @@ use criterion::{
 use nori_cache_benches::{
     Key, Profile, Subject, Value,
     runner::{
-        cell::{self, BATCH},
-        contender,
-        scenario::{self, Action, Kind, Scenario},
+        cell, contender,
+        scenario::{self, Action, BATCH, Kind, Scenario},
     },
     subjects::{self, Visitor},
 };

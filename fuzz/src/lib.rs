@@ -55,24 +55,24 @@ mod core {
     pub(crate) use write::Write;
 }
 
-/// As `src/response/mod.rs`, but for what needs a service.
-#[allow(dead_code)]
+/// The rooms of `src/response` that stored responses are made of.
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/response"]
 mod response {
-    mod authority;
-    pub(crate) mod directives;
-    mod exact;
-    mod key;
-    #[path = "original_unknown.rs"]
-    mod original;
-    mod own_keys;
+    pub(crate) mod clock;
+    pub(crate) mod entry;
+    pub(crate) mod http;
     mod policy;
-    mod query;
-    mod settings;
-    mod status;
-    mod storable;
-    pub(crate) mod stored;
-    pub(crate) mod structured;
-    mod vary;
-    mod wire;
+    /// As `src/response/request/mod.rs`, but for what looks at bodies.
+    mod request {
+        mod authority;
+        mod bypass;
+        mod conditions;
+        mod directives;
+        pub(crate) mod key;
+        pub(crate) mod key_settings;
+        mod original;
+        mod query;
+        pub(crate) mod question;
+    }
 }

@@ -3,8 +3,6 @@
 //! - The end of an atomic's life is an access like any other, so a thread that uses it later, or at the same time, is found
 //!   out ([`check_ends`]).
 //! - A barrier that another thread has asked for takes effect before the next operation.
-//! - Other threads may run between an operation and the fence behind it. loom itself lets them run only before operations,
-//!   and takes no notice of the order of fences.
 //! - Stores can be made exchanges ([`exchange_stores`]). loom's modification order is partial: an exchange and a store of
 //!   another thread may come in either order even if the exchange read what was there before the store, where in C11
 //!   nothing can come between what an exchange reads and what it writes.
@@ -14,6 +12,7 @@ use loom::sync::atomic as its;
 use std::cell::Cell;
 use std::ops::Deref;
 
+pub(crate) use crate::fence::fence;
 pub(crate) use its::Ordering;
 
 pub(crate) type AtomicBool = Traced<its::AtomicBool>;
@@ -21,18 +20,6 @@ pub(crate) type AtomicPtr<T> = Traced<its::AtomicPtr<T>>;
 pub(crate) type AtomicU32 = Traced<its::AtomicU32>;
 pub(crate) type AtomicU64 = Traced<its::AtomicU64>;
 pub(crate) type AtomicUsize = Traced<its::AtomicUsize>;
-
-loom::lazy_static! {
-    /// What fences contend for.
-    static ref FENCES: its::AtomicUsize = its::AtomicUsize::new(0);
-}
-
-/// A fence that is a point of its own in an interleaving.
-pub(crate) fn fence(ordering: Ordering) {
-    // Relaxed: it orders nothing.
-    FENCES.fetch_add(1, Ordering::Relaxed);
-    its::fence(ordering);
-}
 
 /// Nothing: loom does not move operations past each other, it only lets loads return old values.
 pub(crate) fn compiler_fence(_ordering: Ordering) {}

@@ -7,7 +7,7 @@
 //! each operation whether one is wanted ([`checkpoint`]) and the caller waits until all have had theirs. With
 //! [`Kind::Forbidden`] the heavy half is refused when it is asked for, and it is the time to settle that does the same.
 
-use crate::atomics::fence;
+use crate::fence::fence;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::cell::Cell;
 

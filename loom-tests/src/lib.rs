@@ -5,10 +5,11 @@
 //! overrides it). `scripts/loom-mutants` breaks the core one line at a time and expects the models to notice.
 //!
 //! The crate compiles the core's own source files, and of the other layers those in which threads meet: loads, updates and
-//! counters of backends, the end of a connection, the response layer's flights. Three things are put in their place:
+//! counters of backends, the end of a connection, the response layer's flights. What stands in for the rest:
 //!
 //! - [`atomics`] wraps loom's atomics so that freeing one counts as an access to it, and so finds memory that is given back
 //!   while a reader may still be in it. [`quarantine`] keeps what was freed readable for long enough to say so.
+//! - [`fence`] makes a fence a point at which other threads may run.
 //! - Deadlines never come: a wait that only one of them would end is a deadlock.
 //! - [`table`] stands for dashmap, [`notify`] for tokio's `Notify`, [`once`] for the standard library's `OnceLock`.
 //! - [`barrier`] stands for `core/reclaim/barrier.rs`, with `membarrier(2)` acted out between loom's threads.
@@ -102,11 +103,16 @@ mod error {
             Self
         }
 
+        pub(crate) fn circular(_: &str) -> Self {
+            Self
+        }
+
         pub(crate) fn during(self, _: &'static str, _: Option<&str>) -> Self {
             self
         }
     }
 }
+mod fence;
 mod models;
 mod notify;
 mod once;
@@ -115,17 +121,32 @@ mod quarantine;
 mod response {
     #![allow(dead_code)]
 
-    pub(crate) mod buffers;
-    pub(crate) mod flight;
-    pub(crate) mod known;
-    pub(crate) mod permits;
-    pub(crate) mod purge {
-        pub(crate) const BUCKETS: u64 = 2;
+    pub(crate) mod answer {
+        pub(crate) mod buffers;
     }
-    pub(crate) mod stored {
-        /// In the place of a stored response: which run of the handler made it.
-        #[derive(Debug)]
-        pub(crate) struct Entry(pub(crate) u64);
+    pub(crate) mod clock {
+        mod unix_millis;
+
+        pub(crate) use unix_millis::UnixMillis;
+    }
+    pub(crate) mod entry {
+        pub(crate) mod purge_number;
+        pub(crate) mod stored_response {
+            /// In the place of a stored response: which run of the handler made it.
+            #[derive(Debug)]
+            pub(crate) struct StoredResponse(pub(crate) u64);
+        }
+    }
+    pub(crate) mod fetch {
+        pub(crate) mod flight;
+        pub(crate) mod permits;
+    }
+    pub(crate) mod storage {
+        pub(crate) mod known_purges;
+        pub(crate) mod purge_bucket {
+            pub(crate) const BUCKETS: usize = 2;
+        }
+        pub(crate) mod purge_marks;
     }
 }
 #[path = "../../src/sync.rs"]

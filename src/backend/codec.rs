@@ -1,18 +1,18 @@
 //! Values as JSON, both ways.
 
-use super::check;
+use super::representable;
 use crate::error::Error;
 use serde_core::de::{DeserializeOwned, IgnoredAny};
 use serde_core::{Serialize, de::IntoDeserializer};
 
 /// A value as JSON.
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
-    // Once more: what a cell inside the value holds may have changed since it was stored.
-    check::check(value)?;
+    // Checked once more: a cell inside the value may hold something else than when it was stored.
+    representable::check(value)?;
     serde_json::to_vec(value).map_err(Error::encoding)
 }
 
-/// What is stored, as a `T`. What is not JSON is taken for a string.
+/// Reads what is stored as a `T`. What is not JSON is taken for a string.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let error = match serde_json::from_slice(bytes) {
         Ok(value) => return Ok(value),

@@ -101,24 +101,24 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// The value under `key`, or `None` when it is missing or expired. A hit counts as a use.
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>>;
 
-    /// Shows the value under `key` to `read`, if there is one and to look takes no waiting. False if it does, or fails: then
+    /// Shows the value under `key` to `read`, if there is one, and returns true. Returns false if looking would wait or fail: then
     /// nothing was shown, and [`get_value`](Self::get_value) will be asked.
     ///
-    /// For stores in memory, which can show a value where it lies without cloning it. What is shown is no older than what
-    /// [`get_value`](Self::get_value) would give. A hit counts as a use; `read` is called once at most, and is short.
+    /// For stores in memory, which can show a value in place without cloning it. The value is no older than what
+    /// [`get_value`](Self::get_value) would return. A hit counts as a use; `read` is called once at most, and is short.
     fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
         let _ = (key, read);
         false
     }
 
-    /// As [`incr_value`](Self::incr_value), if that takes no waiting; `None` if it does, or fails: then nothing was added, and
+    /// As [`incr_value`](Self::incr_value), if that need not wait. `None` if it would wait or fail: then nothing was added, and
     /// [`incr_value`](Self::incr_value) will be asked. For stores in memory.
     fn incr_now(&self, key: &str, by: i64, ttl: Ttl) -> Option<i64> {
         let _ = (key, by, ttl);
         None
     }
 
-    /// Stores a value in the place of what was there. A zero time to live stores nothing and removes what was there.
+    /// Stores a value, and replaces what was there. A zero time to live stores nothing and removes what was there.
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()>;
 
     /// Removes a key, and says whether something live was there.
@@ -129,12 +129,12 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
 
     /// Adds to the integer under `key`, or starts it at `by`; returns the sum.
     ///
-    /// `ttl` counts only for a counter that is born (zero: nothing is stored). [`Value::plus`] says what counts as an
+    /// `ttl` counts only where this creates the counter (zero: nothing is stored). [`Value::plus`] says what counts as an
     /// integer; anything else is an error ([`is_wrong_type`](crate::Error::is_wrong_type)) as is a sum beyond 64 bits
     /// ([`is_overflow`](crate::Error::is_overflow)), and both leave the value as it was.
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64>;
 
-    /// Stores `new` if the key has still the value `expected` (`None`: still has none), and says whether it did.
+    /// Stores `new` if the key still has the value `expected` (`None`: still has none), and says whether it did.
     ///
     /// `expected` is what [`get_value`](Self::get_value) of this backend returned: a store in memory compares with
     /// [`Value::is_same`], one elsewhere compares the bytes. A `ttl` of `None` keeps what the entry has left to live; for a
@@ -179,7 +179,7 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
         })
     }
 
-    /// How long the entry under `key` has still to live, in whole milliseconds; `None` if there is none. Does not count as a
+    /// How long the entry under `key` still has to live, in whole milliseconds; `None` if there is none. Does not count as a
     /// use.
     fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>>;
 

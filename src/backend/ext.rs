@@ -1,32 +1,20 @@
 //! [`CacheBackendExt`]: what callers use.
 
-use super::flights::{Joined, Scope, Stuck, Work};
-use super::{CacheBackend, UpdateTtl, Value};
+use super::flights::{atomic_update, get_or_load};
+use super::typed::{read, write};
+use super::{CacheBackend, Cacheable, UpdateTtl};
 use crate::error::Error;
 use crate::time::Ttl;
 use serde_core::{Serialize, de::DeserializeOwned};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often an update is tried before it gives up. Those of one process take turns, so only other processes and plain writes
-/// can come between.
-const ATTEMPTS: u32 = 256;
-/// How deep closures that load or update one key may stand in each other.
-const DEPTH: usize = 2;
-const CIRCULAR: &str = "it is part of what it loads or updates, more than once";
-
-/// What can be both stored and read back: any serde type that owns its data and can be cloned. `Arc<T>` is one too.
-pub trait Cacheable: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
-
-impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Cacheable for T {}
 
 /// Typed calls for every [`CacheBackend`], `dyn CacheBackend` too.
 ///
 /// # Errors
-/// All fail with an [`Error`] that names the operation and the key: when the store cannot be reached in time, refuses, or has
-/// been closed; reads also when what is stored is not a `T` ([`Error::is_decoding`]), writes when the value cannot be said in
-/// JSON ([`Error::is_encoding`]), which leaves what was stored before.
+/// All fail with an [`Error`] that names the operation and the key: when the store cannot be reached in time, rejects it, or has
+/// been closed; reads also when what is stored is not a `T` ([`Error::is_decoding`]), writes when the value cannot be
+/// represented in JSON ([`Error::is_encoding`]), which leaves what was stored before.
 ///
 /// # Cancel safety
 /// A write whose future is dropped has taken place or not, as a whole for each key. Nothing else is lost: a dropped
@@ -60,24 +48,7 @@ pub trait CacheBackendExt: CacheBackend {
     where
         T: DeserializeOwned + Clone + Send + 'static,
     {
-        async move {
-            let mut found = None;
-            let mut other = None;
-            let mut read = |value: &Value| match value.quick() {
-                Some(value) => found = Some(value),
-                None => other = Some(value.clone()),
-            };
-            if !self.read_now(key, &mut read) {
-                other = self.get_value(key).await?;
-            }
-            match other {
-                None => Ok(found),
-                Some(other) => other
-                    .to()
-                    .map(Some)
-                    .map_err(|error| error.during("get", Some(key))),
-            }
-        }
+        read::get(self, key)
     }
 
     /// As [`get`](Self::get), but shares the value with the store where it is in memory as a `T`, whatever its size.
@@ -98,18 +69,10 @@ pub trait CacheBackendExt: CacheBackend {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        async move {
-            match self.get_value(key).await? {
-                None => Ok(None),
-                Some(value) => value
-                    .to_shared()
-                    .map(Some)
-                    .map_err(|error| error.during("get", Some(key))),
-            }
-        }
+        read::get_shared(self, key)
     }
 
-    /// Stores a value in the place of what was there. A zero time to live stores nothing and removes what was there.
+    /// Stores a value, and replaces what was there. A zero time to live stores nothing and removes what was there.
     fn set<T>(
         &self,
         key: &str,
@@ -119,12 +82,7 @@ pub trait CacheBackendExt: CacheBackend {
     where
         T: Serialize + Send + Sync + 'static,
     {
-        let ttl = ttl.into();
-        async move {
-            let value = Value::new(value).map_err(|error| error.during("set", Some(key)))?;
-            self.flights().overtake(Scope::Key(key), "set").await?;
-            self.set_value(key, value, ttl).await
-        }
+        write::set(self, key, value, ttl.into())
     }
 
     /// As [`set`](Self::set), with the backend's [`default_ttl`](CacheBackend::default_ttl): 300 s, unless configured.
@@ -137,22 +95,16 @@ pub trait CacheBackendExt: CacheBackend {
 
     /// Removes a key, and says whether something live was there.
     fn delete(&self, key: &str) -> impl Future<Output = Result<bool, Error>> + Send {
-        async move {
-            self.flights().overtake(Scope::Key(key), "delete").await?;
-            self.delete_value(key).await
-        }
+        write::delete(self, key)
     }
 
     /// Removes all entries of this cache, and nothing that is not its own.
     fn flush(&self) -> impl Future<Output = Result<(), Error>> + Send {
-        async move {
-            self.flights().overtake(Scope::All, "flush").await?;
-            self.flush_values().await
-        }
+        write::flush(self)
     }
 
-    /// Adds one to the integer under `key`, or starts it at one; returns the sum. The time to live counts only for a counter
-    /// that is born, and stays what it is at later increments.
+    /// Adds one to the integer under `key`, or starts it at one; returns the sum. The time to live counts only where
+    /// this creates the counter, and stays what it is at later increments.
     ///
     /// # Errors
     /// [`Error::is_wrong_type`] if what is stored is not an integer, [`Error::is_overflow`] if the sum does not fit into 64
@@ -179,20 +131,14 @@ pub trait CacheBackendExt: CacheBackend {
         self.incr_by(key, 1, ttl)
     }
 
-    /// As [`incr`](Self::incr), by any number: a counter that is born starts at `by`.
+    /// As [`incr`](Self::incr), by any number: a counter that this creates starts at `by`.
     fn incr_by(
         &self,
         key: &str,
         by: i64,
         ttl: impl Into<Ttl>,
     ) -> impl Future<Output = Result<i64, Error>> + Send {
-        let ttl = ttl.into();
-        async move {
-            match self.incr_now(key, by, ttl) {
-                Some(sum) => Ok(sum),
-                None => self.incr_value(key, by, ttl).await,
-            }
-        }
+        write::incr(self, key, by, ttl.into())
     }
 
     /// The values under `keys`, in their order: one round trip where the store has a call for it.
@@ -203,18 +149,11 @@ pub trait CacheBackendExt: CacheBackend {
     where
         T: DeserializeOwned + Clone + Send + 'static,
     {
-        async move {
-            let values = self.get_values(keys).await?;
-            let typed = values.into_iter().zip(keys).map(|(value, key)| {
-                let typed = value.as_ref().map(Value::to).transpose();
-                typed.map_err(|error| error.during("get_many", Some(key)))
-            });
-            typed.collect()
-        }
+        read::get_many(self, keys)
     }
 
     /// Stores many values with one time to live. Not atomic: on an error some may have been stored, but not if the error is
-    /// that a value cannot be said in JSON.
+    /// that JSON cannot represent a value.
     fn set_many<'a, T>(
         &'a self,
         entries: impl IntoIterator<Item = (&'a str, T)> + Send,
@@ -223,35 +162,15 @@ pub trait CacheBackendExt: CacheBackend {
     where
         T: Serialize + Send + Sync + 'static,
     {
-        let entries: Result<Vec<(&str, Value)>, Error> = entries
-            .into_iter()
-            .map(|(key, value)| match Value::new(value) {
-                Ok(value) => Ok((key, value)),
-                Err(error) => Err(error.during("set_many", Some(key))),
-            })
-            .collect();
-        let ttl = ttl.into();
-        async move {
-            let entries = entries?;
-            let keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
-            self.flights()
-                .overtake(Scope::Keys(&keys), "set_many")
-                .await?;
-            self.set_values(entries, ttl).await
-        }
+        write::set_many(self, write::values(entries), ttl.into())
     }
 
     /// Removes many keys, and says how many live entries that were.
     fn delete_many(&self, keys: &[&str]) -> impl Future<Output = Result<u64, Error>> + Send {
-        async move {
-            self.flights()
-                .overtake(Scope::Keys(keys), "delete_many")
-                .await?;
-            self.delete_values(keys).await
-        }
+        write::delete_many(self, keys)
     }
 
-    /// How long the entry under `key` has still to live, in whole milliseconds; `None` if there is none. Does not count as a
+    /// How long the entry under `key` still has to live, in whole milliseconds; `None` if there is none. Does not count as a
     /// use.
     fn ttl(&self, key: &str) -> impl Future<Output = Result<Option<Ttl>, Error>> + Send {
         async move { self.value_ttl(key).await }
@@ -262,14 +181,14 @@ pub trait CacheBackendExt: CacheBackend {
     ///
     /// Optimistic: nothing is locked while `f` runs, and it runs again if the key has changed meanwhile. Callers in one
     /// process take turns for each key, in the order they came. A `ttl` of `None` keeps what the entry has left to live;
-    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). Any other starts anew. `f` may be a plain closure
-    /// that returns [`std::future::ready`]. It may use the cache; to update its own key in it makes it run again, in vain. Updates
+    /// a new one gets the backend's [`default_ttl`](CacheBackend::default_ttl). Any other `ttl` starts anew. `f` may be a plain closure
+    /// that returns [`std::future::ready`]. It may use the cache; if it updates its own key, it runs again, in vain. Updates
     /// that would wait for each other do not: one of them goes ahead out of turn.
     ///
     /// # Errors
     /// [`Error::is_contention`] if others changed the key at every one of 256 attempts; [`Error::is_timeout`] if the turn does
-    /// not come within the backend's [patience](super::Flights::patience); [`Error::is_circular`] if `f` updates, by some way
-    /// round, its own key in an update of its own key in it.
+    /// not come within the backend's [patience](super::Flights::patience); [`Error::is_circular`] if `f`, directly or through
+    /// others, updates its own key in an update of its own key.
     ///
     /// ```
     /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
@@ -336,7 +255,7 @@ pub trait CacheBackendExt: CacheBackend {
         &self,
         key: &str,
         ttl: impl Into<UpdateTtl>,
-        mut f: F,
+        f: F,
     ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Cacheable,
@@ -344,50 +263,13 @@ pub trait CacheBackendExt: CacheBackend {
         F: FnMut(Option<T>) -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send,
     {
-        let ttl = ttl.into().to_set();
-        async move {
-            let named = |error: Error| error.during("atomic_update", Some(key));
-            let flights = self.flights();
-            let _turn = match flights.depth(key) {
-                0 => match flights.turn(key).await {
-                    Ok(turn) => Some(turn),
-                    // Whoever has the turn waits for us. A turn is no lock: one who is not first tries again more often.
-                    Err(Stuck::Circle) => None,
-                    Err(Stuck::Late(error)) => return Err(named(error).into()),
-                },
-                depth if depth < DEPTH => None,
-                _ => return Err(named(Error::circular(CIRCULAR)).into()),
-            };
-            for _ in 0..ATTEMPTS {
-                let current = self.get_value(key).await.map_err(named)?;
-                let typed = current.as_ref().map(Value::to).transpose();
-                let typed = typed.map_err(named)?;
-                let next = flights.inside(Work::Update, key, async { f(typed).await });
-                let next = next.await?;
-                let value = Value::new(next.clone()).map_err(named)?;
-                let ttl = match (ttl, &current) {
-                    (None, None) => Some(self.default_ttl()),
-                    _ => ttl,
-                };
-                // To remove is to overtake the loads of the key, too.
-                if ttl == Some(Ttl::After(Duration::ZERO)) {
-                    let overtaken = flights.overtake(Scope::Key(key), "atomic_update");
-                    overtaken.await?;
-                }
-                let stored = self.compare_and_set(key, current.as_ref(), value, ttl);
-                if stored.await.map_err(named)? {
-                    return Ok(next);
-                }
-            }
-            let cause = format!("the value changed during each of {ATTEMPTS} attempts");
-            Err(named(Error::contention(cause)).into())
-        }
+        atomic_update::try_atomic_update(self, key, ttl.into().to_set(), f)
     }
 
     /// The value under `key`; if there is none, `f` loads it and it is stored, unless the key is written meanwhile.
     ///
-    /// However many ask for the key at a time, one of them loads, in its own task, and all get what it got. If that one is
-    /// dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was
+    /// However many callers ask for the key at a time, one of them loads, in its own task, and all get what it got. If that one
+    /// is dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was
     /// written, or nothing: then the load's result is only returned, and calls that come later load afresh.
     ///
     /// A loader may load other keys, and once its own. Where loads would wait for each other, one of them goes ahead on its own:
@@ -395,7 +277,7 @@ pub trait CacheBackendExt: CacheBackend {
     ///
     /// # Errors
     /// [`Error::is_timeout`] if the load of another does not end within the backend's [patience](super::Flights::patience), a
-    /// minute unless configured. There is no limit to one's own `f`: give it one. [`Error::is_circular`] if `f` comes back to its
+    /// minute unless configured. A caller's own `f` has no limit: give it one. [`Error::is_circular`] if `f` comes back to its
     /// own key without end. [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
     /// stored.
     ///
@@ -428,64 +310,7 @@ pub trait CacheBackendExt: CacheBackend {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send,
     {
-        let ttl = ttl.into();
-        async move {
-            let named = |error: Error| error.during("get_or_load", Some(key));
-            let flights = self.flights();
-            // Run inside, so that a load of the same key in `f` does not wait for this one.
-            let load = async {
-                let loaded = flights.inside(Work::Load, key, async { f().await });
-                loaded
-                    .await
-                    .map_err(Error::load)
-                    .and_then(Value::new)
-                    .map_err(named)
-            };
-            // For all leaders together that give up.
-            let mut deadline = None;
-            loop {
-                if let Some(value) = self.get(key).await.map_err(named)? {
-                    return Ok(value);
-                }
-                match flights.depth(key) {
-                    0 => {}
-                    depth if depth < DEPTH => return load.await?.to().map_err(named),
-                    _ => return Err(named(Error::circular(CIRCULAR))),
-                }
-                let leader = match flights.join(key) {
-                    Joined::Leads(leader) => leader,
-                    Joined::Waits(waits) => {
-                        let deadline = *deadline.get_or_insert_with(|| flights.deadline());
-                        match flights.answer(key, &waits, deadline).await {
-                            Ok(Some(answer)) => return answer?.to().map_err(named),
-                            Ok(None) => continue,
-                            // Who leads waits for us.
-                            Err(Stuck::Circle) => return load.await?.to().map_err(named),
-                            Err(Stuck::Late(error)) => return Err(named(error)),
-                        }
-                    }
-                };
-                // The load of another may have ended between our look and our lead. Not for those who wait: a write that began
-                // before we led may be about to remove it, and they may come after that.
-                let answer = match self.get_value(key).await {
-                    Ok(Some(value)) => {
-                        drop(leader);
-                        return value.to().map_err(named);
-                    }
-                    Err(error) => Err(named(error)),
-                    Ok(None) => match load.await {
-                        Ok(value) if leader.may_store() => {
-                            let stored = self.compare_and_set(key, None, value.clone(), Some(ttl));
-                            // False if someone else has stored a value: then that stays.
-                            stored.await.map(|_| value).map_err(named)
-                        }
-                        other => other,
-                    },
-                };
-                leader.end(answer.clone());
-                return answer?.to().map_err(named);
-            }
-        }
+        get_or_load::get_or_load(self, key, ttl.into(), f)
     }
 }
 

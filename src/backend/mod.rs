@@ -3,20 +3,20 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `future` | [`BackendFuture`]: ready, or boxed |
-//! | `check`, `codec` | what JSON can say; values as JSON, both ways |
+//! | `representable`, `codec` | what JSON can represent; values as JSON, both ways |
 //! | `value` | [`Value`]: typed, encoded or an integer |
 //! | `alarm`, `wake` | deadlines for those who wait, on any executor; waking them |
-//! | `flights` | [`Flights`]: the loads and updates under way on a backend |
-//! | `shown` | what of a URL may be shown |
+//! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the calls that make them |
+//! | `redact` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
-//! | `ext` | [`CacheBackendExt`]: what callers use |
+//! | `typed` | typed reads and writes |
+//! | `ext` | [`CacheBackendExt`]: what callers use, each call a line and its documentation |
 //! | `redis` | `RedisCacheBackend`, with the feature of that name |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
 //! | `conformance` | the contract as a test suite |
 
 mod alarm;
-mod check;
 mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -25,16 +25,18 @@ mod ext;
 mod flights;
 mod future;
 mod memory;
+#[cfg(any(feature = "global", feature = "redis"))]
+pub(crate) mod redact;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "global", feature = "redis"))]
-pub(crate) mod shown;
+mod representable;
+mod typed;
 mod update_ttl;
 mod value;
 mod wake;
 
 pub use contract::CacheBackend;
-pub use ext::{CacheBackendExt, Cacheable};
+pub use ext::CacheBackendExt;
 pub use flights::Flights;
 #[cfg(feature = "global")]
 pub(crate) use flights::PATIENCE;
@@ -43,4 +45,4 @@ pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
 pub use update_ttl::UpdateTtl;
-pub use value::Value;
+pub use value::{Cacheable, Value};

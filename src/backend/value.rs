@@ -1,19 +1,24 @@
-//! [`Value`]: what travels between callers and stores.
+//! [`Value`]: what callers hand to stores, and get back.
 //!
 //! A value is in one of three forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it as
 //! JSON; a store in memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*:
 //! JSON bytes, as a store elsewhere keeps them. *Integer*: what counters are, and every integer type that fits.
 //!
-//! Whichever form it has, it reads the same: as `T` if it is one, else through JSON. And what JSON cannot say is refused when
-//! the value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
+//! A value reads the same in each form: as `T` if it is one, else through JSON. What JSON cannot represent is an error when the
+//! value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
 
-use super::{check, codec};
+use super::{codec, representable};
 use crate::error::Error;
 use serde_core::{Serialize, de::DeserializeOwned};
 use std::any::{Any, type_name};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+/// What can be both stored and read back: any serde type that owns its data and can be cloned. `Arc<T>` is one too.
+pub trait Cacheable: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Cacheable for T {}
 
 /// A value on its way to or from a [`CacheBackend`](super::CacheBackend). Clones share it.
 ///
@@ -59,7 +64,7 @@ impl Value {
     /// A value that keeps its type.
     ///
     /// # Errors
-    /// [`Error::is_encoding`] for what JSON cannot say: NaN, infinities, maps with keys that are not strings, raw bytes,
+    /// [`Error::is_encoding`] for what JSON cannot represent: NaN, infinities, maps with keys that are not strings, raw bytes,
     /// more than 127 levels; and whatever the type's own `Serialize` fails with.
     pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, Error> {
         let any: &dyn Any = &value;
@@ -67,16 +72,16 @@ impl Value {
             return Ok(Self::integer(integer));
         }
         if let Some(text) = any.downcast_ref::<&'static str>() {
-            // Asked for as `String`, as it will be.
+            // It will be asked for as a `String`.
             return Ok(Self(Form::Typed(Arc::new(String::from(*text)))));
         }
         if !any.is::<String>() {
-            check::check(&value)?;
+            representable::check(&value)?;
         }
         Ok(Self(Form::Typed(Arc::new(value))))
     }
 
-    /// A shared value of one of our own types, of which it is known that JSON can say it.
+    /// A shared value of one of our own types, of which it is known that JSON can represent it.
     #[cfg(feature = "tower")]
     pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: Arc<T>) -> Self {
         Self(Form::Typed(value))
@@ -227,12 +232,12 @@ macro_rules! integer_types {
         /// The integer as a `T`, if that is one of the integer types, and it fits.
         #[inline]
         fn from_integer<T: 'static>(integer: i64) -> Option<T> {
-            let mut slot: Option<T> = None;
-            let any: &mut dyn Any = &mut slot;
-            $(if let Some(slot) = any.downcast_mut::<Option<$type>>() {
-                *slot = integer.try_into().ok();
+            let mut converted: Option<T> = None;
+            let any: &mut dyn Any = &mut converted;
+            $(if let Some(converted) = any.downcast_mut::<Option<$type>>() {
+                *converted = integer.try_into().ok();
             })*
-            slot
+            converted
         }
     };
 }

@@ -29,23 +29,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        let inner = &*self.inner;
-        let route = inner.route(key);
-        let pin = reclaim::pin();
-        match inner
-            .store
-            .find(&pin, route, move |other| key.equivalent(other))
-        {
-            Some(hit) if inner.is_alive(hit.entry) => {
-                inner.reads.hit(&pin);
-                hit.touch(&pin);
-                Some(hit.entry.value.clone())
-            }
-            _ => {
-                inner.reads.miss(&pin);
-                None
-            }
-        }
+        self.get_briefly(key, V::clone)
     }
 
     /// What `read` makes of the value under `key`, if there is a live one. Counts as a use.
@@ -75,6 +59,32 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
                 hit.touch(&pin);
                 let held = hit.found().hold(&inner.store, pin);
                 Some(read(&held.entry().value))
+            }
+            _ => {
+                inner.reads.miss(&pin);
+                None
+            }
+        }
+    }
+
+    /// As [`get_with`](Self::get_with), for what takes no longer than a clone: it runs inside of the epoch, and so holds up all that
+    /// leaves any cache.
+    #[inline]
+    pub(crate) fn get_briefly<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let inner = &*self.inner;
+        let route = inner.route(key);
+        let pin = reclaim::pin();
+        match inner
+            .store
+            .find(&pin, route, move |other| key.equivalent(other))
+        {
+            Some(hit) if inner.is_alive(hit.entry) => {
+                inner.reads.hit(&pin);
+                hit.touch(&pin);
+                Some(read(&hit.entry.value))
             }
             _ => {
                 inner.reads.miss(&pin);

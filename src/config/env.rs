@@ -1,6 +1,6 @@
-//! Where settings come from, and what of them may be shown.
+//! Where settings come from: the environment, and the file `.env`.
 
-use crate::backend::shown;
+use crate::backend::redact;
 use crate::error::Error;
 use std::collections::HashMap;
 use std::env::VarError;
@@ -16,7 +16,7 @@ pub(super) struct Variables<'v> {
 }
 
 impl<'v> Variables<'v> {
-    /// The process's, and for what it lacks those of `file`.
+    /// The process's variables, and those of `file` that it lacks.
     pub(super) fn from_env(file: &'v HashMap<String, String>) -> Self {
         let get = move |name| match std::env::var(name) {
             Ok(value) => Ok(Some(value)),
@@ -53,13 +53,13 @@ impl<'v> Variables<'v> {
 
 fn not_a_number(name: &'static str, text: &str, bound: impl Display) -> Error {
     let allowed = format!("a whole number, {bound}");
-    Error::invalid_config(name, shown::value(text), allowed)
+    Error::invalid_config(name, redact::value(text), allowed)
 }
 
 /// What the file `.env` in the working directory says; nothing if there is none.
 ///
-/// Directories above are not searched: who can write to one of them, `/tmp` say, would choose the Redis of every program
-/// that starts below. Only a regular file is read: a directory of that name is somebody's virtual environment.
+/// Directories above are not searched: whoever can write to one of them, `/tmp` say, would choose the Redis of every program
+/// that starts below it. Only a regular file is read: a directory of that name is somebody's virtual environment.
 pub(super) fn dot_env() -> Result<HashMap<String, String>, Error> {
     match std::fs::metadata(DOT_ENV) {
         Ok(found) if found.is_file() => (),
@@ -72,7 +72,7 @@ pub(super) fn dot_env() -> Result<HashMap<String, String>, Error> {
         .map_err(|error| unreadable(&error))
 }
 
-/// Says of an error that the file is where the value comes from, if that is so.
+/// Adds to an error that the value comes from the file, if it does.
 pub(super) fn blamed(error: Error, file: &HashMap<String, String>) -> Error {
     let in_file = |name| std::env::var_os(name).is_none() && file.contains_key(name);
     match error.setting() {
@@ -81,7 +81,7 @@ pub(super) fn blamed(error: Error, file: &HashMap<String, String>) -> Error {
     }
 }
 
-/// Says what is wrong with `.env`, but does not quote it: the line may hold a password.
+/// Says what is wrong with `.env`, but does not quote it: it may hold a password.
 fn unreadable(error: &dotenvy::Error) -> Error {
     let given = match error {
         dotenvy::Error::LineParse(_, at) => format!("malformed, in column {at} of a line"),
@@ -91,7 +91,7 @@ fn unreadable(error: &dotenvy::Error) -> Error {
     Error::invalid_config(DOT_ENV, given, "lines of the form NAME=value")
 }
 
-/// Whether this can be where a Redis is. The rest is for whoever connects.
+/// Whether this looks like the URL of a Redis. Whether it is one is found out when the backend is built.
 pub(super) fn is_redis_url(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else {
         return false;

@@ -1,14 +1,12 @@
 //! [`Config`]: environment and `.env` → settings → backend.
 //!
-//! Nothing falls back silently: a variable that is set and cannot be used is an error, which names it, says what it is and what
-//! it may be. Of a URL, an error shows neither user nor password.
+//! Nothing falls back silently: a variable that is set and cannot be used is an error, which names it, and says what it is and
+//! what it may be. Of a URL, an error shows neither user nor password.
 
 mod env;
-#[cfg_attr(feature = "redis", path = "redis_enabled.rs")]
-#[cfg_attr(not(feature = "redis"), path = "redis_disabled.rs")]
 mod redis;
 
-use crate::backend::{CacheBackend, MemoryCacheBackend, PATIENCE, shown};
+use crate::backend::{CacheBackend, MemoryCacheBackend, PATIENCE, redact};
 use crate::error::Error;
 use crate::time::Ttl;
 use env::Variables;
@@ -123,7 +121,7 @@ impl Config {
                 "memory" => BackendKind::Memory,
                 "redis" => BackendKind::Redis,
                 _ => {
-                    let given = shown::value(&backend);
+                    let given = redact::value(&backend);
                     let allowed = "memory or redis";
                     return Err(Error::invalid_config("CACHE_BACKEND", given, allowed));
                 }
@@ -238,7 +236,7 @@ impl Config {
         }
         if self.backend == BackendKind::Redis && !env::is_redis_url(&self.redis_url) {
             let allowed = "a URL like redis://user:password@host:6379/0, or with rediss: for TLS";
-            let given = shown::url(&self.redis_url);
+            let given = redact::url(&self.redis_url);
             return Err(Error::invalid_config("REDIS_URL", given, allowed));
         }
         Ok(())
@@ -253,7 +251,7 @@ impl fmt::Debug for Config {
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)
             .field("prefix", &self.prefix)
-            .field("redis_url", &shown::url(&self.redis_url))
+            .field("redis_url", &redact::url(&self.redis_url))
             .field("redis_timeout", &self.redis_timeout)
             .finish()
     }

@@ -1,7 +1,7 @@
 //! [`ResponseFuture`].
 
-use super::answer::add_status;
-use super::body::CacheBody;
+use super::answer::body::CacheBody;
+use super::answer::headers::add_status;
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 use std::fmt;

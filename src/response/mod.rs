@@ -1,74 +1,58 @@
 //! HTTP response caching as a [`tower`](https://docs.rs/tower) layer: [`CacheResponse`].
 //!
 //! # The life of a request
-//! The [service](CacheResponseService) names what is asked for (`key`), and looks: what lies fresh in memory is answered at
-//! once, in full or in part (`answer`). Anything else is fetched (`fetch`): looked up in the backend (`slots`), waited for if
-//! another request's handler is at it already (`flight`), or led (`lead`): the handler runs, on a task of its own as soon as
-//! its client has gone away (`detached`), and its response is stored if it may be (`policy`). A body that comes in pieces goes
-//! to the client as it comes, from a task that copies it on its way.
+//! The [service](CacheResponseService) makes a question (`request`) of a request, and looks: what is found fresh in memory
+//! is answered (`answer`) at once, in full or in part. Anything else is fetched (`fetch`): it is looked up in the backend (`storage`),
+//! waits for another request's handler if there is one already, or leads. A leader runs the handler, on a task of its own as soon as
+//! its client has gone away, and stores the response if it may be (`policy`). A body that comes in pieces goes to the client as it
+//! comes, from a task that copies it on its way. What became of the request is its outcome (`outcome`), from which counters, events
+//! and `Cache-Status` come.
 //!
 //! # What keeps responses apart
-//! The key is the wire format's and does not say all. So each entry records the host, path, query, key function's word and
-//! headers that it was made for, and is checked against the request on every read, in every process. Whatever goes wrong with
-//! keys, nobody gets an answer to another question.
+//! The key is the wire format's and does not say all. So each stored response records the host, path, query, key function's word and
+//! headers that it was made for (`entry`), and is checked against the question on every read, in every process. Whatever
+//! goes wrong with keys, nobody gets an answer to another question.
 //!
-//! # Files
-//! `directives` (Cache-Control), `structured` (the syntax of newer fields), `policy` and `storable` (may it be stored, how
-//! long), `key`, `authority`, `query` and `original` (what is asked for), `vary` (which requests say the same), `stored` and
-//! `wire` (entries, and as JSON), `slots` and `own_keys` (where they lie), `purge` and `known` (what purges leave), `flight`
-//! (one handler at a time), `detached` and `permits` (what goes on though nobody waits), `answer` and `status` (what the client
-//! gets), `body` and `copy` (what comes in pieces), `buffers` (how much of it waits), `exact` (what is stored has memory of its
-//! own), `future`, `fetch`, `lead`, `freshen`, `service`, `layer`, `control` (purges); `core` and `settings` are what they
-//! share.
+//! # Rooms
+//! A folder is a room. Each imports only from those above it here, and no two files import each other.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `clock` | times of day |
+//! | `http` | HTTP as its RFCs have it; knows nothing of this cache |
+//! | `policy` | whether a response may be stored, and for how long |
+//! | `request` | what a request asks for: its key, conditions and directives, or why it is passed through |
+//! | `entry` | stored responses, for how long they may be served, and how they are written |
+//! | `settings` | what a layer is told |
+//! | `stats`, `outcome` | what became of a request, and how often |
+//! | `event` | what is told of it |
+//! | `storage` | where stored responses lie in the backend, and what purges leave there |
+//! | `answer` | heads and bodies as clients get them |
+//! | `fetch` | what happens to a request that cannot be answered at once |
+//! | `future`, `service`, `layer`, `purging` | what users see |
 
 #![forbid(unsafe_code)]
 
 mod answer;
-mod authority;
-mod body;
-mod buffers;
-mod control;
-mod copy;
-mod core;
-#[cfg_attr(feature = "global", path = "default_backend_global.rs")]
-#[cfg_attr(not(feature = "global"), path = "default_backend_own.rs")]
-mod default_backend;
-mod detached;
-mod directives;
-#[cfg_attr(feature = "tracing", path = "event_enabled.rs")]
-#[cfg_attr(not(feature = "tracing"), path = "event_disabled.rs")]
+mod clock;
+mod entry;
 mod event;
-mod exact;
 mod fetch;
-mod flight;
-mod freshen;
 mod future;
-mod key;
-mod known;
+mod http;
 mod layer;
-mod lead;
-#[cfg_attr(feature = "axum", path = "original_axum.rs")]
-#[cfg_attr(not(feature = "axum"), path = "original_unknown.rs")]
-mod original;
-mod own_keys;
-mod permits;
+mod outcome;
 mod policy;
-mod purge;
-mod query;
+mod purging;
+mod request;
 mod service;
 mod settings;
-mod slots;
 mod stats;
-mod status;
-mod storable;
-mod stored;
-mod structured;
-mod vary;
-mod wire;
+mod storage;
 
-pub use body::CacheBody;
+pub use answer::body::CacheBody;
 pub use future::ResponseFuture;
 pub use layer::CacheResponse;
-pub use policy::CacheTags;
+pub use policy::tags::CacheTags;
 pub use service::CacheResponseService;
 pub use stats::ResponseStats;

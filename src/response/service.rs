@@ -1,23 +1,25 @@
 //! [`CacheResponseService`].
 
-use super::answer::{Wishes, add_status, answer};
-use super::body::CacheBody;
-use super::core::Core;
-use super::detached::finish;
-use super::directives::Directives;
+use super::answer::body::{BoxError, CacheBody};
+use super::answer::from_stored::answer;
+use super::answer::headers::add_status;
+use super::entry::stored_response::StoredResponse;
 use super::event;
-use super::fetch::{Fetch, Limits};
+use super::fetch::driver::Fetch;
+use super::fetch::state::State;
 use super::future::ResponseFuture;
-use super::key::{Asked, Unkeyed, original_uri};
-use super::status::{Forward, hit};
-use super::stored::Entry;
+use super::http::cache_status::ForwardReason;
+use super::outcome::{Forward, Outcome};
+use super::request::admission::{self, Caller};
+use super::request::bypass::Bypass;
+use super::request::conditions::Conditions;
+use super::request::directives::RequestDirectives;
+use super::request::invalidation::outdated_keys;
+use super::request::key::Key;
+use super::request::question::Question;
 use bytes::Buf;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, IF_MATCH, IF_UNMODIFIED_SINCE,
-    LOCATION, TRANSFER_ENCODING, UPGRADE,
-};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response};
 use http_body::Body;
 use std::fmt;
 use std::mem::replace;
@@ -30,17 +32,17 @@ use tower_service::Service;
 /// Clones share what is cached and what goes on; each clone has a readiness of its own, that of its inner service. A hit
 /// leaves the inner service untouched, and ready.
 ///
-/// Bodies of requests have to be [`http_body::Body`]s, because a GET is cached only if its body has nothing in it: if it says
+/// Bodies of requests have to be [`http_body::Body`]s, because a GET is cached only if its body is empty. That is so if the body says
 /// that its stream has ended, or, before HTTP/2, that it is exactly 0 bytes long.
 #[derive(Clone)]
 pub struct CacheResponseService<S> {
     inner: S,
-    core: Arc<Core>,
+    state: Arc<State>,
 }
 
 impl<S> CacheResponseService<S> {
-    pub(crate) fn new(inner: S, core: Arc<Core>) -> Self {
-        Self { inner, core }
+    pub(crate) fn new(inner: S, state: Arc<State>) -> Self {
+        Self { inner, state }
     }
 }
 
@@ -52,7 +54,7 @@ where
     B: Body + Send + 'static,
     R: Body + Send + 'static,
     R::Data: Buf + Send,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R::Error: Into<BoxError>,
 {
     type Response = Response<CacheBody<R>>;
     type Error = S::Error;
@@ -63,55 +65,57 @@ where
     }
 
     /// # Panics
-    /// The future may, on a tokio runtime without timers, which it takes to wait for another request's handler; and outside a
-    /// runtime if the backend does. Outside a runtime nothing goes on when its client goes away, nobody waits for another
-    /// request, and bodies that come in pieces are passed through.
+    /// The future may panic on a tokio runtime without timers, because it takes one to wait for another request's handler; and
+    /// outside a runtime if the backend does. Outside a runtime nothing goes on without its client, no request waits for another
+    /// one, and bodies that come in pieces are passed through.
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let settings = &self.core.settings;
+        let policy = &self.state.settings.policy;
+        // 1. See whether the cache has anything to do with the request.
         let is_get = *request.method() == Method::GET;
         if !is_get && *request.method() != Method::HEAD {
-            event::passed("method", request.uri().path());
-            return match settings.by_headers() && !request.method().is_safe() {
-                true => self.change(request),
-                false => ResponseFuture::pass(self.inner.call(request), None),
-            };
+            event::bypassed(Bypass::Method, request.uri().path());
+            if policy.by_headers() && !request.method().is_safe() {
+                return self.call_unsafe(request);
+            }
+            return ResponseFuture::pass(self.inner.call(request), None);
         }
         let (parts, body) = request.into_parts();
-        let asked = match self.admit(&parts, &body) {
-            Ok(asked) => asked,
-            Err(detail) => {
-                self.core.shared.stats.bypassed.add();
-                event::passed(detail.unwrap_or("hook"), parts.uri.path());
-                let status = Forward::new("bypass").passed(detail);
-                let future = self.inner.call(Request::from_parts(parts, body));
-                return ResponseFuture::pass(future, Some(status));
-            }
+        let (key, caller) = match self.admit(&parts, &body) {
+            Ok(admitted) => admitted,
+            Err(bypass) => return self.bypass(bypass, Request::from_parts(parts, body)),
         };
-        let wishes = Wishes::of(&parts.method, &parts.headers);
-        let limits = match settings.by_headers() {
-            true => Limits::new(Directives::of_request(&parts.headers)),
-            false => Limits::default(),
+        let directives = if policy.by_headers() {
+            RequestDirectives::of(&parts.headers)
+        } else {
+            RequestDirectives::default()
         };
-        if let Some(entry) = self.core.find_plain(&asked, &parts.headers)
-            && let Some(hit) = self.hit(&asked, &wishes, &limits, &entry)
+        let question = Question {
+            key,
+            is_authorized: caller == Caller::WithCredentials
+                && !self.state.settings.keys.tells_callers_apart(),
+            conditions: Conditions::of(&parts.method, &parts.headers),
+            directives,
+            head: parts,
+        };
+        // 2. Answer what is found fresh without waiting: under the key itself, and then wherever else it may be.
+        if let Some(stored) = self.state.storage.find_plain(&question)
+            && let Some(hit) = self.hit(&question, &stored)
         {
             return hit;
         }
-        let landed = self.core.shared.flights.landed();
-        let found = self.core.find_now(&asked, &parts.headers);
-        if let Some(entry) = found.as_ref().and_then(|found| found.entry.as_ref())
-            && let Some(hit) = self.hit(&asked, &wishes, &limits, entry)
+        let landed = self.state.shared.flights.landed();
+        let found = self.state.storage.find_now(&question);
+        if let Some(stored) = found.as_ref().and_then(|found| found.stored.as_ref())
+            && let Some(hit) = self.hit(&question, stored)
         {
             return hit;
         }
+        // 3. Fetch anything else.
         let fetch = Fetch {
-            core: Arc::clone(&self.core),
+            state: Arc::clone(&self.state),
             inner: self.take_ready(),
-            parts,
             body,
-            asked,
-            wishes,
-            limits,
+            question,
             found,
             landed,
         };
@@ -120,76 +124,64 @@ where
 }
 
 impl<S> CacheResponseService<S> {
-    /// The answer from an entry, if it is fresh for sure.
+    /// The answer from a stored response, if it is fresh for sure.
     #[inline]
     fn hit<F, R, E>(
         &self,
-        asked: &Asked,
-        wishes: &Wishes,
-        limits: &Limits,
-        entry: &Entry,
+        question: &Question,
+        stored: &StoredResponse,
     ) -> Option<ResponseFuture<F, R, E>> {
-        let now = self.core.soon();
-        if !entry.is_fresh(now) || !limits.accept(entry, now) {
+        let now = self.state.soon();
+        let is_accepted = question
+            .directives
+            .accept(stored.age(now), stored.lifetime.fresh);
+        if !stored.is_fresh(now) || !is_accepted {
             return None;
         }
-        self.core.shared.stats.hits.add();
-        event::answered("hit", "", asked.key(), false);
-        let status = hit(entry, now, None);
-        Some(ResponseFuture::hit(answer(entry, wishes, now, status)))
+        let outcome = Outcome::Hit;
+        self.state.count(outcome);
+        event::answered(outcome, question.key.as_str(), false);
+        let status = outcome.hit_status(stored.ttl_seconds(now));
+        let response = answer(stored, &question.conditions, now, status);
+        Some(ResponseFuture::hit(response))
     }
 
-    /// What a GET or HEAD asks for.
+    /// The key of a GET or HEAD, and whose it is.
     ///
     /// # Errors
     /// Why it is passed through.
-    fn admit<B: Body + 'static>(
-        &self,
-        parts: &Parts,
-        body: &B,
-    ) -> Result<Asked, Option<&'static str>> {
-        let settings = &self.core.settings;
+    fn admit<B: Body + 'static>(&self, parts: &Parts, body: &B) -> Result<(Key, Caller), Bypass> {
+        let settings = &self.state.settings;
         if settings.bypass.as_ref().is_some_and(|bypass| bypass(parts)) {
-            return Err(None);
+            return Err(Bypass::Hook);
         }
-        for (name, value) in &parts.headers {
-            let detail = match *name {
-                // They are about the resource's present state.
-                IF_MATCH | IF_UNMODIFIED_SINCE => "precondition",
-                CONTENT_LENGTH if value != "0" => "content",
-                TRANSFER_ENCODING | EXPECT => "content",
-                UPGRADE => "upgrade",
-                // Whoever hands the request on takes them off, so that the handler sees less than the cache.
-                CONNECTION if names_headers(value) => "connection",
-                _ => continue,
-            };
-            return Err(Some(detail));
-        }
-        // What a GET carries is no part of its key, and some handlers look at it. By HTTP/2 no header need tell of it.
-        // There trailers may follow a body that is 0 bytes long.
-        let may_have_trailers = parts.version >= Version::HTTP_2;
-        let is_empty = !may_have_trailers && body.size_hint().exact() == Some(0);
-        if !body.is_end_stream() && !is_empty {
-            return Err(Some("content"));
-        }
-        let known = Asked::knows_path::<B>(settings, parts);
-        let asked = known.and_then(|()| Asked::new(settings, parts));
-        let asked = asked.map_err(|unkeyed| match unkeyed {
-            Unkeyed::Host => Some("host"),
-            Unkeyed::TooLong => Some("key-too-long"),
-            Unkeyed::Shortened => Some("original-uri-unknown"),
-            Unkeyed::Query => Some("query"),
-            Unkeyed::Path => Some("path"),
-        })?;
-        let flights = &self.core.shared.flights;
+        let caller = admission::check(parts, body)?;
+        let key = Key::of::<B>(&settings.keys, settings.policy.rules(), parts)?;
+        let flights = &self.state.shared.flights;
         let aboard = parts.extensions.get();
-        if aboard.is_some_and(|aboard| flights.carries(aboard, asked.key())) {
-            return Err(Some("within"));
+        if aboard.is_some_and(|aboard| flights.carries(aboard, key.as_str())) {
+            return Err(Bypass::Within);
         }
-        Ok(asked)
+        Ok((key, caller))
     }
 
-    /// The inner service that has said it is ready; a clone of it, which has not, takes its place.
+    /// Passes a request through.
+    fn bypass<B, R>(
+        &mut self,
+        bypass: Bypass,
+        request: Request<B>,
+    ) -> ResponseFuture<S::Future, R, S::Error>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+    {
+        let outcome = Outcome::Bypassed(bypass);
+        self.state.count(outcome);
+        event::bypassed(bypass, request.uri().path());
+        let status = outcome.forward_status(Forward::new(ForwardReason::Bypass), None);
+        ResponseFuture::pass(self.inner.call(request), Some(status))
+    }
+
+    /// The inner service that has said that it is ready. A clone of it, which has not, takes its place.
     fn take_ready(&mut self) -> S
     where
         S: Clone,
@@ -198,8 +190,8 @@ impl<S> CacheResponseService<S> {
         replace(&mut self.inner, clone)
     }
 
-    /// A method that changes things: what is stored of them goes when it succeeds. RFC 9111 §4.4.
-    fn change<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S::Future, R, S::Error>
+    /// Calls the handler with a method that changes things. If it succeeds, what is stored of these things is removed: RFC 9111 §4.4.
+    fn call_unsafe<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S::Future, R, S::Error>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
         S::Error: Send + 'static,
@@ -207,7 +199,7 @@ impl<S> CacheResponseService<S> {
         B: Send + 'static,
         R: Body + Send + 'static,
     {
-        let core = Arc::clone(&self.core);
+        let state = Arc::clone(&self.state);
         let (parts, body) = request.into_parts();
         let (mut get, ()) = Request::new(()).into_parts();
         get.uri = parts.uri.clone();
@@ -218,104 +210,33 @@ impl<S> CacheResponseService<S> {
             let mut response = future.await?;
             let status = response.status();
             if status.is_success() || status.is_redirection() {
-                let keys = core.outdated(get, response.headers());
-                let removing = Arc::clone(&core);
-                finish(
-                    core,
-                    Box::pin(async move { removing.remove_all(keys).await }),
-                )
-                .await;
+                let settings = &state.settings;
+                let rules = settings.policy.rules();
+                let keys = outdated_keys(&settings.keys, rules, get, response.headers());
+                let removal = remove_all(Arc::clone(&state), keys);
+                state.finish(Box::pin(removal)).await;
             }
-            add_status(response.headers_mut(), Forward::new("method").passed(None));
+            let outcome = Outcome::Bypassed(Bypass::Method);
+            let status = outcome.forward_status(Forward::new(ForwardReason::Method), None);
+            add_status(response.headers_mut(), status);
             Ok(response.map(CacheBody::handler))
         }))
     }
 }
 
-/// Whether a `Connection` names headers beside those that are of one connection anyway, or is no list of names.
-fn names_headers(connection: &HeaderValue) -> bool {
-    let known = [
-        &b""[..],
-        b"close",
-        b"keep-alive",
-        b"te",
-        b"upgrade",
-        b"http2-settings",
-    ];
-    let mut names = connection.as_bytes().split(|&byte| byte == b',');
-    names.any(|name| {
-        let is_it = |known: &&[u8]| name.trim_ascii().eq_ignore_ascii_case(known);
-        !known.iter().any(is_it)
-    })
-}
-
-impl Core {
-    /// The keys of a target, and of those that the response names, if they are on the same host.
-    fn outdated(&self, mut get: Parts, response: &HeaderMap) -> Vec<String> {
-        let mut keys = Vec::new();
-        let mut targets = vec![get.uri.clone()];
-        let base = original_uri(&self.settings, &get).unwrap_or(&get.uri);
-        for name in [LOCATION, CONTENT_LOCATION] {
-            let named = response.get(name);
-            let named = named.and_then(|value| resolve(base, &get.headers, value));
-            targets.extend(named);
-        }
-        for (at, uri) in targets.into_iter().enumerate() {
-            get.uri = uri;
-            if at > 0 {
-                // The original URI is the request's.
-                get.extensions = http::Extensions::new();
-            }
-            let mut asked = Asked::new(&self.settings, &get);
-            if asked
-                .as_ref()
-                .is_err_and(|unkeyed| *unkeyed == Unkeyed::Host)
-            {
-                // Of which authority is not known: where keys do not tell, of all.
-                get.headers.remove(HOST);
-                get.uri = get.uri.path_and_query().cloned().map_or(get.uri, Uri::from);
-                asked = Asked::new(&self.settings, &get);
-            }
-            if let Ok(asked) = asked {
-                keys.push(asked.key().to_owned());
-            }
-        }
-        keys
-    }
-
-    async fn remove_all(&self, keys: Vec<String>) {
-        for key in keys {
-            if let Err(error) = self.remove(&key).await {
-                self.backend_failed(&error);
-            }
+async fn remove_all(state: Arc<State>, keys: Vec<String>) {
+    for key in keys {
+        if let Err(error) = state.storage.remove(&key).await {
+            state.backend_failed(&error);
         }
     }
-}
-
-/// A target that a response names: absolute on the same host, or a path. It has the authority where the request has it.
-fn resolve(base: &Uri, headers: &HeaderMap, value: &HeaderValue) -> Option<Uri> {
-    let uri: Uri = value.to_str().ok()?.parse().ok()?;
-    let own = match base.authority() {
-        Some(own) => own.as_str(),
-        None => headers
-            .get(HOST)
-            .map_or("", |host| host.to_str().unwrap_or("")),
-    };
-    match uri.authority() {
-        Some(named) if named.as_str().eq_ignore_ascii_case(own) => (),
-        None if value.as_bytes().starts_with(b"/") => (),
-        _ => return None,
-    }
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = uri.path_and_query().cloned();
-    Uri::from_parts(parts).ok()
 }
 
 impl<S: fmt::Debug> fmt::Debug for CacheResponseService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheResponseService")
             .field("inner", &self.inner)
-            .field("settings", &self.core.settings)
+            .field("settings", &self.state.settings)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Counters.
+//! [`ResponseStats`]: what a layer has counted.
 
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 
@@ -17,18 +17,18 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct ResponseStats {
             $($(#[$doc])* pub $name: u64,)*
-            /// Not a count: the handlers that the cache has started and that run, or whose responses are being stored, just
-            /// now.
+            /// Not a count: the handlers that the cache has started and that are running, or whose responses are being stored,
+            /// right now.
             pub running: u64,
-            /// Not a count: what goes on just now though nobody waits for it, at most
+            /// Not a count: what goes on right now without a client, at most
             /// [`max_detached`](super::CacheResponse::max_detached).
             pub detached: u64,
-            /// Not a count: the bytes of bodies that are collected, or wait for their readers, just now, at most
+            /// Not a count: the bytes of bodies that are being collected, or wait for their readers, right now, at most
             /// [`max_buffered`](super::CacheResponse::max_buffered).
             pub buffered: u64,
         }
 
-        /// How things stand.
+        /// How things stand right now.
         pub(crate) struct Gauges {
             pub(crate) running: u64,
             pub(crate) detached: u64,
@@ -45,34 +45,41 @@ macro_rules! counters {
                 let Gauges { running, detached, buffered } = gauges;
                 ResponseStats { $($name: self.$name.get(),)* running, detached, buffered }
             }
+
+            /// The names of those that are not 0.
+            #[cfg(test)]
+            pub(crate) fn counts(&self) -> Vec<&'static str> {
+                let all = [$((stringify!($name), self.$name.get())),*];
+                all.into_iter().filter(|(_, count)| *count > 0).map(|(name, _)| name).collect()
+            }
         }
     };
 }
 
 counters! {
-    /// Answered from a fresh entry.
+    /// Answered from a fresh stored response.
     hits,
-    /// Answered by the handler, for want of an entry.
+    /// Answered by the handler, because nothing was stored that could be served.
     misses,
     /// Answered with what another request's handler made.
     collapsed,
-    /// Answered from a stale entry: while it was revalidated, or because the handler failed.
+    /// Answered from a stale stored response: while it was revalidated, because the client accepts it, or because the handler failed.
     stale,
-    /// The handler said that the entry is still good.
+    /// The handler said that the stored response is still good.
     revalidated,
     /// Stored.
     stored,
     /// Not stored, because the response forbids it.
     refused,
-    /// Not stored, because too many bytes waited for their readers.
+    /// Not stored, because too many bytes waited for their readers already.
     unbuffered,
-    /// Ended with its client, because too much went on already that nobody waited for.
+    /// Ended with its client, because too much went on without a client already.
     undetached,
-    /// Ended because nobody had waited for it for too long.
+    /// Ended because its client had been gone for too long.
     detached_timeouts,
-    /// Passed through unlooked at: the bypass hook, requests without a key, preconditions.
+    /// Passed through as without the cache: by the bypass hook, because of a precondition, or because the request has no key.
     bypassed,
-    /// Calls of the backend that failed. Requests do not.
+    /// Calls of the backend that failed. The requests did not.
     backend_errors,
 }
 

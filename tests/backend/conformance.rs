@@ -59,12 +59,13 @@ async fn all(harness: &impl Harness) {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+/// As many threads as there are processors: with more of them, those that only wait for a turn keep the others from theirs.
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_with_a_manual_clock() {
     all(&Manual(ManualClock::new())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_with_the_system_clock() {
     all(&System).await;
 }

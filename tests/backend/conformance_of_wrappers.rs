@@ -299,7 +299,7 @@ async fn failures(fault: Fault) -> Vec<String> {
     failures
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_takes_its_time_passes() {
     let failures = failures(Fault::None).await;
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -322,7 +322,7 @@ async fn finds(fault: Fault, row: &str) {
     assert_eq!(failure.row(), row);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fault_is_found() {
     for (fault, row) in [
         (

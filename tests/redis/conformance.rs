@@ -1,6 +1,6 @@
-//! Redis keeps the contract: one real server, and a real cluster of three masters.
+//! Redis keeps the contract: one real server, and a real cluster of three primaries.
 
-use crate::server::{Cluster, Server};
+use crate::server::{Server, shared_cluster};
 use nori_cache::conformance::{self, Harness, Task};
 use nori_cache::{CacheBackend, RedisCacheBackend};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ impl Harness for Redis {
         let builder = RedisCacheBackend::builder()
             .url(&self.url)
             .prefix(format!("[?*{nth}:"))
-            // One that holds while others use the machine, too.
-            .timeout(Duration::from_secs(20));
+            // A budget that holds on a busy machine, too.
+            .timeout(Duration::from_secs(60));
         Arc::new(builder.build().unwrap())
     }
 
@@ -57,14 +57,13 @@ async fn all(harness: &impl Harness) {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_server() {
     let server = Server::start();
     all(&Redis::at(server.url())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cluster_of_three_masters() {
-    let cluster = Cluster::start();
-    all(&Redis::at(cluster.url())).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_three_primaries() {
+    all(&Redis::at(shared_cluster().url())).await;
 }

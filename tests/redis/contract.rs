@@ -1,19 +1,20 @@
 //! The contract on a real server and on a real cluster, and what is on the wire.
 
-use crate::server::{Cluster, Server};
+use crate::server::{Server, shared_cluster, wait_until};
 use nori_cache::{CacheBackend, CacheBackendExt, RedisCacheBackend, Ttl, Value};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// A time to live of which much is left, however slow the machine is.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn on(url: String) -> Arc<RedisCacheBackend> {
-    // A budget that holds while others use the machine, too.
+    // A budget that holds on a busy machine, too.
     let builder = RedisCacheBackend::builder().url(url);
-    Arc::new(builder.timeout(Duration::from_secs(10)).build().unwrap())
+    Arc::new(builder.timeout(MINUTE).build().unwrap())
 }
 
 #[tokio::test]
@@ -23,18 +24,19 @@ async fn keys_and_values_are_on_the_server_as_they_should() {
     backend.verify().await.unwrap();
 
     backend
-        .set("k", json!({"a": [1, null, "ü"]}), MINUTE)
+        .set("k", json!({"a": [1, null, "ü"]}), DAY)
         .await
         .unwrap();
     assert_eq!(server.ask(&["GET", "cache:k"]), r#"{"a":[1,null,"ü"]}"#);
     let left: u64 = server.ask(&["PTTL", "cache:k"]).parse().unwrap();
-    assert!((50_000..=60_000).contains(&left));
+    let day = 24 * 3600 * 1000;
+    assert!((day / 2..=day).contains(&left), "{left}");
 
     backend.set("k", "text", Ttl::Never).await.unwrap();
     assert_eq!(server.ask(&["GET", "cache:k"]), r#""text""#);
     assert_eq!(server.ask(&["PTTL", "cache:k"]), "-1");
 
-    backend.incr_by("n", 41, MINUTE).await.unwrap();
+    backend.incr_by("n", 41, DAY).await.unwrap();
     backend.incr("n", Ttl::Never).await.unwrap();
     assert_eq!(server.ask(&["GET", "cache:n"]), "42");
     assert!(server.ask(&["PTTL", "cache:n"]).parse::<i64>().unwrap() > 0);
@@ -95,9 +97,9 @@ async fn every_call(backend: &RedisCacheBackend) {
     assert_eq!(backend.get::<u8>("a").await.unwrap(), None);
     assert_eq!(backend.ttl("a").await.unwrap(), None);
     assert!(!backend.delete("a").await.unwrap());
-    backend.set("a", 1, MINUTE).await.unwrap();
+    backend.set("a", 1, DAY).await.unwrap();
     let left = backend.ttl("a").await.unwrap().unwrap();
-    assert!(matches!(left, Ttl::After(left) if left <= MINUTE && left > MINUTE / 2));
+    assert!(matches!(left, Ttl::After(left) if left <= DAY && left > DAY / 2));
     backend.set("a", 2, Duration::MAX).await.unwrap();
     assert_eq!(backend.ttl("a").await.unwrap(), Some(Ttl::Never));
     backend.set("a", 3, Duration::ZERO).await.unwrap();
@@ -107,7 +109,7 @@ async fn every_call(backend: &RedisCacheBackend) {
     let keys: Vec<String> = (0..2_500).map(|nth| format!("many:{nth}")).collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let entries = names.iter().zip(0_u32..).map(|(key, nth)| (*key, nth));
-    backend.set_many(entries, MINUTE).await.unwrap();
+    backend.set_many(entries, DAY).await.unwrap();
     let mut asked = names.clone();
     asked.insert(7, "none");
     let mut found = backend.get_many::<u32>(&asked).await.unwrap();
@@ -122,7 +124,7 @@ async fn every_call(backend: &RedisCacheBackend) {
     assert_eq!(backend.get_many::<u32>(&[]).await.unwrap(), []);
     assert_eq!(backend.delete_many(&[]).await.unwrap(), 0);
     backend
-        .set_many([("twice", 1), ("twice", 2)], MINUTE)
+        .set_many([("twice", 1), ("twice", 2)], DAY)
         .await
         .unwrap();
     assert_eq!(backend.get::<u8>("twice").await.unwrap(), Some(2));
@@ -139,18 +141,12 @@ async fn every_call(backend: &RedisCacheBackend) {
     // Counters.
     assert_eq!(backend.incr_by("n", 0, Duration::ZERO).await.unwrap(), 0);
     assert_eq!(backend.ttl("n").await.unwrap(), None);
-    assert_eq!(
-        backend.incr_by("n", i64::MAX, MINUTE).await.unwrap(),
-        i64::MAX
-    );
-    assert!(backend.incr("n", MINUTE).await.unwrap_err().is_overflow());
-    assert_eq!(
-        backend.incr_by("n", -1, MINUTE).await.unwrap(),
-        i64::MAX - 1
-    );
-    assert_eq!(backend.incr_by("n", i64::MIN, MINUTE).await.unwrap(), -2);
-    backend.set("text", "1.0", MINUTE).await.unwrap();
-    let error = backend.incr("text", MINUTE).await.unwrap_err();
+    assert_eq!(backend.incr_by("n", i64::MAX, DAY).await.unwrap(), i64::MAX);
+    assert!(backend.incr("n", DAY).await.unwrap_err().is_overflow());
+    assert_eq!(backend.incr_by("n", -1, DAY).await.unwrap(), i64::MAX - 1);
+    assert_eq!(backend.incr_by("n", i64::MIN, DAY).await.unwrap(), -2);
+    backend.set("text", "1.0", DAY).await.unwrap();
+    let error = backend.incr("text", DAY).await.unwrap_err();
     assert!(error.is_wrong_type(), "{error}");
     assert_eq!(backend.get::<String>("text").await.unwrap().unwrap(), "1.0");
 
@@ -161,7 +157,7 @@ async fn every_call(backend: &RedisCacheBackend) {
     assert!(set(None, &one, None).await.unwrap());
     assert!(!set(None, &two, None).await.unwrap());
     assert_eq!(backend.ttl("c").await.unwrap(), Some(Ttl::Never));
-    assert!(set(Some(&one), &two, Some(MINUTE.into())).await.unwrap());
+    assert!(set(Some(&one), &two, Some(DAY.into())).await.unwrap());
     assert!(set(Some(&two), &one, None).await.unwrap());
     assert!(matches!(
         backend.ttl("c").await.unwrap(),
@@ -201,61 +197,20 @@ async fn every_call_by_a_user_who_may_little() {
 
 #[tokio::test]
 async fn every_call_on_a_cluster() {
-    let cluster = Cluster::start();
-    let backend = on(cluster.url());
+    let builder = RedisCacheBackend::builder().url(shared_cluster().url());
+    let builder = builder.prefix("every call:").timeout(MINUTE);
+    let backend = builder.build().unwrap();
     backend.verify().await.unwrap();
     every_call(&backend).await;
     // Keys that belong together can be kept together.
     backend
-        .set_many([("{u}:a", 1), ("{u}:b", 2)], MINUTE)
+        .set_many([("{u}:a", 1), ("{u}:b", 2)], DAY)
         .await
         .unwrap();
     assert_eq!(
         backend.get_many::<u8>(&["{u}:b", "{u}:a"]).await.unwrap(),
         [Some(2), Some(1)]
     );
-}
-
-async fn counted_and_updated(backend: Arc<RedisCacheBackend>) {
-    let mut tasks = JoinSet::new();
-    for _ in 0..64 {
-        let backend = Arc::clone(&backend);
-        tasks.spawn(async move {
-            let mut seen = Vec::new();
-            for _ in 0..250 {
-                seen.push(backend.incr("hits", MINUTE).await.unwrap());
-            }
-            seen
-        });
-    }
-    let mut seen: Vec<i64> = tasks.join_all().await.concat();
-    seen.sort_unstable();
-    assert!(seen.iter().copied().eq(1..=16_000));
-
-    let mut tasks = JoinSet::new();
-    for _ in 0..16 {
-        let backend = Arc::clone(&backend);
-        tasks.spawn(async move {
-            for _ in 0..50 {
-                let add = |n: Option<u64>| async move { n.unwrap_or(0) + 1 };
-                backend.atomic_update("sum", None, add).await.unwrap();
-            }
-        });
-    }
-    tasks.join_all().await;
-    assert_eq!(backend.get::<u64>("sum").await.unwrap(), Some(800));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_on_one_server() {
-    let server = Server::start();
-    counted_and_updated(on(server.url())).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_on_a_cluster() {
-    let cluster = Cluster::start();
-    counted_and_updated(on(cluster.url())).await;
 }
 
 #[tokio::test]
@@ -302,31 +257,19 @@ async fn what_json_cannot_say_changes_nothing() {
 }
 
 #[tokio::test]
-async fn closing_waits_and_is_final() {
+async fn closing_is_final_and_lets_go_of_the_connection() {
     let server = Server::start();
     let backend = on(server.url());
     backend.set("k", 1, Ttl::Never).await.unwrap();
-    let slow = {
-        let backend = Arc::clone(&backend);
-        tokio::spawn(async move { backend.set("big", "x".repeat(8 << 20), Ttl::Never).await })
-    };
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(server.ask(&["CLIENT", "LIST"]).contains("resp=3"));
     backend.close().await.unwrap();
-    slow.await
-        .unwrap()
-        .unwrap_or_else(|error| assert!(error.is_closed(), "{error}"));
     let error = backend.get::<u8>("k").await.unwrap_err();
     assert!(error.is_closed());
     assert_eq!(error.to_string(), r#"get "k": the backend is closed"#);
     backend.close().await.unwrap();
-    // Only the one that asks is left. The runtime has to get to it: no blocking here.
-    for _ in 0..1_000 {
-        if server.ask(&["CLIENT", "LIST"]).lines().count() == 1 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the connection is still there");
+    wait_until("no connection is left", || {
+        !server.ask(&["CLIENT", "LIST"]).contains("resp=3")
+    });
 }
 
 #[test]

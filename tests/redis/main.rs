@@ -1,4 +1,5 @@
-//! The backend on Redis, on real servers.
+//! The backend on Redis: on scripted servers in this process, which do what a test says and know no clock, and on real ones, for
+//! what only they can show.
 
 #![cfg(feature = "redis")]
 
@@ -8,7 +9,9 @@ mod cluster;
 mod conformance;
 mod contract;
 mod faults;
-mod refusals;
+mod nodes;
+mod outages;
+mod rejections;
 mod runtimes;
 #[path = "../support/scripted.rs"]
 mod scripted;
@@ -19,5 +22,3 @@ mod server;
 mod tls;
 #[path = "../support/watchdog.rs"]
 mod watchdog;
-#[path = "../support/within.rs"]
-mod within;

@@ -1,13 +1,13 @@
 //! A backend that is used outside of runtimes, on runtimes that end, and on many of them at once.
 
-use crate::scripted::{Reply, Scripted};
-use crate::server::Server;
-use crate::watchdog::{block_on, ends};
+use crate::scripted::{Reply, Scripted, ScriptedCluster};
+use crate::server::{Server, shared_cluster, wait_until};
+use crate::watchdog::{block_on, ends, poll_once};
 use nori_cache::{CacheBackend, CacheBackendExt, RedisCacheBackend, Ttl};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -53,8 +53,9 @@ fn outside_of_any_runtime() {
 
 #[test]
 fn a_cluster_outside_of_any_runtime() {
-    let cluster = crate::server::Cluster::start();
-    let backend = on(cluster.url());
+    let builder = RedisCacheBackend::builder().url(shared_cluster().url());
+    let builder = builder.prefix("outside:").timeout(MINUTE);
+    let backend = Arc::new(builder.build().unwrap());
     let outside = Arc::clone(&backend);
     ends(move || {
         let keys: Vec<String> = (0..100).map(|nth| format!("k{nth}")).collect();
@@ -222,22 +223,10 @@ fn a_call_that_ends_with_its_runtime() {
 /// Somebody begins a call that has to ask the cluster first, and does not poll it on: others are not kept from knowing.
 #[test]
 fn a_call_that_stands_still_while_the_cluster_is_asked() {
-    let port = Arc::new(OnceLock::new());
-    let own = Arc::clone(&port);
-    let server = Scripted::start(move |asked| match asked.name() {
-        "CLUSTER" => {
-            let slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n";
-            Reply::Say(format!("{slots}:{}\r\n", own.wait()).into_bytes())
-        }
-        _ => Reply::nil(),
-    });
-    let address = server.address();
-    let number: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
-    port.set(number).unwrap();
-    let backend = on(format!("redis+cluster://{address}"));
+    let cluster = ScriptedCluster::start(1, |_, _| Reply::nil());
+    let backend = on(cluster.url());
     let mut begun = pin!(backend.get::<u8>("k"));
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(begun.as_mut().poll(&mut context).is_pending());
+    assert!(poll_once(begun.as_mut()).is_none());
     let other = Arc::clone(&backend);
     let answer = ends(move || block_on(other.get::<u8>("other")));
     assert_eq!(answer.unwrap(), None);
@@ -305,7 +294,7 @@ fn backends_come_and_go() {
         block_on(count);
         drop(backend);
     }
-    crate::server::wait_until("no connection is left", || {
+    wait_until("no connection is left", || {
         let clients = server.ask(&["CLIENT", "LIST"]);
         !clients.contains("resp=3")
     });

@@ -45,7 +45,7 @@ async fn a_process_that_connects() {
     let url = format!("rediss://localhost:{port}");
     let builder = RedisCacheBackend::builder()
         .url(url)
-        .timeout(Duration::from_secs(10));
+        .timeout(Duration::from_secs(60));
     let backend = builder.build().unwrap();
     match env::var("NORI_CACHE_TEST_EXPECTED").unwrap().as_str() {
         "works" => {

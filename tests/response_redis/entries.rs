@@ -240,27 +240,28 @@ async fn keys_of_another_type_are_replaced_on_a_cluster() {
 async fn keys_live_as_long_as_their_entries() {
     let (redis, world) = world();
     let day = 24 * 3600;
+    // So long that what a slow machine takes off is less than what tells one from the other.
     let (timed, swr, sie) = (
-        world.timed(60),
-        Duration::from_secs(30),
-        Duration::from_secs(120),
+        world.timed(60_000),
+        Duration::from_secs(30_000),
+        Duration::from_secs(120_000),
     );
     let stale = timed.clone().stale_while_revalidate(swr);
     let both = stale.clone().stale_if_error(sie);
     let headers = world.by_headers();
     for (path, layer, said, seconds) in [
-        ("/timed", &timed, "x=y", 60),
-        ("/less", &timed, "max-age=50", 50),
-        ("/stale", &stale, "x=y", 90),
-        ("/both", &both, "x=y", 180),
-        ("/strict", &both, "must-revalidate", 60),
+        ("/timed", &timed, "x=y", 60_000),
+        ("/less", &timed, "max-age=50000", 50_000),
+        ("/stale", &stale, "x=y", 90_000),
+        ("/both", &both, "x=y", 180_000),
+        ("/strict", &both, "must-revalidate", 60_000),
         (
             "/headers",
             &headers,
-            "max-age=40, stale-while-revalidate=10",
-            50,
+            "max-age=40000, stale-while-revalidate=10000",
+            50_000,
         ),
-        ("/validated", &headers, "s-maxage=7", day + 7),
+        ("/validated", &headers, "s-maxage=7000", day + 7_000),
     ] {
         let etag = if path == "/validated" { "\"e\"" } else { "" };
         for vary in ["", "accept"] {
@@ -282,7 +283,7 @@ async fn keys_live_as_long_as_their_entries() {
             for key in keys.lines() {
                 let left: i64 = redis.ask(&["PTTL", key]).parse().unwrap();
                 let most = seconds * 1000;
-                assert!((most - 20_000..=most).contains(&left), "{key}: {left}");
+                assert!((most - 5_000_000..=most).contains(&left), "{key}: {left}");
             }
         }
     }

@@ -6,8 +6,6 @@ mod outages;
 mod processes;
 #[path = "../support/response/mod.rs"]
 mod support;
-#[path = "../support/within.rs"]
-mod within;
 
 #[path = "../response/authority.rs"]
 mod authority;

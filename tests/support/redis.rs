@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -119,7 +120,32 @@ impl Drop for Server {
     }
 }
 
-/// Three masters, and as many replicas of each as asked for.
+/// A cluster that the tests of this process share, each under prefixes of its own, as it takes seconds to start one. Nobody stops,
+/// pauses or fills it.
+pub fn shared_cluster() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let cluster = Cluster::start();
+        // What is static is never dropped. When this process ends, however it ends, its pipe to the shell is closed.
+        let mut guard = Command::new("sh");
+        guard.args(["-c", "read -r never; kill -9 $PIDS; rm -rf $DIRS"]);
+        let pids = cluster.nodes.iter().map(|node| node.child.id().to_string());
+        guard.env("PIDS", pids.collect::<Vec<_>>().join(" "));
+        let dirs = cluster
+            .nodes
+            .iter()
+            .map(|node| node.dir.display().to_string());
+        guard.env("DIRS", dirs.collect::<Vec<_>>().join(" "));
+        let guard = guard
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        std::mem::forget(guard.spawn().expect("there is a shell").stdin);
+        cluster
+    })
+}
+
+/// Three primaries, and as many replicas of each as asked for.
 pub struct Cluster {
     pub nodes: Vec<Server>,
 }
@@ -136,6 +162,7 @@ impl Cluster {
                     ["--cluster-enabled", "yes"],
                     ["--cluster-config-file", "nodes.conf"],
                     ["--cluster-node-timeout", "1000"],
+                    ["--repl-diskless-sync-delay", "0"],
                 ];
                 Server::with(&args.concat())
             })
@@ -151,13 +178,13 @@ impl Cluster {
     /// Makes the nodes a cluster. Not by `redis-cli --cluster create`, which waits for ever should a handshake take too long.
     fn join(&self) {
         const SLOTS: usize = 16_384;
-        let (masters, replicas) = self.nodes.split_at(3);
-        for (nth, master) in masters.iter().enumerate() {
+        let (primaries, replicas) = self.nodes.split_at(3);
+        for (nth, primary) in primaries.iter().enumerate() {
             let slots = SLOTS * nth / 3..SLOTS * (nth + 1) / 3;
             let slots: Vec<String> = slots.map(|slot| slot.to_string()).collect();
             let slots = slots.iter().map(String::as_str);
             let add: Vec<&str> = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots).collect();
-            assert_eq!(master.ask(&add), "OK");
+            assert_eq!(primary.ask(&add), "OK");
         }
         for (nth, node) in self.nodes.iter().enumerate() {
             let epoch = (nth + 1).to_string();
@@ -183,8 +210,8 @@ impl Cluster {
             }
             false
         });
-        for (replica, master) in replicas.iter().zip(masters.iter().cycle()) {
-            let id = master.ask(&["CLUSTER", "MYID"]);
+        for (replica, primary) in replicas.iter().zip(primaries.iter().cycle()) {
+            let id = primary.ask(&["CLUSTER", "MYID"]);
             assert_eq!(replica.ask(&["CLUSTER", "REPLICATE", &id]), "OK");
         }
     }
@@ -216,14 +243,13 @@ impl Cluster {
     }
 }
 
+/// Waits for what happens in the end, under a watchdog.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    const PATIENCE: Duration = Duration::from_secs(300);
     let started = Instant::now();
     while !done() {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "not yet: {what}"
-        );
-        sleep(Duration::from_millis(10));
+        assert!(started.elapsed() < PATIENCE, "never: {what}");
+        sleep(Duration::from_millis(5));
     }
 }
 
@@ -282,7 +308,7 @@ pub fn ask_at(port: u16, command: &[&str]) -> std::io::Result<String> {
 /// Sends a command and reads one simple answer; arrays come as their lines.
 fn ask(port: u16, command: &[&[u8]]) -> std::io::Result<Vec<u8>> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut request = format!("*{}\r\n", command.len()).into_bytes();
     for part in command {
         request.extend(format!("${}\r\n", part.len()).into_bytes());

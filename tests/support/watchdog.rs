@@ -1,16 +1,16 @@
-//! What may hang, in bounded time; and an executor that is nobody's runtime.
+//! What may hang, under a watchdog; and an executor that is nobody's runtime.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 /// Far more than anything takes that ends.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs `body` on a thread of its own, and fails if it does not come back.
 #[track_caller]
@@ -44,5 +44,13 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             Poll::Ready(output) => return output,
             Poll::Pending => thread::park(),
         }
+    }
+}
+
+/// Polls a future once: its output, if that is there already.
+pub fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }

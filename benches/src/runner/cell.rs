@@ -10,11 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::scenario::Action;
+use super::scenario::{Action, BATCH};
 use crate::{Key, Subject, Value};
-
-/// How many requests run between two looks at the stop flag: a multiple of 20 and of 32.
-pub const BATCH: usize = 320;
 
 /// Caches and branch predictors are warmed for the `n`-th part of the measured time first.
 pub const WARM_UP_SHARE: u32 = 5;

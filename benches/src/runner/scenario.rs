@@ -5,6 +5,9 @@ use crate::{
     workload::{self, Zipf},
 };
 
+/// How many requests a thread takes between two looks at the stop flag: a multiple of 20 and of 32.
+pub const BATCH: usize = 320;
+
 /// What a thread does with each key of its request array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -100,7 +103,7 @@ impl Scenario {
                 length,
             } => Zipf::new(universe, theta, SEED).take(length),
             Requests::Uniform { universe, length } => workload::uniform(universe, length, SEED),
-            Requests::OneKey => vec![7; super::cell::BATCH],
+            Requests::OneKey => vec![7; BATCH],
             Requests::New { first, length } => (first..first + length as u64).collect(),
         };
         workload::keys(&ids)

@@ -1,8 +1,8 @@
 //! `Cache-Control` fields of any bytes: never a panic, and more text never makes a response more cacheable.
 //! As a structured field, the same bytes are read whole or not at all.
 
-use crate::response::directives::Directives;
-use crate::response::structured::dictionary;
+use crate::response::http::directives::Directives;
+use crate::response::http::structured::dictionary;
 
 /// Reads the input as lines of a field.
 pub fn run(input: &[u8]) {

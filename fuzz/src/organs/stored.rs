@@ -1,6 +1,7 @@
-//! Stored entries of any bytes: never a panic, and what reads as an entry is written so that it reads the same.
+//! Stored responses of any bytes: never a panic, and what reads as one is written so that it reads the same.
 
-use crate::response::stored::Entry;
+use crate::response::clock::UnixMillis;
+use crate::response::entry::stored_response::StoredResponse;
 
 /// Headers that are of one connection, or of one client.
 const NEVER_READ: [&str; 6] = [
@@ -12,34 +13,37 @@ const NEVER_READ: [&str; 6] = [
     "upgrade",
 ];
 
-/// Reads the input as an entry, and says whether it is one.
+/// Reads the input as a stored response, and says whether it is one.
 pub fn run(input: &[u8]) -> bool {
-    let Ok(entry) = serde_json::from_slice::<Entry>(input) else {
+    let Ok(stored) = serde_json::from_slice::<StoredResponse>(input) else {
         return false;
     };
-    assert!((200..600).contains(&entry.status.as_u16()));
+    assert!((200..600).contains(&stored.status.as_u16()));
     assert!(
         NEVER_READ
             .iter()
-            .all(|name| !entry.headers.contains_key(*name))
+            .all(|name| !stored.headers.contains_key(*name))
     );
-    let length = entry.headers.get("content-length");
-    assert!(length.is_none_or(|length| *length == *entry.body.len().to_string()));
-    let now = 1_800_000_000_000;
+    let length = stored.headers.get("content-length");
+    assert!(length.is_none_or(|length| *length == *stored.body.len().to_string()));
+    let now = UnixMillis::new(1_800_000_000_000);
     let _ = (
-        entry.age(now),
-        entry.is_fresh(now),
-        entry.serves_if_error(now),
+        stored.age(now),
+        stored.is_fresh(now),
+        stored.serves_if_error(now),
     );
-    let _ = entry.serves_while_revalidating(now);
-    let text = serde_json::to_vec(&entry).expect("it can be written");
-    let again: Entry = serde_json::from_slice(&text).expect("it can be read");
-    assert_eq!(again.status, entry.status);
-    assert_eq!(again.body, entry.body);
-    assert_eq!(format!("{:?}", again.origin), format!("{:?}", entry.origin));
+    let _ = stored.serves_while_revalidating(now);
+    let text = serde_json::to_vec(&stored).expect("it can be written");
+    let again: StoredResponse = serde_json::from_slice(&text).expect("it can be read");
+    assert_eq!(again.status, stored.status);
+    assert_eq!(again.body, stored.body);
     assert_eq!(
-        (again.born, again.seen, again.fresh),
-        (entry.born, entry.seen, entry.fresh)
+        format!("{:?}", again.origin),
+        format!("{:?}", stored.origin)
+    );
+    assert_eq!(
+        (again.lifetime, again.observed_purge),
+        (stored.lifetime, stored.observed_purge)
     );
     true
 }

@@ -1,12 +1,13 @@
 //! Flights of the response layer.
 //!
-//! The bugs: the handler runs although its response is there, or somebody waits for an outcome that nobody will tell.
+//! The bugs: the handler runs although its response is there, or somebody waits for a landing that nobody will tell.
 
 use super::waiting::block_on;
 use super::{Kind, check, race, racer};
 use crate::atomics;
-use crate::response::flight::{Flights, Joined, Leader, Outcome};
-use crate::response::stored::Entry;
+use crate::response::entry::stored_response::StoredResponse;
+use crate::response::fetch::flight::{Flights, Joined, Landing, Leader};
+use crate::response::storage::purge_marks::PurgeMarks;
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -41,24 +42,25 @@ impl World {
     }
 
     fn join(&self) -> Joined {
-        self.flights.join(self.flights.name("key", 0, [0, 0]))
+        let name = self.flights.name("key", 0, PurgeMarks::default());
+        self.flights.join(name)
     }
 
-    /// As `Fetch::run`: which run of the handler answers.
+    /// As `Fetch::run` does it. Says which run of the handler answers.
     fn fetch(&self) -> u64 {
         let landed = self.flights.landed();
         if let Some(run) = self.get() {
             return run;
         }
         match self.join() {
-            Joined::Follows(follower) => match block_on(follower.outcome()) {
-                Outcome::Shared(entry) => entry.0,
-                Outcome::Alone => self.run(),
+            Joined::Follows(follower) => match block_on(follower.landing()) {
+                Landing::Shared(stored) => stored.0,
+                Landing::Alone => self.run(),
             },
             Joined::Leads(leader) if self.flights.landed() == landed => self.lead(&leader),
             Joined::Leads(leader) => match self.get() {
                 Some(run) => {
-                    leader.tell(Outcome::Shared(Arc::new(Entry(run))));
+                    leader.tell(Landing::Shared(Arc::new(StoredResponse(run))));
                     run
                 }
                 None => self.lead(&leader),
@@ -68,7 +70,7 @@ impl World {
 
     fn lead(&self, leader: &Leader) -> u64 {
         let run = self.run();
-        leader.tell(Outcome::Shared(Arc::new(Entry(run))));
+        leader.tell(Landing::Shared(Arc::new(StoredResponse(run))));
         self.stored.store(run, Ordering::Release);
         run
     }

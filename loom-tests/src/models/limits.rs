@@ -4,8 +4,8 @@
 
 use super::{Kind, check, race, racer};
 use crate::atomics;
-use crate::response::buffers::Buffers;
-use crate::response::permits::Permits;
+use crate::response::answer::buffers::Buffers;
+use crate::response::fetch::permits::Permits;
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 

@@ -56,7 +56,7 @@ impl World {
     fn load(&self) -> Value {
         match self.flights.join(KEY) {
             Joined::Leads(leader) => self.lead(leader),
-            Joined::Waits(load) => match block_on(load.answer()) {
+            Joined::Follows(load) => match block_on(load.answer()) {
                 Some(answer) => answer.expect("no load fails"),
                 None => self.get_or_load(),
             },
@@ -180,7 +180,7 @@ fn a_load_that_ends_beside_the_next() {
     });
 }
 
-/// One that waits for a load does not wait to the end. Caught: it takes another's place along, or leaves its own behind.
+/// One that waits for a load does not wait to the end. Caught: it takes another's ticket along, or leaves its own behind.
 #[test]
 fn one_that_leaves_a_load() {
     check(Kind::Symmetric, 3, || {
@@ -188,7 +188,7 @@ fn one_that_leaves_a_load() {
         let Joined::Leads(leader) = world.flights.join(KEY) else {
             unreachable!("it is the first");
         };
-        let Joined::Waits(load) = world.flights.join(KEY) else {
+        let Joined::Follows(load) = world.flights.join(KEY) else {
             unreachable!("somebody leads");
         };
         let (leaves, stays) = (Arc::clone(&load), Arc::clone(&load));
@@ -198,6 +198,6 @@ fn one_that_leaves_a_load() {
         leader.end(Ok(OLD));
         left.join().expect("who leaves does not panic");
         assert!(waited.join().expect("who waits does not panic"));
-        assert!(load.is_deserted(), "somebody's place is left");
+        assert!(load.is_deserted(), "somebody's ticket is left");
     });
 }

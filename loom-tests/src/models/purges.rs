@@ -3,16 +3,16 @@
 //! The bug: the purge finds nothing to remove, and who stores sees no purge; what was asked for before it stays.
 
 use super::{Kind, Witness, check, race, racer};
-use crate::response::known::Known;
+use crate::response::storage::known_purges::KnownPurges;
 use crate::sync::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-const BUCKET: u64 = 1;
+const BUCKET: usize = 1;
 
 /// What the layer knows, and a store of one entry, of which nothing is promised but that it is there or is not.
 #[derive(Default)]
 struct World {
-    known: Known,
+    known: KnownPurges,
     stored: AtomicBool,
 }
 

@@ -30,7 +30,7 @@ impl World {
     }
 }
 
-/// Two threads, of which one comes back. Caught: a line that leaves the table while someone is in it, and a turn that ends
+/// Two threads, of which one comes back. Caught: a queue that leaves the table while someone is in it, and a turn that ends
 /// without waking the next.
 #[test]
 fn one_at_a_time() {
@@ -49,9 +49,9 @@ fn one_at_a_time() {
     });
 }
 
-/// One does not wait to the end. Caught: it takes another's place along.
+/// One does not wait to the end. Caught: it takes another's ticket along.
 #[test]
-fn one_that_leaves_the_line() {
+fn one_that_leaves_the_queue() {
     check(Kind::Symmetric, 3, || {
         let world = Arc::new(World::new());
         race([

@@ -39,9 +39,10 @@ pub(super) fn eq<T: PartialEq<U> + Debug, U: Debug>(got: T, want: U) -> Outcome 
 
 #[track_caller]
 pub(super) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Outcome {
-    match holds {
-        true => Ok(()),
-        false => Err(Broken(format!("{}: {}", Location::caller(), otherwise()))),
+    if holds {
+        Ok(())
+    } else {
+        Err(Broken(format!("{}: {}", Location::caller(), otherwise())))
     }
 }
 

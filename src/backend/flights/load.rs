@@ -1,7 +1,7 @@
-//! One load, and who leads it.
+//! One load, and its leader.
 
 use super::Flights;
-use super::line::Line;
+use super::queue::Queue;
 use crate::backend::Value;
 use crate::error::Error;
 use crate::sync::Ordering;
@@ -9,13 +9,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-/// What a load comes to, for everyone who waits.
+/// What a load comes to, for all who wait.
 pub(crate) type Answer = Result<Value, Error>;
 
 /// A load that someone leads and others may wait for.
 #[derive(Default)]
 pub(crate) struct Load {
-    line: Line<Phase>,
+    queue: Queue<Phase>,
 }
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ enum Phase {
     Overtaken,
     /// The result is on its way to the store: writes of the key wait.
     Storing,
-    /// `None` if the leader gave up: who waits looks again.
+    /// `None` if the leader gave up: followers look again.
     Ended(Option<Answer>),
 }
 
@@ -48,7 +48,7 @@ impl Load {
 
     /// Keeps the result out of the store, unless it is on its way there: then returns true.
     pub(crate) fn invalidate(&self) -> bool {
-        self.line.with(|phase| match phase {
+        self.queue.with(|phase| match phase {
             Phase::Loading => {
                 *phase = Phase::Overtaken;
                 false
@@ -61,39 +61,39 @@ impl Load {
     /// Whether nobody waits.
     #[cfg(nori_loom)]
     pub(crate) fn is_deserted(&self) -> bool {
-        self.line.is_empty()
+        self.queue.is_empty()
     }
 
     async fn wait<R>(&self, ready: impl Fn(&Phase) -> Option<R>) -> R {
-        let place = Place::join(&self.line);
+        let waiting = Waiting::join(&self.queue);
         poll_fn(|context| {
             let ready = |phase: &Phase, _| ready(phase);
-            place.line.poll(place.ticket, context, ready)
+            waiting.queue.poll(waiting.ticket, context, ready)
         })
         .await
     }
 }
 
-/// A place among those who wait, given up when dropped.
-struct Place<'l> {
-    line: &'l Line<Phase>,
+/// A ticket of one who waits, given back when dropped.
+struct Waiting<'q> {
+    queue: &'q Queue<Phase>,
     ticket: u64,
 }
 
-impl<'l> Place<'l> {
-    fn join(line: &'l Line<Phase>) -> Self {
-        let ticket = line.join();
-        Self { line, ticket }
+impl<'q> Waiting<'q> {
+    fn join(queue: &'q Queue<Phase>) -> Self {
+        let ticket = queue.join();
+        Self { queue, ticket }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.line.leave(self.ticket);
+        self.queue.leave(self.ticket);
     }
 }
 
-/// Leads a load; abandons it when dropped before the end.
+/// Leads a load, and abandons it when dropped before the end.
 pub(crate) struct Leader<'f> {
     flights: &'f Flights,
     key: Box<str>,
@@ -113,7 +113,7 @@ impl<'f> Leader<'f> {
 
     /// Whether the result may be stored; if so, writes of the key wait until the end.
     pub(crate) fn may_store(&self) -> bool {
-        self.load.line.with(|phase| {
+        self.load.queue.with(|phase| {
             if matches!(phase, Phase::Overtaken) {
                 return false;
             }
@@ -122,7 +122,7 @@ impl<'f> Leader<'f> {
         })
     }
 
-    /// Answers everyone who waits.
+    /// Answers all who wait.
     pub(crate) fn end(mut self, answer: Answer) {
         self.leave(Some(answer));
     }
@@ -130,13 +130,13 @@ impl<'f> Leader<'f> {
     fn leave(&mut self, answer: Option<Answer>) {
         self.ended = true;
         let flights = self.flights;
-        // It may have been taken out by a write, and another be in its place.
+        // A write may have taken it out, and another load be in its place.
         flights
             .loads
             .remove_if(&self.key, |_, load| Arc::ptr_eq(load, &self.load));
-        // Relaxed: a write that still counts this one looks in vain.
+        // Relaxed: a write that still counts this one only looks in vain.
         flights.loading.fetch_sub(1, Ordering::Relaxed);
-        self.load.line.change(Phase::Ended(answer));
+        self.load.queue.change(Phase::Ended(answer));
     }
 }
 

@@ -1,56 +1,59 @@
 //! [`Flights`]: the loads and updates under way on a backend, in this process.
 //!
 //! # Loads
-//! The first caller that misses a key *leads*: it registers a [`Load`] in the table, loads, stores the result if nobody
-//! stands against it, and publishes it. Callers that come meanwhile find the load and wait for it. A leader that is dropped or
-//! panics abandons its load; those who waited look again, and one of them leads.
+//! The first caller that misses a key *leads*: it registers a [`Load`] in the table, loads, stores the result unless a write has
+//! overtaken the load, and publishes it. Callers that come meanwhile, the *followers*, find the load and wait for it. A leader that
+//! is dropped or panics abandons its load; its followers look again, and one of them leads. [`get_or_load`] is the call.
 //!
 //! # Writes win over loads
 //! What was set, deleted or flushed while a load was going on must not be overwritten by it. So a write, before it touches the
 //! store, [overtakes](Flights::overtake) the loads of its keys that are under way: they will not store. One that is storing
 //! just then is waited for, and its result written over.
 //!
-//! A load that the write does not come upon began after the write did: then it reads what the caller of the write did before,
-//! and is none to be overtaken. For that, the table is asked behind a fence that pairs with one which a load passes when it is
-//! in the table and before it reads anything: of a load and a write, either the load reads what the write's caller did, or the
-//! write finds the load. (A set needs no more either: loads store only where there is nothing.) That goes for what is loaded,
-//! not for what a leader still finds in the store, which the write may be about to remove: it is for the leader alone.
+//! A load that the write does not find in the table began after the write did. Then it reads what the write's caller did before,
+//! and need not be overtaken. To make that so, a write asks the table behind a fence, and a load passes a fence when it is in the
+//! table and has read nothing yet; the two pair: either the load reads what the write's caller did, or the write finds the load.
+//! (A set needs no more than that: loads store only where there is nothing.) This holds for what is loaded, not for what a leader
+//! still finds in the store, which the write may be about to remove: that is for the leader alone.
 //!
-//! A load that was overtaken still answers those who wait for it, but it leaves the table: who comes after the write loads
-//! afresh.
+//! A load that was overtaken still answers its followers, but it leaves the table: callers that come after the write load afresh.
 //!
 //! Increments and updates need none of this: a load stores only where there is still nothing, in one step.
 //!
 //! # Updates
 //! Updates of a key take turns ([`Turn`]), because optimistic writers that collide only make each other try again. A turn is
-//! no lock: it keeps nobody else from writing the key.
+//! no lock: it keeps nobody else from writing the key. [`atomic_update`] is the call.
 //!
 //! # No wait is for ever
 //! A closure that loads or updates the key it is called for would wait for itself, and two that load each other's keys for each
-//! other. So each closure runs inside [`Flights::inside`]; who would wait in a [`circle`] is told so, and goes ahead on its own.
-//! What nobody can see from here (a closure that waits for a task it spawned, a leader that nobody polls) has a bound: nobody
-//! waits longer than the [patience](Flights::with_patience).
+//! other. So each closure runs inside [`Flights::inside`]. A caller that would wait in a circle of the [`wait_graph`] is told so,
+//! and goes ahead on its own. Where the graph sees no circle (a closure that waits for a task it spawned, a leader that nobody
+//! polls) there is a bound: nobody waits longer than the [patience](Flights::with_patience).
 
-mod circle;
-mod line;
+#[cfg(not(nori_loom))]
+pub(crate) mod atomic_update;
+#[cfg(not(nori_loom))]
+pub(crate) mod get_or_load;
 mod load;
+mod queue;
 mod turn;
+mod wait_graph;
 
-pub(crate) use circle::Work;
 pub(crate) use load::{Leader, Load};
 pub(crate) use turn::Turn;
+pub(crate) use wait_graph::Work;
 
 use super::alarm;
 use crate::error::Error;
 use crate::sync::{AtomicUsize, DashMap, Entry, Ordering, fence};
-use circle::{Inside, Node, Wait};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use turn::Queue;
+use turn::Turns;
+use wait_graph::{Inside, Node, Wait};
 
 /// How long anybody waits for another's load or update, unless configured.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,8 +62,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// [`Flights::default`] and that [`CacheBackend::flights`](super::CacheBackend::flights) returns.
 pub struct Flights {
     loads: DashMap<Box<str>, Arc<Load>, ahash::RandomState>,
-    turns: DashMap<Box<str>, Arc<Queue>, ahash::RandomState>,
-    /// How many loads are in the table or about to be: zero tells writes that they need not look.
+    turns: DashMap<Box<str>, Arc<Turns>, ahash::RandomState>,
+    /// How many loads are in the table or about to be. At zero, writes need not look.
     loading: AtomicUsize,
     hasher: ahash::RandomState,
     patience: Duration,
@@ -77,14 +80,14 @@ pub(crate) enum Scope<'k> {
 /// What a caller is to a load of its key.
 pub(crate) enum Joined<'f> {
     Leads(Leader<'f>),
-    Waits(Arc<Load>),
+    Follows(Arc<Load>),
 }
 
 /// Why somebody does not wait to the end.
 #[derive(Debug)]
 pub(crate) enum Stuck {
-    /// It would wait for itself.
-    Circle,
+    /// It would wait for itself, by some way round.
+    Circular,
     Late(Error),
 }
 
@@ -112,7 +115,7 @@ impl Flights {
         self.patience
     }
 
-    /// When somebody who begins to wait now will have waited long enough.
+    /// When the patience of a caller that begins to wait now is over.
     pub(crate) fn deadline(&self) -> Instant {
         alarm::after(self.patience)
     }
@@ -120,14 +123,14 @@ impl Flights {
     /// Keeps the loads of some keys from storing what they load: to be called before a write of these keys.
     ///
     /// # Errors
-    /// [`Error::is_timeout`], with the key, if one is being stored and does not come to an end. The write must not go ahead: what
-    /// is being stored could come after it.
+    /// [`Error::is_timeout`], with the key, if the result of a load is being stored and that does not end. The write must not go
+    /// ahead: what is being stored could come after it.
     pub(crate) async fn overtake(
         &self,
         scope: Scope<'_>,
         write: &'static str,
     ) -> Result<(), Error> {
-        // SeqCst: pairs with the fence in `join`; see the module.
+        // SeqCst: pairs with the fence in `join`; either the load reads what this caller did, or we find the load.
         fence(Ordering::SeqCst);
         // Relaxed: the fence orders it. Nearly always there is nothing to do.
         if self.loading.load(Ordering::Relaxed) == 0 {
@@ -144,17 +147,17 @@ impl Flights {
         Ok(())
     }
 
-    /// Leads the load of a key, or waits for who does.
+    /// Leads the load of a key, or follows its leader.
     pub(crate) fn join(&self, key: &str) -> Joined<'_> {
         let load = match self.loads.entry(key.into()) {
-            Entry::Occupied(there) => return Joined::Waits(Arc::clone(there.get())),
-            Entry::Vacant(place) => {
-                // Relaxed: the fence orders it. Before the load can be found, so that it is never counted off first.
+            Entry::Occupied(there) => return Joined::Follows(Arc::clone(there.get())),
+            Entry::Vacant(vacant) => {
+                // Relaxed: the fence orders it. It is counted before it can be found, so that it is never counted off first.
                 self.loading.fetch_add(1, Ordering::Relaxed);
-                Arc::clone(&place.insert(Arc::default()))
+                Arc::clone(&vacant.insert(Arc::default()))
             }
         };
-        // SeqCst: pairs with the fence in `overtake`; see the module.
+        // SeqCst: pairs with the fence in `overtake`; either we read what the write's caller did, or the write finds us.
         fence(Ordering::SeqCst);
         Joined::Leads(Leader::new(self, key, load))
     }
@@ -168,24 +171,24 @@ impl Flights {
     ) -> Result<Option<load::Answer>, Stuck> {
         let enter = || Some(self.node(key, Work::Load));
         let answer = self.bounded(deadline, enter, load.answer()).await;
-        answer.map_err(|stuck| self.named(stuck, "the load of another"))
+        answer.map_err(|ended| self.named(ended, "the load of another"))
     }
 
     /// Waits for the turn to update a key.
     pub(crate) async fn turn(&self, key: &str) -> Result<Turn<'_>, Stuck> {
         let turn = match self.turns.entry(key.into()) {
             Entry::Occupied(there) => Turn::join(self, key, there.get()),
-            Entry::Vacant(place) => Turn::join(self, key, &place.insert(Arc::default())),
+            Entry::Vacant(vacant) => Turn::join(self, key, &vacant.insert(Arc::default())),
         };
         let enter = || Some(self.node(key, Work::Update));
         let taken = self.bounded(self.deadline(), enter, turn.taken()).await;
         match taken {
             Ok(()) => Ok(turn),
-            Err(stuck) => Err(self.named(stuck, "the updates of others")),
+            Err(ended) => Err(self.named(ended, "the updates of others")),
         }
     }
 
-    /// Runs a closure's future so that [`Flights::depth`] and who waits in it know which key it works on.
+    /// Runs a closure's future so that [`Flights::is_nested`] and the waits inside it know which key it works on.
     pub(crate) async fn inside<F: Future>(&self, work: Work, key: &str, future: F) -> F::Output {
         let node = self.node(key, work);
         let mut future = pin!(future);
@@ -196,13 +199,23 @@ impl Flights {
         .await
     }
 
-    /// How many closures that load or update this very key the caller runs in.
-    pub(crate) fn depth(&self, key: &str) -> usize {
+    /// Whether the caller runs inside a closure that loads or updates this very key: then it must not wait for it.
+    ///
+    /// # Errors
+    /// [`Error::is_circular`] if it runs inside more than one.
+    pub(crate) fn is_nested(&self, key: &str) -> Result<bool, Error> {
         if Inside::is_none() {
-            return 0;
+            return Ok(false);
         }
         let (flights, hash, _) = self.node(key, Work::Load);
-        Inside::depth(|node| (node.0, node.1) == (flights, hash))
+        match Inside::depth(|node| (node.0, node.1) == (flights, hash)) {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => {
+                let text = "it is part of what it loads or updates, more than once";
+                Err(Error::circular(text))
+            }
+        }
     }
 
     fn node(&self, key: &str, work: Work) -> Node {
@@ -210,17 +223,17 @@ impl Flights {
         (flights, self.hasher.hash_one(key), work)
     }
 
-    /// Waits, unless that would be for ever, and no longer than until the deadline. `node` is what is waited for, if that is
+    /// Waits until the deadline at most, and not at all if the wait would be for ever. `node` is what is waited for, if that is
     /// somebody's closure.
     async fn bounded<F: Future>(
         &self,
         deadline: Instant,
         node: impl Fn() -> Option<Node>,
         wait: F,
-    ) -> Result<F::Output, Late> {
+    ) -> Result<F::Output, Ended> {
         let mut wait = pin!(wait);
         let mut entered = None;
-        let seen = poll_fn(|context| {
+        let checked = poll_fn(|context| {
             if let Poll::Ready(output) = wait.as_mut().poll(context) {
                 return Poll::Ready(Ok(output));
             }
@@ -229,26 +242,26 @@ impl Flights {
             {
                 entered = Wait::enter(node);
                 if entered.is_none() {
-                    return Poll::Ready(Err(Late::Circle));
+                    return Poll::Ready(Err(Ended::Circular));
                 }
             }
             Poll::Pending
         });
-        let output = alarm::until(deadline, seen).await;
-        output.unwrap_or(Err(Late::Deadline))
+        let output = alarm::until(deadline, checked).await;
+        output.unwrap_or(Err(Ended::Late))
     }
 
-    fn named(&self, late: Late, what: &str) -> Stuck {
-        match late {
-            Late::Circle => Stuck::Circle,
-            Late::Deadline => {
+    fn named(&self, ended: Ended, what: &str) -> Stuck {
+        match ended {
+            Ended::Circular => Stuck::Circular,
+            Ended::Late => {
                 let text = format!("waited for {what} for {:?}", self.patience);
                 Stuck::Late(Error::timeout(text))
             }
         }
     }
 
-    /// Takes the loads of some keys out of the table, but for those that are storing, which it returns.
+    /// Takes the loads of some keys out of the table, except those that are storing, which it returns.
     fn invalidate(&self, scope: Scope<'_>) -> Vec<(Box<str>, Arc<Load>)> {
         let mut storing = Vec::new();
         let mut keep = |key: &str, load: &Arc<Load>| {
@@ -271,9 +284,9 @@ impl Flights {
 }
 
 /// Why a wait has no output.
-enum Late {
-    Circle,
-    Deadline,
+enum Ended {
+    Circular,
+    Late,
 }
 
 impl Default for Flights {

@@ -1,26 +1,26 @@
-//! Turns: who updates a key next, first come first served.
+//! Turns: who updates a key next, in the order they came.
 
 use super::Flights;
-use super::line::Line;
+use super::queue::Queue;
 use crate::backend::wake::wake_all;
 use std::future::poll_fn;
 use std::sync::Arc;
 
 /// Those who update a key or wait to; the first of them has the turn.
-pub(crate) type Queue = Line<()>;
+pub(crate) type Turns = Queue<()>;
 
-/// A place in the line; whoever holds it gives it up when dropped.
+/// A ticket in the queue of a key, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Turn<'f> {
     flights: &'f Flights,
     key: Box<str>,
-    queue: Arc<Queue>,
+    queue: Arc<Turns>,
     ticket: u64,
 }
 
 impl<'f> Turn<'f> {
-    /// Joins the line; called under the table's lock, so that the queue stays in the table.
-    pub(super) fn join(flights: &'f Flights, key: &str, queue: &Arc<Queue>) -> Self {
+    /// Joins the queue; called under the table's lock, so that the queue stays in the table.
+    pub(super) fn join(flights: &'f Flights, key: &str, queue: &Arc<Turns>) -> Self {
         Self {
             flights,
             key: key.into(),
@@ -44,7 +44,7 @@ impl Drop for Turn<'_> {
         let left = self.queue.hand_over(self.ticket);
         wake_all(left.next);
         if left.is_empty {
-            // Unless someone has joined since: that happens under the table's lock, as this does.
+            // Unless someone has joined since. To join takes the table's lock, as this does.
             self.flights
                 .turns
                 .remove_if(&self.key, |_, queue| queue.is_empty());

@@ -1,29 +1,29 @@
 //! A counter that many threads add to at once, in place.
 //!
-//! An entry of the cache never changes once it is published, except for this: increments of a counter add to its cell, without
-//! a lock and without replacing the entry. That loses nothing when the entry is removed, expires or is set anew while someone
-//! adds to the cell it was found with: the increment began before, and counts as one that came before.
+//! An entry of the cache never changes once it is published, with one exception: increments of a counter add to its cell, without
+//! a lock and without replacing the entry. If the entry is removed, expires or is set anew while an increment adds to the cell that
+//! it found, nothing is lost: the increment began before, and counts as one that came before.
 //!
-//! What replaces the entry by something *made from* its value must not miss an increment, though: an update, or an increment
-//! too large for the cell. So it first kills the cell, which takes the value out in one step. Whoever then comes upon the dead
-//! cell looks the key up again; the entry that replaces it is on its way.
+//! A write that replaces the entry by something *made from* its value (an update, or an increment too large for the cell) must not
+//! miss an increment. So it first kills the cell, which takes the value out in one step. An increment that finds a dead cell looks
+//! the key up again; the entry that replaces it is on its way.
 //!
 //! | the cell's number | is |
 //! |---|---|
 //! | within ± [`BAND`] | the counter's value |
-//! | a little beyond | too: added to by some who had not seen that it left the band; the next one moves it out of the cell |
+//! | a little beyond | the counter's value, too: increments that did not see it leave the band have added to it; the next one moves it out of the cell |
 //! | around [`DEAD`], below [`ALIVE`] | no value: the cell is dead, though it may have been added to |
 
 use crate::sync::{AtomicU64, Ordering};
 
 /// What a cell holds; larger counters are plain values.
 const BAND: i64 = 1 << 61;
-/// No more is added to a cell unseen. It would take 2^45 such steps to leave the ranges above.
+/// A larger step is not added in place. It would take 2^45 of the steps that are to leave the ranges above.
 const STEP: u64 = 1 << 16;
 const ALIVE: i64 = -(1 << 62);
 const DEAD: i64 = ALIVE - BAND;
 
-/// See the module. The number is an `i64`'s bits.
+/// The cell of a counter. The number is an `i64`'s bits.
 #[derive(Debug)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -48,7 +48,7 @@ impl Counter {
         if by.unsigned_abs() > STEP {
             return Added::TooLarge;
         }
-        // AcqRel: who counts sees what those did who counted before.
+        // AcqRel: pairs with the other increments; each sees what was done before the earlier ones.
         let old = self.0.fetch_add(by.cast_unsigned(), Ordering::AcqRel);
         match old.cast_signed() {
             old if old < ALIVE => Added::Dead,

@@ -110,9 +110,10 @@ impl MemoryCacheBackend {
         key: Option<&str>,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> BackendFuture<'a, T> {
-        let answer = match self.is_closed() {
-            true => Err(Error::closed()),
-            false => work(),
+        let answer = if self.is_closed() {
+            Err(Error::closed())
+        } else {
+            work()
         };
         match answer {
             Ok(answer) => BackendFuture::ready(Ok(answer)),
@@ -124,10 +125,10 @@ impl MemoryCacheBackend {
     #[inline]
     fn read<R>(&self, key: &str, mut read: impl FnMut(&Value) -> R) -> Option<R> {
         loop {
-            match self.cache.get_with(key, |stored| stored.show(&mut read)) {
+            match self.cache.get_briefly(key, |stored| stored.show(&mut read)) {
                 Some(Some(answer)) => return Some(answer),
                 None => return None,
-                // Dead: what replaces it is on its way.
+                // A dead counter: the entry that replaces it is on its way.
                 Some(None) => thread::yield_now(),
             }
         }
@@ -136,7 +137,7 @@ impl MemoryCacheBackend {
     /// Adds to a live counter's cell, if there is one.
     #[inline]
     fn add_in_place(&self, key: &str, by: i64) -> Option<Added> {
-        let added = self.cache.get_with(key, |stored| match stored {
+        let added = self.cache.get_briefly(key, |stored| match stored {
             Stored::Counter(counter) => counter.add(by),
             Stored::Value(_) => Added::TooLarge,
         });
@@ -151,7 +152,7 @@ impl MemoryCacheBackend {
         loop {
             match self.add_in_place(key, by) {
                 Some(Added::Sum(sum)) => return Ok(sum),
-                // What replaces it is on its way.
+                // The entry that replaces it is on its way.
                 Some(Added::Dead) => thread::yield_now(),
                 Some(Added::TooLarge) | None => {
                     if let Some(sum) = self.add_slow(key, by, ttl) {
@@ -162,7 +163,7 @@ impl MemoryCacheBackend {
         }
     }
 
-    /// Adds by replacing the entry. `None` if the entry is a dead counter: what replaces it is on its way.
+    /// Adds by replacing the entry. `None` if the entry is a dead counter: the entry that replaces it is on its way.
     #[cold]
     fn add_slow(&self, key: &str, by: i64, ttl: Ttl) -> Option<Result<i64, Error>> {
         let mut answer = None;
@@ -179,7 +180,7 @@ impl MemoryCacheBackend {
                         return Update::Keep;
                     };
                     let sum = Value::integer(old).plus(by);
-                    // Its cell is dead: even if it stays as it was it needs a new one.
+                    // Its cell is dead now, so it needs a new one even if it keeps its value.
                     let next = *sum.as_ref().unwrap_or(&old);
                     (sum, Update::Set(Stored::integer(next)))
                 }
@@ -240,7 +241,7 @@ impl MemoryCacheBackend {
         if ttl.is_some() || !in_band(new) {
             return None;
         }
-        let exchanged = self.cache.get_with(key, |stored| match stored {
+        let exchanged = self.cache.get_briefly(key, |stored| match stored {
             Stored::Counter(counter) => Some(counter.exchange(expected, new)),
             Stored::Value(_) => None,
         });

@@ -1,8 +1,8 @@
 //! Where Redis is: URLs, taken apart.
 //!
-//! Nothing here shows what might be a secret: see [`shown`].
+//! Errors show no more of a URL than [`redact`] does.
 
-use crate::backend::shown;
+use crate::backend::redact;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use std::fmt;
 
@@ -10,9 +10,9 @@ use std::fmt;
 const ALLOWED: &str = "redis://user:password@host:6379/0, with rediss: for TLS, unix:///path, \
      redis+sentinel://host:26379,host:26379/service/0, or redis+cluster://host:6379,host:6379";
 
-/// Of a longer text no more bytes than these are looked at.
+/// Of a longer text, only this many bytes are read.
 const MOST_READ: usize = 4096;
-/// So many characters are shown.
+/// How many characters are shown.
 const MOST_SHOWN: usize = 200;
 
 /// What kind of Redis there is, and where to ask for it first.
@@ -22,8 +22,8 @@ pub(super) enum Target {
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
         service: String,
-        /// How to talk to the master; its address is not yet known.
-        master: ConnectionInfo,
+        /// How to talk to the primary; its address is not yet known.
+        primary: ConnectionInfo,
     },
     Cluster(Vec<ConnectionInfo>),
 }
@@ -32,14 +32,14 @@ impl Target {
     pub(super) fn is_encrypted(&self) -> bool {
         let info = match self {
             Self::Single(info) => info,
-            Self::Sentinel { master, .. } => master,
+            Self::Sentinel { primary, .. } => primary,
             Self::Cluster(nodes) => &nodes[0],
         };
         matches!(info.addr(), ConnectionAddr::TcpTls { .. })
     }
 }
 
-/// Why a URL is none: what may be shown of it, and what is allowed.
+/// Why a text is not a URL of ours: what may be shown of it, and what is allowed.
 #[derive(Debug)]
 pub(super) struct Malformed {
     pub(super) given: String,
@@ -98,7 +98,7 @@ fn one_line(text: &str) -> String {
     line
 }
 
-/// The secret, and what may be left of it where it was cut off: no less than six characters, the longest first.
+/// The secret, and what may be left of it where it was cut off: at least six characters, the longest first.
 fn beginnings(secret: &str) -> impl Iterator<Item = &str> {
     const LEAST: usize = 6;
     let cuts = secret
@@ -145,7 +145,7 @@ struct Parts<'u> {
 /// Takes a URL, or a comma-separated list of URLs or hosts, apart.
 pub(super) fn parse(url: &str) -> Result<(Target, Secrets), Malformed> {
     let malformed = |why: &str| Malformed {
-        given: format!("{} ({why})", shown::url(url)),
+        given: format!("{} ({why})", redact::url(url)),
         allowed: ALLOWED.to_owned(),
     };
     let parts = split(url).map_err(malformed)?;
@@ -190,7 +190,7 @@ pub(super) fn parse(url: &str) -> Result<(Target, Secrets), Malformed> {
             if service.is_empty() {
                 return Err(malformed("the name of the service is missing"));
             }
-            let master = one(parts.user, parts.hosts[0], db, "")?;
+            let primary = one(parts.user, parts.hosts[0], db, "")?;
             let options = SentinelOptions::parse(parts.query).ok_or_else(|| {
                 malformed("unknown option; sentinel_user and sentinel_password are")
             })?;
@@ -205,9 +205,9 @@ pub(super) fn parse(url: &str) -> Result<(Target, Secrets), Malformed> {
             let target = Target::Sentinel {
                 sentinels,
                 service: service.to_owned(),
-                master: master.clone(),
+                primary: primary.clone(),
             };
-            (target, master)
+            (target, primary)
         }
         _ => {
             let mut nodes = Vec::new();
@@ -297,9 +297,10 @@ fn with_port(host: &str, port: u16) -> String {
         Some(end) => host[end..].contains(':'),
         None => host.contains(':'),
     };
-    match named {
-        true => host.to_owned(),
-        false => format!("{host}:{port}"),
+    if named {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
     }
 }
 
@@ -311,7 +312,7 @@ fn is_plain(query: &str) -> bool {
     )
 }
 
-/// The credentials of the sentinels, which are not those of the master.
+/// The credentials of the sentinels, which are not those of the primary.
 #[derive(Default)]
 struct SentinelOptions<'q> {
     name: &'q str,

@@ -1,3 +1,5 @@
+//! [`RedisCacheBackendBuilder`]: settings for a backend on Redis.
+
 use super::RedisCacheBackend;
 use super::address;
 use super::gate::Gate;
@@ -5,7 +7,7 @@ use super::servers::Servers;
 use super::tls;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
-use crate::backend::shown;
+use crate::backend::redact;
 use crate::error::Error;
 use crate::time::Ttl;
 use std::fmt;
@@ -76,12 +78,12 @@ impl RedisCacheBackendBuilder {
         self
     }
 
-    /// Builds the backend. Connects nowhere, that is for the first command, or for
+    /// Builds the backend. Connects nowhere: the first command does, or
     /// [`verify`](crate::CacheBackend::verify).
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if a setting has a value that is not allowed. Of the URL the error shows no more than what
-    /// is surely no secret.
+    /// is certainly no secret.
     ///
     /// ```
     /// use nori_cache::RedisCacheBackend;
@@ -118,9 +120,8 @@ impl RedisCacheBackendBuilder {
             tls::prepare(url)?;
         }
         Ok(RedisCacheBackend {
-            servers: Servers::new(target, timeout, &secrets),
-            secrets,
-            shown: shown::url(&self.url),
+            servers: Servers::new(target, timeout, secrets),
+            redacted_url: redact::url(&self.url),
             prefix: self.prefix.into_boxed_str(),
             default_ttl: self.default_ttl,
             timeout,
@@ -133,7 +134,7 @@ impl RedisCacheBackendBuilder {
 impl fmt::Debug for RedisCacheBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisCacheBackendBuilder")
-            .field("url", &shown::url(&self.url))
+            .field("url", &redact::url(&self.url))
             .field("prefix", &self.prefix)
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)

@@ -8,10 +8,10 @@ use redis::{Cmd, RedisWrite, ToRedisArgs, ToSingleRedisArg, cmd};
 use std::io::Write;
 use std::time::Duration;
 
-/// Redis counts milliseconds since 1970 in 63 bits; what is longer than half of that, 146 million years, means never.
+/// Redis counts milliseconds since 1970 in 63 bits. A time to live of more than half of that, 146 million years, means never.
 const LONGEST: u128 = (i64::MAX / 2) as u128;
 
-/// A key as it is on the server: the prefix, and the user's key. Written in place, never put together elsewhere.
+/// A key as it is on the server: the prefix, and the user's key. It is written into commands in these two parts.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'k> {
     pub(super) prefix: &'k str,
@@ -37,13 +37,13 @@ impl ToSingleRedisArg for Key<'_> {}
 
 /// A time to live as Redis takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum Lifetime {
     None,
     Millis(u64),
     Endless,
 }
 
-impl From<Ttl> for Life {
+impl From<Ttl> for Lifetime {
     fn from(ttl: Ttl) -> Self {
         match ttl {
             Ttl::After(Duration::ZERO) => Self::None,
@@ -61,8 +61,8 @@ impl From<Ttl> for Life {
     }
 }
 
-impl Life {
-    /// As the scripts read it.
+impl Lifetime {
+    /// As the scripts take it.
     fn to_argument(self) -> String {
         match self {
             Self::None => "0".to_owned(),
@@ -76,12 +76,12 @@ pub(super) fn get(key: Key<'_>) -> Cmd {
     of("GET", key)
 }
 
-/// A command on many keys.
-pub(super) fn each(name: &str, keys: &mut dyn Iterator<Item = Vec<u8>>) -> Cmd {
+/// One command on many keys.
+pub(super) fn on_all(name: &str, keys: &[Key<'_>]) -> Cmd {
     let mut command = cmd(name);
-    keys.for_each(|key| {
+    for key in keys {
         command.arg(key);
-    });
+    }
     command
 }
 
@@ -104,14 +104,14 @@ pub(super) fn set(key: Key<'_>, value: &[u8], ttl: Ttl) -> Cmd {
         }
         command
     };
-    match Life::from(ttl) {
-        Life::None => unlink(key),
-        Life::Millis(millis) => with(Some(millis)),
-        Life::Endless => with(None),
+    match Lifetime::from(ttl) {
+        Lifetime::None => unlink(key),
+        Lifetime::Millis(millis) => with(Some(millis)),
+        Lifetime::Endless => with(None),
     }
 }
 
-/// What is to be run, by its hash and by its text.
+/// A script with its arguments.
 pub(super) struct Scripted {
     pub(super) by_hash: Cmd,
     lua: &'static Lua,
@@ -120,7 +120,7 @@ pub(super) struct Scripted {
 impl Scripted {
     pub(super) fn incr(lua: &'static Lua, key: Key<'_>, by: i64, ttl: Ttl) -> Self {
         let mut by_hash = lua.by_hash(key);
-        by_hash.arg(by).arg(Life::from(ttl).to_argument());
+        by_hash.arg(by).arg(Lifetime::from(ttl).to_argument());
         Self { by_hash, lua }
     }
 
@@ -132,7 +132,7 @@ impl Scripted {
         ttl: Option<Ttl>,
     ) -> Self {
         let ttl = match ttl {
-            Some(ttl) => Life::from(ttl).to_argument(),
+            Some(ttl) => Lifetime::from(ttl).to_argument(),
             None => "keep".to_owned(),
         };
         let mut by_hash = lua.by_hash(key);
@@ -143,7 +143,7 @@ impl Scripted {
         Self { by_hash, lua }
     }
 
-    /// The same with the text in the place of the hash.
+    /// The same with the text instead of the hash.
     pub(super) fn by_text(&self) -> Cmd {
         self.lua.by_text(&self.by_hash)
     }
@@ -164,7 +164,7 @@ pub(super) fn value(answer: redis::Value) -> Result<Option<Value>, Error> {
     }
 }
 
-/// What MGETs answer, for so many keys together: one value for each, else they cannot be told apart.
+/// What the MGETs of `len` keys answer: one value for each key, else it is not known which is which.
 pub(super) fn values(answers: Vec<redis::Value>, len: usize) -> Result<Vec<Option<Value>>, Error> {
     let mut values = Vec::with_capacity(len);
     for answer in answers {
@@ -207,7 +207,7 @@ pub(super) fn ttl(answer: &redis::Value) -> Result<Option<Ttl>, Error> {
     })
 }
 
-/// Says of what kind the answer is, not what is in it: that may be a secret.
+/// The error names the kind of the answer, not its content: that may be a secret.
 pub(super) fn unexpected(answer: &redis::Value) -> Error {
     let kind = match answer {
         redis::Value::Nil => "nil",
@@ -226,15 +226,15 @@ mod tests {
 
     #[test]
     fn times_to_live_as_redis_takes_them() {
-        let life = |after| Life::from(Ttl::After(after));
-        assert_eq!(life(Duration::ZERO), Life::None);
-        assert_eq!(life(Duration::from_nanos(1)), Life::Millis(1));
+        let lifetime = |after| Lifetime::from(Ttl::After(after));
+        assert_eq!(lifetime(Duration::ZERO), Lifetime::None);
+        assert_eq!(lifetime(Duration::from_nanos(1)), Lifetime::Millis(1));
         // Rounded up, never down.
-        assert_eq!(life(Duration::from_micros(2_000)), Life::Millis(2));
-        assert_eq!(life(Duration::from_micros(2_001)), Life::Millis(3));
-        assert_eq!(life(Duration::from_micros(2_999)), Life::Millis(3));
-        assert_eq!(life(Duration::MAX), Life::Endless);
-        assert_eq!(Life::from(Ttl::Never), Life::Endless);
+        assert_eq!(lifetime(Duration::from_micros(2_000)), Lifetime::Millis(2));
+        assert_eq!(lifetime(Duration::from_micros(2_001)), Lifetime::Millis(3));
+        assert_eq!(lifetime(Duration::from_micros(2_999)), Lifetime::Millis(3));
+        assert_eq!(lifetime(Duration::MAX), Lifetime::Endless);
+        assert_eq!(Lifetime::from(Ttl::Never), Lifetime::Endless);
     }
 
     #[test]

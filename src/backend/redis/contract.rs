@@ -1,49 +1,80 @@
 //! The contract, call by call.
 
-use super::command::{self, Scripted};
-use super::link::Replay;
+use super::RedisCacheBackend;
+use super::command::{self, Key, Scripted};
 use super::script::{COMPARE_AND_SET, INCR};
-use super::{RedisCacheBackend, flush};
+use super::servers::Replay;
 use crate::backend::{BackendFuture, CacheBackend, Flights, Value, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
-use std::time::Instant;
+use std::future::Future;
+
+impl RedisCacheBackend {
+    fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
+        Key {
+            prefix: &self.prefix,
+            key,
+        }
+    }
+
+    fn keys<'k>(&'k self, keys: &[&'k str]) -> Vec<Key<'k>> {
+        keys.iter().map(|key| self.key(key)).collect()
+    }
+
+    /// A call: not after closing, and its errors name the operation and the key.
+    fn call<'a, T>(
+        &'a self,
+        operation: &'static str,
+        key: Option<&'a str>,
+        work: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> BackendFuture<'a, T> {
+        BackendFuture::boxed(async move {
+            let answer = match self.gate.enter() {
+                Ok(_inside) => work.await,
+                Err(closed) => Err(closed),
+            };
+            answer.map_err(|error| error.during(operation, key))
+        })
+    }
+}
 
 impl CacheBackend for RedisCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
         self.call("get", Some(key), async move {
-            let get = command::get(self.key(key));
-            command::value(self.send(key, &get, Replay::Safe).await?)
+            let key = self.key(key);
+            let get = command::get(key);
+            command::value(self.servers.send(key, &get, Replay::Safe).await?)
         })
     }
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
         self.call("set", Some(key), async move {
-            let set = command::set(self.key(key), &value.encode()?, ttl);
-            self.send(key, &set, Replay::Unsafe).await.map(drop)
+            let key = self.key(key);
+            let set = command::set(key, &value.encode()?, ttl);
+            let stored = self.servers.send(key, &set, Replay::Unsafe);
+            stored.await.map(drop)
         })
     }
 
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
         self.call("delete", Some(key), async move {
-            let unlink = command::unlink(self.key(key));
-            let removed = self.send(key, &unlink, Replay::Unsafe).await?;
-            Ok(command::integer(&removed)? == 1)
+            let key = self.key(key);
+            let unlink = command::unlink(key);
+            let removed = self.servers.send(key, &unlink, Replay::Unsafe);
+            Ok(command::integer(&removed.await?)? == 1)
         })
     }
 
     fn flush_values(&self) -> BackendFuture<'_, ()> {
-        self.call("flush", None, async move {
-            let flushed = flush::flush(&self.servers, &self.prefix, self.timeout).await;
-            flushed.map_err(|failure| self.error(failure))
-        })
+        self.call("flush", None, self.servers.flush(&self.prefix))
     }
 
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
         self.call("incr", Some(key), async move {
-            let incr = Scripted::incr(&INCR, self.key(key), by, ttl);
-            command::integer(&self.run(key, incr).await?)
+            let key = self.key(key);
+            let incr = Scripted::incr(&INCR, key, by, ttl);
+            command::integer(&self.servers.run(key, &incr).await?)
         })
     }
 
@@ -55,50 +86,59 @@ impl CacheBackend for RedisCacheBackend {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
         self.call("atomic_update", Some(key), async move {
+            let key = self.key(key);
             let expected = expected.map(Value::encode).transpose()?;
-            let new = new.encode()?;
-            let (key_there, lua) = (self.key(key), &COMPARE_AND_SET);
-            let update = Scripted::compare_and_set(lua, key_there, expected.as_deref(), &new, ttl);
-            Ok(command::integer(&self.run(key, update).await?)? == 1)
+            let (expected, new) = (expected.as_deref(), new.encode()?);
+            let update = Scripted::compare_and_set(&COMPARE_AND_SET, key, expected, &new, ttl);
+            Ok(command::integer(&self.servers.run(key, &update).await?)? == 1)
         })
     }
 
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         self.call("get_many", None, async move {
-            let at_once = |keys: &mut dyn Iterator<Item = Vec<u8>>| command::each("MGET", keys);
-            if let Some(answers) = self.send_at_once(keys, at_once, Replay::Safe).await {
+            let keys = self.keys(keys);
+            let at_once = self.servers.send_at_once("MGET", &keys, Replay::Safe);
+            if let Some(answers) = at_once.await {
                 return command::values(answers?, keys.len());
             }
-            let gets = keys.iter().map(|&key| (key, command::get(self.key(key))));
-            let answers = self.send_many("get_many", gets.collect(), Replay::Safe);
-            answers.await?.into_iter().map(command::value).collect()
+            let gets = keys.into_iter().map(|key| (key, command::get(key)));
+            let each = self
+                .servers
+                .send_each("get_many", gets.collect(), Replay::Safe);
+            each.await?.into_iter().map(command::value).collect()
         })
     }
 
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
         self.call("set_many", None, async move {
-            let sets: Result<Vec<(&str, Cmd)>, Error> = entries
+            let sets: Result<Vec<(Key<'_>, Cmd)>, Error> = entries
                 .into_iter()
                 .map(|(key, value)| match value.encode() {
-                    Ok(value) => Ok((key, command::set(self.key(key), &value, ttl))),
+                    Ok(value) => {
+                        let key = self.key(key);
+                        Ok((key, command::set(key, &value, ttl)))
+                    }
                     Err(error) => Err(error.during("set_many", Some(key))),
                 })
                 .collect();
-            let answers = self.send_many("set_many", sets?, Replay::Unsafe);
-            answers.await.map(drop)
+            let each = self.servers.send_each("set_many", sets?, Replay::Unsafe);
+            each.await.map(drop)
         })
     }
 
     fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
         self.call("delete_many", None, async move {
-            let at_once = |keys: &mut dyn Iterator<Item = Vec<u8>>| command::each("UNLINK", keys);
-            let answers = match self.send_at_once(keys, at_once, Replay::Unsafe).await {
+            let keys = self.keys(keys);
+            let at_once = self.servers.send_at_once("UNLINK", &keys, Replay::Unsafe);
+            let answers = match at_once.await {
                 Some(answers) => answers?,
                 None => {
-                    let unlinks = keys.iter();
-                    let unlinks = unlinks.map(|&key| (key, command::unlink(self.key(key))));
-                    self.send_many("delete_many", unlinks.collect(), Replay::Unsafe)
-                        .await?
+                    let unlinks = keys.into_iter().map(|key| (key, command::unlink(key)));
+                    let unlinks = unlinks.collect();
+                    let each = self
+                        .servers
+                        .send_each("delete_many", unlinks, Replay::Unsafe);
+                    each.await?
                 }
             };
             let removed = answers.iter().map(command::integer);
@@ -108,8 +148,9 @@ impl CacheBackend for RedisCacheBackend {
 
     fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
         self.call("ttl", Some(key), async move {
-            let pttl = command::pttl(self.key(key));
-            command::ttl(&self.send(key, &pttl, Replay::Safe).await?)
+            let key = self.key(key);
+            let pttl = command::pttl(key);
+            command::ttl(&self.servers.send(key, &pttl, Replay::Safe).await?)
         })
     }
 
@@ -117,21 +158,12 @@ impl CacheBackend for RedisCacheBackend {
         self.default_ttl
     }
 
-    /// A PING to the server, or to every master of the cluster.
     fn verify(&self) -> BackendFuture<'_, ()> {
-        self.call("verify", None, async move {
-            let deadline: Instant = self.deadline();
-            for link in self.servers.masters(deadline).await?.links() {
-                let ping = redis::cmd("PING");
-                let pong = link.one(&ping, deadline, Replay::Safe).await;
-                pong.map_err(|failure| self.error(failure))?;
-            }
-            Ok(())
-        })
+        self.call("verify", None, self.servers.ping())
     }
 
     /// Waits for the calls under way, but no longer than the [`patience`](super::RedisCacheBackendBuilder::patience): somebody
-    /// may hold one and not poll it. Those that are left fail.
+    /// may hold one and not poll it. The calls that are left fail.
     fn close(&self) -> BackendFuture<'_, ()> {
         BackendFuture::boxed(async move {
             let left = alarm::until(self.flights.deadline(), self.gate.close());

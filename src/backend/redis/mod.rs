@@ -1,66 +1,49 @@
 //! [`RedisCacheBackend`]: the contract over Redis.
 //!
+//! A call of the contract (`contract`) makes a command of its key and value (`command`, `script`) and hands it to `servers`, which
+//! finds the server, sends, waits until the deadline at most, and says what came back. Nothing outside of `servers` knows whether
+//! there is one server or a cluster.
+//!
 //! | file | what is in it |
 //! |---|---|
 //! | `address` | URLs, taken apart and redacted |
-//! | `failure` | why there is no answer, and what callers are told of it |
-//! | `driver` | the thread on which connections live |
-//! | `dial` | making a connection, by way of sentinels too |
-//! | `link` | one server: a connection that comes back, and a breaker |
-//! | `slot`, `topology`, `cluster` | many servers: who serves which key |
-//! | `servers` | one or many, the same for whoever sends |
-//! | `script` | Lua for what takes more than one step |
-//! | `command` | what is sent, and what the answers mean |
-//! | `flush` | removing a prefix |
+//! | `tls` | what TLS needs, with the feature `redis-tls` |
+//! | `command`, `script` | what is sent, and what the answers mean; Lua for what takes more than one step |
+//! | `servers` | sending: connections, deadlines, which server has a key |
 //! | `gate` | closing |
+//! | `builder` | settings |
 //! | `contract` | the calls |
 
 mod address;
 mod builder;
-mod cluster;
 mod command;
 mod contract;
-mod dial;
-mod driver;
-mod failure;
-mod flush;
 mod gate;
-mod link;
 mod script;
 mod servers;
-mod slot;
-#[cfg_attr(feature = "redis-tls", path = "tls_enabled.rs")]
-#[cfg_attr(not(feature = "redis-tls"), path = "tls_disabled.rs")]
 mod tls;
-mod topology;
 
 pub use builder::RedisCacheBackendBuilder;
 
-use super::{BackendFuture, Flights, alarm};
+use super::Flights;
 use crate::error::Error;
 use crate::time::Ttl;
-use address::Secrets;
-use command::{Key, Scripted};
-use failure::Failure;
 use gate::Gate;
-use link::Replay;
-use redis::Cmd;
-use servers::{Addressed, BATCH, Servers};
+use servers::Servers;
 use std::fmt;
-use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A backend on Redis 6 or newer: one server, a master that sentinels watch, or a cluster.
+/// A backend on Redis 6 or newer: one server, a primary that sentinels watch, or a cluster.
 ///
 /// | URL | what it means |
 /// |---|---|
 /// | `redis://[user:password@]host[:6379][/database]` | one server; `unix:///path/to/socket` is one too |
-/// | `redis+sentinel://[user:password@]host[:26379],…/service[/database]` | the master of that name, whoever it is at the time; user and password are the master's, those of the sentinels are given as `?sentinel_user=…&sentinel_password=…` |
+/// | `redis+sentinel://[user:password@]host[:26379],…/service[/database]` | the primary of that name, whichever server that is at the time; user and password are the primary's, those of the sentinels are given as `?sentinel_user=…&sentinel_password=…` |
 /// | `redis+cluster://[user:password@]host[:6379],…` | a cluster; some of its nodes are enough |
 /// | `redis://host:6379,host:6380` or `redis://host:6379,redis://host:6380` | a cluster |
 ///
-/// With `rediss` in the place of `redis` they use TLS, which takes the feature `redis-tls`. What a user name or a password has
-/// of `:/?#@,%` is written as percent and two hex digits.
+/// With `rediss` instead of `redis` they use TLS, which needs the feature `redis-tls`. In a user name or a password, each of
+/// `:/?#@,%` is written as percent and two hex digits.
 ///
 /// All calls share one connection for each server, which is made when it is first needed and made anew when it breaks. Nothing
 /// takes longer than the [`timeout`](RedisCacheBackendBuilder::timeout), whatever state the server is in, and while a server is
@@ -94,9 +77,7 @@ use std::time::{Duration, Instant};
 /// ```
 pub struct RedisCacheBackend {
     servers: Servers,
-    secrets: Secrets,
-    /// The URL as it may be shown.
-    shown: String,
+    redacted_url: String,
     prefix: Box<str>,
     default_ttl: Ttl,
     timeout: Duration,
@@ -130,115 +111,12 @@ impl RedisCacheBackend {
     pub fn builder() -> RedisCacheBackendBuilder {
         RedisCacheBackendBuilder::default()
     }
-
-    fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
-        Key {
-            prefix: &self.prefix,
-            key,
-        }
-    }
-
-    fn deadline(&self) -> Instant {
-        alarm::after(self.timeout)
-    }
-
-    /// A call: not after closing, and its errors say what it was.
-    fn call<'a, T>(
-        &'a self,
-        operation: &'static str,
-        key: Option<&'a str>,
-        work: impl Future<Output = Result<T, Error>> + Send + 'a,
-    ) -> BackendFuture<'a, T> {
-        BackendFuture::boxed(async move {
-            let answer = match self.gate.enter() {
-                Ok(_inside) => work.await,
-                Err(closed) => Err(closed),
-            };
-            answer.map_err(|error| error.during(operation, key))
-        })
-    }
-
-    async fn send(&self, key: &str, command: &Cmd, replay: Replay) -> Result<redis::Value, Error> {
-        let deadline = self.deadline();
-        let answer = match &self.servers {
-            Servers::One(link) => link.one(command, deadline, replay).await,
-            Servers::Cluster(cluster) => {
-                let key = self.key(key).to_vec();
-                cluster.one(&key, command, deadline, replay).await
-            }
-        };
-        answer.map_err(|failure| self.error(failure))
-    }
-
-    async fn run(&self, key: &str, scripted: Scripted) -> Result<redis::Value, Error> {
-        let (deadline, key) = (self.deadline(), self.key(key).to_vec());
-        let send = async |command| {
-            let sent = self.servers.one(&key, command, deadline, Replay::Unsafe);
-            sent.await
-        };
-        let answer = match send(&scripted.by_hash).await {
-            Err(Failure::Refused(reply)) if script::is_unknown(&reply) => {
-                send(&scripted.by_text()).await
-            }
-            answer => answer,
-        };
-        answer.map_err(|failure| self.error(failure))
-    }
-
-    /// Sends a command for each key; the answers in their order, each failure with its key.
-    async fn send_many(
-        &self,
-        operation: &'static str,
-        commands: Vec<(&str, Cmd)>,
-        replay: Replay,
-    ) -> Result<Vec<redis::Value>, Error> {
-        let (keys, commands): (Vec<&str>, Vec<Addressed>) = commands
-            .into_iter()
-            .map(|(key, command)| {
-                let addressed = Addressed {
-                    key: self.key(key).to_vec(),
-                    command,
-                };
-                (key, addressed)
-            })
-            .unzip();
-        let answers = self.servers.many(commands, self.timeout, replay).await;
-        let named = answers.into_iter().zip(keys).map(|(answer, key)| {
-            answer.map_err(|failure| self.error(failure).during(operation, Some(key)))
-        });
-        named.collect()
-    }
-
-    /// On one server, one command for many keys. `None` where keys may be on several.
-    async fn send_at_once(
-        &self,
-        keys: &[&str],
-        command: impl Fn(&mut dyn Iterator<Item = Vec<u8>>) -> Cmd,
-        replay: Replay,
-    ) -> Option<Result<Vec<redis::Value>, Error>> {
-        let Servers::One(link) = &self.servers else {
-            return None;
-        };
-        let mut answers = Vec::new();
-        for batch in keys.chunks(BATCH) {
-            let command = command(&mut batch.iter().map(|key| self.key(key).to_vec()));
-            match link.one(&command, self.deadline(), replay).await {
-                Ok(answer) => answers.push(answer),
-                Err(failure) => return Some(Err(self.error(failure))),
-            }
-        }
-        Some(Ok(answers))
-    }
-
-    fn error(&self, failure: Failure) -> Error {
-        failure.into_error(&self.secrets)
-    }
 }
 
 impl fmt::Debug for RedisCacheBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisCacheBackend")
-            .field("url", &self.shown)
+            .field("url", &self.redacted_url)
             .field("prefix", &self.prefix)
             .field("default_ttl", &self.default_ttl)
             .field("timeout", &self.timeout)

@@ -17,14 +17,14 @@ impl Lua {
         Self { text, hash }
     }
 
-    /// The command that runs it by its hash, as yet without further arguments.
+    /// The command that runs it by its hash; further arguments are to be added.
     pub(super) fn by_hash(&self, key: impl ToRedisArgs) -> Cmd {
         let mut command = cmd("EVALSHA");
         command.arg(&self.hash).arg(1).arg(key);
         command
     }
 
-    /// The same command with the text in the place of the hash.
+    /// The same command, with the text instead of the hash.
     pub(super) fn by_text(&self, by_hash: &Cmd) -> Cmd {
         let mut command = cmd("EVAL");
         command.arg(self.text);

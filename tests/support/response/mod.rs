@@ -3,8 +3,6 @@
 #![allow(dead_code)]
 
 pub mod loopback;
-#[cfg_attr(feature = "redis", path = "redis.rs")]
-#[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
 pub mod real;
 pub mod remote;
 pub mod wires;

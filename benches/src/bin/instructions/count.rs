@@ -9,20 +9,23 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::budget;
+use crate::operations::OPERATIONS;
 use crate::path;
-use crate::path::{Cell, OPERATIONS};
+use crate::path::Cell;
 
 /// Instructions for each operation, by path and subject.
 pub type Counts = HashMap<Cell, u64>;
 
-/// Counts all cells of some paths, or only those that budgets need.
-pub fn all(paths: &[&'static path::Path], budgets_only: bool) -> Result<Counts, Box<dyn Error>> {
+/// Counts the cells of some paths that are wanted.
+pub fn cells(
+    paths: &[&'static path::Path],
+    is_wanted: impl Fn(Cell) -> bool,
+) -> Result<Counts, Box<dyn Error>> {
     let this = env::current_exe()?;
     let cells: Vec<_> = paths
         .iter()
         .flat_map(|path| path.runs().map(|(name, _)| (path.name, *name)))
-        .filter(|cell| !budgets_only || budget::needs(*cell))
+        .filter(|cell| is_wanted(*cell))
         .collect();
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Ok(Counts::new()));
@@ -52,7 +55,7 @@ pub fn all(paths: &[&'static path::Path], budgets_only: bool) -> Result<Counts, 
 fn one(this: &Path, (path, subject): Cell) -> Result<u64, String> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg("--toggle-collect=instructions::path::counted*")
+        .arg("--toggle-collect=instructions::operations::counted*")
         .arg(this)
         .args(["--run", path, subject])
         .env("RUST_BACKTRACE", "0")
@@ -69,8 +72,8 @@ fn one(this: &Path, (path, subject): Cell) -> Result<u64, String> {
     }
 }
 
-/// Prints a table in markdown.
-pub fn print(paths: &[&path::Path], counts: &Counts) {
+/// Prints a table in markdown; `budget` is what its last column says of a cell.
+pub fn print(paths: &[&path::Path], counts: &Counts, budget: impl Fn(Cell) -> String) {
     println!("| path | subject | instructions | beside the first | budget |");
     println!("|---|---|--:|--:|--:|");
     for path in paths {
@@ -84,7 +87,7 @@ pub fn print(paths: &[&path::Path], counts: &Counts) {
                 None => String::new(),
             };
             first.get_or_insert(count);
-            let budget = budget::text((path.name, subject));
+            let budget = budget((path.name, subject));
             println!(
                 "| {} | {subject} | {count} | {beside} | {budget} |",
                 path.name

@@ -15,8 +15,8 @@
 
 mod budget;
 mod count;
+mod operations;
 mod path;
-#[cfg_attr(not(feature = "rivals"), path = "no_rivals.rs")]
 mod rivals;
 
 use std::error::Error;
@@ -55,8 +55,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             run();
         }
         Task::Table { paths, check } => {
-            let counts = count::all(&paths, check)?;
-            count::print(&paths, &counts);
+            let counts = count::cells(&paths, |cell| !check || budget::needs(cell))?;
+            count::print(&paths, &counts, budget::text);
             if check && !budget::hold(&paths, &counts) {
                 return Ok(ExitCode::FAILURE);
             }

@@ -1,31 +1,14 @@
 //! The paths that are counted, and who has them.
 
+use crate::operations::{
+    Run, evict, fill, hit, hot, incr, insert_and_remove, miss, typed_get, update,
+};
 use crate::rivals;
-use std::future::Future;
-use std::hint::black_box;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-
-use nori_cache::{Cache, CacheBackend, CacheBackendExt, MemoryCacheBackend};
+use nori_cache_benches::Profile;
 use nori_cache_benches::subjects::{FLOOR, Hashbrown, NoriCache, OURS, OURS_NO_TTL, OURS_TICKING};
-use nori_cache_benches::workload::{Zipf, keys, uniform};
-use nori_cache_benches::{Key, Profile, Subject, Value, hasher};
-
-const CAPACITY: usize = 10_000;
-/// What is in the caches: room is left, so that sharded rivals have lost hardly any of it.
-const KEYS: u64 = 8_000;
-const REQUESTS: usize = 1 << 16;
-/// How many operations are counted.
-pub const OPERATIONS: usize = 40_000;
-const TTL: Duration = Duration::from_secs(3600);
 
 /// The names of a path and of one of its subjects.
 pub type Cell = (&'static str, &'static str);
-
-/// A subject's name, and a run of it.
-pub type Run = (&'static str, fn());
 
 /// Some rows of the table.
 pub struct Path {
@@ -114,138 +97,3 @@ pub const PATHS: &[Path] = &[
         rivals: &[],
     },
 ];
-
-fn value() -> Profile {
-    Profile::from_id(7)
-}
-
-/// A cache of 8,000 keys of 10,000.
-fn filled<S: Subject<String, Profile>>() -> S {
-    let mut subject = S::fresh(CAPACITY);
-    for id in 0..KEYS {
-        subject.insert(Key::from_id(id), Value::from_id(id));
-    }
-    subject
-}
-
-/// Calls `each` with one request after the other: with [`OPERATIONS`] of them counted, after half as many that are not.
-fn ask(requests: &[String], mut each: impl FnMut(&String)) {
-    let (before, rest) = requests.split_at(OPERATIONS / 2);
-    before.iter().for_each(&mut each);
-    counted(|| rest[..OPERATIONS].iter().for_each(each));
-}
-
-/// Valgrind counts what is called from here.
-#[inline(never)]
-fn counted(run: impl FnOnce()) {
-    run();
-}
-
-pub fn hit<S: Subject<String, Profile>>() {
-    let mut subject = filled::<S>();
-    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
-    ask(&requests, |key| {
-        black_box(subject.get(key).map(|value| value[0]));
-    });
-    std::mem::forget(subject);
-}
-
-pub fn hot<S: Subject<String, Profile>>() {
-    let mut subject = filled::<S>();
-    let requests: Vec<String> = keys(&[42; REQUESTS]);
-    ask(&requests, |key| {
-        black_box(subject.read_with(key, |value| value[0]));
-    });
-    std::mem::forget(subject);
-}
-
-pub fn miss<S: Subject<String, Profile>>() {
-    let mut subject = filled::<S>();
-    let absent: Vec<u64> = uniform(KEYS, REQUESTS, 1)
-        .iter()
-        .map(|n| n + KEYS)
-        .collect();
-    let requests: Vec<String> = keys(&absent);
-    ask(&requests, |key| {
-        assert!(subject.get(key).is_none());
-    });
-    std::mem::forget(subject);
-}
-
-pub fn update<S: Subject<String, Profile>>() {
-    let mut subject = filled::<S>();
-    let requests: Vec<String> = keys(&uniform(KEYS, REQUESTS, 1));
-    let value = value();
-    ask(&requests, |key| {
-        subject.update(key.clone(), Arc::clone(&value));
-    });
-    std::mem::forget(subject);
-}
-
-/// New keys into a full cache.
-pub fn evict<S: Subject<String, Profile>>() {
-    let mut subject = S::fresh(CAPACITY);
-    let value = value();
-    // So many that each has been evicted again before its turn comes.
-    let ids: Vec<u64> = (0..REQUESTS as u64).collect();
-    let requests: Vec<String> = keys(&ids);
-    for key in &requests {
-        subject.insert(key.clone(), Arc::clone(&value));
-    }
-    ask(&requests, |key| {
-        subject.insert(key.clone(), Arc::clone(&value));
-    });
-    std::mem::forget(subject);
-}
-
-/// New keys into a cache that has room for all of them.
-pub fn fill<S: Subject<String, Profile>>() {
-    let mut subject = S::fresh(4 * REQUESTS);
-    let value = value();
-    let ids: Vec<u64> = (0..REQUESTS as u64).collect();
-    let requests: Vec<String> = keys(&ids);
-    ask(&requests, |key| {
-        subject.insert(key.clone(), Arc::clone(&value));
-    });
-    std::mem::forget(subject);
-}
-
-/// A new key comes and goes.
-fn insert_and_remove() {
-    let builder = Cache::builder().max_keys(CAPACITY).ttl(TTL);
-    let cache: Cache<String, Profile, _> = builder.hasher(hasher()).build().expect("it is allowed");
-    let value = value();
-    let requests: Vec<String> = keys(&uniform(KEYS, REQUESTS, 1));
-    ask(&requests, |key| {
-        cache.insert(key.clone(), Arc::clone(&value));
-        assert!(cache.remove(key));
-    });
-}
-
-/// The answer of a future that is ready.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("in memory nothing waits"),
-    }
-}
-
-fn typed_get() {
-    let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(CAPACITY));
-    for id in 0..KEYS {
-        let (key, value) = (String::from_id(id), Arc::new("x".repeat(64)));
-        now(backend.set(&key, value, TTL)).expect("it can be stored");
-    }
-    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
-    ask(&requests, |key| {
-        let value = now(backend.get::<Arc<String>>(key));
-        black_box(value.expect("nothing fails here"));
-    });
-}
-
-fn incr() {
-    let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(CAPACITY));
-    ask(&vec!["counter".to_owned(); REQUESTS], |key| {
-        black_box(now(backend.incr(key, TTL)).expect("nothing fails here"));
-    });
-}

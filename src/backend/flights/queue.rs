@@ -1,0 +1,120 @@
+//! A queue: a value under a lock, and those who wait for it to change, in the order they came.
+//!
+//! Whoever waits holds a ticket, under which the queue has its waker, and gives it back on leaving, however it leaves. Wakers are
+//! others' code: none is cloned, dropped or woken under the lock.
+
+use crate::backend::wake::wake_all;
+use crate::sync::Mutex;
+use std::collections::BTreeMap;
+use std::task::{Context, Poll, Waker};
+
+/// A value, and those who wait for it to change.
+#[derive(Debug, Default)]
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug, Default)]
+struct State<T> {
+    value: T,
+    next_ticket: u64,
+    /// By ticket, so in the order they came. There is no waker before the first poll, nor after a wake.
+    waiting: BTreeMap<u64, Option<Waker>>,
+}
+
+/// How a queue is left by somebody.
+pub(super) struct Left {
+    /// Wakes the one who is first now, if it was not before.
+    pub(super) next: Option<Waker>,
+    pub(super) is_empty: bool,
+}
+
+impl<T> Queue<T> {
+    /// Looks at the value, or changes it in a way that nobody waits for.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.state.lock().value)
+    }
+
+    /// Changes the value and wakes all who wait. Returns the old one, which is dropped outside of the lock.
+    pub(super) fn change(&self, value: T) -> T {
+        let mut state = self.state.lock();
+        let old = std::mem::replace(&mut state.value, value);
+        let wakers: Vec<Waker> = state
+            .waiting
+            .values_mut()
+            .filter_map(Option::take)
+            .collect();
+        drop(state);
+        wake_all(wakers);
+        old
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().waiting.is_empty()
+    }
+
+    /// Takes the last ticket.
+    pub(super) fn join(&self) -> u64 {
+        let mut state = self.state.lock();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.insert(ticket, None);
+        ticket
+    }
+
+    /// Gives a ticket back. Nobody else is concerned.
+    pub(super) fn leave(&self, ticket: u64) {
+        let waker = self.state.lock().waiting.remove(&ticket);
+        drop(waker);
+    }
+
+    /// Gives a ticket back, and says who comes next.
+    pub(super) fn hand_over(&self, ticket: u64) -> Left {
+        let mut state = self.state.lock();
+        let was_first = state.waiting.keys().next() == Some(&ticket);
+        let waker = state.waiting.remove(&ticket);
+        let first = state.waiting.values_mut().next();
+        let left = Left {
+            next: first.filter(|_| was_first).and_then(Option::take),
+            is_empty: state.waiting.is_empty(),
+        };
+        drop(state);
+        drop(waker);
+        left
+    }
+
+    /// Asks `ready`, which sees the value and whether this ticket is the first. If it is not ready, the next change wakes the task
+    /// that polls.
+    pub(super) fn poll<R>(
+        &self,
+        ticket: u64,
+        context: &Context<'_>,
+        ready: impl Fn(&T, bool) -> Option<R>,
+    ) -> Poll<R> {
+        let mut waker = None;
+        loop {
+            let mut state = self.state.lock();
+            let is_first = state.waiting.keys().next() == Some(&ticket);
+            if let Some(answer) = ready(&state.value, is_first) {
+                drop(state);
+                return Poll::Ready(answer);
+            }
+            let Some(waiting) = state.waiting.get_mut(&ticket) else {
+                // Nobody polls with a ticket that was given back.
+                return Poll::Pending;
+            };
+            let is_known = |known: &Waker| known.will_wake(context.waker());
+            if waiting.as_ref().is_some_and(is_known) {
+                return Poll::Pending;
+            }
+            if let Some(waker) = waker.take() {
+                let old = waiting.replace(waker);
+                drop(state);
+                drop(old);
+                return Poll::Pending;
+            }
+            drop(state);
+            waker = Some(context.waker().clone());
+        }
+    }
+}

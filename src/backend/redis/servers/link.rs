@@ -1,0 +1,402 @@
+//! The way to one server: one multiplexed connection that is replaced when it breaks, behind a [`Breaker`].
+//!
+//! **Nobody waits past a deadline.** Every wait here, for a connection or for an answer, ends at the caller's.
+//!
+//! **One dials, in a task on the [driver](super::driver)**, so that a caller who gives up does not take the attempt along.
+//!
+//! **How a break is noticed.** The task that drives a connection owns a [`DeadOnDrop`]. When the server closes the connection, the
+//! task ends and marks the [`Connection`] as dead. A server that is paused closes nothing: when a command has waited its budget
+//! and in all that time no other command was answered either, the connection is given up. A server may also answer that it is
+//! not, or no longer, the one to be asked: see [`Link::is_of_no_use`].
+//!
+//! **What is sent twice.** After a break, what may be: see [`Replay`]. Whether a write that was lost with its connection has taken
+//! place is not known, and that is what its caller is told.
+//!
+//! **Locks.** Under the lock of the breaker nothing is spawned, woken, or dropped that does more than give memory back: a task that
+//! is turned away, or a waker, may come back here.
+
+use super::breaker::{self, Breaker, Leftover, Loss, Step};
+use super::dial::Dial;
+use super::driver::Driver;
+use super::failure::{Failure, broken};
+use crate::backend::alarm;
+use crate::backend::redis::address::Secrets;
+use crate::error::Error;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerError, Value};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Whether a command may be sent again when its connection broke before the answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::backend::redis) enum Replay {
+    /// It reads; or it is the UNLINK of a flush, for which it makes no difference whether a key that is written meanwhile is
+    /// removed.
+    Safe,
+    /// It writes, and to do that twice may undo what another has written in between.
+    Unsafe,
+}
+
+/// What is sent in one go.
+trait Request: Sync {
+    type Answer: Send;
+
+    fn send(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
+
+    /// Whether one of the rejections in the answer is of this kind.
+    fn any(answer: &Self::Answer, is: impl Fn(&ServerError) -> bool) -> bool;
+}
+
+impl Request for Cmd {
+    type Answer = Value;
+
+    fn send(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> impl Future<Output = RedisResult<Value>> + Send {
+        connection.send_packed_command(self)
+    }
+
+    fn any(answer: &Value, is: impl Fn(&ServerError) -> bool) -> bool {
+        matches!(answer, Value::ServerError(reply) if is(reply))
+    }
+}
+
+impl Request for Pipeline {
+    type Answer = Vec<Value>;
+
+    fn send(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> impl Future<Output = RedisResult<Vec<Value>>> + Send {
+        connection.send_packed_commands(self, 0, self.len())
+    }
+
+    fn any(answers: &Vec<Value>, is: impl Fn(&ServerError) -> bool) -> bool {
+        answers.iter().any(|answer| Cmd::any(answer, &is))
+    }
+}
+
+/// The way to one server.
+pub(super) struct Link {
+    dial: Dial,
+    name: String,
+    /// How long an attempt to connect may take, and the usual budget of a command.
+    budget: Duration,
+    secrets: Secrets,
+    driver: Arc<Driver>,
+    breaker: Mutex<Breaker<Arc<Connection>>>,
+    /// Connections made so far.
+    made: AtomicU64,
+    /// The number of attempts that have ended; all there can be, once the link is closed. Changes after the breaker has.
+    ended: watch::Sender<u64>,
+}
+
+struct Connection {
+    multiplexed: MultiplexedConnection,
+    dead: Arc<AtomicBool>,
+    /// Answers so far.
+    answers: AtomicU64,
+}
+
+/// Held by the task that drives a connection, and dropped when that ends.
+struct DeadOnDrop(Arc<AtomicBool>);
+
+impl Drop for DeadOnDrop {
+    fn drop(&mut self) {
+        // Relaxed: only ever a hint; what is sent on a dead connection fails.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Connection {
+    fn is_usable(&self) -> bool {
+        // Relaxed: see `DeadOnDrop`.
+        !self.dead.load(Ordering::Relaxed)
+    }
+
+    fn answers(&self) -> u64 {
+        // Relaxed: a counter.
+        self.answers.load(Ordering::Relaxed)
+    }
+}
+
+impl Link {
+    pub(super) fn new(
+        dial: Dial,
+        budget: Duration,
+        secrets: Secrets,
+        driver: Arc<Driver>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name: secrets.scrub(dial.name()),
+            dial,
+            budget,
+            secrets,
+            driver,
+            breaker: Mutex::new(Breaker::new()),
+            made: AtomicU64::new(0),
+            ended: watch::Sender::new(0),
+        })
+    }
+
+    /// How errors call the server.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn dial(&self) -> &Dial {
+        &self.dial
+    }
+
+    /// How many connections there have been. If there is one more, the server may be another, or have lost what it knew.
+    pub(super) fn made(&self) -> u64 {
+        // Acquire: pairs with the Release in `Attempt::run`; whoever has an answer by a connection sees that it was made.
+        self.made.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.breaker.lock().is_up(|it| it.is_usable())
+    }
+
+    /// Sends a command and waits for the answer.
+    pub(super) async fn one(
+        self: &Arc<Self>,
+        command: &Cmd,
+        deadline: Instant,
+        replay: Replay,
+    ) -> Result<Value, Failure> {
+        match self.exchange(command, deadline, replay).await? {
+            Value::ServerError(reply) => Err(Failure::Rejected(reply)),
+            value => Ok(value),
+        }
+    }
+
+    /// Sends commands in one go and waits for all answers, among them those that are rejections.
+    pub(super) async fn many(
+        self: &Arc<Self>,
+        commands: &Pipeline,
+        deadline: Instant,
+        replay: Replay,
+    ) -> Result<Vec<Value>, Failure> {
+        self.exchange(commands, deadline, replay).await
+    }
+
+    async fn exchange<R: Request>(
+        self: &Arc<Self>,
+        request: &R,
+        deadline: Instant,
+        replay: Replay,
+    ) -> Result<R::Answer, Failure> {
+        let mut again = replay == Replay::Safe;
+        loop {
+            let connection = self.connection(deadline).await.map_err(Failure::Unsent)?;
+            let (answers, since) = (connection.answers(), Instant::now());
+            let mut multiplexed = connection.multiplexed.clone();
+            match alarm::until(deadline, request.send(&mut multiplexed)).await {
+                Some(Ok(answer)) => {
+                    // Relaxed: a counter.
+                    connection.answers.fetch_add(1, Ordering::Relaxed);
+                    if R::any(&answer, |reply| self.is_of_no_use(reply)) {
+                        self.give_up(&connection, Loss::Broken);
+                    }
+                    return Ok(answer);
+                }
+                Some(Err(error)) => {
+                    let failure = self.broke(&connection, &error);
+                    if !std::mem::take(&mut again) {
+                        return Err(failure);
+                    }
+                }
+                None => return Err(self.late(&connection, answers, since.elapsed())),
+            }
+        }
+    }
+
+    /// Lets go of the connection, for good.
+    pub(super) fn close(&self) {
+        let leftover = self.breaker.lock().close();
+        drop(leftover);
+        self.ended.send_replace(u64::MAX);
+    }
+
+    /// A connection that is not known to be broken.
+    async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Connection>, Error> {
+        loop {
+            let step = self
+                .breaker
+                .lock()
+                .step(Instant::now(), |it| it.is_usable());
+            let number = match step {
+                Step::Use(connection) => return Ok(connection),
+                Step::Fail(error) => return Err(error),
+                Step::Wait(number) => number,
+                Step::Dial(number, leftover) => {
+                    drop(leftover);
+                    Attempt::new(self, number).start();
+                    number
+                }
+            };
+            let mut ended = self.ended.subscribe();
+            let ended = ended.wait_for(|ended| *ended >= number);
+            if alarm::until(deadline, ended).await.is_none() {
+                let text = format!("{}: no connection in time", self.name);
+                return Err(Error::timeout(text));
+            }
+        }
+    }
+
+    /// No answer came before the deadline.
+    #[cold]
+    fn late(&self, connection: &Arc<Connection>, answers: u64, waited: Duration) -> Failure {
+        let others_were_answered = connection.answers() != answers;
+        if breaker::is_silent(others_were_answered, waited, self.budget) {
+            let text = format!("{} does not answer", self.name);
+            self.give_up(connection, Loss::Silent(Error::connection(text)));
+        }
+        Failure::Unknown(Error::timeout(format!("{}: no answer in time", self.name)))
+    }
+
+    /// The connection, or what came by it, is no good.
+    #[cold]
+    fn broke(&self, connection: &Arc<Connection>, error: &redis::RedisError) -> Failure {
+        if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) {
+            self.give_up(connection, Loss::Broken);
+        }
+        Failure::Unknown(broken(&self.name, error, &self.secrets))
+    }
+
+    /// Whether a rejection says that this connection leads to a server that will not serve us any more, and another may: the next
+    /// call finds out anew who is there. What a server that is the right one rejects (it is full, it loads, a script keeps it
+    /// busy, it lacks permission) is its answer.
+    fn is_of_no_use(&self, reply: &ServerError) -> bool {
+        match reply.code() {
+            // Demoted, as after a failover: the sentinels know who is the primary.
+            "READONLY" | "MASTERDOWN" => matches!(self.dial, Dial::Primary { .. }),
+            // It has forgotten who we are; a new handshake says it.
+            "NOAUTH" => true,
+            _ => false,
+        }
+    }
+
+    fn give_up(&self, connection: &Arc<Connection>, loss: Loss) {
+        let is_it = |other: &Arc<Connection>| Arc::ptr_eq(other, connection);
+        let leftover = self.breaker.lock().lost(is_it, loss, Instant::now());
+        drop(leftover);
+    }
+}
+
+/// An attempt to connect. When it is dropped before its end, as one that panics is, it has failed.
+struct Attempt {
+    link: Arc<Link>,
+    number: u64,
+    ended: bool,
+}
+
+impl Attempt {
+    fn new(link: &Arc<Link>, number: u64) -> Self {
+        Self {
+            link: Arc::clone(link),
+            number,
+            ended: false,
+        }
+    }
+
+    /// Not under the lock: an attempt that cannot run is dropped here.
+    fn start(mut self) {
+        match self.link.driver.runtime() {
+            Ok(runtime) => drop(runtime.spawn(self.run())),
+            Err(error) => self.end(Err(error)),
+        }
+    }
+
+    async fn run(mut self) {
+        let link = Arc::clone(&self.link);
+        let dead = Arc::new(AtomicBool::new(false));
+        let on_end = DeadOnDrop(Arc::clone(&dead));
+        let connecting = link.dial.connect(on_end, link.budget, &link.secrets);
+        let outcome = match timeout(link.budget, connecting).await {
+            Ok(Ok(multiplexed)) => {
+                // Release: pairs with the Acquire in `made`.
+                link.made.fetch_add(1, Ordering::Release);
+                Ok(Arc::new(Connection {
+                    multiplexed,
+                    dead,
+                    answers: AtomicU64::new(0),
+                }))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let text = format!("{}: no connection in {:?}", link.name, link.budget);
+                Err(Error::connection(text))
+            }
+        };
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Result<Arc<Connection>, Error>) {
+        self.ended = true;
+        let (now, random) = (Instant::now(), random());
+        let mut breaker = self.link.breaker.lock();
+        let leftover: Leftover<_> = breaker.attempt_ended(outcome, now, random);
+        drop(breaker);
+        drop(leftover);
+        let ended = |ended: &mut u64| *ended = self.number.max(*ended);
+        self.link.ended.send_modify(ended);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.ended {
+            let text = format!("{}: the attempt to connect was cut short", self.link.name);
+            self.end(Err(Error::connection(text)));
+        }
+    }
+}
+
+/// A number from 0 to 1.
+fn random() -> f64 {
+    // Each new state of this kind has other keys.
+    ahash::RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::IntoConnectionInfo;
+
+    #[test]
+    fn an_attempt_that_is_cut_short_has_failed() {
+        let info = "redis://127.0.0.1:1".into_connection_info().unwrap();
+        let (dial, budget) = (Dial::Address(info), Duration::from_secs(60));
+        let link = Link::new(dial, budget, Secrets::default(), Driver::share());
+        // Later than any pause is over.
+        let mut now = Instant::now();
+        for number in 1..=3 {
+            now += Duration::from_secs(3600);
+            let step = link.breaker.lock().step(now, |_| true);
+            let Step::Dial(dialled, _) = step else {
+                panic!("the breaker lets nobody dial");
+            };
+            assert_eq!(dialled, number);
+            drop(Attempt::new(&link, number));
+            assert_eq!(*link.ended.borrow(), number, "those who wait are told");
+            let step = link
+                .breaker
+                .lock()
+                .step(Instant::now() - Duration::from_secs(1), |_| true);
+            let Step::Fail(error) = step else {
+                panic!("the breaker is not open");
+            };
+            assert!(error.to_string().contains("cut short"), "{error}");
+        }
+    }
+}

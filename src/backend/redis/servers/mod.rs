@@ -1,0 +1,294 @@
+//! Sending: a command goes to the server that has its key, and an answer or an [`Error`] comes back. [`Servers`] is all that the
+//! rest of the backend knows of one server or many, of connections that break, and of deadlines.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `failure` | why there is no answer, and what callers are told |
+//! | `driver` | the thread on which connections live |
+//! | `dial` | making a connection, by way of sentinels too |
+//! | `breaker` | when a server is dialled, and who waits for that: a state machine |
+//! | `link` | one server: a connection that comes back, behind a breaker |
+//! | `hash_slot`, `topology`, `cluster` | many servers: which node serves which key |
+//! | `batches` | many commands to many servers |
+//! | `flush` | removing a prefix |
+
+mod batches;
+mod breaker;
+mod cluster;
+mod dial;
+mod driver;
+mod failure;
+mod flush;
+mod hash_slot;
+mod link;
+mod topology;
+
+pub(super) use link::Replay;
+
+use super::address::{Secrets, Target};
+use super::command::{self, Key, Scripted};
+use super::script;
+use crate::backend::alarm;
+use crate::error::Error;
+use batches::{Answer, BATCH, Group, Terms};
+use cluster::Cluster;
+use dial::Dial;
+use driver::Driver;
+use failure::{Failure, redirect};
+use link::Link;
+use redis::{Cmd, Value, cmd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use topology::Topology;
+
+/// One server, or a cluster of them.
+pub(super) struct Servers {
+    route: Route,
+    /// What a command may take; of a call that is many commands, each round trip.
+    budget: Duration,
+    secrets: Secrets,
+}
+
+enum Route {
+    One(Arc<Link>),
+    Cluster(Arc<Cluster>),
+}
+
+/// A command and the key that says where it goes.
+struct Addressed {
+    key: Vec<u8>,
+    command: Cmd,
+}
+
+impl Servers {
+    /// Connects nowhere yet.
+    pub(super) fn new(target: Target, budget: Duration, secrets: Secrets) -> Self {
+        let driver = Driver::share();
+        let one = |dial| {
+            let driver = Arc::clone(&driver);
+            Route::One(Link::new(dial, budget, secrets.clone(), driver))
+        };
+        let route = match target {
+            Target::Single(info) => one(Dial::Address(info)),
+            Target::Sentinel {
+                sentinels,
+                service,
+                primary,
+            } => one(Dial::Primary {
+                sentinels,
+                service,
+                like: primary,
+            }),
+            Target::Cluster(seeds) => {
+                let cluster = Cluster::new(seeds, budget, secrets.clone(), driver);
+                Route::Cluster(Arc::new(cluster))
+            }
+        };
+        Self {
+            route,
+            budget,
+            secrets,
+        }
+    }
+
+    /// Sends a command on one key.
+    pub(super) async fn send(
+        &self,
+        key: Key<'_>,
+        command: &Cmd,
+        replay: Replay,
+    ) -> Result<Value, Error> {
+        let deadline = self.deadline();
+        let answer = match &self.route {
+            Route::One(link) => link.one(command, deadline, replay).await,
+            // Only here is the key needed by itself.
+            Route::Cluster(cluster) => {
+                let key = key.to_vec();
+                cluster.one(&key, command, deadline, replay).await
+            }
+        };
+        answer.map_err(|failure| self.error(failure))
+    }
+
+    /// Runs a script on one key: by its hash, and by its text if the server does not know it yet.
+    pub(super) async fn run(&self, key: Key<'_>, scripted: &Scripted) -> Result<Value, Error> {
+        let (deadline, key) = (self.deadline(), key.to_vec());
+        let send = async |command| self.one(&key, command, deadline, Replay::Unsafe).await;
+        let answer = match send(&scripted.by_hash).await {
+            Err(Failure::Rejected(reply)) if script::is_unknown(&reply) => {
+                send(&scripted.by_text()).await
+            }
+            answer => answer,
+        };
+        answer.map_err(|failure| self.error(failure))
+    }
+
+    /// Sends a command for each key. The answers come in the order of the commands; an error names its key.
+    pub(super) async fn send_each(
+        &self,
+        operation: &'static str,
+        commands: Vec<(Key<'_>, Cmd)>,
+        replay: Replay,
+    ) -> Result<Vec<Value>, Error> {
+        let (keys, commands): (Vec<&str>, Vec<Addressed>) = commands
+            .into_iter()
+            .map(|(key, command)| {
+                let addressed = Addressed {
+                    key: key.to_vec(),
+                    command,
+                };
+                (key.key, addressed)
+            })
+            .unzip();
+        let answers = self.many(commands, replay).await;
+        let named = answers.into_iter().zip(keys).map(|(answer, key)| {
+            answer.map_err(|failure| self.error(failure).during(operation, Some(key)))
+        });
+        named.collect()
+    }
+
+    /// Sends one command for many keys, as few times as may be. `None` if keys may be on several servers.
+    pub(super) async fn send_at_once(
+        &self,
+        name: &str,
+        keys: &[Key<'_>],
+        replay: Replay,
+    ) -> Option<Result<Vec<Value>, Error>> {
+        let Route::One(link) = &self.route else {
+            return None;
+        };
+        let mut answers = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let command = command::on_all(name, batch);
+            match link.one(&command, self.deadline(), replay).await {
+                Ok(answer) => answers.push(answer),
+                Err(failure) => return Some(Err(self.error(failure))),
+            }
+        }
+        Some(Ok(answers))
+    }
+
+    /// A PING to the server, or to every primary of the cluster.
+    pub(super) async fn ping(&self) -> Result<(), Error> {
+        let deadline = self.deadline();
+        for link in self.primaries(deadline).await?.links() {
+            let pong = link.one(&cmd("PING"), deadline, Replay::Safe).await;
+            pong.map_err(|failure| self.error(failure))?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of all connections, for good.
+    pub(super) fn close(&self) {
+        match &self.route {
+            Route::One(link) => link.close(),
+            Route::Cluster(cluster) => cluster.close(),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        alarm::after(self.budget)
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        failure.into_error(&self.secrets)
+    }
+
+    /// Sends a command to the server that has `key`.
+    async fn one(&self, key: &[u8], command: &Cmd, deadline: Instant, replay: Replay) -> Answer {
+        match &self.route {
+            Route::One(link) => link.one(command, deadline, replay).await,
+            Route::Cluster(cluster) => cluster.one(key, command, deadline, replay).await,
+        }
+    }
+
+    /// Sends many commands, and those that another server has by now once more. The answers come in the order of the commands.
+    async fn many(&self, commands: Vec<Addressed>, replay: Replay) -> Vec<Answer> {
+        let terms = Terms {
+            deadline: alarm::after(batches::budget_of(commands.len(), self.budget)),
+            budget: self.budget,
+            replay,
+        };
+        let mut answers: Vec<Option<Answer>> = Vec::new();
+        answers.resize_with(commands.len(), || None);
+        let mut groups: Vec<Group> = Vec::new();
+        for (at, command) in commands.iter().enumerate() {
+            let link = match self.link_to(&command.key, terms.deadline).await {
+                Ok(link) => link,
+                Err(failure) => {
+                    answers[at] = Some(Err(failure));
+                    continue;
+                }
+            };
+            match groups.iter_mut().find(|it| Arc::ptr_eq(&it.link, &link)) {
+                Some(group) => group.members.push(at),
+                None => groups.push(Group {
+                    link,
+                    members: vec![at],
+                }),
+            }
+        }
+        for (at, answer) in batches::send(&groups, |at| &commands[at].command, terms).await {
+            answers[at] = Some(answer);
+        }
+        let mut all = Vec::with_capacity(answers.len());
+        for (answer, Addressed { key, command }) in answers.into_iter().zip(&commands) {
+            all.push(match answer {
+                Some(Err(failure)) if self.may_be_elsewhere(&failure) => {
+                    self.one(key, command, terms.deadline, replay).await
+                }
+                Some(answer) => answer,
+                None => Err(Failure::Unsent(Error::connection("not sent"))),
+            });
+        }
+        all
+    }
+
+    /// Whether a failure may only mean that another server has the key now.
+    fn may_be_elsewhere(&self, failure: &Failure) -> bool {
+        match (&self.route, failure) {
+            (Route::One(_), _) | (_, Failure::Unknown(_)) => false,
+            (Route::Cluster(_), Failure::Unsent(_)) => true,
+            (Route::Cluster(_), Failure::Rejected(reply)) => redirect(reply).is_some(),
+        }
+    }
+
+    async fn link_to(&self, key: &[u8], deadline: Instant) -> Result<Arc<Link>, Failure> {
+        match &self.route {
+            Route::One(link) => Ok(Arc::clone(link)),
+            Route::Cluster(cluster) => cluster.primary_of(key, deadline).await,
+        }
+    }
+
+    /// The servers that keys are spread over, asked for afresh.
+    async fn primaries(&self, deadline: Instant) -> Result<Primaries, Error> {
+        match &self.route {
+            Route::One(link) => Ok(Primaries::One(Arc::clone(link))),
+            Route::Cluster(cluster) => cluster.primaries(deadline).await.map(Primaries::Cluster),
+        }
+    }
+}
+
+/// The servers that keys are spread over.
+enum Primaries {
+    One(Arc<Link>),
+    Cluster(Arc<Topology>),
+}
+
+impl Primaries {
+    fn links(&self) -> Vec<Arc<Link>> {
+        match self {
+            Self::One(link) => vec![Arc::clone(link)],
+            Self::Cluster(topology) => topology.primaries(),
+        }
+    }
+
+    /// Whether keys are where they were.
+    fn are_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::One(_), Self::One(_)) => true,
+            (Self::Cluster(one), Self::Cluster(other)) => one.is_like(other),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Typed writes. Each overtakes the loads of its keys before it touches the store: see [`Flights`](crate::backend::Flights).
+
+use crate::backend::flights::Scope;
+use crate::backend::{CacheBackend, Value};
+use crate::error::Error;
+use crate::time::Ttl;
+use serde_core::Serialize;
+
+pub(in crate::backend) async fn set<B, T>(
+    backend: &B,
+    key: &str,
+    value: T,
+    ttl: Ttl,
+) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+    T: Serialize + Send + Sync + 'static,
+{
+    let value = Value::new(value).map_err(|error| error.during("set", Some(key)))?;
+    let loads = backend.flights();
+    loads.overtake(Scope::Key(key), "set").await?;
+    backend.set_value(key, value, ttl).await
+}
+
+/// The values of `set_many`, all of which JSON must be able to represent.
+pub(in crate::backend) fn values<'k, T>(
+    entries: impl IntoIterator<Item = (&'k str, T)>,
+) -> Result<Vec<(&'k str, Value)>, Error>
+where
+    T: Serialize + Send + Sync + 'static,
+{
+    let values = entries
+        .into_iter()
+        .map(|(key, value)| match Value::new(value) {
+            Ok(value) => Ok((key, value)),
+            Err(error) => Err(error.during("set_many", Some(key))),
+        });
+    values.collect()
+}
+
+pub(in crate::backend) async fn set_many<B>(
+    backend: &B,
+    entries: Result<Vec<(&str, Value)>, Error>,
+    ttl: Ttl,
+) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let entries = entries?;
+    let keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
+    let loads = backend.flights();
+    loads.overtake(Scope::Keys(&keys), "set_many").await?;
+    backend.set_values(entries, ttl).await
+}
+
+pub(in crate::backend) async fn delete<B>(backend: &B, key: &str) -> Result<bool, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let loads = backend.flights();
+    loads.overtake(Scope::Key(key), "delete").await?;
+    backend.delete_value(key).await
+}
+
+pub(in crate::backend) async fn delete_many<B>(backend: &B, keys: &[&str]) -> Result<u64, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let loads = backend.flights();
+    loads.overtake(Scope::Keys(keys), "delete_many").await?;
+    backend.delete_values(keys).await
+}
+
+pub(in crate::backend) async fn flush<B>(backend: &B) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    backend.flights().overtake(Scope::All, "flush").await?;
+    backend.flush_values().await
+}
+
+pub(in crate::backend) async fn incr<B>(
+    backend: &B,
+    key: &str,
+    by: i64,
+    ttl: Ttl,
+) -> Result<i64, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    match backend.incr_now(key, by, ttl) {
+        Some(sum) => Ok(sum),
+        None => backend.incr_value(key, by, ttl).await,
+    }
+}

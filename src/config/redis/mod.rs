@@ -1,0 +1,11 @@
+//! A backend on Redis from a [`Config`](super::Config), with the feature `redis`.
+
+#[cfg(not(feature = "redis"))]
+mod disabled;
+#[cfg(feature = "redis")]
+mod enabled;
+
+#[cfg(not(feature = "redis"))]
+pub(super) use disabled::build;
+#[cfg(feature = "redis")]
+pub(super) use enabled::build;
