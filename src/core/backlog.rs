@@ -1,7 +1,7 @@
 //! Tests of what waits to be dropped, and of what looking for readers costs: store, limbo and reclamation together, in a domain
 //! of their own, so that nothing depends on what other threads do.
 
-use super::entry::{Entry, NEVER};
+use super::entry::NEVER;
 use super::reclaim::domain::{Domain, Record};
 use super::store::Store;
 use super::write::Write;
@@ -32,7 +32,7 @@ impl World {
     fn insert(&self, writer: &Record, key: u64, deadline: u64) -> usize {
         let route = self.store.route(key);
         let mut write = Write::new(&self.store, &self.domain, writer.pin(&self.domain), 1);
-        write.insert(route, Entry::new(route.fragment, deadline, key, key));
+        write.insert(route, deadline, key, key);
         write.garbage()
     }
 

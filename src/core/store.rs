@@ -5,7 +5,7 @@ use super::entry::Entry;
 use super::garbage::Garbage;
 use super::index::Fragment;
 use super::reclaim::{Domain, Pin};
-use super::shard::{Context, Hit, Locked, Others, Seen, Shard};
+use super::shard::{Context, Hit, Others, Seen, Shard};
 use super::table::{Sizing, Table};
 use crate::sync::{AtomicPtr, AtomicU64, CachePadded, Ordering};
 
@@ -110,7 +110,7 @@ impl<K, V> Store<K, V> {
         pin: &'p Pin<'_>,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>) {
+    ) -> Seen {
         self.shard(route)
             .look(pin, || self.table(pin), route.fragment, is_it)
     }
@@ -167,7 +167,7 @@ impl<K, V> Store<K, V> {
         pin: &'p Pin<'_>,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
+    ) -> (Seen, Others) {
         self.shard(route)
             .look_closely(pin, || self.table(pin), route.fragment, is_it)
     }
@@ -176,12 +176,13 @@ impl<K, V> Store<K, V> {
     #[cold]
     pub(super) fn grow(&self, context: &Context<'_>, route: Route) {
         // Always in this order, and by threads that hold no lock.
+        let mut guards: Vec<_> = self.shards.iter().map(Shard::hold).collect();
         let mut garbage: Vec<_> = self.shards.iter().map(|_| Garbage::none()).collect();
-        let mut locked: Vec<Locked<'_, '_, K, V>> = self
+        let mut locked: Vec<_> = self
             .shards
             .iter()
-            .zip(&mut garbage)
-            .map(|(shard, garbage)| shard.lock(context, garbage))
+            .zip(garbage.iter_mut().zip(&mut guards))
+            .map(|(shard, (garbage, guard))| shard.view(context, garbage, guard))
             .collect();
         let keys = locked[route.shard].len();
         if locked[0].table().is_outgrown(keys, self.len()) {
@@ -194,7 +195,13 @@ impl<K, V> Store<K, V> {
                 shard.changed();
             }
         }
-        locked.into_iter().for_each(|shard| shard.finish(None));
+        let lagging = locked.iter_mut().filter_map(|shard| shard.settle(None));
+        let lagging: Vec<_> = lagging.collect();
+        drop(locked);
+        drop(guards);
+        lagging
+            .into_iter()
+            .for_each(|ticket| context.domain.quiesce(ticket));
     }
 
     /// Checks every organ of every shard. No other thread may write.

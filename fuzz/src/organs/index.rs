@@ -95,12 +95,13 @@ impl Subject {
                     return;
                 };
                 let fragment = self.of(old);
-                let (place, _) = self
+                let (filed, _) = self
                     .index
-                    .find(fragment, |id| (id == old).then_some(()))
+                    .find_filed(fragment, |id| id == old)
                     .expect("filed ids are found");
                 let id = self.fresh(fragment);
-                self.index.replace(fragment, place, id);
+                // SAFETY: nothing has changed since.
+                unsafe { filed.replace(id) };
                 self.filed.retain(|&other| other != old);
                 self.filed.push(id);
             }

@@ -25,6 +25,7 @@ pub(crate) use annex::Outgrown;
 
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use annex::Annex;
+use std::ptr::NonNull;
 
 /// Entries to a bucket.
 pub(crate) const LANES: usize = 12;
@@ -59,10 +60,30 @@ impl Fragment {
 }
 
 /// A place in the index. Buckets of a range's annex are numbered on behind those of all ranges.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     bucket: usize,
     lane: usize,
+}
+
+/// Where an id is filed, for whoever puts another in its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Filed(NonNull<AtomicU32>);
+
+// SAFETY: what it points to is an atomic.
+unsafe impl Send for Filed {}
+
+impl Filed {
+    /// Puts another id of the same fragment in the place. For the one writer.
+    ///
+    /// # Safety
+    /// No id has come to the range, or left it, since this place was found.
+    #[inline(always)]
+    pub(crate) unsafe fn replace(self, id: u32) {
+        // Release: pairs with the Acquire in `find`.
+        // SAFETY: the bucket is still there, by the contract: a table or an annex that is replaced changes the range.
+        unsafe { self.0.as_ref() }.store(id, Ordering::Release);
+    }
 }
 
 /// What is looked for may be in a bucket further on.
@@ -161,6 +182,52 @@ impl Index {
             .unwrap_or_else(|Further| self.find_further(fragment, accept))
     }
 
+    /// As [`Index::find`], for an id that is to be replaced.
+    #[inline(always)]
+    pub(crate) fn find_filed(
+        &self,
+        fragment: Fragment,
+        accept: impl Fn(u32) -> bool + Copy,
+    ) -> Option<(Filed, u32)> {
+        let bucket = self.bucket(self.home(fragment));
+        let (mut found, overflows) = bucket.lanes(fragment.tag());
+        while found != 0 {
+            let lane = found.trailing_zeros() as usize;
+            // SAFETY: `lanes::equal` sets bits below 12 only.
+            let filed = unsafe { bucket.ids.get_unchecked(lane) };
+            // Acquire: as in `find_in`.
+            let id = filed.load(Ordering::Acquire);
+            if accept(id) {
+                return Some((Filed(NonNull::from(filed)), id));
+            }
+            found &= found - 1;
+        }
+        if overflows {
+            return self.find_filed_further(fragment, accept);
+        }
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_filed_further(
+        &self,
+        fragment: Fragment,
+        accept: impl Fn(u32) -> bool + Copy,
+    ) -> Option<(Filed, u32)> {
+        let (place, id) = self.find_further(fragment, |id| accept(id).then_some(id))?;
+        let bucket = match self.buckets.get(place.bucket) {
+            Some(bucket) => bucket,
+            None => {
+                let annex = self.annex(self.range_of(fragment))?;
+                // Another one than that which the id was found in, if it has been replaced meanwhile: then the place is out of date,
+                // as the version tells, but may be beyond the end.
+                annex.index.buckets.get(place.bucket - self.buckets.len())?
+            }
+        };
+        Some((Filed(NonNull::from(&bucket.ids[place.lane])), id))
+    }
+
     /// The part of [`Index::find`] that mostly suffices: looks into the nearest bucket alone.
     #[inline(always)]
     pub(crate) fn find_near<R>(
@@ -204,13 +271,8 @@ impl Index {
         fragment: Fragment,
         accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Probe<R> {
-        // SAFETY: `home` scales a fragment, which is below 2^26, to below the number of buckets, and `chain` stays there.
-        let it = unsafe { self.buckets.get_unchecked(bucket) };
-        // Acquire, both: pair with the Release in `set_tag` and `add_overflow`. The overflow count is read before the tags of
-        // the next bucket, so an entry there is seen if its insertion was complete before the call.
-        let head = it.head.load(Ordering::Acquire);
-        let tail = it.tail.load(Ordering::Acquire);
-        let mut found = lanes::equal(head, tail, fragment.tag());
+        let it = self.bucket(bucket);
+        let (mut found, overflows) = it.lanes(fragment.tag());
         while found != 0 {
             let lane = found.trailing_zeros() as usize;
             // Acquire: pairs with the Release in `insert` and `replace`; the entry behind the id is initialised. The lane may
@@ -222,11 +284,17 @@ impl Index {
             }
             found &= found - 1;
         }
-        if tail < OVERFLOW {
-            Probe::Absent
-        } else {
+        if overflows {
             Probe::Further
+        } else {
+            Probe::Absent
         }
+    }
+
+    #[inline(always)]
+    fn bucket(&self, bucket: usize) -> &Bucket {
+        // SAFETY: `home` scales a fragment, which is below 2^26, to below the number of buckets, and `chain` stays there.
+        unsafe { self.buckets.get_unchecked(bucket) }
     }
 
     /// Files an id, which must not be in the index, and whose entry is initialised. For the one writer.
@@ -256,25 +324,6 @@ impl Index {
             self.buckets[bucket].add_overflow(OVERFLOW);
         }
         panic!("a range of {} buckets is full", self.range);
-    }
-
-    /// Puts another id of the same fragment in an id's place. For the one writer.
-    #[inline(always)]
-    pub(crate) fn replace(&self, fragment: Fragment, place: Place, id: u32) {
-        let bucket = match self.buckets.get(place.bucket) {
-            Some(bucket) => bucket,
-            None => self.bucket_in_annex(fragment, place),
-        };
-        // Release: pairs with the Acquire in `find`.
-        bucket.ids[place.lane].store(id, Ordering::Release);
-    }
-
-    #[cold]
-    fn bucket_in_annex(&self, fragment: Fragment, place: Place) -> &Bucket {
-        let annex = self
-            .annex(self.range_of(fragment))
-            .expect("places are in the index");
-        &annex.index.buckets[place.bucket - self.buckets.len()]
     }
 
     /// Takes an id out. For the one writer. Says whether the range's annex is too large now: see [`Index::refit`].
@@ -467,6 +516,16 @@ impl Bucket {
             tail: AtomicU64::new(0),
             ids: std::array::from_fn(|_| AtomicU32::new(0)),
         }
+    }
+
+    /// A bit for each lane with this tag, and whether anything has overflowed.
+    #[inline(always)]
+    fn lanes(&self, tag: u8) -> (u32, bool) {
+        // Acquire, both: pair with the Release in `set_tag` and `add_overflow`. The overflow count is read before the tags of
+        // the next bucket, so an entry there is seen if its insertion was complete before the call.
+        let head = self.head.load(Ordering::Acquire);
+        let tail = self.tail.load(Ordering::Acquire);
+        (lanes::equal(head, tail, tag), tail >= OVERFLOW)
     }
 
     /// Files an id, if there is a free lane.

@@ -7,68 +7,13 @@ use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::table::Table;
 use crate::sync::Ordering;
-use smallvec::SmallVec;
-use std::cell::RefCell;
 
 /// An entry that a pinned reader has found. It stays as it is for as long as the pin, in the cache or not.
 #[derive(Debug)]
 pub(crate) struct Hit<'p, K, V> {
-    id: u32,
-    place: Place,
     slot: &'p Slot<K, V>,
     pub(crate) entry: &'p Entry<K, V>,
 }
-
-/// A key's id, and its slot.
-type Accepted<'s, K, V> = (u32, &'s Slot<K, V>);
-
-/// What a writer saw of a key before it took the lock.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
-    pub(super) fragment: Fragment,
-    pub(super) id: Option<u32>,
-    /// Where the id was filed, as long as the version stands.
-    pub(super) place: Place,
-    pub(super) version: u64,
-}
-
-impl Seen {
-    /// No version stands for ever.
-    const OUTDATED: u64 = u64::MAX;
-
-    #[inline(always)]
-    fn new<K, V>(version: u64, fragment: Fragment, hit: &Option<Hit<'_, K, V>>) -> Self {
-        Self {
-            fragment,
-            id: hit.as_ref().map(|hit| hit.id),
-            place: hit.as_ref().map_or_else(Place::default, |hit| hit.place),
-            version,
-        }
-    }
-
-    pub(crate) fn fragment(&self) -> Fragment {
-        self.fragment
-    }
-
-    /// The id of the key's entry, if it has one.
-    pub(crate) fn id(&self) -> Option<u32> {
-        self.id
-    }
-
-    /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
-    pub(crate) fn entry<K, V>(id: u32, entry: &Entry<K, V>) -> Self {
-        Self {
-            fragment: entry.meta.fragment(),
-            id: Some(id),
-            place: Place::default(),
-            version: Self::OUTDATED,
-        }
-    }
-}
-
-/// What else is filed under a key's fragment: ids whose entries were compared with the key, and are others'. As long as the
-/// writer is pinned they stand for the same entries.
-pub(crate) type Others = SmallVec<[u32; 4]>;
 
 impl<K, V> Shard<K, V> {
     /// Finds a key: the entry of this fragment that `is_it` accepts. The table must have been reached through the pin.
@@ -84,15 +29,10 @@ impl<K, V> Shard<K, V> {
             .index
             .find_near(fragment, |id| self.accept(id, &is_it));
         let found = near.unwrap_or_else(|Further| self.find_further(table, fragment, is_it));
-        let (place, (id, slot)) = found?;
+        let (_, slot) = found?;
         // SAFETY: as in `accept`.
         let entry = unsafe { slot.entry() };
-        Some(Hit {
-            id,
-            place,
-            slot,
-            entry,
-        })
+        Some(Hit { slot, entry })
     }
 
     /// Out of line with what it works on, so that none of that has to be in memory for a key in its nearest bucket.
@@ -102,69 +42,17 @@ impl<K, V> Shard<K, V> {
         table: &Table,
         fragment: Fragment,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> Option<(Place, Accepted<'_, K, V>)> {
+    ) -> Option<(Place, &Slot<K, V>)> {
         table
             .index
             .find_further(fragment, |id| self.accept(id, &is_it))
     }
 
     #[inline(always)]
-    fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<Accepted<'_, K, V>> {
+    fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<&Slot<K, V>> {
         let slot = self.front.slab.slots().slot(id);
         // SAFETY: a pinned reader found the id in the index, so its slot holds the entry at least until the unpin.
-        is_it(unsafe { &slot.entry().key }).then_some((id, slot))
-    }
-
-    /// As [`Shard::find`], with what a writer needs to know whether that still holds once it has the lock. `table` is called
-    /// for the table that is in place then.
-    #[inline(always)]
-    pub(crate) fn look<'p>(
-        &'p self,
-        pin: &'p Pin<'_>,
-        table: impl FnOnce() -> &'p Table,
-        fragment: Fragment,
-        is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>) {
-        // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
-        let version = self.back.version.load(Ordering::Acquire);
-        let hit = self.find(pin, table(), fragment, is_it);
-        (Seen::new(version, fragment, &hit), hit)
-    }
-
-    /// As [`Shard::look`], for a writer that was refused: with the others of the key's fragment, so that only an entry that
-    /// comes to them meanwhile makes it look once more.
-    #[cold]
-    pub(crate) fn look_closely<'p>(
-        &'p self,
-        _pin: &'p Pin<'_>,
-        table: impl FnOnce() -> &'p Table,
-        fragment: Fragment,
-        is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
-        // Comparing is the user's affair, and may come back here: not while the list is borrowed.
-        let others = RefCell::new(Others::new());
-        let slots = self.front.slab.slots();
-        // Acquire: as in `look`.
-        let version = self.back.version.load(Ordering::Acquire);
-        let found = table().index.find(fragment, |id| {
-            let slot = slots.slot(id);
-            // SAFETY: as in `accept`.
-            let entry = unsafe { slot.entry() };
-            if is_it(&entry.key) {
-                return Some((id, slot, entry));
-            }
-            if entry.meta.fragment() == fragment {
-                others.borrow_mut().push(id);
-            }
-            None
-        });
-        let hit = found.map(|(place, (id, slot, entry))| Hit {
-            id,
-            place,
-            slot,
-            entry,
-        });
-        (Seen::new(version, fragment, &hit), hit, others.into_inner())
+        is_it(unsafe { &slot.entry().key }).then_some(slot)
     }
 
     /// Starts to bring the first slot that may be the key's into the cache.

@@ -14,8 +14,7 @@ fn fill(max_keys: usize, shards: usize) -> (usize, usize) {
         let mut hash = (key ^ key >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         hash ^= hash >> 29;
         let route = store.route(hash);
-        Write::new(&store, reclaim::domain(), reclaim::pin(), 0)
-            .insert(route, Entry::new(route.fragment, NEVER, key, ()));
+        Write::new(&store, reclaim::domain(), reclaim::pin(), 0).insert(route, NEVER, key, ());
         let now = store.table(&reclaim::pin()).index.range() * shards;
         if now != buckets {
             filed += key as usize;

@@ -44,7 +44,7 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
                     NEVER
                 };
                 last.insert(key, now);
-                write.insert(route, Entry::new(route.fragment, deadline, key, now));
+                write.insert(route, deadline, key, now);
             }
         }
         drop(write);
@@ -115,7 +115,7 @@ impl Timed {
         let deadline = self.now + ttl;
         let before = STEPS.get();
         Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now)
-            .insert(route, Entry::new(route.fragment, deadline, key, deadline));
+            .insert(route, deadline, key, deadline);
         self.costliest = self.costliest.max(STEPS.get() - before);
     }
 
