@@ -8,9 +8,10 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `sync` | the only file that names the standard library's (or loom's) atomics, cells and locks |
+//! | `arch` | what processors and systems have beyond the standard library: cycle counter, `membarrier`, prefetching |
 //! | `error` | one opaque [`Error`] |
 //! | `time` | [`Clock`], [`ManualClock`], [`Ttl`] |
-//! | `core` | everything concurrent, and all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
+//! | `core` | everything concurrent, and, with `arch`, all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
 //! | `cache` | [`Cache`], the safe front |
 //! | `backend` | [`CacheBackend`], the contract of stores over string keys |
 //! | `config` | [`Config`]: from the environment to a backend |
@@ -19,6 +20,7 @@
 //!
 //! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
 
+mod arch;
 #[cfg(all(feature = "backend", not(nori_loom)))]
 mod backend;
 #[cfg(not(nori_loom))]

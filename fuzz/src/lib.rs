@@ -8,6 +8,9 @@
 
 pub mod organs;
 
+#[allow(dead_code)]
+#[path = "../../src/arch/mod.rs"]
+mod arch;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/backend/mod.rs"]
 mod backend;
@@ -37,8 +40,6 @@ mod core {
     mod links;
     pub(crate) mod list;
     pub(crate) mod own;
-    mod prefetch;
-    pub(crate) mod recent;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
     mod slab;

@@ -19,6 +19,12 @@
 //! [loom]: https://docs.rs/loom
 #![cfg(test)]
 
+#[path = "../../src/arch"]
+mod arch {
+    #![allow(dead_code)]
+
+    pub(crate) mod prefetch;
+}
 mod atomics;
 #[path = "../../src/backend"]
 mod backend {
@@ -65,13 +71,14 @@ mod core {
     pub(crate) mod limbo;
     pub(crate) mod links;
     pub(crate) mod list;
-    pub(crate) mod prefetch;
     pub(crate) mod reclaim {
         use crate::barrier;
         pub(crate) mod domain;
+        mod record;
         mod records;
 
-        pub(crate) use domain::{Domain, Grace, Pin, Ticket, Wait};
+        pub(crate) use domain::{Domain, Grace, Ticket, Wait};
+        pub(crate) use record::{Pin, Record};
     }
     pub(crate) mod shard;
     pub(crate) mod slab;

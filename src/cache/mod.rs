@@ -14,11 +14,11 @@ pub use iter::Iter;
 pub use stats::Stats;
 pub use write::Update;
 
-use crate::core::{NEVER, Route, Store, recent};
+use crate::core::reclaim::{self, Tally};
+use crate::core::{NEVER, Route, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::Lifetime;
-use stats::Reads;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -63,14 +63,16 @@ pub struct Cache<K, V, S = ahash::RandomState> {
     inner: Arc<Inner<K, V, S>>,
 }
 
+/// Laid out by what a hit needs: the first lines have all of it.
+#[repr(C, align(128))]
 struct Inner<K, V, S> {
+    clock: Clock,
+    reads: Tally,
     store: Store<K, V>,
     hasher: S,
-    clock: Clock,
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
-    reads: Reads,
 }
 
 /// What the builder has checked.
@@ -117,7 +119,7 @@ impl<K, V, S> Cache<K, V, S> {
                 clock: config.clock,
                 ttl: config.ttl,
                 timed: AtomicBool::new(config.ttl != Lifetime::EVER),
-                reads: Reads::new(),
+                reads: reclaim::tally(),
             }),
         }
     }
@@ -204,7 +206,7 @@ impl<K, V, S> Inner<K, V, S> {
     /// As [`Inner::clock_now`], cheaper where this thread has just asked.
     #[inline(always)]
     fn recent(&self) -> u64 {
-        self.clock.recently(recent::recent).min(NEVER - 1)
+        self.clock.recently().min(NEVER - 1)
     }
 
     /// Where a key belongs.

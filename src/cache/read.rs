@@ -2,8 +2,7 @@
 
 use super::{Cache, Inner};
 use crate::core::{Entry, Hit, NEVER, Route, reclaim};
-use crate::sync::Ordering;
-use crate::time::Ttl;
+use crate::time::{Packed, Ttl};
 use equivalent::Equivalent;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
@@ -49,20 +48,19 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
-        let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
         match inner
             .store
             .find(&pin, route, move |other| key.equivalent(other))
         {
-            Some(hit) if inner.is_alive(hit.entry, soon) => {
-                inner.reads.hit(pin.index());
+            Some(hit) if inner.is_alive(hit.entry) => {
+                inner.reads.hit(&pin);
                 inner.store.touch(&pin, route, &hit);
                 Some(read(&hit.entry.value))
             }
             _ => {
-                inner.reads.miss(pin.index());
+                inner.reads.miss(&pin);
                 None
             }
         }
@@ -181,7 +179,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
                 hit.entry.value.clone()
             }));
         }
-        inner.reads.batch(pin.index(), found, keys.len() - found);
+        inner.reads.batch(&pin, found, keys.len() - found);
     }
 
     /// Reads a live entry without using it.
@@ -191,36 +189,24 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
-        let soon = inner.soon();
         let route = inner.route(key);
         let pin = reclaim::pin();
         let hit = inner
             .store
             .find(&pin, route, move |other| key.equivalent(other))?;
-        inner.is_alive(hit.entry, soon).then(|| read(hit.entry))
+        inner.is_alive(hit.entry).then(|| read(hit.entry))
     }
 }
 
 impl<K, V, S> Inner<K, V, S> {
-    /// A time a little later than now; long past while no deadline exists.
+    /// Whether the entry's deadline is yet to come. Only one that has a deadline is worth a look at the clock.
     #[inline(always)]
-    pub(super) fn soon(&self) -> u64 {
-        // Relaxed: see `Inner::now`.
-        if self.timed.load(Ordering::Relaxed) {
-            self.clock.soon()
-        } else {
-            0
-        }
-    }
-
-    /// Whether the entry's deadline is yet to come. Only one that comes soon is worth the precise clock.
-    #[inline(always)]
-    pub(super) fn is_alive(&self, entry: &Entry<K, V>, soon: u64) -> bool {
-        entry.meta.deadline() > soon || self.is_alive_slow(entry)
-    }
-
-    #[cold]
-    fn is_alive_slow(&self, entry: &Entry<K, V>) -> bool {
-        self.clock_now() < entry.meta.deadline()
+    pub(super) fn is_alive(&self, entry: &Entry<K, V>) -> bool {
+        !self.clock.is_past(Packed::new(entry.meta.word()))
     }
 }
+
+/// An entry's word is its deadline above the bits of its fragment.
+const _: () = assert!(
+    NEVER << Packed::SPARE >> Packed::SPARE == NEVER && NEVER << Packed::SPARE > u64::MAX / 2
+);

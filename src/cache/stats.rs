@@ -1,7 +1,3 @@
-//! Counting hits and misses without a shared line.
-
-use crate::sync::{AtomicU64, CachePadded, Ordering};
-
 /// What a cache has done since it was built. Counters are exact; read beside other threads they are not of one instant.
 ///
 /// ```
@@ -37,72 +33,5 @@ impl Stats {
             0 => 0.0,
             reads => self.hits as f64 / reads as f64,
         }
-    }
-}
-
-/// How many threads count on a line of their own.
-const OWN: usize = 64;
-
-/// Hits and misses, a line for each thread.
-#[derive(Debug)]
-pub(super) struct Reads {
-    /// The last line is shared by the threads beyond [`OWN`].
-    lines: Box<[CachePadded<Line>; OWN + 1]>,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
-
-impl Reads {
-    pub(super) fn new() -> Self {
-        Self {
-            lines: Box::new(std::array::from_fn(|_| CachePadded::default())),
-        }
-    }
-
-    /// Counts a hit of the thread with this index in the reclamation domain.
-    #[inline(always)]
-    pub(super) fn hit(&self, thread: usize) {
-        self.count(thread, 1, |line| &line.hits);
-    }
-
-    /// Counts a miss.
-    #[inline(always)]
-    pub(super) fn miss(&self, thread: usize) {
-        self.count(thread, 1, |line| &line.misses);
-    }
-
-    /// Counts a batch.
-    pub(super) fn batch(&self, thread: usize, hits: usize, misses: usize) {
-        self.count(thread, hits as u64, |line| &line.hits);
-        self.count(thread, misses as u64, |line| &line.misses);
-    }
-
-    #[inline(always)]
-    fn count(&self, thread: usize, by: u64, counter: impl Fn(&Line) -> &AtomicU64) {
-        if thread < OWN {
-            let counter = counter(&self.lines[thread]);
-            // Relaxed, both: counters order nothing. Only this thread writes this one: the index is its own while it runs,
-            // and the next thread to get it does so after an Acquire that pairs with this one's Release in
-            // `Record::release`.
-            counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
-        } else {
-            // Relaxed: as above.
-            counter(&self.lines[OWN]).fetch_add(by, Ordering::Relaxed);
-        }
-    }
-
-    /// All hits and misses.
-    pub(super) fn sum(&self) -> (u64, u64) {
-        self.lines.iter().fold((0, 0), |(hits, misses), line| {
-            // Relaxed: as above.
-            (
-                hits + line.hits.load(Ordering::Relaxed),
-                misses + line.misses.load(Ordering::Relaxed),
-            )
-        })
     }
 }

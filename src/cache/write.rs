@@ -86,10 +86,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let route = inner.route(&key);
         let mut wrote_own = false;
         loop {
-            let soon = inner.soon();
             let mut write = inner.write(0);
             let mut seen = write.look(route, |other| *other == key);
-            let current = inner.alive(write.seen(&seen), soon);
+            let current = inner.alive(write.seen(&seen));
             let (update, own) = own::watched(&inner.store, route.fragment, || {
                 f(current.map(|entry| &entry.value))
             });
@@ -99,7 +98,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 let (again, _) = write.look_closely(route, |other| *other == key);
                 // If what the key has now is what the closure wrote, that is what is changed.
                 if again.id().is_some_and(|id| own.contains(&id)) {
-                    let current = inner.alive(write.seen(&again), inner.soon());
+                    let current = inner.alive(write.seen(&again));
                     (seen, deadline) = (again, current.map(|entry| entry.meta.deadline()));
                 }
             }
@@ -260,8 +259,8 @@ impl<K, V, S> Inner<K, V, S> {
 
     /// What was found, if its deadline is yet to come.
     #[inline(always)]
-    fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>, soon: u64) -> Option<&'p Entry<K, V>> {
-        entry.filter(|entry| self.is_alive(entry, soon))
+    fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>) -> Option<&'p Entry<K, V>> {
+        entry.filter(|entry| self.is_alive(entry))
     }
 
     /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.

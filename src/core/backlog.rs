@@ -2,7 +2,7 @@
 //! of their own, so that nothing depends on what other threads do.
 
 use super::entry::NEVER;
-use super::reclaim::domain::{Domain, Record};
+use super::reclaim::{Domain, Record};
 use super::store::Store;
 use super::write::Write;
 

@@ -71,6 +71,12 @@ impl Meta {
         Self(deadline.min(NEVER) << Fragment::BITS | u64::from(fragment.get()))
     }
 
+    /// The whole word: those of later deadlines are greater.
+    #[inline(always)]
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
     #[inline(always)]
     pub(crate) fn fragment(self) -> Fragment {
         Fragment::new(self.0)

@@ -1,4 +1,4 @@
-//! The concurrent core: all `unsafe` of the crate, no async, no serde, no features.
+//! The concurrent core: with `arch` all `unsafe` of the crate, no async, no serde, no features.
 //!
 //! # The life of one entry
 //!
@@ -42,7 +42,8 @@
 //! | `Domain::epoch` | pins | collectors |
 //! | `Domain::asked` | collectors | collectors, after a heavy barrier or once readers have settled; who leases a record |
 //! | `Group::leased` | collectors; threads that read for the first time | threads that read for the first time, or end |
-//! | `Record::state` | collectors | its thread; a collector that marks an idle thread offline |
+//! | `Record::state` | collectors | its thread; a collector that marks an idle thread offline; who takes an abandoned record back |
+//! | `Record::counts` | `stats` | its thread |
 
 #[cfg(all(test, not(nori_loom)))]
 mod backlog;
@@ -56,9 +57,6 @@ mod links;
 mod list;
 #[cfg(not(nori_loom))]
 pub(crate) mod own;
-mod prefetch;
-#[cfg(not(nori_loom))]
-pub(crate) mod recent;
 pub(crate) mod reclaim;
 mod shard;
 mod slab;

@@ -50,7 +50,7 @@ impl<K, V> Slot<K, V> {
     /// Starts to bring the slot into the cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
-        super::prefetch::read(&raw const *self);
+        crate::arch::prefetch::read(&raw const *self);
     }
 
     /// Starts to bring into the cache what dropping the entry will need, for which the slot should be there already.
@@ -59,8 +59,8 @@ impl<K, V> Slot<K, V> {
         // SAFETY: inside the slot, vacant or not.
         self.entry.with(|entry| unsafe {
             let entry = entry.cast::<Entry<K, V>>();
-            super::prefetch::drop(&raw const (*entry).key);
-            super::prefetch::drop(&raw const (*entry).value);
+            crate::arch::prefetch::drop(&raw const (*entry).key);
+            crate::arch::prefetch::drop(&raw const (*entry).value);
         });
     }
 

@@ -8,10 +8,15 @@ pub(super) const LAG_MILLIS: u64 = 100;
 mod imp {
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
-    /// Milliseconds of the monotonic clock as of its last tick; `None` where the platform has no such clock.
+    /// A time in milliseconds that the monotonic clock has not passed yet, and not far from it; `None` where the platform has
+    /// no clock that is cheaper to read.
     #[inline(always)]
-    pub(in super::super) fn millis() -> Option<u64> {
-        Some(to_millis(clock_gettime(ClockId::MonotonicCoarse)))
+    pub(in super::super) fn soon() -> Option<u64> {
+        /// What is lost by taking 2^20 for a million.
+        const CUT_OFF: u64 = 1_000 - (999_999_999 >> 20);
+        let time = clock_gettime(ClockId::MonotonicCoarse);
+        let millis = (time.tv_sec as u64).wrapping_mul(1000);
+        Some(millis.wrapping_add((time.tv_nsec as u64 >> 20) + CUT_OFF + super::LAG_MILLIS))
     }
 
     /// Milliseconds of the monotonic clock. It may start at 0.
@@ -52,7 +57,7 @@ mod imp {
     static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
     #[inline(always)]
-    pub(in super::super) fn millis() -> Option<u64> {
+    pub(in super::super) fn soon() -> Option<u64> {
         None
     }
 
@@ -76,4 +81,4 @@ mod imp {
 
 #[cfg(feature = "tower")]
 pub(super) use imp::wall_millis;
-pub(super) use imp::{millis, precise_millis, precise_nanos};
+pub(super) use imp::{precise_millis, precise_nanos, soon};

@@ -2,9 +2,16 @@
 
 mod clock;
 mod coarse;
+mod epoch;
+mod manual;
+mod packed;
+mod recently;
+mod ticker;
 mod ttl;
 
+pub use clock::Clock;
 #[cfg(feature = "tower")]
 pub(crate) use clock::wall_millis_soon;
-pub use clock::{Clock, ManualClock};
+pub use manual::ManualClock;
+pub(crate) use packed::Packed;
 pub use ttl::Ttl;

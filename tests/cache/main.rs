@@ -2,6 +2,7 @@
 
 mod budget;
 mod builder;
+mod clocks;
 mod collisions;
 mod expirations;
 mod expiry;

@@ -17,6 +17,7 @@ pub fn for_each<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
     visitor.visit::<NoriCache<K, V>>();
     visitor.visit::<Hashbrown<K, V>>();
     visitor.visit::<NoriCache<K, V, false>>();
+    visitor.visit::<NoriCache<K, V, true, true>>();
     visitor.visit::<Papaya<K, V>>();
     visitor.visit::<DashMap<K, V>>();
     visitor.visit::<LruMutexes<K, V>>();

@@ -50,6 +50,8 @@ pub const OURS: &str = "nori-cache";
 
 /// Ours without a time to live.
 pub const OURS_NO_TTL: &str = "nori-cache-no-ttl";
+/// The same with a ticking clock.
+pub const OURS_TICKING: &str = "nori-cache-ticking";
 
 /// The name of the unsynchronised floor.
 pub const FLOOR: &str = "hashbrown";

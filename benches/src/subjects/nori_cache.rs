@@ -3,21 +3,33 @@
 use std::time::Duration;
 
 use ahash::RandomState;
-use nori_cache::Cache;
+use nori_cache::{Cache, Clock};
 
 use crate::{Key, Subject, Value};
 
-/// `nori_cache::Cache` with its default shard count and a TTL of one hour, or with none, as the rivals.
-pub struct NoriCache<K, V, const TTL: bool = true>(Cache<K, V, RandomState>);
+/// `nori_cache::Cache` with its default shard count and a TTL of one hour, by the strict clock or a ticking one, or with none, as
+/// the rivals.
+pub struct NoriCache<K, V, const TTL: bool = true, const TICKING: bool = false>(
+    Cache<K, V, RandomState>,
+);
 
-impl<K: Key, V: Value, const TTL: bool> Subject<K, V> for NoriCache<K, V, TTL> {
-    const NAME: &'static str = if TTL { super::OURS } else { super::OURS_NO_TTL };
+impl<K: Key, V: Value, const TTL: bool, const TICKING: bool> Subject<K, V>
+    for NoriCache<K, V, TTL, TICKING>
+{
+    const NAME: &'static str = match (TTL, TICKING) {
+        (true, false) => super::OURS,
+        (true, true) => super::OURS_TICKING,
+        (false, _) => super::OURS_NO_TTL,
+    };
 
     fn fresh(capacity: usize) -> Self {
         let builder = Cache::<K, V>::builder().max_keys(capacity);
         let mut builder = builder.hasher(crate::hasher());
         if TTL {
             builder = builder.ttl(Duration::from_secs(3600));
+        }
+        if TICKING {
+            builder = builder.clock(Clock::ticking(Duration::from_millis(10)));
         }
         Self(
             builder

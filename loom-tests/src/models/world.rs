@@ -3,8 +3,7 @@
 use crate::core::entry::NEVER;
 use crate::core::garbage::Garbage;
 use crate::core::index::Fragment;
-use crate::core::reclaim::Domain;
-use crate::core::reclaim::domain::Record;
+use crate::core::reclaim::{Domain, Record};
 use crate::core::store::Store;
 use crate::core::write::Write;
 

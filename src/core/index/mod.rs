@@ -167,7 +167,7 @@ impl Index {
     /// Starts to bring the bucket of a key into the cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self, fragment: Fragment) {
-        crate::core::prefetch::read(&raw const self.buckets[self.home(fragment)]);
+        crate::arch::prefetch::read(&raw const self.buckets[self.home(fragment)]);
     }
 
     /// What `accept` makes of the first id filed under `fragment`'s tag that it accepts. Takes no lock. An id that would be

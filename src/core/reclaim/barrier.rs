@@ -8,59 +8,46 @@
 //! while they run, so there is a time in which some readers may still be in a light pin. [`Settling`] says when that is
 //! over.
 
+use crate::arch::membarrier;
+
+pub(super) use crate::arch::membarrier::Refused;
 #[cfg(test)]
 pub(super) use imp::refuse_here;
 pub(super) use imp::{Settling, has_heavy, heavy};
 
-/// There was no heavy barrier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
-    /// Nor will there be one. If not, the kernel is out of memory for the moment.
-    pub(super) for_good: bool,
-}
-
 #[cfg(all(target_os = "linux", not(any(miri, nori_loom, nori_portable))))]
 mod imp {
-    use super::Refused;
+    use super::{Refused, membarrier};
     use crate::sync::{Ordering, fence};
-    use rustix::io::Errno;
-    use rustix::thread::{MembarrierCommand, membarrier};
     use std::sync::OnceLock;
     use std::time::{Duration, Instant};
 
-    /// Whether the kernel has `membarrier(2)`, expedited (Linux 4.14), and lets this process use it. Registers the process the
-    /// first time; the same for all threads.
+    /// Whether this process may issue heavy barriers. Registers it the first time; the same for all threads.
     pub(in super::super) fn has_heavy() -> bool {
         static REGISTERED: OnceLock<bool> = OnceLock::new();
-        *REGISTERED.get_or_init(|| membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok())
+        *REGISTERED.get_or_init(membarrier::register)
     }
 
     /// A full fence on every core that runs a thread of this process.
     #[cold]
     pub(in super::super) fn heavy() -> Result<(), Refused> {
-        match issue() {
-            Ok(()) => {
-                // SeqCst: orders this thread's own accesses.
-                fence(Ordering::SeqCst);
-                Ok(())
-            }
-            Err(error) => Err(Refused {
-                for_good: error != Errno::NOMEM,
-            }),
-        }
+        issue()?;
+        // SeqCst: orders this thread's own accesses.
+        fence(Ordering::SeqCst);
+        Ok(())
     }
 
     #[cfg(not(test))]
-    fn issue() -> Result<(), Errno> {
-        membarrier(MembarrierCommand::PrivateExpedited)
+    fn issue() -> Result<(), Refused> {
+        membarrier::issue()
     }
 
     #[cfg(test)]
-    fn issue() -> Result<(), Errno> {
+    fn issue() -> Result<(), Refused> {
         if REFUSED.get() {
-            return Err(Errno::PERM);
+            return Err(Refused { for_good: true });
         }
-        membarrier(MembarrierCommand::PrivateExpedited)
+        membarrier::issue()
     }
 
     #[cfg(test)]
@@ -99,16 +86,16 @@ mod imp {
 
 #[cfg(not(all(target_os = "linux", not(any(miri, nori_loom, nori_portable)))))]
 mod imp {
-    use super::Refused;
+    use super::{Refused, membarrier};
 
     /// Readers issue full fences from the start.
     pub(in super::super) fn has_heavy() -> bool {
-        false
+        membarrier::register()
     }
 
     #[cold]
     pub(in super::super) fn heavy() -> Result<(), Refused> {
-        Err(Refused { for_good: true })
+        membarrier::issue()
     }
 
     /// They always are.

@@ -1,24 +1,13 @@
 //! The domain: one epoch, and a record for every thread that reads.
 
 use super::barrier::{self, Refused, Settling};
-#[cfg(not(nori_loom))]
-use super::local::release_lone;
+use super::record::{ABANDONED, INSIDE, OFFLINE, Pin, Record};
 use super::records::{Next, Records};
 use crate::sync::{AtomicU64, CachePadded, Ordering, compiler_fence, fence};
-use std::marker::PhantomData;
 
-/// `Record::state` is one word:
-///
-/// | state | bits | who may change it |
-/// |---|---|---|
-/// | offline | `0` | the reader, to inside |
-/// | outside, announced epoch `e` | `e << 1` | the reader, to inside; a collector, to offline |
-/// | inside, announced epoch `e` | `e << 1 \| INSIDE` | the reader |
-const OFFLINE: u64 = 0;
-const INSIDE: u64 = 1;
-
-/// The first epoch; 0 is kept for 'offline'.
-const FIRST_EPOCH: u64 = 1;
+/// The first epoch; 0 is kept for 'offline', and [`INSIDE`] for that: epochs are even.
+const FIRST_EPOCH: u64 = 2;
+const NEXT: u64 = 2;
 
 /// In `Domain::epoch`, above the epoch itself: every pin is to announce, with the full fence. An announced epoch is never equal
 /// to a word with this bit, so readers need not look for it.
@@ -69,14 +58,6 @@ pub(crate) struct Domain {
     /// How many records polls have looked at.
     #[cfg(all(test, not(nori_loom)))]
     looks: AtomicU64,
-}
-
-/// A thread's place in the domain.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct Record {
-    state: AtomicU64,
-    pub(super) index: usize,
 }
 
 impl Wait {
@@ -144,13 +125,51 @@ impl Domain {
         self.records.release(record);
     }
 
+    /// Leases a record for one pin, which [`Pin::and_abandon`]s it.
+    #[cold]
+    pub(crate) fn lease_for_one_pin(&self) -> &Record {
+        self.reap();
+        self.lease()
+    }
+
+    /// Takes the records back that have been abandoned.
+    fn reap(&self) {
+        let mut at = 0;
+        loop {
+            match self.records.next(at) {
+                Next::End => return,
+                Next::Nobody(next) => at = next,
+                Next::Record(record) => {
+                    // Acquire: pairs with the Release in unpin, and goes on to who leases the record next. Failure, Relaxed: it is
+                    // in use, or somebody else takes it back.
+                    let reaped = record.state.compare_exchange(
+                        ABANDONED,
+                        OFFLINE,
+                        Ordering::Acquire,
+                        Ordering::Relaxed,
+                    );
+                    if reaped.is_ok() {
+                        self.records.release(record);
+                    }
+                    at = record.index + 1;
+                }
+            }
+        }
+    }
+
+    /// All records, leased or not.
+    #[cfg(not(nori_loom))]
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.all()
+    }
+
     /// Draws the ticket for all that the caller has unlinked so far, and begins to wait for it.
     pub(crate) fn seal(&self) -> Wait {
         // AcqRel: Release pairs with the Acquire in `Record::pin`; who announces the new epoch sees what was unlinked.
         // Acquire makes the increments one chain, so that this holds for every later epoch too.
-        let before = self.epoch.fetch_add(1, Ordering::AcqRel);
+        let before = self.epoch.fetch_add(NEXT, Ordering::AcqRel);
         Wait {
-            ticket: Ticket((before + 1) & !FENCED),
+            ticket: Ticket((before + NEXT) & !FENCED),
             at: 0,
             idle: None,
             looked: 0,
@@ -191,7 +210,7 @@ impl Domain {
     fn look(&self, record: &Record, ticket: Ticket) -> Grace {
         // Acquire: pairs with the Release in unpin and announce; the reads before it happened before what we do next.
         let state = record.state.load(Ordering::Acquire);
-        if state == OFFLINE || state >> 1 >= ticket.0 {
+        if state == OFFLINE || state >= ticket.0 {
             return Grace::Passed;
         }
         if state & INSIDE != 0 {
@@ -252,96 +271,54 @@ impl Domain {
 }
 
 impl Record {
-    pub(super) fn new(index: usize) -> Self {
-        Self {
-            state: AtomicU64::new(OFFLINE),
-            index,
-        }
-    }
-
     /// Begins a read: what is reachable from now on stays as it is until the pin is dropped.
     ///
     /// Only the thread that leased the record may call this. Nested pins are free and share the outer one's fate.
     #[inline(always)]
     pub(crate) fn pin<'d>(&'d self, domain: &'d Domain) -> Pin<'d> {
+        self.try_pin(domain)
+            .unwrap_or_else(|entered| self.pin_slow(entered))
+    }
+
+    /// The part of [`Record::pin`] that mostly suffices.
+    #[inline(always)]
+    pub(super) fn try_pin<'d>(&'d self, domain: &'d Domain) -> Result<Pin<'d>, Entered> {
         // Relaxed: the only other writer is a collector that marks us offline, which the epoch check below notices.
-        let state = self.state.load(Ordering::Relaxed);
-        if state & INSIDE != 0 {
-            return Pin::new(self, state);
-        }
-        // Relaxed: the barrier orders it.
-        self.state.store(state | INSIDE, Ordering::Relaxed);
+        let before = self.state.load(Ordering::Relaxed);
+        // Relaxed: the barrier orders it. Inside another pin it changes nothing.
+        self.state.store(before | INSIDE, Ordering::Relaxed);
         // The light half of a full fence, whose heavy half is issued by `quiesce`: a look behind that sees us inside, or we see
         // the epoch of its ticket.
         compiler_fence(Ordering::SeqCst);
         // Acquire: pairs with the Release in `seal`; what was unlinked before this epoch stays unseen.
         let epoch = domain.epoch.load(Ordering::Acquire);
-        if state >> 1 != epoch {
-            self.announce(epoch);
+        if before != epoch {
+            return Err(Entered { before, epoch });
         }
-        Pin::new(self, epoch << 1)
+        Ok(Pin::new(self, epoch))
     }
 
-    /// What is announced is the epoch alone: the shift drops [`FENCED`].
+    /// The other part: a pin inside another, or one that announces its epoch.
     #[cold]
-    fn announce(&self, epoch: u64) {
+    pub(super) fn pin_slow(&self, Entered { before, epoch }: Entered) -> Pin<'_> {
+        if before & INSIDE != 0 {
+            return Pin::new(self, before);
+        }
+        // What is announced is the epoch alone.
+        let epoch = epoch & !FENCED;
         // Release: pairs with the Acquire in `look`; our earlier reads are over.
-        self.state.store(epoch << 1 | INSIDE, Ordering::Release);
+        self.state.store(epoch | INSIDE, Ordering::Release);
         // SeqCst: pairs with the fence in `poll`, for a collector that took us for offline.
         fence(Ordering::SeqCst);
+        Pin::new(self, epoch)
     }
 }
 
-/// While this lives, nothing that the thread can reach is reused or freed.
-#[derive(Debug)]
-pub(crate) struct Pin<'d> {
-    record: &'d Record,
-    /// The record's state when the pin ends: outside, or, for a pin inside another, as it is; [`LONE`] to give it back.
-    after: u64,
-    /// A pin belongs to its thread.
-    not_send: PhantomData<*const ()>,
-}
-
-/// The record was leased, from the process's domain, for this pin alone. No epoch gets there.
-const LONE: u64 = u64::MAX;
-
-#[cfg(nori_loom)]
-fn release_lone(_record: &Record) {
-    unreachable!("models make no lone pins");
-}
-
-impl<'d> Pin<'d> {
-    #[inline(always)]
-    fn new(record: &'d Record, after: u64) -> Self {
-        Self {
-            record,
-            after,
-            not_send: PhantomData,
-        }
-    }
-
-    /// A small number that no other thread has while this one holds its record.
-    #[inline(always)]
-    pub(crate) fn index(&self) -> usize {
-        self.record.index
-    }
-
-    /// Makes the pin give its record, one of the process's domain, back when it ends.
-    #[cfg(not(nori_loom))]
-    pub(super) fn and_release(mut self) -> Self {
-        self.after = LONE;
-        self
-    }
-}
-
-impl Drop for Pin<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if self.after == LONE {
-            release_lone(self.record);
-        } else {
-            // Release: pairs with the Acquire in `look`; our reads end here.
-            self.record.state.store(self.after, Ordering::Release);
-        }
-    }
+/// A record that says 'inside', of a pin that is not whole yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entered {
+    /// What it said before.
+    before: u64,
+    /// The domain's epoch after that.
+    epoch: u64,
 }

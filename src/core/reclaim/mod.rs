@@ -4,7 +4,7 @@
 //!
 //! A *grace period* is what a writer waits for after it has unlinked an entry: it ends when every thread that could have
 //! found the entry has finished the read it was in. One [`Domain`] serves all caches of the process; every thread that
-//! reads leases one [`Record`](domain::Record) in it, a cache line that only this thread writes (and a collector marks once, when
+//! reads leases one [`Record`] in it, a cache line that only this thread writes (and a collector marks once, when
 //! the thread is idle).
 //!
 //! | who | does, in this order |
@@ -46,6 +46,9 @@
 //! next pin sees the new epoch, finds that it has announced another and takes the path with the full fence, as if it had been
 //! offline. The mark itself is a compare-and-swap: it loses against a reader that has come back in between.
 //!
+//! *A record that was leased for one pin*, by a thread that is ending and has given its own back, says 'abandoned' when the pin
+//! ends, a number above every ticket. The next thread that leases one for a pin takes such records back, one at a time.
+//!
 //! # Without a heavy barrier
 //!
 //! Then every pin announces. The domain's epoch gets a bit that no announced epoch has (`FENCED`), so each pin finds that it has
@@ -73,10 +76,18 @@ pub(crate) mod domain;
 mod forbidden;
 #[cfg(not(nori_loom))]
 mod local;
+mod record;
 mod records;
+#[cfg(not(nori_loom))]
+mod tally;
 #[cfg(all(test, not(nori_loom)))]
 mod tests;
 
-pub(crate) use domain::{Domain, Grace, Pin, Ticket, Wait};
+pub(crate) use domain::{Domain, Grace, Ticket, Wait};
 #[cfg(not(nori_loom))]
-pub(crate) use local::{domain, pin};
+pub(crate) use local::{domain, pin, tally};
+pub(crate) use record::Pin;
+#[cfg(test)]
+pub(crate) use record::Record;
+#[cfg(not(nori_loom))]
+pub(crate) use tally::Tally;

@@ -4,7 +4,7 @@
 //! for [`GROUP`] records whose threads have ended, and a lease gets the lowest number that is free. Groups are made when they
 //! are needed, in segments each twice as large as the one before, and stay as long as the domain.
 
-use super::domain::Record;
+use super::record::Record;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 /// Records to a group.
@@ -86,6 +86,13 @@ impl Records {
             return Next::Nobody((from / GROUP + 1) * GROUP);
         }
         Next::Record(&group.records[from % GROUP + leased.trailing_zeros() as usize])
+    }
+
+    /// The records of all groups from the first on, leased or not.
+    #[cfg(not(nori_loom))]
+    pub(super) fn all(&self) -> impl Iterator<Item = &Record> {
+        let groups = (0..).map_while(|number| self.group(number));
+        groups.flat_map(|group| &group.records)
     }
 
     /// The segment of a group, and its index there.

@@ -1,5 +1,5 @@
 use super::barrier::refuse_here;
-use super::domain::{Domain, Grace, Record, Wait};
+use super::{Domain, Grace, Record, Wait};
 
 fn poll(domain: &Domain, wait: &mut Wait) -> Grace {
     domain.poll(wait, u32::MAX)

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use nori_cache::{Cache, CacheBackend, CacheBackendExt, MemoryCacheBackend};
-use nori_cache_benches::subjects::{FLOOR, Hashbrown, NoriCache, OURS, OURS_NO_TTL};
+use nori_cache_benches::subjects::{FLOOR, Hashbrown, NoriCache, OURS, OURS_NO_TTL, OURS_TICKING};
 use nori_cache_benches::workload::{Zipf, keys, uniform};
 use nori_cache_benches::{Key, Profile, Subject, Value, hasher};
 
@@ -44,6 +44,7 @@ impl Path {
 type Floor = Hashbrown<String, Profile>;
 type Ours = NoriCache<String, Profile>;
 type OursNoTtl = NoriCache<String, Profile, false>;
+type OursTicking = NoriCache<String, Profile, true, true>;
 
 pub const PATHS: &[Path] = &[
     Path {
@@ -51,6 +52,7 @@ pub const PATHS: &[Path] = &[
         own: &[
             (FLOOR, hit::<Floor>),
             (OURS_NO_TTL, hit::<OursNoTtl>),
+            (OURS_TICKING, hit::<OursTicking>),
             (OURS, hit::<Ours>),
         ],
         rivals: rivals::HIT,
