@@ -23,7 +23,9 @@
 //! of twice the list, are in the order in which they came there.
 
 use super::links::{Node, Nodes};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, Ordering};
+use smallvec::SmallVec;
+use std::cmp::Reverse;
 
 /// How many marks a list that is not exact keeps.
 pub(crate) const MARKS: u32 = 64;
@@ -32,41 +34,91 @@ pub(crate) const EXACT: usize = 127;
 /// How many entries one eviction looks at, and how far it walks for each: all of an exact list.
 const BOUND: usize = 128;
 
-/// An entry's last use: `era << 1`, and [`Stamp::READ`] if that was a read after it was linked.
+/// An exact list gives its stamps new eras whenever the present one is a multiple of this. See [`renew`].
+pub(crate) const RENEWAL: u64 = 1 << 29;
+
+/// An entry's last use: the low bits of `era << 1`, and [`Stamp::READ`] if that was a read after it was linked.
 ///
 /// Readers store it without a lock; two of them, or a reader and an eviction, may overwrite each other's: what is lost is
 /// one use among several at the same time.
+///
+/// So a stamp tells eras apart that lie less than 2^30 from the present one. Those of an exact list do, thanks to [`renew`]. In a list
+/// with marks what is older than the last 64 eras is all one, and for an entry that the tail has not come to for billions of eras it
+/// hardly ever makes a difference, and no great one, to be taken for one that was used later.
 #[derive(Debug)]
-pub(crate) struct Stamp(AtomicU64);
+pub(crate) struct Stamp(AtomicU32);
 
 impl Stamp {
-    const READ: u64 = 1;
+    const READ: u32 = 1;
 
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self(AtomicU32::new(0))
+    }
+
+    #[inline(always)]
+    fn of(era: u64) -> u32 {
+        (era << 1) as u32
     }
 
     /// A read in era `era`: writes only if the entry has not been used in it yet.
     #[inline(always)]
     pub(crate) fn touch(&self, era: u64) {
         // Relaxed: a stamp orders nothing; the pin keeps the slot the reader's entry's until the store is done.
-        if self.0.load(Ordering::Relaxed) >> 1 != era {
-            self.0.store(era << 1 | Self::READ, Ordering::Relaxed);
+        if self.0.load(Ordering::Relaxed) & !Self::READ != Self::of(era) {
+            self.0.store(Self::of(era) | Self::READ, Ordering::Relaxed);
         }
     }
 
     #[inline(always)]
     fn set_linked(&self, era: u64) {
         // Relaxed: see `touch`.
-        self.0.store(era << 1, Ordering::Relaxed);
+        self.0.store(Self::of(era), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn get(&self) -> u32 {
+        // Relaxed: see `touch`.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The era of a use, as of now, and whether it was a read since the entry was linked.
+    #[inline(always)]
+    fn tell(stamp: u32, now: u64) -> (u64, bool) {
+        let behind = Self::of(now)
+            .wrapping_sub(stamp & !Self::READ)
+            .cast_signed()
+            >> 1;
+        let era = now.saturating_add_signed(-i64::from(behind));
+        (era, stamp & Self::READ != 0)
     }
 
     /// The era of the last use, and whether it was a read since the entry was linked.
     #[inline(always)]
-    fn get(&self) -> (u64, bool) {
-        // Relaxed: see `touch`.
-        let stamp = self.0.load(Ordering::Relaxed);
-        (stamp >> 1, stamp & Self::READ != 0)
+    fn last_use(&self, now: u64) -> (u64, bool) {
+        Self::tell(self.get(), now)
+    }
+}
+
+/// Gives the stamps of an exact list the latest eras before `now`, in the order that they have. Whoever begins an era that is a multiple
+/// of [`RENEWAL`] does this: a writer under the lock, or a reader, which comes to the entries by way of the index.
+#[cold]
+pub(crate) fn renew<'s>(now: u64, stamps: impl Iterator<Item = &'s Stamp>) {
+    let mut stamps: SmallVec<[(u64, u32, &Stamp); EXACT + 1]> = stamps
+        .map(|stamp| {
+            let old = stamp.get();
+            (Stamp::tell(old, now).0, old, stamp)
+        })
+        .collect();
+    stamps.sort_unstable_by_key(|&(era, ..)| Reverse(era));
+    let (mut last, mut next) = (None, now);
+    for (era, old, stamp) in stamps {
+        next -= u64::from(last != Some(era));
+        last = Some(era);
+        let new = Stamp::of(next) | old & Stamp::READ;
+        // Relaxed, and on failure: see `touch`. Who has used the entry meanwhile knows better.
+        let _ = stamp
+            .0
+            .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -112,9 +164,7 @@ pub(crate) struct List {
 }
 
 /// The bit that tells an anchor's number from an id.
-const ANCHOR: u32 = 1 << 31;
-/// Ids are below this one.
-pub(crate) const MAX_IDS: usize = ANCHOR as usize;
+pub(crate) const ANCHOR: u32 = 1 << 31;
 const ROOT: u32 = ANCHOR;
 const FIRST_MARK: u32 = ANCHOR + 1;
 
@@ -228,12 +278,19 @@ impl List {
     }
 
     /// The entry to evict: the least recently used one, after putting right the order of those that the tail shows.
-    /// It stays linked.
+    /// It stays linked. `seen` as in [`List::push_front`].
     #[inline(always)]
-    pub(crate) fn victim(&mut self, members: impl Members) -> Option<u32> {
+    pub(crate) fn victim(
+        &mut self,
+        seen: impl FnOnce() -> u64,
+        members: impl Members,
+    ) -> Option<u32> {
+        if self.is_exact() {
+            self.era = self.era.max(seen());
+        }
         for _ in 0..BOUND {
             let id = self.tail(members)?;
-            let (era, read) = members.member(id).stamp.get();
+            let (era, read) = members.member(id).stamp.last_use(self.era);
             if !read {
                 return Some(id);
             }
@@ -292,7 +349,7 @@ impl List {
         if self.is_exact() {
             for _ in 0..BOUND {
                 let next = ring.node(at).next();
-                if next & ANCHOR != 0 || members.member(next).stamp.get().0 <= era {
+                if next & ANCHOR != 0 || members.member(next).stamp.last_use(self.era).0 <= era {
                     break;
                 }
                 at = next;
@@ -307,6 +364,10 @@ impl List {
         if self.is_exact() {
             self.left = 1;
             self.era = self.era.max(seen()) + 1;
+            if self.era.is_multiple_of(RENEWAL) {
+                let ids = self.iter(members);
+                renew(self.era, ids.map(|id| &members.member(id).stamp));
+            }
             return;
         }
         self.era += 1;
@@ -349,6 +410,59 @@ impl List {
                 .map(|e| self.mark(e))
                 .collect();
             assert_eq!(marks, expected);
+        }
+    }
+}
+
+#[cfg(all(test, not(nori_loom)))]
+mod tests {
+    use super::*;
+
+    const IDS: u32 = 8;
+
+    impl Members for &Vec<Member> {
+        fn member(&self, id: u32) -> &Member {
+            &self[id as usize]
+        }
+    }
+
+    /// Uses lie further apart than a stamp can tell, but not further than between two renewals.
+    #[test]
+    fn an_exact_list_stays_exact_as_eras_pass() {
+        for written in [false, true] {
+            let members: Vec<Member> = (0..IDS).map(|_| Member::new()).collect();
+            let mut list = List::new(IDS as usize);
+            let mut era = list.era();
+            for id in 0..IDS {
+                list.push_front((id, &members[id as usize]), || era, &members);
+                era = list.era();
+            }
+            let mut uses: Vec<u32> = (0..IDS).collect();
+            for turn in 0..40_u32 {
+                if turn % 4 == 0 {
+                    era = era.next_multiple_of(RENEWAL) - 2;
+                }
+                let id = turn * 5 % (IDS - 1 - turn / 16);
+                uses.retain(|&other| other != id);
+                uses.push(id);
+                let member = &members[id as usize];
+                if written {
+                    list.unlink(member, &members);
+                    list.push_front((id, member), || era, &members);
+                    era = list.era();
+                } else {
+                    era += 1;
+                    if era.is_multiple_of(RENEWAL) {
+                        renew(era, members.iter().map(|it| &it.stamp));
+                    }
+                    member.stamp.touch(era);
+                }
+            }
+            for expected in uses {
+                assert_eq!(list.victim(|| era, &members), Some(expected));
+                list.unlink(&members[expected as usize], &members);
+                list.validate(&members);
+            }
         }
     }
 }

@@ -8,23 +8,28 @@
 //! given out: until then a system that gives out memory by pages, when they are touched, has only set addresses aside. Should
 //! the shard hold more, each further segment is twice as large as the one before. The last one is given back when all of its
 //! slots are vacant again: no reader can be there, as one that found an id while its entry was filed keeps the slot from being
-//! vacated. Only the wheel may still know ids of it, and asks before it goes there.
+//! vacated; and a slot that is not in the first segment leaves the wheel when it is vacated.
 
 use super::entry::{Coming, Entry, Meta, NEVER};
+use super::index::Fragment;
 use super::links::Node;
-use super::list::{MAX_IDS, Member, Members};
-use super::wheel::Deadlines;
+use super::list::{ANCHOR, Member, Members};
+use super::wheel::{END, Timed, Timer};
 use crate::sync::{AtomicPtr, Guarded, Ordering, UnsafeCell};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::{MaybeUninit, needs_drop};
 
+/// Ids are below this one.
+const MAX_IDS: usize = END as usize;
+const _: () = assert!(END < ANCHOR);
 /// Bytes to a cache line.
 const LINE: usize = 64;
 
-/// Room for one entry, and its place in the shard's list.
+/// Room for one entry, and its place in the shard's list and wheel.
 #[derive(Debug)]
 pub(crate) struct Slot<K, V> {
     pub(crate) member: Member,
+    pub(crate) timer: Timer,
     entry: UnsafeCell<MaybeUninit<Entry<K, V>>>,
 }
 
@@ -43,8 +48,21 @@ impl<K, V> Slot<K, V> {
     fn vacant() -> Self {
         Self {
             member: Member::new(),
+            timer: Timer::new(),
             entry: UnsafeCell::new(MaybeUninit::uninit()),
         }
+    }
+
+    /// The deadline and fragment of the entry, or of the last one that was here.
+    ///
+    /// # Safety
+    /// The caller holds the shard's lock.
+    #[inline(always)]
+    pub(crate) unsafe fn last_meta(&self) -> Meta {
+        self.entry.with(|slot| {
+            // SAFETY: initialised in `fresh`. Only the lock's holder writes it, and moving an entry leaves its words where they are.
+            unsafe { (&raw const (*(*slot).as_ptr()).meta).read() }
+        })
     }
 
     /// Starts to bring the slot into the cache.
@@ -88,22 +106,18 @@ impl<K, V> Slot<K, V> {
         });
     }
 
-    /// Has the entry taken out of the slot, which is vacant from here on, as its node says. Returns what the entry's deadline and
-    /// fragment were.
+    /// Has the entry taken out of the slot, which is vacant from here on.
     ///
     /// # Safety
     /// The slot holds an entry that no reader can see any more (its grace period has passed), the caller holds the shard's lock,
     /// and `take` moves the entry.
     #[inline(always)]
-    pub(crate) unsafe fn empty(&self, take: impl FnOnce(*const Entry<K, V>)) -> Meta {
-        self.member.node.vacate();
+    pub(crate) unsafe fn empty(&self, take: impl FnOnce(*const Entry<K, V>)) {
+        // This access is the only one, by the contract.
         self.entry.with_mut(|slot| {
-            // SAFETY: initialised, and this access is the only one, by the contract.
-            let entry = unsafe { (*slot).as_ptr() };
-            take(entry);
-            // SAFETY: as above; a moved entry's words are still there.
-            unsafe { (*entry).meta }
-        })
+            // SAFETY: initialised, by the contract.
+            take(unsafe { (*slot).as_ptr() });
+        });
     }
 
     /// Moves the entry out, when the shard goes.
@@ -242,7 +256,14 @@ impl<K, V> Slab<K, V> {
             self.further[segment].store(slots, Ordering::Relaxed);
         }
         // SAFETY: inside its segment; nobody looks at the slot, as nobody else gives out ids and nobody has this one yet.
-        unsafe { self.slots().at(id).write(Slot::vacant()) };
+        unsafe {
+            let slot = self.slots().at(id);
+            slot.write(Slot::vacant());
+            let meta = Meta::new(Fragment::new(0), NEVER);
+            (*slot)
+                .entry
+                .with_mut(|entry| (&raw mut (*(*entry).as_mut_ptr()).meta).write(meta));
+        };
         self.used.set(id + 1);
         Some(id)
     }
@@ -377,11 +398,6 @@ impl<'s, K, V> Slots<'s, K, V> {
         &self.slot(id).member.node
     }
 
-    /// Whether the id has a slot. For the holder of the lock.
-    fn is_given(self, id: u32) -> bool {
-        id < self.slab.used.get()
-    }
-
     #[inline(always)]
     fn at(self, id: u32) -> *mut Slot<K, V> {
         if id >= self.first {
@@ -406,21 +422,22 @@ impl<K, V> Members for &Slab<K, V> {
     }
 }
 
-impl<K, V> Deadlines for Slots<'_, K, V> {
+impl<K, V> Timed for Slots<'_, K, V> {
     fn deadline(&self, id: u32) -> u64 {
-        if !self.is_given(id) {
-            return NEVER;
-        }
-        let slot = self.slot(id);
-        if slot.member.node.is_vacant() {
-            return NEVER;
-        }
-        // SAFETY: a slot that is not vacant holds an entry, and the wheel asks under the shard's lock.
-        unsafe { slot.entry() }.meta.deadline()
+        // SAFETY: the wheel asks under the shard's lock.
+        unsafe { self.slot(id).last_meta() }.deadline()
     }
 
     fn is_live(&self, id: u32) -> bool {
-        self.is_given(id) && self.slot(id).member.node.is_linked()
+        self.slot(id).member.node.is_linked()
+    }
+
+    fn timer(&self, id: u32) -> &Timer {
+        &self.slot(id).timer
+    }
+
+    fn is_lasting(&self, id: u32) -> bool {
+        self.segment(id) == 0
     }
 }
 
@@ -456,7 +473,7 @@ mod tests {
                 .map(|id| {
                     // SAFETY: no other thread has it.
                     assert_eq!(unsafe { slab.fresh() }, Some(id));
-                    assert!(slab.slots().node(id).is_vacant());
+                    assert!(!slab.slots().node(id).is_linked());
                     &raw const *slab.slots().slot(id) as usize
                 })
                 .collect();

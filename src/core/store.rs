@@ -118,7 +118,7 @@ impl<K, V> Store<K, V> {
     /// Leaves the stamp of this read in the entry.
     #[inline(always)]
     pub(crate) fn touch(&self, pin: &Pin<'_>, route: Route, hit: &Hit<'_, K, V>) {
-        self.shard(route).touch(pin, hit);
+        self.shard(route).touch(pin, || self.table(pin), hit);
     }
 
     /// Starts to bring the memory of a batch of keys into the cache.

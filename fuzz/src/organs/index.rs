@@ -95,13 +95,13 @@ impl Subject {
                     return;
                 };
                 let fragment = self.of(old);
-                let (filed, _) = self
+                let (lane, _) = self
                     .index
-                    .find_filed(fragment, |id| id == old)
+                    .find_lane(fragment, |id| id == old)
                     .expect("filed ids are found");
                 let id = self.fresh(fragment);
                 // SAFETY: nothing has changed since.
-                unsafe { filed.replace(id) };
+                unsafe { lane.replace(id) };
                 self.filed.retain(|&other| other != old);
                 self.filed.push(id);
             }

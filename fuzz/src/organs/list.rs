@@ -61,7 +61,8 @@ impl Input {
             subject.evict();
             subject.check();
         }
-        assert_eq!(subject.list.victim(&subject.slots), None);
+        let era = subject.era;
+        assert_eq!(subject.list.victim(|| era, &subject.slots), None);
     }
 }
 
@@ -190,7 +191,7 @@ impl Subject {
     }
 
     fn victim(&mut self) -> Option<u32> {
-        let victim = self.list.victim(&self.slots);
+        let victim = self.list.victim(|| self.era, &self.slots);
         let Some(id) = victim else {
             assert!(self.uses.is_empty(), "no victim in a list with entries");
             return None;

@@ -58,12 +58,12 @@ impl World {
     fn replace(&self, key: u64, id: u32) {
         self.fill(id, key);
         let is_it = |id| self.key(id) == key;
-        let (filed, _) = self
+        let (lane, _) = self
             .index
-            .find_filed(fragment(key), is_it)
+            .find_lane(fragment(key), is_it)
             .expect("the key is there");
         // SAFETY: nobody else writes.
-        unsafe { filed.replace(id) };
+        unsafe { lane.replace(id) };
     }
 
     /// Gives the range an annex, or a larger one.

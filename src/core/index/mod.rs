@@ -66,14 +66,14 @@ pub(crate) struct Place {
     lane: usize,
 }
 
-/// Where an id is filed, for whoever puts another in its place.
+/// The lane that an id is filed in, for whoever puts another one there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Filed(NonNull<AtomicU32>);
+pub(crate) struct Lane(NonNull<AtomicU32>);
 
 // SAFETY: what it points to is an atomic.
-unsafe impl Send for Filed {}
+unsafe impl Send for Lane {}
 
-impl Filed {
+impl Lane {
     /// Puts another id of the same fragment in the place. For the one writer.
     ///
     /// # Safety
@@ -184,37 +184,37 @@ impl Index {
 
     /// As [`Index::find`], for an id that is to be replaced.
     #[inline(always)]
-    pub(crate) fn find_filed(
+    pub(crate) fn find_lane(
         &self,
         fragment: Fragment,
         accept: impl Fn(u32) -> bool + Copy,
-    ) -> Option<(Filed, u32)> {
+    ) -> Option<(Lane, u32)> {
         let bucket = self.bucket(self.home(fragment));
         let (mut found, overflows) = bucket.lanes(fragment.tag());
         while found != 0 {
             let lane = found.trailing_zeros() as usize;
             // SAFETY: `lanes::equal` sets bits below 12 only.
-            let filed = unsafe { bucket.ids.get_unchecked(lane) };
+            let cell = unsafe { bucket.ids.get_unchecked(lane) };
             // Acquire: as in `find_in`.
-            let id = filed.load(Ordering::Acquire);
+            let id = cell.load(Ordering::Acquire);
             if accept(id) {
-                return Some((Filed(NonNull::from(filed)), id));
+                return Some((Lane(NonNull::from(cell)), id));
             }
             found &= found - 1;
         }
         if overflows {
-            return self.find_filed_further(fragment, accept);
+            return self.find_lane_further(fragment, accept);
         }
         None
     }
 
     #[cold]
     #[inline(never)]
-    fn find_filed_further(
+    fn find_lane_further(
         &self,
         fragment: Fragment,
         accept: impl Fn(u32) -> bool + Copy,
-    ) -> Option<(Filed, u32)> {
+    ) -> Option<(Lane, u32)> {
         let (place, id) = self.find_further(fragment, |id| accept(id).then_some(id))?;
         let bucket = match self.buckets.get(place.bucket) {
             Some(bucket) => bucket,
@@ -225,7 +225,7 @@ impl Index {
                 annex.index.buckets.get(place.bucket - self.buckets.len())?
             }
         };
-        Some((Filed(NonNull::from(&bucket.ids[place.lane])), id))
+        Some((Lane(NonNull::from(&bucket.ids[place.lane])), id))
     }
 
     /// The part of [`Index::find`] that mostly suffices: looks into the nearest bucket alone.

@@ -3,7 +3,7 @@
 
 use super::Shard;
 use crate::core::entry::Entry;
-use crate::core::index::{Filed, Fragment};
+use crate::core::index::{Fragment, Lane};
 use crate::core::reclaim::Pin;
 use crate::core::table::Table;
 use crate::sync::Ordering;
@@ -15,7 +15,7 @@ use std::cell::RefCell;
 pub(crate) struct Seen {
     pub(super) version: u64,
     /// Where the id was filed, as long as the version stands; none if the key was absent.
-    pub(super) filed: Option<Filed>,
+    pub(super) lane: Option<Lane>,
     /// The id, unless the key was absent.
     pub(super) id: u32,
     pub(super) fragment: Fragment,
@@ -28,10 +28,10 @@ impl Seen {
     pub(super) const ABSENT: u32 = u32::MAX;
 
     #[inline(always)]
-    fn new(version: u64, fragment: Fragment, found: Option<(Filed, u32)>) -> Self {
+    fn new(version: u64, fragment: Fragment, found: Option<(Lane, u32)>) -> Self {
         Self {
             version,
-            filed: found.map(|(filed, _)| filed),
+            lane: found.map(|(lane, _)| lane),
             id: found.map_or(Self::ABSENT, |(_, id)| id),
             fragment,
         }
@@ -52,7 +52,7 @@ impl Seen {
     pub(crate) fn entry<K, V>(id: u32, entry: &Entry<K, V>) -> Self {
         Self {
             version: Self::OUTDATED,
-            filed: None,
+            lane: None,
             id,
             fragment: entry.meta.fragment(),
         }
@@ -78,7 +78,7 @@ impl<K, V> Shard<K, V> {
         let version = self.back.version.load(Ordering::Acquire);
         let found = table()
             .index
-            .find_filed(fragment, |id| is_it(&self.entry_of(pin, id).key));
+            .find_lane(fragment, |id| is_it(&self.entry_of(pin, id).key));
         Seen::new(version, fragment, found)
     }
 
@@ -102,7 +102,7 @@ impl<K, V> Shard<K, V> {
         let others = RefCell::new(Others::new());
         // Acquire: as in `look`.
         let version = self.back.version.load(Ordering::Acquire);
-        let found = table().index.find_filed(fragment, |id| {
+        let found = table().index.find_lane(fragment, |id| {
             let entry = self.entry_of(pin, id);
             let found = is_it(&entry.key);
             if !found && entry.meta.fragment() == fragment {

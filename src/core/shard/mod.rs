@@ -97,7 +97,7 @@ impl<K, V> Shard<K, V> {
                     vacancies: Vacancies::default(),
                     limbo: Limbo::new(sizing.batch()),
                     list,
-                    wheel: Wheel::new(sizing.slots()),
+                    wheel: Wheel::new(),
                     counts: Counts::default(),
                     links: 0,
                 }),

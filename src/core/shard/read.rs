@@ -3,6 +3,7 @@
 use super::{SHARED, Shard};
 use crate::core::entry::Entry;
 use crate::core::index::{Fragment, Further, Place};
+use crate::core::list::{self, RENEWAL};
 use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::table::Table;
@@ -78,14 +79,24 @@ impl<K, V> Shard<K, V> {
         }
     }
 
-    /// Leaves the stamp of this read in the entry.
+    /// Leaves the stamp of this read in the entry. `table` is called for the table in place.
     #[inline(always)]
-    pub(crate) fn touch(&self, pin: &Pin<'_>, hit: &Hit<'_, K, V>) {
+    pub(crate) fn touch<'p>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        table: impl FnOnce() -> &'p Table,
+        hit: &Hit<'_, K, V>,
+    ) {
         // Relaxed, both: recency orders nothing.
         let mut era = self.front.era.load(Ordering::Relaxed);
         let owner = self.front.owner.load(Ordering::Relaxed);
         if owner != SHARED {
             era = self.begin_era(pin, owner, era);
+            if era.is_multiple_of(RENEWAL) {
+                let slots = self.front.slab.slots();
+                let ids = table().index.ids(self.number);
+                list::renew(era, ids.map(|id| &slots.slot(id).member.stamp));
+            }
         }
         hit.slot.member.stamp.touch(era);
     }

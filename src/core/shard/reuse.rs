@@ -1,7 +1,6 @@
 //! From limbo back into use: how the lock's holder comes by vacant slots, and what becomes of those that nobody needs.
 
 use super::write::{Locked, Refused};
-use crate::core::entry::NEVER;
 use crate::core::garbage::Retired;
 use crate::core::reclaim::Ticket;
 use crate::core::slab::Slot;
@@ -11,7 +10,7 @@ use crate::core::slab::Slot;
 pub(super) struct Vacant<'s, K, V> {
     pub(super) id: u32,
     pub(super) slot: &'s Slot<K, V>,
-    /// The deadline of the entry that has just left it; [`NEVER`] if that is longer ago.
+    /// The deadline of the last entry that was there; `NEVER` if that had none, or there was none.
     pub(super) before: u64,
 }
 
@@ -25,17 +24,19 @@ impl<'s, K, V> Locked<'s, '_, '_, K, V> {
         {
             self.inner.limbo.pop_ready(|_| &slot.member.node);
             // SAFETY: as in `drain`.
-            let meta = unsafe { slot.empty(|entry| self.garbage.take_first(entry)) };
-            let before = meta.deadline();
-            return Ok(Vacant { id, slot, before });
+            unsafe { slot.empty(|entry| self.garbage.take_first(entry)) };
+            return Ok(self.vacant(id, slot));
         }
         let id = self.apart(|it| it.allocate_slow());
         let id = id.ok_or(Refused::Exhausted)?;
-        Ok(Vacant {
-            id,
-            slot: slots.slot(id),
-            before: NEVER,
-        })
+        Ok(self.vacant(id, slots.slot(id)))
+    }
+
+    #[inline(always)]
+    fn vacant(&self, id: u32, slot: &'s Slot<K, V>) -> Vacant<'s, K, V> {
+        // SAFETY: we hold the lock.
+        let before = unsafe { slot.last_meta() }.deadline();
+        Vacant { id, slot, before }
     }
 
     /// A slot from those that wait, or one that has never been used. Where one is ready in a segment behind
@@ -63,6 +64,7 @@ impl<'s, K, V> Locked<'s, '_, '_, K, V> {
         let slots = self.slots();
         self.inner.vacancies.push(id, slots);
         if slots.segment(id) > 0 {
+            self.inner.wheel.forget(id, &slots);
             self.give_back();
         }
     }

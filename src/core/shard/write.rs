@@ -8,12 +8,12 @@ use super::{Front, Inner, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
 use crate::core::entry::{Coming, Entry, NEVER};
 use crate::core::garbage::{Garbage, Retired};
-use crate::core::index::{Filed, Fragment, Outgrown};
+use crate::core::index::{Fragment, Lane, Outgrown};
 use crate::core::limbo::LOOKS;
 use crate::core::reclaim::{Domain, Pin, Ticket};
 use crate::core::slab::{Slot, Slots};
 use crate::core::table::Table;
-use crate::core::wheel::IDLE;
+use crate::core::wheel::{IDLE, Wheel};
 use crate::sync::{AtomicPtr, MutexGuard, Ordering};
 use std::cell::Cell;
 
@@ -203,13 +203,13 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if self.table().is_full(self.inner.list.len()) && !self.apart(|it| it.make_room()) {
             return Err(Refused::Full);
         }
-        let filed = self.locate(seen, others)?;
+        let lane = self.locate(seen, others)?;
         // 2. Find a slot, and a token if the key is new.
         let vacant;
-        if let Some(filed) = filed {
+        if let Some(lane) = lane {
             vacant = self.allocate()?;
             // 3. Fill the slot, and file it.
-            self.replace(seen, filed, &vacant, entry);
+            self.replace(seen, lane, &vacant, entry);
         } else {
             let token = self.token(token)?;
             vacant = self.allocate()?;
@@ -244,13 +244,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Files an entry in the place of another one with the same key.
     #[inline(always)]
-    fn replace(
-        &mut self,
-        seen: Seen,
-        filed: Filed,
-        vacant: &Vacant<'_, K, V>,
-        entry: &Coming<K, V>,
-    ) {
+    fn replace(&mut self, seen: Seen, lane: Lane, vacant: &Vacant<'_, K, V>, entry: &Coming<K, V>) {
         // SAFETY: `allocate` returned the slot, vacant, and we have held the lock since; the entry may be moved, by the contract of
         // `Shard::put`.
         unsafe { vacant.slot.fill(entry) };
@@ -259,8 +253,8 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let before = unsafe { old.entry() }.meta;
         self.inner.counts.expirations += u64::from(before.deadline() <= self.context.now);
         if before.fragment() == seen.fragment {
-            // SAFETY: `filed` is from the version that stands, or has been found since we have the lock.
-            unsafe { filed.replace(vacant.id) };
+            // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
+            unsafe { lane.replace(vacant.id) };
             self.forget(seen.id, old);
         } else {
             let id = vacant.id;
@@ -361,9 +355,12 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn evict(&mut self) -> Option<Token<'c>> {
         let slots = self.slots();
-        let id = self.inner.list.victim(slots)?;
+        let front = &*self.shard.front;
+        // Relaxed: recency orders nothing.
+        let seen = || front.era.load(Ordering::Relaxed);
+        let id = self.inner.list.victim(seen, &front.slab)?;
         // The next one is the oldest again, and no longer in the processor's cache.
-        if let Some(next) = self.inner.list.before(id, slots) {
+        if let Some(next) = self.inner.list.before(id, &front.slab) {
             slots.slot(next).prefetch();
         }
         let (token, alive) = self.take_out(id);
@@ -448,10 +445,10 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Where the key's entry is filed now, if it has one: that which was seen.
     #[inline(always)]
-    fn locate(&mut self, seen: Seen, others: &[u32]) -> Result<Option<Filed>, Refused> {
+    fn locate(&mut self, seen: Seen, others: &[u32]) -> Result<Option<Lane>, Refused> {
         // Relaxed: written only under the lock that we hold.
         if self.shard.back.version.load(Ordering::Relaxed) == seen.version {
-            return Ok(seen.filed);
+            return Ok(seen.lane);
         }
         let found = self.apart(move |it| it.locate_slow(seen, others));
         found.ok_or(Refused::Raced)
@@ -460,16 +457,16 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// What became of what was seen. Compares fragments, not keys: the id that was seen is the key's entry if it is still filed
     /// (ids are not reused while the writer is pinned), and where nothing of that fragment is filed but what was compared the key
     /// is absent. None if only a comparison of keys can tell.
-    fn locate_slow(&self, seen: Seen, others: &[u32]) -> Option<Option<Filed>> {
+    fn locate_slow(&self, seen: Seen, others: &[u32]) -> Option<Option<Lane>> {
         let unknown = Cell::new(false);
-        let found = self.table().index.find_filed(seen.fragment, |id| {
+        let found = self.table().index.find_lane(seen.fragment, |id| {
             if self.entry(id).meta.fragment() == seen.fragment && !others.contains(&id) {
                 unknown.set(true);
             }
             id == seen.id
         });
         match found {
-            Some((filed, _)) => Some(Some(filed)),
+            Some((lane, _)) => Some(Some(lane)),
             None => (seen.id == Seen::ABSENT && !unknown.get()).then_some(None),
         }
     }
@@ -505,9 +502,17 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         }
         // SAFETY: just filled; we hold the lock.
         let deadline = unsafe { vacant.slot.entry() }.meta.deadline();
-        if inner.wheel.file(vacant.id, deadline, vacant.before) {
-            self.publish_due();
+        if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
+            let id = vacant.id;
+            self.apart(move |it| it.file(id, deadline));
         }
+    }
+
+    /// Files an entry in the wheel.
+    fn file(&mut self, id: u32, deadline: u64) {
+        let slots = self.slots();
+        self.inner.wheel.file(id, deadline, &slots);
+        self.publish_due();
     }
 
     /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.

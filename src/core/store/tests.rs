@@ -184,7 +184,7 @@ fn writes_catch_up_with_what_has_expired() {
     const KEYS: u64 = 20_000;
     // Those that are due first are found last.
     let mut timed = Timed::full(KEYS as usize, 1, |n| {
-        if n < KEYS / 2 { 400_000 } else { 270_000 }
+        if n < KEYS / 2 { 270_000 } else { 400_000 }
     });
     timed.now = 270_000 + KEYS / 500;
     let passes = 7 * KEYS / u64::from(SWEEP);
