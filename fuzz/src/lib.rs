@@ -42,15 +42,16 @@ mod core {
     pub(crate) mod own;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
+    mod sizing;
     mod slab;
     mod store;
-    mod table;
     pub(crate) mod wheel;
     mod write;
 
     pub(crate) use entry::{Entry, NEVER};
+    pub(crate) use index::Route;
     pub(crate) use shard::{Hit, Seen};
-    pub(crate) use store::{Route, Store};
+    pub(crate) use store::Store;
     pub(crate) use write::Write;
 }
 

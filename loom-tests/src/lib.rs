@@ -81,9 +81,9 @@ mod core {
         pub(crate) use record::{Pin, Record};
     }
     pub(crate) mod shard;
+    pub(crate) mod sizing;
     pub(crate) mod slab;
     pub(crate) mod store;
-    pub(crate) mod table;
     pub(crate) mod wheel;
     pub(crate) mod write;
 }

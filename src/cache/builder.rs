@@ -89,9 +89,10 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// Builds the cache. Memory is taken as keys come; but up to 512 MiB of addresses (16 where they are short) are set aside
-    /// at once for as many keys, which counts where a system charges for memory before it is touched; or less, where so much is
-    /// not to be had.
+    /// Builds the cache. Memory is taken as keys come. But addresses are set aside at once: 6 to 11 bytes for each of `max_keys`, and on
+    /// a 64-bit Unix the slots for all of them (up to 512 MiB on other 64-bit systems, 16 MiB with 32 bits); or less, where so much
+    /// is not to be had. That counts where a system charges for memory before it is touched, or a global allocator writes to memory that is
+    /// to be zeroed.
     ///
     /// # Errors
     /// [`Error::is_invalid_config`] if `max_keys`, `shards` or `ttl` has a value that is not allowed.

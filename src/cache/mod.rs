@@ -63,13 +63,13 @@ pub struct Cache<K, V, S = ahash::RandomState> {
     inner: Arc<Inner<K, V, S>>,
 }
 
-/// Laid out by what a hit needs: the first lines have all of it.
+/// Laid out by what a hit needs: the first two lines, of which processors fetch one with the other, have all of it.
 #[repr(C, align(128))]
 struct Inner<K, V, S> {
-    clock: Clock,
-    reads: Tally,
-    store: Store<K, V>,
     hasher: S,
+    reads: Tally,
+    clock: Clock,
+    store: Store<K, V>,
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
@@ -222,7 +222,7 @@ impl<K, V, S> Inner<K, V, S> {
     {
         let mut hasher = self.hasher.build_hasher();
         key.hash(&mut hasher);
-        self.store.route(hasher.finish())
+        Route::new(hasher.finish())
     }
 }
 

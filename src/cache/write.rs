@@ -58,7 +58,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
         let id = inner.write(now).insert(route, deadline, key, value);
-        own::filed(&inner.store, route.fragment, id);
+        own::filed(&inner.store, route, id);
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
@@ -89,9 +89,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let mut write = inner.write(0);
             let mut seen = write.look(route, |other| *other == key);
             let current = inner.alive(write.seen(&seen));
-            let (update, own) = own::watched(&inner.store, route.fragment, || {
-                f(current.map(|entry| &entry.value))
-            });
+            let (update, own) =
+                own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
             let mut deadline = current.map(|entry| entry.meta.deadline());
             // The first time it runs again, and sees what it wrote.
             if !own.is_empty() && std::mem::replace(&mut wrote_own, true) {
@@ -253,7 +252,7 @@ impl<K, V, S> Inner<K, V, S> {
         // An expired entry was not shown, and may have been taken out since.
         let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
         let id = write.put(seen, (deadline, key, value), stands)?;
-        own::filed(&self.store, seen.fragment(), id);
+        own::filed(&self.store, seen.route(), id);
         Ok(true)
     }
 

@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-use super::shard::{Context, Seen};
+use super::shard::Context;
 use super::store::Store;
 use crate::sync::thread;
 
@@ -23,9 +23,9 @@ impl<K, V> Store<K, V> {
         for shard in self.shards() {
             let pin = pin();
             let mut doomed = Vec::new();
-            shard.for_each(&pin, self.table(&pin), |id, entry| {
+            shard.for_each(&pin, self.index(), |seen, entry| {
                 if !keep(entry) {
-                    doomed.push(Seen::entry(id, entry));
+                    doomed.push(seen);
                 }
             });
             for some in doomed.chunks(AT_ONCE as usize) {

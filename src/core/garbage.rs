@@ -3,7 +3,6 @@
 use super::entry::Entry;
 use super::index::Outgrown;
 use super::slab::Segment;
-use super::table::Table;
 use std::mem::MaybeUninit;
 use std::ptr;
 
@@ -106,7 +105,7 @@ impl<K, V> Garbage<K, V> {
         unsafe { (ptr::from_mut(entries) as *mut [Entry<K, V>]).drop_in_place() };
     }
 
-    /// How many entries, tables and annexes.
+    /// How many entries and annexes.
     pub(crate) fn len(&self) -> usize {
         // SAFETY: null, or made in `more`.
         let Some(more) = (unsafe { self.more.as_ref() }) else {
@@ -132,29 +131,13 @@ impl<K, V> Drop for Garbage<K, V> {
 /// What is freed when no reader can be in it, and no lock is held.
 #[derive(Debug)]
 pub(crate) enum Retired {
-    /// A table that has been replaced. Readers may be inside it until the grace period is over.
-    Table(*mut Table),
-    /// An annex, likewise.
+    /// An annex that has been replaced. Readers may be inside it until the grace period is over.
     Annex(#[expect(dead_code, reason = "it is there to be dropped")] Outgrown),
     Segment(#[expect(dead_code, reason = "it is there to be dropped")] Segment),
 }
 
-// SAFETY: it is the only owner of the table, whose parts are all `Send`, of the annex or of the segment.
-unsafe impl Send for Retired {}
-
 impl Retired {
     fn was_in_limbo(&self) -> bool {
-        matches!(self, Self::Table(_) | Self::Annex(_))
-    }
-}
-
-impl Drop for Retired {
-    #[cold]
-    fn drop(&mut self) {
-        if let Self::Table(table) = *self {
-            // SAFETY: made by `Box::into_raw`, replaced once, and dropped here alone: by limbo's user after the grace period,
-            // or with the shard, when no reader is left.
-            drop(unsafe { Box::from_raw(table) });
-        }
+        matches!(self, Self::Annex(_))
     }
 }

@@ -1,4 +1,4 @@
-//! Slots (and outgrown tables) between 'unlinked' and 'may be used again'.
+//! Slots (and outgrown annexes) between 'unlinked' and 'may be used again'.
 //!
 //! Slots that leave the list queue up here, chained through the nodes that linked them there. The queue has three parts:
 //!

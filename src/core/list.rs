@@ -60,6 +60,18 @@ impl Stamp {
         (era << 1) as u32
     }
 
+    /// A number by which [`Stamp::is`] knows the era.
+    pub(crate) fn of_era(era: u64) -> u64 {
+        Self::of(era).into()
+    }
+
+    /// Whether the entry has been used in an era: that of [`Stamp::of_era`].
+    #[inline(always)]
+    pub(crate) fn is(&self, number: u64) -> bool {
+        // Relaxed: as in `touch`.
+        u64::from(self.0.load(Ordering::Relaxed) & !Self::READ) == number
+    }
+
     /// A read in era `era`: writes only if the entry has not been used in it yet.
     #[inline(always)]
     pub(crate) fn touch(&self, era: u64) {
@@ -231,6 +243,7 @@ impl List {
         self.stride == 0
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

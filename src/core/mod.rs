@@ -19,21 +19,20 @@
 //!
 //! # Locks
 //!
-//! One mutex a shard. A thread holds one at a time, but for `Store::grow`, which holds none when it starts and takes all of
-//! them in the order of their numbers. No user code runs under a lock: no `Hash`, `Eq`, `Clone` or `Drop` of keys and
+//! One mutex a shard. A thread holds one at a time. No user code runs under a lock: no `Hash`, `Eq`, `Clone` or `Drop` of keys and
 //! values, no closure.
 //!
 //! # Who may touch what
 //!
 //! | field | read by | written by |
 //! |---|---|---|
-//! | `Store::table` | pinned readers; writers under any shard's lock | a writer that holds all locks |
-//! | `Index` tags and ids of a range | pinned readers; the shard's writer | the shard's writer |
+//! | `Index` tags and ids of a range, and its annex | pinned readers; the shard's writer | the shard's writer |
 //! | `Slab::further` | pinned readers; the shard's writer | the shard's writer, before it gives out an id of that segment, and when all slots of it are vacant again |
 //! | `Slot::entry` | pinned readers that found its id; the shard's writer | the shard's writer: while the slot is vacant, and when its grace period is over |
 //! | `Member::stamp` | readers and the shard's writer | the same; a lost store is a lost use |
 //! | `Member::node` | the lock's holder | the lock's holder |
-//! | `Front::era`, `Front::owner` | hits; the shard's writer | the shard's writer; in an exact list also readers, unless two read at the same time |
+//! | `Front::current` | hits | the shard's writer |
+//! | `Front::era`, `Front::owner` | hits in an exact list; the shard's writer | the shard's writer; in an exact list also readers, unless two read at the same time |
 //! | `Back::version` | writers before and under the lock | the shard's writer |
 //! | `Back::due` | writers of other shards, as a hint | the shard's writer |
 //! | `Slab::used`, `Inner` (vacancies, limbo, list, wheel, counts) | the lock's holder | the lock's holder |
@@ -59,13 +58,14 @@ mod list;
 pub(crate) mod own;
 pub(crate) mod reclaim;
 mod shard;
+mod sizing;
 mod slab;
 mod store;
-mod table;
 mod wheel;
 mod write;
 
 pub(crate) use entry::{Entry, NEVER};
+pub(crate) use index::Route;
 pub(crate) use shard::{Hit, Seen};
-pub(crate) use store::{Route, Store};
+pub(crate) use store::Store;
 pub(crate) use write::Write;

@@ -6,7 +6,7 @@
 //!
 //! Each closure under way has a [`Watch`] on its thread's stack; a thread-local leads to the innermost, and each to the next.
 
-use super::index::Fragment;
+use super::index::Route;
 use super::store::Store;
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -16,25 +16,25 @@ thread_local! {
     static INNERMOST: Cell<*const Watch> = const { Cell::new(ptr::null()) };
 }
 
-/// The writes of one key: of its fragment, that is, in one store, told by its address.
+/// The writes of one key: of its hash, that is, in one store, told by its address.
 #[derive(Debug)]
 struct Watch {
     store: usize,
-    fragment: u32,
+    hash: u64,
     ids: RefCell<Vec<u32>>,
     outer: *const Self,
 }
 
-/// Runs `f`, and returns with its result the ids that this thread has filed meanwhile, under the fragment.
+/// Runs `f`, and returns with its result the ids that this thread has filed meanwhile, under the key's hash.
 #[inline(always)]
 pub(crate) fn watched<K, V, R>(
     store: &Store<K, V>,
-    fragment: Fragment,
+    route: Route,
     f: impl FnOnce() -> R,
 ) -> (R, Vec<u32>) {
     let watch = Watch {
         store: ptr::from_ref(store).addr(),
-        fragment: fragment.get(),
+        hash: route.spread(),
         ids: RefCell::new(Vec::new()),
         outer: INNERMOST.get(),
     };
@@ -57,19 +57,19 @@ impl Drop for Leave<'_> {
 
 /// Makes known to this thread's updates what it has filed.
 #[inline(always)]
-pub(crate) fn filed<K, V>(store: &Store<K, V>, fragment: Fragment, id: u32) {
+pub(crate) fn filed<K, V>(store: &Store<K, V>, route: Route, id: u32) {
     let watch = INNERMOST.get();
     if !watch.is_null() {
-        filed_slow(watch, ptr::from_ref(store).addr(), fragment.get(), id);
+        filed_slow(watch, ptr::from_ref(store).addr(), route.spread(), id);
     }
 }
 
 #[cold]
-fn filed_slow(mut watch: *const Watch, store: usize, fragment: u32, id: u32) {
+fn filed_slow(mut watch: *const Watch, store: usize, hash: u64, id: u32) {
     // SAFETY: a watch that the thread-local leads to lies in a call of `watched` that this thread is in, and is borrowed by its
     // `Leave`, which takes it out of the thread-local before it goes. The same holds for those further out.
     while let Some(it) = unsafe { watch.as_ref() } {
-        if (it.store, it.fragment) == (store, fragment) {
+        if (it.store, it.hash) == (store, hash) {
             it.ids.borrow_mut().push(id);
         }
         watch = it.outer;

@@ -148,7 +148,7 @@ pub(crate) struct Slab<K, V> {
     /// The first of the further segments has `1 << step_bits` slots.
     step_bits: u32,
     /// Null until the segment's first slot is given out, and when the segment has been given back.
-    further: [AtomicPtr<Slot<K, V>>; FURTHER],
+    further: Box<[AtomicPtr<Slot<K, V>>; FURTHER]>,
     /// Ids below this one have been given out, and have slots.
     used: Guarded,
 }
@@ -175,7 +175,9 @@ impl<K, V> Slab<K, V> {
             base,
             first,
             step_bits: (first / 8).max(MIN_STEP).next_power_of_two().ilog2(),
-            further: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
+            further: Box::new(std::array::from_fn(
+                |_| AtomicPtr::new(std::ptr::null_mut()),
+            )),
             used: Guarded::new(0),
         }
     }

@@ -3,9 +3,10 @@
 use super::budget::Token;
 use super::entry::{Coming, Entry, Meta};
 use super::garbage::Garbage;
+use super::index::Route;
 use super::reclaim::{Domain, Pin};
 use super::shard::{Attempt, Context, Others, Refused, Seen};
-use super::store::{Route, Store};
+use super::store::Store;
 use crate::sync::thread;
 
 /// How many ids of the wheels a write looks at, at most, for an expired entry to go before a live one.
@@ -49,7 +50,7 @@ impl<'s, K, V> Write<'s, K, V> {
     /// The entry that was seen by a look of this write.
     #[inline(always)]
     pub(crate) fn seen(&self, seen: &Seen) -> Option<&Entry<K, V>> {
-        let shard = self.store.shard(self.store.route_of(seen.fragment()));
+        let shard = self.store.shard(seen.route());
         shard.seen(&self.pin, seen)
     }
 
@@ -75,7 +76,11 @@ impl<'s, K, V> Write<'s, K, V> {
         K: Eq,
     {
         let seen = self.look(route, |other| *other == key);
-        let entry = Coming::new(Meta::new(route.fragment, deadline), key, value);
+        let entry = Coming::new(
+            Meta::new(self.context.index.fragment_of(route), deadline),
+            key,
+            value,
+        );
         match self.try_put(seen, &[], None, &entry) {
             Ok(id) => id,
             Err(refused) => match self.put_slow(seen, entry.into_entry(), |_| true, refused) {
@@ -97,7 +102,11 @@ impl<'s, K, V> Write<'s, K, V> {
     where
         K: Eq,
     {
-        let entry = Coming::new(Meta::new(seen.fragment(), deadline), key, value);
+        let entry = Coming::new(
+            Meta::new(self.context.index.fragment_of(seen.route()), deadline),
+            key,
+            value,
+        );
         match self.try_put(seen, &[], None, &entry) {
             Ok(id) => Ok(id),
             Err(refused) => self.put_slow(seen, entry.into_entry(), stands, refused),
@@ -118,7 +127,7 @@ impl<'s, K, V> Write<'s, K, V> {
             others,
             token,
         };
-        let shard = self.store.shard(self.store.route_of(seen.fragment()));
+        let shard = self.store.shard(seen.route());
         // SAFETY: the callers use the entry only if it is refused.
         unsafe { shard.put(&self.context, &mut self.garbage, &self.pin, attempt, entry) }
     }
@@ -139,7 +148,7 @@ impl<'s, K, V> Write<'s, K, V> {
     where
         K: Eq,
     {
-        let route = self.store.route_of(seen.fragment());
+        let route = seen.route();
         let mut others = Others::new();
         loop {
             let mut token = None;
@@ -156,7 +165,6 @@ impl<'s, K, V> Write<'s, K, V> {
                     token = self.sweep();
                 }
                 Refused::Empty => token = Some(self.steal(route)),
-                Refused::Full => self.store.grow(&self.context, route),
                 Refused::Exhausted => panic!("too many entries wait for a reader to end"),
             }
             self.garbage.move_up();
@@ -197,7 +205,7 @@ impl<'s, K, V> Write<'s, K, V> {
     /// Takes out what was seen of a key and says whether it was alive; `None` if it no longer stands.
     #[inline(always)]
     pub(crate) fn remove_seen(&mut self, seen: Seen) -> Option<bool> {
-        let shard = self.store.shard(self.store.route_of(seen.fragment()));
+        let shard = self.store.shard(seen.route());
         let removed = shard.locked(&self.context, &mut self.garbage, |locked| {
             locked.remove(seen)
         });
@@ -237,7 +245,7 @@ impl<'s, K, V> Write<'s, K, V> {
         let shards = store.shards();
         loop {
             // Starting anywhere, so that it is not always the first shard that gives.
-            let start = route.fragment.get() as usize % shards.len();
+            let start = route.spread() as usize % shards.len();
             let (before, after) = shards.split_at(start);
             for shard in after.iter().chain(before) {
                 if let Some(token) = context.budget.take() {

@@ -210,7 +210,7 @@ impl<'d> Subject<'d> {
     }
 
     fn route(&self, key: u8) -> Route {
-        self.store.route(match self.hashes {
+        Route::new(match self.hashes {
             Hashes::Good => u64::from(key),
             Hashes::Few => u64::from(key % 5),
             Hashes::One => 0,
@@ -364,7 +364,7 @@ impl<'d> Subject<'d> {
     }
 
     fn check(&self) {
-        self.store.validate(&(self.readers[0].pin)());
+        self.store.validate();
         let used = self.filed.len() + self.tokens.len();
         assert_eq!(self.store.len(), used, "tokens");
         let earliest = self.filed.values().map(|it| it.deadline).min();

@@ -4,13 +4,13 @@
 //! are cells that the writer fills right before it files their id; none is used twice.
 
 use super::{Kind, check, race, racer};
-use crate::core::index::{Fragment, Index, LANES, Outgrown, Place};
+use crate::core::index::{Fragment, Index, LANES, Outgrown, Place, Route};
 use crate::sync::{AtomicBool, Ordering, UnsafeCell};
 use std::sync::{Arc, Mutex};
 
 struct World {
     index: Index,
-    entries: [UnsafeCell<u64>; 2 * LANES],
+    entries: [UnsafeCell<u64>; 2 * LANES + 4],
     flag: AtomicBool,
     /// Annexes that were replaced: no reader waits for a grace period here.
     outgrown: Mutex<Vec<Outgrown>>,
@@ -20,8 +20,8 @@ struct World {
 unsafe impl Sync for World {}
 
 /// All in the first of two buckets. Keys with the same remainder share a tag.
-fn fragment(key: u64) -> Fragment {
-    Fragment::new((key % 100 + 2) | (key / 100) << 8)
+fn route(key: u64) -> Route {
+    Route::of_spread((key % 100 + 2) << 20 | (key / 100) << 40)
 }
 
 impl World {
@@ -52,7 +52,15 @@ impl World {
 
     fn insert(&self, key: u64, id: u32) {
         self.fill(id, key);
-        self.index.insert(fragment(key), id);
+        assert!(self.index.insert(route(key), id));
+    }
+
+    fn fragment(&self, key: u64) -> Fragment {
+        self.index.fragment_of(route(key))
+    }
+
+    fn remove(&self, key: u64, id: u32) {
+        self.index.remove(0, self.fragment(key), id);
     }
 
     fn replace(&self, key: u64, id: u32) {
@@ -60,7 +68,7 @@ impl World {
         let is_it = |id| self.key(id) == key;
         let (lane, _) = self
             .index
-            .find_lane(fragment(key), is_it)
+            .find_lane(route(key), is_it)
             .expect("the key is there");
         // SAFETY: nobody else writes.
         unsafe { lane.replace(id) };
@@ -68,7 +76,7 @@ impl World {
 
     /// Gives the range an annex, or a larger one.
     fn refit(&self) {
-        let old = self.index.refit(0, |id| fragment(self.key(id)));
+        let old = self.index.refit(0, |id| self.fragment(self.key(id)));
         self.outgrown
             .lock()
             .expect("nobody panics with it")
@@ -77,7 +85,7 @@ impl World {
 
     fn look(&self, key: u64) -> Option<(Place, u32)> {
         self.index
-            .find(fragment(key), |id| (self.key(id) == key).then_some(id))
+            .find(route(key), |id| (self.key(id) == key).then_some(id))
     }
 
     fn find(&self, key: u64) -> Option<u32> {
@@ -85,7 +93,7 @@ impl World {
     }
 
     fn validate(&self) {
-        self.index.validate(0, |id| fragment(self.key(id)));
+        self.index.validate(0, |id| self.fragment(self.key(id)));
     }
 }
 
@@ -160,7 +168,7 @@ fn a_lane_is_reused() {
         1,
         |world| {
             world.insert(102, 2);
-            world.index.remove(fragment(102), 2);
+            world.remove(102, 2);
             world.insert(202, 3);
         },
         |world| {
@@ -178,8 +186,8 @@ fn an_overflowed_key_is_found() {
         LANES as u64 + 1,
         |world| {
             world.insert(14, 14);
-            world.index.remove(fragment(14), 14);
-            world.index.remove(fragment(1), 1);
+            world.remove(14, 14);
+            world.remove(1, 1);
             world.insert(15, 15);
         },
         |world| {
@@ -215,7 +223,7 @@ fn a_walk_shows_what_is_there_throughout() {
         2,
         |world| {
             world.insert(3, 3);
-            world.index.remove(fragment(2), 2);
+            world.remove(2, 2);
             world.replace(3, 4);
         },
         |world| {
@@ -229,17 +237,17 @@ fn a_walk_shows_what_is_there_throughout() {
 #[test]
 fn an_insert_into_an_annex_is_found() {
     beside(
-        LANES as u64,
+        2 * LANES as u64,
         |world| {
             world.refit();
-            world.insert(13, 13);
+            world.insert(25, 25);
             // Release: pairs with the Acquire below.
             world.flag.store(true, Ordering::Release);
         },
         |world| {
             // Acquire: pairs with the Release above.
             let complete = world.flag.load(Ordering::Acquire);
-            let found = world.find(13);
+            let found = world.find(25);
             assert!(found.is_some() || !complete);
             assert_eq!(world.find(1), Some(1));
         },
@@ -252,19 +260,19 @@ fn an_insert_into_an_annex_is_found() {
 fn an_annexed_key_is_found() {
     beside_in(
         || {
-            let world = World::new(LANES as u64);
+            let world = World::new(2 * LANES as u64);
             world.refit();
-            world.insert(13, 13);
+            world.insert(25, 25);
             assert!(!world.index.has_room_in_annex(0));
             world
         },
         |world| {
             world.refit();
-            world.insert(14, 14);
-            world.index.remove(fragment(14), 14);
+            world.insert(26, 26);
+            world.remove(26, 26);
         },
         |world| {
-            assert_eq!(world.find(13), Some(13));
+            assert_eq!(world.find(25), Some(25));
             assert_eq!(world.find(99), None);
         },
     );

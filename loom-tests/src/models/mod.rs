@@ -2,11 +2,11 @@
 //!
 //! Each says which bug it catches, and which broken line (`scripts/loom-mutants`) it was seen to catch.
 
+mod annexes;
 mod budget;
 mod counters;
 mod flights;
 mod gate;
-mod growth;
 mod index;
 mod limits;
 mod loads;

@@ -2,7 +2,7 @@
 
 use crate::core::entry::NEVER;
 use crate::core::garbage::Garbage;
-use crate::core::index::Fragment;
+use crate::core::index::Route;
 use crate::core::reclaim::{Domain, Record};
 use crate::core::store::Store;
 use crate::core::write::Write;
@@ -23,10 +23,7 @@ pub(super) fn key_in(shard: usize, shards: usize) -> u64 {
 pub(super) fn keys_in(shard: usize, shards: usize) -> impl Iterator<Item = u64> {
     // Any store of so many shards routes alike.
     let store = Store::<u64, ()>::new(shards, shards);
-    (1..).filter(move |&key| {
-        let fragment = store.route(key).fragment.get() as usize;
-        (fragment * shards) >> Fragment::BITS == shard
-    })
+    (1..).filter(move |&key| store.index().range_of(Route::new(key)) == shard)
 }
 
 impl<V> World<V> {
@@ -44,7 +41,7 @@ impl<V> World<V> {
         key: u64,
         read: impl FnOnce(&V) -> R,
     ) -> Option<R> {
-        let route = self.store.route(key);
+        let route = Route::new(key);
         let pin = record.pin(&self.domain);
         let hit = self.store.find(&pin, route, |other| *other == key)?;
         self.store.touch(&pin, route, &hit);
@@ -53,7 +50,7 @@ impl<V> World<V> {
 
     /// As `Cache::contains_key`.
     pub(super) fn contains(&self, record: &Record, key: u64) -> bool {
-        let route = self.store.route(key);
+        let route = Route::new(key);
         let pin = record.pin(&self.domain);
         let hit = self.store.find(&pin, route, |other| *other == key);
         hit.is_some()
@@ -61,13 +58,13 @@ impl<V> World<V> {
 
     /// As `Cache::insert`.
     pub(super) fn insert(&self, record: &Record, key: u64, value: V) {
-        let route = self.store.route(key);
+        let route = Route::new(key);
         self.write(record).insert(route, NEVER, key, value);
     }
 
     /// As `Cache::remove`.
     pub(super) fn remove(&self, record: &Record, key: u64) -> bool {
-        let route = self.store.route(key);
+        let route = Route::new(key);
         let mut write = self.write(record);
         write.remove(route, |other| *other == key).is_some()
     }
@@ -88,8 +85,6 @@ impl<V> World<V> {
     }
 
     pub(super) fn validate(&self) {
-        let record = self.domain.lease();
-        self.store.validate(&record.pin(&self.domain));
-        self.domain.release(record);
+        self.store.validate();
     }
 }

@@ -7,6 +7,7 @@
 //! The range's one writer replaces the annex as a whole when it is full, or when most of what was in it is gone. Readers that
 //! are in the old one find there what was there throughout, as nothing changes it any more. It is freed after a grace period.
 
+use super::route::Route;
 use super::{Fragment, Index, LANES, Place};
 use crate::sync::Guarded;
 
@@ -27,14 +28,14 @@ impl Annex {
     pub(super) fn new(keys: usize, range: usize) -> Self {
         let buckets = keys.div_ceil(Self::FILL).max(Self::least(range));
         Self {
-            index: Index::without_annexes(1, buckets),
+            index: Index::without_annexes(buckets),
             len: Guarded::new(0),
         }
     }
 
     /// So small an annex is not replaced by a smaller one.
     fn least(range: usize) -> usize {
-        (range / 4).max(Self::MIN_BUCKETS)
+        (range / 64).max(Self::MIN_BUCKETS)
     }
 
     /// How many ids are filed here. For the one writer, as all that follows.
@@ -55,18 +56,37 @@ impl Annex {
         self.len() * 4 < self.room() && self.index.range() > Self::least(range)
     }
 
-    pub(super) fn insert(&self, fragment: Fragment, id: u32) {
-        self.index.insert(Self::fragment(fragment), id);
+    pub(super) fn insert(&self, fragment: Fragment, tag: u8, id: u32) {
+        let filed = self.index.insert(Self::route(fragment, tag), id);
+        assert!(filed, "an annex that is not full has room");
         self.len.set(self.len.get() + 1);
     }
 
-    pub(super) fn remove_at(&self, fragment: Fragment, place: Place) {
-        self.index.remove_at(Self::fragment(fragment), place);
+    pub(super) fn remove(&self, fragment: Fragment, id: u32) {
+        self.index.remove(0, Self::fragment(fragment), id);
         self.len.set(self.len.get() - 1);
     }
 
-    /// By what a fragment is filed here: its high bits, which choose the bucket, are those that select the range, the same for
-    /// all of it. The multiplication makes them depend on all others, and takes no two fragments to the same.
+    pub(super) fn place_of(&self, fragment: Fragment, id: u32) -> Option<Place> {
+        self.index.place_of(0, Self::fragment(fragment), id)
+    }
+
+    /// As [`Index::find`].
+    pub(super) fn find<R>(
+        &self,
+        fragment: Fragment,
+        tag: u8,
+        accept: impl Fn(u32) -> Option<R> + Copy,
+    ) -> Option<(Place, R)> {
+        self.index.find(Self::route(fragment, tag), accept)
+    }
+
+    fn route(of: Fragment, tag: u8) -> Route {
+        Route::assemble(0, 0, Self::fragment(of), tag)
+    }
+
+    /// By what a fragment is filed here: where a range is overfull, the high bits, which choose the bucket, may be the same for many.
+    /// The multiplication makes them depend on all others, and takes no two fragments to the same.
     pub(super) fn fragment(of: Fragment) -> Fragment {
         Fragment::new(u64::from(of.get()) * 0x9e37_79b1)
     }

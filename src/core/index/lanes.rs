@@ -1,6 +1,9 @@
 //! Comparing the tags of a bucket's lanes, all at once.
 
 use super::LANES;
+use crate::sync::AtomicU32;
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_loom, nori_portable)))))]
+use crate::sync::Ordering;
 
 /// A bit for each lane whose tag is `tag`; the tags are the bytes of `head` and the low half of `tail`.
 #[cfg(all(target_arch = "x86_64", not(any(miri, nori_portable))))]
@@ -23,6 +26,39 @@ pub(super) fn equal(head: u64, tail: u64, tag: u8) -> u32 {
     bits & ((1 << LANES) - 1)
 }
 
+/// A bit for each lane whose id is `id`. For the one writer.
+#[cfg(all(target_arch = "x86_64", not(any(miri, nori_loom, nori_portable))))]
+#[inline(always)]
+pub(super) fn equal_ids(ids: &[AtomicU32; LANES], id: u32) -> u32 {
+    use std::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi32, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16,
+        _mm_packs_epi32, _mm_set1_epi32, _mm_setzero_si128,
+    };
+    let four = |at: usize| -> __m128i {
+        // SAFETY: SSE2 is part of x86-64. Four ids lie there; others only read them, as the one writer is who calls this.
+        unsafe {
+            let ids = _mm_loadu_si128(ids[at..][..4].as_ptr().cast());
+            _mm_cmpeq_epi32(ids, _mm_set1_epi32(id as i32))
+        }
+    };
+    // SAFETY: as above.
+    let equal = unsafe {
+        let low = _mm_packs_epi32(four(0), four(4));
+        let high = _mm_packs_epi32(four(8), _mm_setzero_si128());
+        _mm_movemask_epi8(_mm_packs_epi16(low, high))
+    };
+    equal as u32
+}
+
+/// As above, one after the other.
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_loom, nori_portable)))))]
+#[inline(always)]
+pub(super) fn equal_ids(ids: &[AtomicU32; LANES], id: u32) -> u32 {
+    // Relaxed: only the one writer, us, changes them.
+    let is_it = |lane: usize| ids[lane].load(Ordering::Relaxed) == id;
+    (0..LANES).fold(0, |bits, lane| bits | u32::from(is_it(lane)) << lane)
+}
+
 #[cfg(any(test, not(all(target_arch = "x86_64", not(any(miri, nori_portable))))))]
 fn spread(tag: u8) -> u64 {
     u64::from(tag) * 0x0101_0101_0101_0101
@@ -40,6 +76,16 @@ fn zero_bytes(word: u64) -> u32 {
 #[cfg(all(test, not(nori_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_found_where_they_are() {
+        let ids: [u32; LANES] = std::array::from_fn(|lane| [7, u32::MAX, 7 << 16, 0][lane % 4]);
+        for id in [7, u32::MAX, 7 << 16, 0, 8] {
+            let expected = (0..LANES).filter(|&lane| ids[lane] == id);
+            let expected = expected.fold(0, |bits, lane| bits | 1 << lane);
+            assert_eq!(equal_ids(&ids.map(AtomicU32::new), id), expected);
+        }
+    }
 
     #[test]
     fn both_ways_agree() {

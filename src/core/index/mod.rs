@@ -6,11 +6,16 @@
 //! So there are no tombstones: removing clears a tag.
 //!
 //! One index serves all shards, so that a read finds its bucket from the hash alone; each shard has a *range* of buckets of
-//! its own, which the fragment's highest bits select, and entries that overflow stay in it. One writer at a time (the
+//! its own, which the hash's highest bits select, and entries that overflow stay in it. One writer at a time (the
 //! shard's lock) changes a range, readers run beside it. An entry never moves while it is in the index, so a reader cannot
 //! miss one that was there throughout: the writer counts an overflow before it publishes the entry behind it, and takes the
-//! count back only after that entry is gone. A grown index is a new one. A range that is far fuller than the others has an
-//! [`annex`] for what it has no room for.
+//! count back only after that entry is gone.
+//!
+//! An index has its full size from the start, and never grows: of memory that is given out by pages when it is touched, that
+//! is addresses. A range that is far fuller than the others has an [`annex`] for what it has no room for.
+//!
+//! Readers tell keys apart by their tags. Writers that take an entry out, knowing of its hash no more than the fragment, look
+//! for its id.
 //!
 //! | field | written | read |
 //! |---|---|---|
@@ -19,71 +24,28 @@
 //! | `annexes[i]` | when the annex is filled, by the one writer, Release | Acquire: what is in it |
 
 mod annex;
+mod bucket;
 mod lanes;
+mod route;
 
 pub(crate) use annex::Outgrown;
+pub(crate) use bucket::{LANES, Lane};
+pub(crate) use route::{Fragment, Route};
 
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, Ordering};
 use annex::Annex;
-use std::ptr::NonNull;
+use bucket::{Bucket, Buckets, OVERFLOW};
+use std::alloc::{Layout, handle_alloc_error};
 
-/// Entries to a bucket.
-pub(crate) const LANES: usize = 12;
-/// Lanes whose tags are in `Bucket::head`; the others' are in the low half of `Bucket::tail`.
-const HEAD_LANES: usize = 8;
-/// One overflow, in `Bucket::tail`.
-const OVERFLOW: u64 = 1 << 32;
-/// The part of a key's hash that an index works with, [`Fragment::BITS`] bits: the bucket comes from its high bits, the
-/// tag from its low ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fragment(u32);
-
-impl Fragment {
-    pub(crate) const BITS: u32 = 26;
-
-    /// The low bits of `bits`.
-    #[inline(always)]
-    pub(crate) fn new(bits: u64) -> Self {
-        Self(bits as u32 & ((1 << Self::BITS) - 1))
-    }
-
-    #[inline(always)]
-    pub(crate) fn get(self) -> u32 {
-        self.0
-    }
-
-    /// The tag. Not 0, which marks a free lane.
-    #[inline(always)]
-    fn tag(self) -> u8 {
-        (self.0 as u8).max(1)
-    }
-}
+/// In how many buckets of its range an entry may be: further on than that there is nothing but the annex. So an overfull range
+/// costs those who look for what is not near no more than this.
+const CHAIN: u32 = 8;
 
 /// A place in the index. Buckets of a range's annex are numbered on behind those of all ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     bucket: usize,
     lane: usize,
-}
-
-/// The lane that an id is filed in, for whoever puts another one there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lane(NonNull<AtomicU32>);
-
-// SAFETY: what it points to is an atomic.
-unsafe impl Send for Lane {}
-
-impl Lane {
-    /// Puts another id of the same fragment in the place. For the one writer.
-    ///
-    /// # Safety
-    /// No id has come to the range, or left it, since this place was found.
-    #[inline(always)]
-    pub(crate) unsafe fn replace(self, id: u32) {
-        // Release: pairs with the Acquire in `find`.
-        // SAFETY: the bucket is still there, by the contract: a table or an annex that is replaced changes the range.
-        unsafe { self.0.as_ref() }.store(id, Ordering::Release);
-    }
 }
 
 /// What is looked for may be in a bucket further on.
@@ -99,144 +61,218 @@ enum Probe<R> {
     Further,
 }
 
-#[derive(Debug)]
-#[repr(align(64))]
-struct Bucket {
-    /// Tags of lanes 0 to 7.
-    head: AtomicU64,
-    /// Tags of lanes 8 to 11; above them the number of overflows.
-    tail: AtomicU64,
-    ids: [AtomicU32; LANES],
+impl<R> Probe<R> {
+    /// What a bucket with this tail, in which a key is not, says about it.
+    #[inline(always)]
+    fn absent(tail: u64) -> Self {
+        if tail < OVERFLOW {
+            Self::Absent
+        } else {
+            Self::Further
+        }
+    }
 }
 
-/// See the module.
+/// See the module. What a hit needs comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Index {
-    buckets: Box<[Bucket]>,
+    buckets: Buckets,
+    /// The bits of a spread hash that choose the bucket: those of the range and of the fragment.
+    home_bits: u64,
+    /// How many high bits of it choose the range.
+    range_bits: u32,
+    /// The greatest number of a range.
+    last_range: u32,
+    rest: Box<Rest>,
+}
+
+/// What hits do not need.
+#[derive(Debug)]
+struct Rest {
     /// Buckets to a range.
     range: usize,
-    /// How many low bits of a fragment do not select the range.
-    range_shift: u32,
+    /// How many buckets an entry may be in, its nearest included.
+    chain: u32,
     /// For each range, null as long as it needs none. An annex has none.
     annexes: Box<[AtomicPtr<Annex>]>,
 }
 
 impl Index {
-    /// An empty index of `ranges` ranges, a power of two, with `range` buckets each.
-    pub(crate) fn new(ranges: usize, range: usize) -> Self {
-        let mut index = Self::without_annexes(ranges, range);
-        index.annexes = (0..ranges)
-            .map(|_| AtomicPtr::new(std::ptr::null_mut()))
-            .collect();
-        index
+    /// An empty index of `ranges` ranges, a power of two, with `range` buckets each; fewer if there is no memory for so many, which
+    /// is what annexes are for.
+    pub(crate) fn new(ranges: usize, mut range: usize) -> Self {
+        let buckets = loop {
+            match Buckets::new(ranges * range) {
+                Some(buckets) => break buckets,
+                None if range > 1 => range /= 2,
+                None => handle_alloc_error(Layout::new::<Bucket>()),
+            }
+        };
+        let annexes = (0..ranges).map(|_| AtomicPtr::new(std::ptr::null_mut()));
+        Self::of(buckets, ranges, CHAIN, annexes.collect())
     }
 
-    fn without_annexes(ranges: usize, range: usize) -> Self {
-        debug_assert!(ranges.is_power_of_two() && range > 0);
+    /// One of a single range, for an annex.
+    fn without_annexes(range: usize) -> Self {
+        let buckets = Buckets::new(range);
+        let buckets = buckets.unwrap_or_else(|| handle_alloc_error(Layout::new::<Bucket>()));
+        Self::of(buckets, 1, u32::MAX, Box::default())
+    }
+
+    fn of(buckets: Buckets, ranges: usize, chain: u32, annexes: Box<[AtomicPtr<Annex>]>) -> Self {
+        let range_bits = ranges.trailing_zeros();
+        let range = buckets.len() >> range_bits;
+        debug_assert!(ranges.is_power_of_two() && range_bits <= route::MAX_RANGE_BITS);
+        debug_assert!((1..=1 << Fragment::BITS).contains(&range));
         Self {
-            buckets: (0..ranges * range).map(|_| Bucket::new()).collect(),
-            range,
-            range_shift: Fragment::BITS - ranges.trailing_zeros(),
-            annexes: Box::default(),
+            buckets,
+            home_bits: u64::MAX << (u64::BITS - Fragment::BITS - range_bits),
+            range_bits,
+            last_range: ranges as u32 - 1,
+            rest: Box::new(Rest {
+                range,
+                chain,
+                annexes,
+            }),
         }
     }
 
     /// Buckets to a range.
     pub(crate) fn range(&self) -> usize {
-        self.range
+        self.rest.range
+    }
+
+    /// The range that a key is filed in.
+    #[inline(always)]
+    pub(crate) fn range_of(&self, route: Route) -> usize {
+        let turned = route.spread().rotate_left(self.range_bits);
+        turned as usize & self.last_range as usize
+    }
+
+    /// What is kept with a key's entry.
+    #[inline(always)]
+    pub(crate) fn fragment_of(&self, route: Route) -> Fragment {
+        route.fragment(self.range_bits)
+    }
+
+    /// Of an entry whose key nobody has hashed: good for its id, which is found by the fragment, and not for its key.
+    pub(crate) fn route_of(&self, range: usize, fragment: Fragment) -> Route {
+        Route::assemble(range, self.range_bits, fragment, 0)
     }
 
     #[inline(always)]
-    fn home(&self, fragment: Fragment) -> usize {
-        ((u64::from(fragment.0) * self.buckets.len() as u64) >> Fragment::BITS) as usize
+    fn home(&self, route: Route) -> usize {
+        // The same number as below: the bits beside those of range and fragment would now and then make it one more.
+        let bits = route.spread() & self.home_bits;
+        ((u128::from(bits) * self.buckets.len() as u128) >> u64::BITS) as usize
     }
 
+    /// The home of an entry of which only the fragment is known.
     #[inline(always)]
-    fn range_of(&self, fragment: Fragment) -> usize {
-        (fragment.0 >> self.range_shift) as usize
+    fn home_in(&self, range: usize, fragment: Fragment) -> usize {
+        range * self.rest.range
+            + ((u64::from(fragment.get()) * self.rest.range as u64) >> Fragment::BITS) as usize
     }
 
-    /// The buckets of its range in which an entry may be, nearest first, each once.
+    /// The buckets of a range in which an entry with this home may be, nearest first, each once.
     #[inline(always)]
-    fn chain(&self, fragment: Fragment) -> impl Iterator<Item = usize> {
-        let home = self.home(fragment);
-        let start = self.range_of(fragment) * self.range;
-        (home..start + self.range).chain(start..home)
+    fn chain(&self, range: usize, home: usize) -> impl Iterator<Item = usize> {
+        let start = range * self.rest.range;
+        let all = (home..start + self.rest.range).chain(start..home);
+        all.take(self.rest.chain as usize)
     }
 
     /// Starts to bring the bucket of a key into the cache.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, fragment: Fragment) {
-        crate::arch::prefetch::read(&raw const self.buckets[self.home(fragment)]);
+    pub(crate) fn prefetch(&self, route: Route) {
+        crate::arch::prefetch::read(&raw const self.buckets[self.home(route)]);
     }
 
-    /// What `accept` makes of the first id filed under `fragment`'s tag that it accepts. Takes no lock. An id that would be
+    /// What `accept` makes of the first id filed under the key's tag that it accepts. Takes no lock. An id that would be
     /// accepted and was in the index throughout the call is found.
     #[inline(always)]
     pub(crate) fn find<R>(
         &self,
-        fragment: Fragment,
+        route: Route,
         accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Option<(Place, R)> {
-        self.find_near(fragment, accept)
-            .unwrap_or_else(|Further| self.find_further(fragment, accept))
+        self.find_near(route, accept)
+            .unwrap_or_else(|Further| self.find_further(route, accept))
     }
 
     /// As [`Index::find`], for an id that is to be replaced.
     #[inline(always)]
     pub(crate) fn find_lane(
         &self,
-        fragment: Fragment,
+        route: Route,
         accept: impl Fn(u32) -> bool + Copy,
     ) -> Option<(Lane, u32)> {
-        let bucket = self.bucket(self.home(fragment));
-        let (mut found, overflows) = bucket.lanes(fragment.tag());
+        let it = self.bucket(self.home(route));
+        // Acquire, both: as in `find_in`, and so what follows.
+        let head = it.head.load(Ordering::Acquire);
+        let tail = it.tail.load(Ordering::Acquire);
+        let mut found = lanes::equal(head, tail, route.tag());
         while found != 0 {
-            let lane = found.trailing_zeros() as usize;
             // SAFETY: `lanes::equal` sets bits below 12 only.
-            let cell = unsafe { bucket.ids.get_unchecked(lane) };
+            let lane = unsafe { it.ids.get_unchecked(found.trailing_zeros() as usize) };
             // Acquire: as in `find_in`.
-            let id = cell.load(Ordering::Acquire);
+            let id = lane.load(Ordering::Acquire);
             if accept(id) {
-                return Some((Lane(NonNull::from(cell)), id));
+                return Some((Lane::new(lane), id));
             }
             found &= found - 1;
         }
-        if overflows {
-            return self.find_lane_further(fragment, accept);
+        // Acquire: as in `find_in`.
+        if it.tail.load(Ordering::Acquire) < OVERFLOW {
+            return None;
         }
-        None
+        self.find_lane_further(route, accept)
     }
 
     #[cold]
     #[inline(never)]
     fn find_lane_further(
         &self,
-        fragment: Fragment,
+        route: Route,
         accept: impl Fn(u32) -> bool + Copy,
     ) -> Option<(Lane, u32)> {
-        let (place, id) = self.find_further(fragment, |id| accept(id).then_some(id))?;
+        let (place, id) = self.find_further(route, |id| accept(id).then_some(id))?;
+        Some((self.lane_at(self.range_of(route), place)?, id))
+    }
+
+    /// The lane of an id in a range, if it is filed there. For the one writer.
+    pub(crate) fn lane_of(&self, range: usize, fragment: Fragment, id: u32) -> Option<Lane> {
+        self.lane_at(range, self.place_of(range, fragment, id)?)
+    }
+
+    /// None of a place in an annex that has been replaced.
+    fn lane_at(&self, range: usize, place: Place) -> Option<Lane> {
         let bucket = match self.buckets.get(place.bucket) {
             Some(bucket) => bucket,
             None => {
-                let annex = self.annex(self.range_of(fragment))?;
-                // Another one than that which the id was found in, if it has been replaced meanwhile: then the place is out of date,
-                // as the version tells, but may be beyond the end.
+                let annex = self.annex(range)?;
                 annex.index.buckets.get(place.bucket - self.buckets.len())?
             }
         };
-        Some((Lane(NonNull::from(&bucket.ids[place.lane])), id))
+        Some(Lane::new(&bucket.ids[place.lane]))
+    }
+
+    #[inline(always)]
+    fn bucket(&self, bucket: usize) -> &Bucket {
+        // SAFETY: `home` scales a number of 64 bits, as a fraction, to below the number of buckets, and `chain` stays there.
+        unsafe { self.buckets.get_unchecked(bucket) }
     }
 
     /// The part of [`Index::find`] that mostly suffices: looks into the nearest bucket alone.
     #[inline(always)]
     pub(crate) fn find_near<R>(
         &self,
-        fragment: Fragment,
+        route: Route,
         accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Result<Option<(Place, R)>, Further> {
-        let bucket = self.home(fragment);
-        match self.find_in(bucket, fragment, accept) {
+        let bucket = self.home(route);
+        match self.find_in(bucket, route, accept) {
             Probe::Found(lane, found) => Ok(Some((Place { bucket, lane }, found))),
             Probe::Absent => Ok(None),
             Probe::Further => Err(Further),
@@ -247,19 +283,20 @@ impl Index {
     #[cold]
     pub(crate) fn find_further<R>(
         &self,
-        fragment: Fragment,
+        route: Route,
         accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Option<(Place, R)> {
-        for bucket in self.chain(fragment).skip(1) {
-            match self.find_in(bucket, fragment, accept) {
+        let range = self.range_of(route);
+        for bucket in self.chain(range, self.home(route)).skip(1) {
+            match self.find_in(bucket, route, accept) {
                 Probe::Found(lane, found) => return Some((Place { bucket, lane }, found)),
                 Probe::Absent => break,
                 Probe::Further => {}
             }
         }
-        let annex = self.annex(self.range_of(fragment))?;
+        let annex = self.annex(range)?;
         let (Place { bucket, lane }, found) =
-            annex.index.find(Annex::fragment(fragment), accept)?;
+            annex.find(self.fragment_of(route), route.tag(), accept)?;
         let bucket = bucket + self.buckets.len();
         Some((Place { bucket, lane }, found))
     }
@@ -268,12 +305,19 @@ impl Index {
     fn find_in<R>(
         &self,
         bucket: usize,
-        fragment: Fragment,
+        route: Route,
         accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Probe<R> {
         let it = self.bucket(bucket);
-        let (mut found, overflows) = it.lanes(fragment.tag());
-        while found != 0 {
+        // Acquire, both: pair with the Release in `set_tag` and `add_overflow`. The overflow count is read before the tags of
+        // the next bucket, so an entry there is seen if its insertion was complete before the call.
+        let head = it.head.load(Ordering::Acquire);
+        let tail = it.tail.load(Ordering::Acquire);
+        let mut found = lanes::equal(head, tail, route.tag());
+        if found == 0 {
+            return Probe::absent(tail);
+        }
+        loop {
             let lane = found.trailing_zeros() as usize;
             // Acquire: pairs with the Release in `insert` and `replace`; the entry behind the id is initialised. The lane may
             // have been given to another entry since the tag was read: `accept` compares keys.
@@ -283,90 +327,109 @@ impl Index {
                 return Probe::Found(lane, accepted);
             }
             found &= found - 1;
-        }
-        if overflows {
-            Probe::Further
-        } else {
-            Probe::Absent
+            if found == 0 {
+                // Acquire: as above. An entry further on that has gone since then is absent; none comes from there to here.
+                return Probe::absent(it.tail.load(Ordering::Acquire));
+            }
         }
     }
 
+    /// Files an id, which must not be in the index, and whose entry is initialised. For the one writer. False if there is no
+    /// room for it: the range needs an annex, or a larger one.
     #[inline(always)]
-    fn bucket(&self, bucket: usize) -> &Bucket {
-        // SAFETY: `home` scales a fragment, which is below 2^26, to below the number of buckets, and `chain` stays there.
-        unsafe { self.buckets.get_unchecked(bucket) }
-    }
-
-    /// Files an id, which must not be in the index, and whose entry is initialised. For the one writer.
-    ///
-    /// # Panics
-    /// If the range is full, and its annex too.
-    #[inline(always)]
-    pub(crate) fn insert(&self, fragment: Fragment, id: u32) {
-        if !self.buckets[self.home(fragment)].insert(fragment, id) {
-            self.insert_further(fragment, id);
-        }
+    #[must_use]
+    pub(crate) fn insert(&self, route: Route, id: u32) -> bool {
+        self.buckets[self.home(route)].insert(route.tag(), id) || self.insert_further(route, id)
     }
 
     #[cold]
-    fn insert_further(&self, fragment: Fragment, id: u32) {
-        if let Some(annex) = self
-            .annex(self.range_of(fragment))
-            .filter(|it| !it.is_full())
-        {
-            self.buckets[self.home(fragment)].add_overflow(OVERFLOW);
-            return annex.insert(fragment, id);
-        }
-        for bucket in self.chain(fragment) {
-            if self.buckets[bucket].insert(fragment, id) {
-                return;
+    fn insert_further(&self, route: Route, id: u32) -> bool {
+        let (range, home) = (self.range_of(route), self.home(route));
+        let is_free = |&bucket: &usize| self.buckets[bucket].has_room();
+        if let Some(free) = self.chain(range, home).find(is_free) {
+            // Before the entry is there, or a reader would not look for it.
+            for passed in self.chain(range, home).take_while(|&it| it != free) {
+                self.buckets[passed].add_overflow(OVERFLOW);
             }
-            self.buckets[bucket].add_overflow(OVERFLOW);
+            return self.buckets[free].insert(route.tag(), id);
         }
-        panic!("a range of {} buckets is full", self.range);
+        let Some(annex) = self.annex(range).filter(|it| !it.is_full()) else {
+            return false;
+        };
+        self.buckets[home].add_overflow(OVERFLOW);
+        annex.insert(self.fragment_of(route), route.tag(), id);
+        true
     }
 
-    /// Takes an id out. For the one writer. Says whether the range's annex is too large now: see [`Index::refit`].
+    /// Takes an id out of a range. For the one writer. Says whether the range's annex is too large now: see [`Index::refit`].
     ///
     /// # Panics
     /// If the id is not filed under the fragment.
     #[inline(always)]
-    pub(crate) fn remove(&self, fragment: Fragment, id: u32) -> bool {
-        let (place, ()) = self
-            .find(fragment, move |found| (found == id).then_some(()))
-            .expect("only a filed id is removed");
-        self.remove_at(fragment, place)
-    }
-
-    #[inline(always)]
-    fn remove_at(&self, fragment: Fragment, place: Place) -> bool {
-        if place.bucket == self.home(fragment) {
-            self.buckets[place.bucket].set_tag(place.lane, 0);
-            return false;
+    pub(crate) fn remove(&self, range: usize, fragment: Fragment, id: u32) -> bool {
+        let home = self.home_in(range, fragment);
+        let bucket = &self.buckets[home];
+        match bucket.lane_of(id) {
+            Some(lane) => {
+                bucket.set_tag(lane, 0);
+                false
+            }
+            None => self.remove_further(range, home, fragment, id),
         }
-        self.remove_further(fragment, place)
     }
 
     #[cold]
-    fn remove_further(&self, fragment: Fragment, place: Place) -> bool {
-        if let Some(bucket) = self.buckets.get(place.bucket) {
-            bucket.set_tag(place.lane, 0);
-            self.forget_overflow(fragment, place.bucket);
+    fn remove_further(&self, range: usize, home: usize, fragment: Fragment, id: u32) -> bool {
+        let found = self.look_further(range, home, fragment, id);
+        let (Place { bucket, lane }, passed) = found.expect("only a filed id is removed");
+        if let Some(bucket) = self.buckets.get(bucket) {
+            bucket.set_tag(lane, 0);
+            self.forget_overflow(range, home, passed);
             return false;
         }
-        let annex = self
-            .annex(self.range_of(fragment))
-            .expect("places are in the index");
-        let bucket = place.bucket - self.buckets.len();
-        annex.remove_at(fragment, Place { bucket, ..place });
-        self.buckets[self.home(fragment)].add_overflow(OVERFLOW.wrapping_neg());
-        annex.is_too_large(self.range)
+        let annex = self.annex(range).expect("places are in the index");
+        annex.remove(fragment, id);
+        self.forget_overflow(range, home, 1);
+        annex.is_too_large(self.rest.range)
     }
 
-    /// Takes an entry in `bucket` out of the counts of those it overflowed from.
-    fn forget_overflow(&self, fragment: Fragment, bucket: usize) {
-        for passed in self.chain(fragment).take_while(|&it| it != bucket) {
-            self.buckets[passed].add_overflow(OVERFLOW.wrapping_neg());
+    /// Where an id is filed in a range, if it is. For the one writer.
+    fn place_of(&self, range: usize, fragment: Fragment, id: u32) -> Option<Place> {
+        let bucket = self.home_in(range, fragment);
+        if let Some(lane) = self.buckets[bucket].lane_of(id) {
+            return Some(Place { bucket, lane });
+        }
+        let (place, _) = self.look_further(range, bucket, fragment, id)?;
+        Some(place)
+    }
+
+    /// The same, of one that is not in its home; and how many buckets it has passed.
+    fn look_further(
+        &self,
+        range: usize,
+        home: usize,
+        fragment: Fragment,
+        id: u32,
+    ) -> Option<(Place, usize)> {
+        for (passed, bucket) in self.chain(range, home).enumerate() {
+            let it = &self.buckets[bucket];
+            if let Some(lane) = it.lane_of(id) {
+                return Some((Place { bucket, lane }, passed));
+            }
+            // Relaxed: only the one writer, us, changes it.
+            if it.tail.load(Ordering::Relaxed) < OVERFLOW {
+                break;
+            }
+        }
+        let Place { bucket, lane } = self.annex(range)?.place_of(fragment, id)?;
+        let bucket = bucket + self.buckets.len();
+        Some((Place { bucket, lane }, 1))
+    }
+
+    /// Takes an entry that overflowed from the first `passed` buckets of its chain out of their counts.
+    fn forget_overflow(&self, range: usize, home: usize, passed: usize) {
+        for bucket in self.chain(range, home).take(passed) {
+            self.buckets[bucket].add_overflow(OVERFLOW.wrapping_neg());
         }
     }
 
@@ -374,7 +437,7 @@ impl Index {
     /// for, or the one writer, who replaces it.
     fn annex(&self, range: usize) -> Option<&Annex> {
         // Acquire: pairs with the Release in `put_annex`; the annex is filled before we see it.
-        let annex = self.annexes.get(range)?.load(Ordering::Acquire);
+        let annex = self.rest.annexes.get(range)?.load(Ordering::Acquire);
         // SAFETY: null, or made by `Box::into_raw` and freed after a grace period from when it was replaced, by the contract of
         // `Outgrown`, or with the index.
         unsafe { annex.as_ref() }
@@ -383,18 +446,14 @@ impl Index {
     fn put_annex(&self, range: usize, annex: Option<Annex>) -> Option<Outgrown> {
         let next = annex.map_or(std::ptr::null_mut(), |it| Box::into_raw(Box::new(it)));
         // Release: pairs with the Acquire in `annex`.
-        let old = self.annexes[range].swap(next, Ordering::Release);
+        let old = self.rest.annexes[range].swap(next, Ordering::Release);
         (!old.is_null()).then(|| Outgrown(old))
     }
 
     /// Whether a range has an annex with room for one more. For the one writer.
+    #[cfg(nori_loom)]
     pub(crate) fn has_room_in_annex(&self, range: usize) -> bool {
         self.annex(range).is_some_and(|it| !it.is_full())
-    }
-
-    /// Gives a range an annex for so many keys. For an index that no reader knows yet.
-    pub(crate) fn reserve(&self, range: usize, keys: usize) {
-        drop(self.put_annex(range, Some(Annex::new(keys, self.range))));
     }
 
     /// Gives a range an annex with room for twice what is in the one it has, in whose place that is; the old one is returned.
@@ -405,9 +464,9 @@ impl Index {
         fragment_of: impl Fn(u32) -> Fragment,
     ) -> Option<Outgrown> {
         let old = self.annex(range);
-        let next = Annex::new(old.map_or(0, Annex::len) * 2 + 1, self.range);
-        for id in old.iter().flat_map(|it| ids_in(it.index.buckets_of(0))) {
-            next.insert(fragment_of(id), id);
+        let next = Annex::new(old.map_or(0, Annex::len) * 2 + 1, self.rest.range);
+        for (tag, id) in old.iter().flat_map(|it| filed_in(it.index.buckets_of(0))) {
+            next.insert(fragment_of(id), tag, id);
         }
         self.put_annex(range, Some(next))
     }
@@ -415,21 +474,18 @@ impl Index {
     /// All ids of a range, in no particular order. Beside a writer: every id that is in the index throughout, once.
     pub(crate) fn ids(&self, range: usize) -> impl Iterator<Item = u32> {
         let annex = self.annex(range).map(|it| it.index.buckets_of(0));
-        ids_in(self.buckets_of(range)).chain(annex.into_iter().flat_map(ids_in))
+        let filed = filed_in(self.buckets_of(range)).chain(annex.into_iter().flat_map(filed_in));
+        filed.map(|(_, id)| id)
     }
 
     /// Takes all ids of a range out, and its annex. For its one writer.
     pub(crate) fn clear(&self, range: usize) -> Option<Outgrown> {
-        for bucket in self.buckets_of(range) {
-            // Release, both: pair with the Acquire in `find`.
-            bucket.head.store(0, Ordering::Release);
-            bucket.tail.store(0, Ordering::Release);
-        }
+        self.buckets_of(range).iter().for_each(Bucket::clear);
         self.put_annex(range, None)
     }
 
     fn buckets_of(&self, range: usize) -> &[Bucket] {
-        &self.buckets[range * self.range..][..self.range]
+        &self.buckets[range * self.rest.range..][..self.rest.range]
     }
 
     /// How many buckets there are in a range's annex.
@@ -444,19 +500,19 @@ impl Index {
         self.annex(range).map_or(0, Annex::len)
     }
 
-    /// Checks tags, chains and overflow counts of a range against the fragments of its entries.
+    /// Checks chains and overflow counts of a range against the fragments of its entries.
     ///
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self, range: usize, fragment_of: impl Fn(u32) -> Fragment) {
-        let start = range * self.range;
+        let start = range * self.rest.range;
         let mut overflows = self.overflows(range, &fragment_of);
         if let Some(annex) = self.annex(range) {
             let ids: Vec<u32> = annex.index.ids(0).collect();
             assert_eq!(ids.len(), annex.len());
             for &id in &ids {
-                overflows[self.home(fragment_of(id)) - start] += 1;
+                overflows[self.home_in(range, fragment_of(id)) - start] += 1;
             }
             let in_annex = |id| Annex::fragment(fragment_of(id));
             let expected = annex.index.overflows(0, &in_annex);
@@ -468,14 +524,12 @@ impl Index {
     /// How often entries of a range passed each of its buckets.
     #[cfg(any(test, fuzzing))]
     fn overflows(&self, range: usize, fragment_of: &dyn Fn(u32) -> Fragment) -> Vec<u64> {
-        let start = range * self.range;
-        let mut overflows = vec![0_u64; self.range];
+        let start = range * self.rest.range;
+        let mut overflows = vec![0_u64; self.rest.range];
         for (b, bucket) in self.buckets_of(range).iter().enumerate() {
-            for lane in (0..LANES).filter(|&lane| bucket.tag(lane) != 0) {
-                let id = bucket.ids[lane].load(Ordering::Relaxed);
-                let fragment = fragment_of(id);
-                assert_eq!(bucket.tag(lane), fragment.tag(), "tag of {id}");
-                for passed in self.chain(fragment).take_while(|&it| it != start + b) {
+            for (_, id) in filed_in(std::slice::from_ref(bucket)) {
+                let home = self.home_in(range, fragment_of(id));
+                for passed in self.chain(range, home).take_while(|&it| it != start + b) {
                     overflows[passed - start] += 1;
                 }
             }
@@ -493,89 +547,22 @@ impl Index {
 
 impl Drop for Index {
     fn drop(&mut self) {
-        for range in 0..self.annexes.len() {
+        for range in 0..self.rest.annexes.len() {
             drop(self.put_annex(range, None));
         }
     }
 }
 
-/// The ids in some buckets.
-fn ids_in(buckets: &[Bucket]) -> impl Iterator<Item = u32> {
+/// The tags and ids in some buckets.
+fn filed_in(buckets: &[Bucket]) -> impl Iterator<Item = (u8, u32)> {
     buckets.iter().flat_map(|bucket| {
         (0..LANES)
-            .filter(|&lane| bucket.tag(lane) != 0)
+            .map(|lane| (bucket.tag(lane), lane))
+            .filter(|&(tag, _)| tag != 0)
             // Acquire: as in `find`.
-            .map(|lane| bucket.ids[lane].load(Ordering::Acquire))
+            .map(|(tag, lane)| (tag, bucket.ids[lane].load(Ordering::Acquire)))
     })
 }
 
-impl Bucket {
-    fn new() -> Self {
-        Self {
-            head: AtomicU64::new(0),
-            tail: AtomicU64::new(0),
-            ids: std::array::from_fn(|_| AtomicU32::new(0)),
-        }
-    }
-
-    /// A bit for each lane with this tag, and whether anything has overflowed.
-    #[inline(always)]
-    fn lanes(&self, tag: u8) -> (u32, bool) {
-        // Acquire, both: pair with the Release in `set_tag` and `add_overflow`. The overflow count is read before the tags of
-        // the next bucket, so an entry there is seen if its insertion was complete before the call.
-        let head = self.head.load(Ordering::Acquire);
-        let tail = self.tail.load(Ordering::Acquire);
-        (lanes::equal(head, tail, tag), tail >= OVERFLOW)
-    }
-
-    /// Files an id, if there is a free lane.
-    #[inline(always)]
-    fn insert(&self, fragment: Fragment, id: u32) -> bool {
-        let Some(lane) = self.free_lane() else {
-            return false;
-        };
-        // Release: pairs with the Acquire in `find`; the entry was initialised before.
-        self.ids[lane].store(id, Ordering::Release);
-        self.set_tag(lane, fragment.tag());
-        true
-    }
-
-    #[inline(always)]
-    fn free_lane(&self) -> Option<usize> {
-        // Relaxed, here and in the next two: only the one writer, us, changes these words.
-        let head = self.head.load(Ordering::Relaxed);
-        let tail = self.tail.load(Ordering::Relaxed);
-        let free = lanes::equal(head, tail, 0);
-        (free != 0).then(|| free.trailing_zeros() as usize)
-    }
-
-    #[inline(always)]
-    fn set_tag(&self, lane: usize, tag: u8) {
-        let (word, lane) = if lane < HEAD_LANES {
-            (&self.head, lane)
-        } else {
-            (&self.tail, lane - HEAD_LANES)
-        };
-        let shift = lane * 8;
-        let cleared = word.load(Ordering::Relaxed) & !(0xff << shift);
-        // Release: pairs with the Acquire in `find`; the id was stored before.
-        word.store(cleared | u64::from(tag) << shift, Ordering::Release);
-    }
-
-    #[cold]
-    fn add_overflow(&self, by: u64) {
-        let tail = self.tail.load(Ordering::Relaxed).wrapping_add(by);
-        // Release: pairs with the Acquire in `find`.
-        self.tail.store(tail, Ordering::Release);
-    }
-
-    fn tag(&self, lane: usize) -> u8 {
-        let (word, lane) = if lane < HEAD_LANES {
-            (&self.head, lane)
-        } else {
-            (&self.tail, lane - HEAD_LANES)
-        };
-        // Acquire: as in `find`.
-        (word.load(Ordering::Acquire) >> (lane * 8)) as u8
-    }
-}
+#[cfg(all(test, not(nori_loom)))]
+mod tests;

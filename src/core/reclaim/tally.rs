@@ -22,6 +22,12 @@ static TAKEN: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Tally {
     /// Where its pair is in each record; out of its bounds for one that counts on lines of its own.
     first: usize,
+    rest: Box<Rest>,
+}
+
+/// What hits do not need.
+#[derive(Debug)]
+struct Rest {
     domain: &'static Domain,
     /// What was counted in records before, for caches that have gone.
     before: [u64; 2],
@@ -34,21 +40,17 @@ type Line = [AtomicU64; 2];
 impl Tally {
     /// Counters for those who pin in a domain: the only one with tallies.
     pub(super) fn new(domain: &'static Domain) -> Self {
-        let Some(number) = take_number() else {
-            return Self {
-                first: usize::MAX,
+        let number = take_number();
+        let lines = || Box::new(std::array::from_fn(|_| CachePadded::default()));
+        let mut tally = Self {
+            first: number.map_or(usize::MAX, |number| 2 * number),
+            rest: Box::new(Rest {
                 domain,
                 before: [0; 2],
-                lines: Some(Box::new(std::array::from_fn(|_| CachePadded::default()))),
-            };
+                lines: number.is_none().then(lines),
+            }),
         };
-        let mut tally = Self {
-            first: 2 * number,
-            domain,
-            before: [0; 2],
-            lines: None,
-        };
-        tally.before = tally.sums();
+        tally.rest.before = tally.sums();
         tally
     }
 
@@ -74,14 +76,13 @@ impl Tally {
     fn count(&self, pin: &Pin<'_>, which: usize, by: u64) {
         match pin.record.counts[which..].get(self.first) {
             Some(counter) => add(counter, by),
-            None => self.count_apart(pin, which, by),
+            None => self.count_apart(pin.index(), which, by),
         }
     }
 
     #[inline(never)]
-    fn count_apart(&self, pin: &Pin<'_>, which: usize, by: u64) {
-        let lines = self.lines.as_ref().expect("it has a number, or lines");
-        let thread = pin.index();
+    fn count_apart(&self, thread: usize, which: usize, by: u64) {
+        let lines = self.rest.lines.as_ref().expect("it has a number, or lines");
         if thread < OWN {
             add(&lines[thread][which], by);
         } else {
@@ -95,16 +96,17 @@ impl Tally {
         let [hits, misses] = self.sums();
         // Modulo 2^64: what was before is part of it.
         (
-            hits.wrapping_sub(self.before[HITS]),
-            misses.wrapping_sub(self.before[MISSES]),
+            hits.wrapping_sub(self.rest.before[HITS]),
+            misses.wrapping_sub(self.rest.before[MISSES]),
         )
     }
 
     fn sums(&self) -> [u64; 2] {
-        [HITS, MISSES].map(|which| match &self.lines {
+        [HITS, MISSES].map(|which| match &self.rest.lines {
             Some(lines) => total(lines.iter().map(|line| &line[which])),
             None => total(
-                self.domain
+                self.rest
+                    .domain
                     .records()
                     .map(|record| &record.counts[self.first + which]),
             ),
@@ -114,7 +116,7 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        if self.lines.is_none() {
+        if self.rest.lines.is_none() {
             // Release: pairs with the Acquire in `take_number`; what was counted here is over for the next one.
             TAKEN.fetch_and(!(1 << (self.first / 2)), Ordering::Release);
         }

@@ -3,9 +3,8 @@
 
 use super::Shard;
 use crate::core::entry::Entry;
-use crate::core::index::{Fragment, Lane};
+use crate::core::index::{Index, Lane, Route};
 use crate::core::reclaim::Pin;
-use crate::core::table::Table;
 use crate::sync::Ordering;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -18,7 +17,7 @@ pub(crate) struct Seen {
     pub(super) lane: Option<Lane>,
     /// The id, unless the key was absent.
     pub(super) id: u32,
-    pub(super) fragment: Fragment,
+    pub(super) route: Route,
 }
 
 impl Seen {
@@ -28,18 +27,19 @@ impl Seen {
     pub(super) const ABSENT: u32 = u32::MAX;
 
     #[inline(always)]
-    fn new(version: u64, fragment: Fragment, found: Option<(Lane, u32)>) -> Self {
+    fn new(version: u64, route: Route, found: Option<(Lane, u32)>) -> Self {
         Self {
             version,
             lane: found.map(|(lane, _)| lane),
             id: found.map_or(Self::ABSENT, |(_, id)| id),
-            fragment,
+            route,
         }
     }
 
+    /// Where the key belongs.
     #[inline(always)]
-    pub(crate) fn fragment(&self) -> Fragment {
-        self.fragment
+    pub(crate) fn route(&self) -> Route {
+        self.route
     }
 
     /// The id of the key's entry, if it has one.
@@ -49,12 +49,12 @@ impl Seen {
     }
 
     /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
-    pub(crate) fn entry<K, V>(id: u32, entry: &Entry<K, V>) -> Self {
+    pub(super) fn entry(route: Route, id: u32) -> Self {
         Self {
             version: Self::OUTDATED,
             lane: None,
             id,
-            fragment: entry.meta.fragment(),
+            route,
         }
     }
 }
@@ -64,22 +64,19 @@ impl Seen {
 pub(crate) type Others = SmallVec<[u32; 4]>;
 
 impl<K, V> Shard<K, V> {
-    /// Looks a key up as [`Shard::find`] does, and says what a writer needs to know whether that still holds once it has the lock. `table`
-    /// is called for the table that is in place then.
+    /// Looks a key up as `Front::find` does, and says what a writer needs to know whether that still holds once it has the lock.
     #[inline(always)]
     pub(crate) fn look<'p>(
         &'p self,
         pin: &'p Pin<'_>,
-        table: impl FnOnce() -> &'p Table,
-        fragment: Fragment,
+        index: &Index,
+        route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> Seen {
         // Acquire: pairs with the Release in `Locked::changed`; we see at least what this version has.
         let version = self.back.version.load(Ordering::Acquire);
-        let found = table()
-            .index
-            .find_lane(fragment, |id| is_it(&self.entry_of(pin, id).key));
-        Seen::new(version, fragment, found)
+        let found = index.find_lane(route, |id| is_it(&self.entry_of(pin, id).key));
+        Seen::new(version, route, found)
     }
 
     /// The entry that was seen. The pin must be that of the look.
@@ -94,15 +91,16 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn look_closely<'p>(
         &'p self,
         pin: &'p Pin<'_>,
-        table: impl FnOnce() -> &'p Table,
-        fragment: Fragment,
+        index: &Index,
+        route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> (Seen, Others) {
         // Comparing is the user's affair, and may come back here: not while the list is borrowed.
         let others = RefCell::new(Others::new());
         // Acquire: as in `look`.
         let version = self.back.version.load(Ordering::Acquire);
-        let found = table().index.find_lane(fragment, |id| {
+        let fragment = index.fragment_of(route);
+        let found = index.find_lane(route, |id| {
             let entry = self.entry_of(pin, id);
             let found = is_it(&entry.key);
             if !found && entry.meta.fragment() == fragment {
@@ -110,13 +108,13 @@ impl<K, V> Shard<K, V> {
             }
             found
         });
-        (Seen::new(version, fragment, found), others.into_inner())
+        (Seen::new(version, route, found), others.into_inner())
     }
 
     /// The entry behind an id that this pinned thread has just found in the index.
     #[inline(always)]
     fn entry_of<'p>(&'p self, _pin: &'p Pin<'_>, id: u32) -> &'p Entry<K, V> {
         // SAFETY: a pinned reader found the id in the index, so its slot holds the entry at least until the unpin.
-        unsafe { self.front.slab.slots().slot(id).entry() }
+        unsafe { self.front().slab.slots().slot(id).entry() }
     }
 }

@@ -15,11 +15,12 @@ pub(crate) use write::{Attempt, Context, Refused};
 use super::entry::Entry;
 use super::garbage::Retired;
 use super::limbo::Limbo;
-use super::list::List;
+use super::list::{List, Stamp};
+use super::sizing::Sizing;
 use super::slab::{Slab, Slots};
-use super::table::Sizing;
 use super::wheel::{IDLE, Wheel};
 use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
+use std::sync::Arc;
 use vacancies::Vacancies;
 
 /// See the module.
@@ -27,14 +28,19 @@ use vacancies::Vacancies;
 pub(crate) struct Shard<K, V> {
     /// Which of the store's shards this is.
     number: usize,
-    front: CachePadded<Front<K, V>>,
+    fronts: Fronts<K, V>,
     back: CachePadded<Back>,
 }
+
+/// Those of all shards, side by side, so that a hit needs nothing else of its shard.
+pub(crate) type Fronts<K, V> = Arc<[CachePadded<Front<K, V>>]>;
 
 /// Read by every hit; written when an era begins. What hits need of the slab is on the same line.
 #[derive(Debug)]
 #[repr(C)]
-struct Front<K, V> {
+pub(crate) struct Front<K, V> {
+    /// What hits compare stamps with: that of the era, or [`CLOSER`].
+    current: AtomicU64,
     /// The era that reads stamp with.
     era: AtomicU64,
     /// In an exact list, the thread whose reads each begin an era: [`NOBODY`] yet, `index + 1`, or [`SHARED`].
@@ -42,6 +48,8 @@ struct Front<K, V> {
     slab: Slab<K, V>,
 }
 
+/// In an exact list: a number that is no stamp's, so that each hit looks closer at what its era is.
+const CLOSER: u64 = u64::MAX;
 const NOBODY: u64 = 0;
 /// Threads have read the shard at the same time, or its list is not exact: reads begin no eras.
 const SHARED: u64 = u64::MAX;
@@ -80,29 +88,48 @@ pub(crate) struct Counts {
 }
 
 impl<K, V> Shard<K, V> {
-    /// An empty shard.
-    pub(crate) fn new(number: usize, sizing: Sizing) -> Self {
+    /// The fronts of as many empty shards.
+    pub(crate) fn fronts(shards: usize, sizing: Sizing) -> Fronts<K, V> {
         let list = List::new(sizing.expected());
+        let exact = list.is_exact();
+        let front = |_| Front {
+            current: AtomicU64::new(if exact {
+                CLOSER
+            } else {
+                Stamp::of_era(list.era())
+            }),
+            era: AtomicU64::new(list.era()),
+            owner: AtomicU64::new(if exact { NOBODY } else { SHARED }),
+            slab: Slab::new(sizing.slots(), sizing.bytes()),
+        };
+        (0..shards).map(|it| CachePadded(front(it))).collect()
+    }
+
+    /// An empty shard, whose front is among these.
+    pub(crate) fn new(number: usize, fronts: Fronts<K, V>, sizing: Sizing) -> Self {
+        assert!(number < fronts.len());
         Self {
             number,
-            front: CachePadded(Front {
-                era: AtomicU64::new(list.era()),
-                owner: AtomicU64::new(if list.is_exact() { NOBODY } else { SHARED }),
-                slab: Slab::new(sizing.slots(), sizing.bytes()),
-            }),
+            fronts,
             back: CachePadded(Back {
                 version: AtomicU64::new(0),
                 due: AtomicU64::new(IDLE),
                 inner: Mutex::new(Inner {
                     vacancies: Vacancies::default(),
                     limbo: Limbo::new(sizing.batch()),
-                    list,
+                    list: List::new(sizing.expected()),
                     wheel: Wheel::new(),
                     counts: Counts::default(),
                     links: 0,
                 }),
             }),
         }
+    }
+
+    #[inline(always)]
+    fn front(&self) -> &Front<K, V> {
+        // SAFETY: seen to in `new`.
+        unsafe { self.fronts.get_unchecked(self.number) }
     }
 
     /// A time before which nothing here is due to expire.
@@ -120,7 +147,7 @@ impl<K, V> Shard<K, V> {
     #[cfg(test)]
     pub(crate) fn backlog(&self) -> (usize, usize) {
         let inner = self.back.inner.lock();
-        (inner.limbo.len(), self.front.slab.capacity())
+        (inner.limbo.len(), self.front().slab.capacity())
     }
 
     /// Checks every organ and that they agree with the table. No other thread may write.
@@ -128,18 +155,18 @@ impl<K, V> Shard<K, V> {
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self, table: &super::table::Table) {
+    pub(crate) fn validate(&self, index: &super::index::Index) {
         let inner = self.back.inner.lock();
-        let slots = self.front.slab.slots();
+        let slots = self.front().slab.slots();
         inner.list.validate(slots);
-        inner.wheel.validate(self.front.slab.ids(), &slots);
-        let mut filed: Vec<u32> = table.index.ids(self.number).collect();
+        inner.wheel.validate(self.front().slab.ids(), &slots);
+        let mut filed: Vec<u32> = index.ids(self.number).collect();
         let mut listed: Vec<u32> = inner.list.iter(slots).collect();
         filed.sort_unstable();
         listed.sort_unstable();
         assert_eq!(filed, listed, "index and list disagree");
         assert_eq!(listed.len(), inner.list.len());
-        table.index.validate(self.number, |id| {
+        index.validate(self.number, |id| {
             // SAFETY: called for ids in the index, which are live while the lock is held.
             unsafe { slots.slot(id).entry() }.meta.fragment()
         });
@@ -149,7 +176,7 @@ impl<K, V> Shard<K, V> {
 impl<K, V> Drop for Shard<K, V> {
     fn drop(&mut self) {
         let inner = self.back.inner.lock();
-        let slots = self.front.slab.slots();
+        let slots = self.front().slab.slots();
         let limbo = inner.limbo.slots(|id| slots.node(id));
         let ids: Vec<u32> = inner.list.iter(slots).chain(limbo).collect();
         let mut rest = Rest {

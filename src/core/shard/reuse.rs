@@ -47,7 +47,7 @@ impl<'s, K, V> Locked<'s, '_, '_, K, V> {
         let Some(vacant) = self.inner.limbo.pop_ready(|id| slots.node(id)) else {
             let id = self.inner.vacancies.pop(slots);
             // SAFETY: we hold the lock.
-            return id.or_else(|| unsafe { self.shard.front.slab.fresh() });
+            return id.or_else(|| unsafe { self.front.slab.fresh() });
         };
         // SAFETY: as in `drain`.
         unsafe { slots.slot(vacant).empty(|entry| self.garbage.take(entry)) };
@@ -72,7 +72,7 @@ impl<'s, K, V> Locked<'s, '_, '_, K, V> {
     /// Gives the last segments back that are vacant, as long as as many slots are vacant elsewhere as limbo usually needs: what
     /// is needed again at once is not worth it.
     fn give_back(&mut self) {
-        let slab = &self.shard.front.slab;
+        let slab = &self.front.slab;
         while let Some((segment, given)) = slab.last_further() {
             let (here, elsewhere) = self.inner.vacancies.count(segment);
             if here < given || elsewhere < self.inner.limbo.usual() {

@@ -8,14 +8,12 @@ use super::{Front, Inner, SHARED, Seen, Shard};
 use crate::core::budget::{Budget, Token};
 use crate::core::entry::{Coming, Entry, NEVER};
 use crate::core::garbage::{Garbage, Retired};
-use crate::core::index::{Fragment, Lane, Outgrown};
+use crate::core::index::{Index, Lane, Outgrown, Route};
 use crate::core::limbo::LOOKS;
 use crate::core::reclaim::{Domain, Pin, Ticket};
 use crate::core::slab::{Slot, Slots};
-use crate::core::table::Table;
 use crate::core::wheel::{IDLE, Wheel};
-use crate::sync::{AtomicPtr, MutexGuard, Ordering};
-use std::cell::Cell;
+use crate::sync::Ordering;
 
 /// How many entries of the wheel each write takes out or moves on.
 const WORK: u32 = 4;
@@ -27,8 +25,7 @@ const TERM: u32 = 64;
 pub(crate) struct Context<'c> {
     pub(crate) domain: &'c Domain,
     pub(crate) budget: &'c Budget,
-    /// The store's table: replaced only under all shards' locks.
-    pub(crate) table: &'c AtomicPtr<Table>,
+    pub(crate) index: &'c Index,
     /// Milliseconds of the cache's clock; 0 as long as no entry has had a deadline.
     pub(crate) now: u64,
     /// Whether an expired entry of any shard is to be looked for before a live one of this shard goes.
@@ -44,8 +41,6 @@ pub(crate) enum Refused {
     Sweep,
     /// No token is free and this shard has no entry to evict.
     Empty,
-    /// The table has no room for one more key of this shard, and is to grow.
-    Full,
     /// No id is left: too many entries wait for a reader to end.
     Exhausted,
 }
@@ -55,6 +50,7 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Locked<'s, 'w, 'c, K, V> {
     pub(super) shard: &'s Shard<K, V>,
+    pub(super) front: &'s Front<K, V>,
     pub(super) inner: &'w mut Inner,
     pub(super) context: &'w Context<'c>,
     pub(super) garbage: &'w mut Garbage<K, V>,
@@ -138,13 +134,8 @@ impl<K, V> Shard<K, V> {
         (before, left)
     }
 
-    /// Takes the lock, for what needs several.
-    pub(in crate::core) fn hold(&self) -> MutexGuard<'_, Inner> {
-        self.back.inner.lock()
-    }
-
     #[inline(always)]
-    pub(in crate::core) fn view<'s, 'w, 'c>(
+    fn view<'s, 'w, 'c>(
         &'s self,
         context: &'w Context<'c>,
         garbage: &'w mut Garbage<K, V>,
@@ -152,6 +143,7 @@ impl<K, V> Shard<K, V> {
     ) -> Locked<'s, 'w, 'c, K, V> {
         Locked {
             shard: self,
+            front: self.front(),
             inner,
             context,
             garbage,
@@ -171,7 +163,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Does what is due at the end of a write. Returns a ticket that only idle threads hold up: a limbo that has just been turned, and
     /// found some, has them asked first.
     #[inline(always)]
-    pub(in crate::core) fn settle(&mut self, lagging: Option<Ticket>) -> Option<Ticket> {
+    fn settle(&mut self, lagging: Option<Ticket>) -> Option<Ticket> {
         if self.inner.limbo.is_in_arrears() {
             self.apart(move |it| it.drain(it.inner.limbo.arrears()));
         }
@@ -200,9 +192,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         } = attempt;
         // 1. See what the key has now.
         self.expire(WORK);
-        if self.table().is_full(self.inner.list.len()) && !self.apart(|it| it.make_room()) {
-            return Err(Refused::Full);
-        }
         let lane = self.locate(seen, others)?;
         // 2. Find a slot, and a token if the key is new.
         let vacant;
@@ -252,13 +241,13 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         // SAFETY: the id is in the index, and we hold the lock.
         let before = unsafe { old.entry() }.meta;
         self.inner.counts.expirations += u64::from(before.deadline() <= self.context.now);
-        if before.fragment() == seen.fragment {
+        if before.fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
             self.forget(seen.id, old);
         } else {
             let id = vacant.id;
-            self.apart(move |it| it.replace_stranger(seen.id, seen.fragment, id));
+            self.apart(move |it| it.replace_stranger(seen.id, seen.route, id));
         }
     }
 
@@ -273,7 +262,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     ) {
         // SAFETY: as in `replace`.
         unsafe { vacant.slot.fill(entry) };
-        self.table().index.insert(seen.fragment, vacant.id);
+        self.file(seen.route, vacant.id);
         token.spend();
     }
 
@@ -295,22 +284,22 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         call(self.shard, self.context, self.garbage, self.inner, work)
     }
 
-    /// Sees to it that the shard's annex has room for one more key. False if the table is to grow instead.
-    fn make_room(&mut self) -> bool {
-        let all = self.context.budget.used();
-        if self.table().is_outgrown(self.len(), all) {
-            return false;
+    /// Files the id of an entry whose slot is filled.
+    #[inline(always)]
+    fn file(&mut self, route: Route, id: u32) {
+        if !self.context.index.insert(route, id) {
+            self.apart(move |it| {
+                it.refit();
+                let filed = it.context.index.insert(route, id);
+                assert!(filed, "a new annex has room");
+            });
         }
-        if !self.table().index.has_room_in_annex(self.shard.number) {
-            self.refit();
-        }
-        true
     }
 
     /// Gives the shard an annex that suits what is in it.
     fn refit(&mut self) {
         let fragment_of = |id| self.entry(id).meta.fragment();
-        let old = self.table().index.refit(self.shard.number, fragment_of);
+        let old = self.context.index.refit(self.shard.number, fragment_of);
         self.retire_annex(old);
         self.changed();
     }
@@ -323,9 +312,9 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Files an entry's id in place of that of one which is equal to it and hashes otherwise: a user's `Hash` and `Eq`
     /// disagree. The old id is filed, and will be looked for, under its own fragment.
-    fn replace_stranger(&mut self, old: u32, fragment: Fragment, id: u32) {
+    fn replace_stranger(&mut self, old: u32, route: Route, id: u32) {
         let (token, _) = self.take_out(old);
-        self.table().index.insert(fragment, id);
+        self.file(route, id);
         token.spend();
     }
 
@@ -355,7 +344,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn evict(&mut self) -> Option<Token<'c>> {
         let slots = self.slots();
-        let front = &*self.shard.front;
+        let front = self.front;
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
         let id = self.inner.list.victim(seen, &front.slab)?;
@@ -411,7 +400,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     pub(crate) fn clear(&mut self) {
         let slots = self.slots();
         let ids: Vec<u32> = self.inner.list.iter(slots).collect();
-        let annex = self.table().index.clear(self.shard.number);
+        let annex = self.context.index.clear(self.shard.number);
         self.retire_annex(annex);
         for id in ids {
             let expired = self.entry(id).meta.deadline() <= self.context.now;
@@ -420,27 +409,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             drop(self.context.budget.reclaim());
         }
         self.changed();
-    }
-
-    /// How many keys the shard has.
-    pub(crate) fn len(&self) -> usize {
-        self.inner.list.len()
-    }
-
-    /// Files everything in a table that is about to be published.
-    pub(crate) fn file_all(&self, table: &Table) {
-        table.reserve(self.shard.number, self.len());
-        for id in self.table().index.ids(self.shard.number) {
-            table.index.insert(self.entry(id).meta.fragment(), id);
-        }
-    }
-
-    /// Publishes a table in which every shard has filed everything. All shards must be locked.
-    pub(crate) fn publish(&mut self, table: Box<Table>) {
-        let next = Box::into_raw(table);
-        // Release: pairs with the Acquire in `Store::table`.
-        let old = self.context.table.swap(next, Ordering::Release);
-        self.inner.limbo.retire_table(Retired::Table(old));
     }
 
     /// Where the key's entry is filed now, if it has one: that which was seen.
@@ -458,26 +426,16 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// (ids are not reused while the writer is pinned), and where nothing of that fragment is filed but what was compared the key
     /// is absent. None if only a comparison of keys can tell.
     fn locate_slow(&self, seen: Seen, others: &[u32]) -> Option<Option<Lane>> {
-        let unknown = Cell::new(false);
-        let found = self.table().index.find_lane(seen.fragment, |id| {
-            if self.entry(id).meta.fragment() == seen.fragment && !others.contains(&id) {
-                unknown.set(true);
-            }
-            id == seen.id
-        });
-        match found {
-            Some((lane, _)) => Some(Some(lane)),
-            None => (seen.id == Seen::ABSENT && !unknown.get()).then_some(None),
+        let index = self.context.index;
+        let fragment = index.fragment_of(seen.route);
+        if let Some(id) = seen.id() {
+            return index.lane_of(self.shard.number, fragment, id).map(Some);
         }
-    }
-
-    /// The table in place.
-    #[inline(always)]
-    pub(crate) fn table(&self) -> &'c Table {
-        // Relaxed: replaced only under all locks, of which we hold one.
-        let table = self.context.table.load(Ordering::Relaxed);
-        // SAFETY: never null, and replacing it takes all locks, of which we hold one; it is freed after that.
-        unsafe { &*table }
+        let unknown = index.find(seen.route, |id| {
+            let is_known = self.entry(id).meta.fragment() != fragment || others.contains(&id);
+            (!is_known).then_some(())
+        });
+        unknown.is_none().then_some(None)
     }
 
     /// A live entry, or one in limbo.
@@ -492,7 +450,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
         self.inner.counts.inserts += 1;
         self.changed();
-        let front = &*self.shard.front;
+        let front = self.front;
         let inner = &mut *self.inner;
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
@@ -504,12 +462,11 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let deadline = unsafe { vacant.slot.entry() }.meta.deadline();
         if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
             let id = vacant.id;
-            self.apart(move |it| it.file(id, deadline));
+            self.apart(move |it| it.file_in_wheel(id, deadline));
         }
     }
 
-    /// Files an entry in the wheel.
-    fn file(&mut self, id: u32, deadline: u64) {
+    fn file_in_wheel(&mut self, id: u32, deadline: u64) {
         let slots = self.slots();
         self.inner.wheel.file(id, deadline, &slots);
         self.publish_due();
@@ -521,7 +478,8 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let slot = self.slots().slot(id);
         // SAFETY: the id is in the index, and we hold the lock.
         let meta = unsafe { slot.entry() }.meta;
-        if self.table().index.remove(meta.fragment(), id) {
+        let (index, range) = (self.context.index, self.shard.number);
+        if index.remove(range, meta.fragment(), id) {
             self.apart(|it| it.refit());
         }
         self.forget(id, slot);
@@ -551,7 +509,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     #[inline(always)]
     pub(super) fn slots(&self) -> Slots<'s, K, V> {
-        self.shard.front.slab.slots()
+        self.front.slab.slots()
     }
 
     /// Makes known to those who do not hold the lock when the next entry is due.
@@ -567,8 +525,8 @@ impl Inner {
     /// one of them is asked to try again.
     #[inline(never)]
     fn begin_era<K, V>(&mut self, front: &Front<K, V>, thread: usize) {
-        // Relaxed, all: see `Shard::begin_era`.
-        front.era.store(self.list.era(), Ordering::Relaxed);
+        front.begin(self.list.era(), self.list.is_exact());
+        // Relaxed, both: see `Front::take_over`.
         if self.list.is_exact() && front.owner.load(Ordering::Relaxed) == SHARED {
             self.links += 1;
             if self.links >= TERM {

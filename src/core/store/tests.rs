@@ -19,7 +19,7 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
         random ^= random >> 7;
         random ^= random << 17;
         let key = random % keys;
-        let route = store.route(key & ((1 << hash_bits) - 1));
+        let route = Route::new(key & ((1 << hash_bits) - 1));
         let mut write = Write::new(&store, domain, reclaim::pin(), now);
         match random >> 60 {
             0 => {
@@ -50,12 +50,12 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
         drop(write);
         assert!(store.len() <= max_keys);
         if now % 16 == 0 {
-            store.validate(&reclaim::pin());
+            store.validate();
         }
     }
     store.clear(&store.context(domain, 4_000));
     assert_eq!(store.len(), 0);
-    store.validate(&reclaim::pin());
+    store.validate();
 }
 
 #[test]
@@ -111,7 +111,7 @@ impl Timed {
     fn insert(&mut self, ttl: u64) {
         let key = self.next;
         self.next += 1;
-        let route = self.store.route(key.wrapping_mul(0xbf58_476d_1ce4_e5b9));
+        let route = Route::new(key.wrapping_mul(0xbf58_476d_1ce4_e5b9));
         let deadline = self.now + ttl;
         let before = STEPS.get();
         Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now)
