@@ -32,7 +32,7 @@ const MOST_READERS: u32 = 256;
 /// How many batches there are as long as no reader takes its time. The model checker keeps no slots for them.
 const USUAL_BATCHES: u32 = if cfg!(nori_loom) { 0 } else { 4 };
 
-/// See the module. `T` is a table that was replaced. Guarded by the shard's lock.
+/// The limbo of one shard. `T` is an annex of the index that was replaced. Guarded by the shard's lock.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Limbo<T> {

@@ -18,9 +18,9 @@
 //! A list of few entries is *exact*: it has one mark, every link and every read is an era of its own, and the place is
 //! found by walking from the front past the entries with younger stamps. That is true LRU: for any entry that has not been
 //! read since it was linked, everything in front of it has been used later (linking in front keeps that, reads of others
-//! only make them younger, and the walk stops behind the last entry that is younger). So a tail that has not been read is
-//! the least recently used entry. In a list with marks the same holds between eras, and entries of one era, a sixty-fourth
-//! of twice the list, are in the order in which they came there.
+//! only make them younger, and the walk stops in front of the first entry that is not younger). So a tail that has not been read is
+//! the least recently used entry. In a list with marks the same holds between eras, and entries of one era, a
+//! thirty-second of the list, are in the order in which they came there.
 
 use super::links::{Node, Nodes};
 use crate::sync::{AtomicU32, Ordering};
@@ -156,7 +156,7 @@ pub(crate) trait Members: Copy {
     fn member(&self, id: u32) -> &Member;
 }
 
-/// See the module.
+/// The list of one shard. Guarded by the shard's lock.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct List {

@@ -75,13 +75,19 @@ impl<'s, K, V> Write<'s, K, V> {
     where
         K: Eq,
     {
-        let seen = self.look(route, |other| *other == key);
-        let entry = Coming::new(
-            Meta::new(self.context.index.fragment_of(route), deadline),
-            key,
-            value,
-        );
-        match self.try_put(seen, &[], None, &entry) {
+        let shard = self.store.shard(route);
+        let index = self.context.index;
+        let seen = shard.look(&self.pin, index, route, |other| *other == key);
+        let entry = Coming::new(Meta::new(index.fragment_of(route), deadline), key, value);
+        let attempt = Attempt {
+            seen,
+            others: &[],
+            token: None,
+        };
+        // SAFETY: the entry is used only if it is refused.
+        let put =
+            unsafe { shard.put(&self.context, &mut self.garbage, &self.pin, attempt, &entry) };
+        match put {
             Ok(id) => id,
             Err(refused) => match self.put_slow(seen, entry.into_entry(), |_| true, refused) {
                 Ok(id) => id,

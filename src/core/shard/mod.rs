@@ -1,16 +1,18 @@
 //! One shard: what readers see (`front`), and what writers guard with the shard's lock (`back`).
 
+mod locked;
 mod look;
 mod read;
 mod reuse;
 mod vacancies;
 mod write;
 
+#[cfg(fuzzing)]
+pub(crate) use locked::Locked;
+pub(crate) use locked::{Context, Refused};
 pub(crate) use look::{Others, Seen};
 pub(crate) use read::Hit;
-#[cfg(fuzzing)]
-pub(crate) use write::Locked;
-pub(crate) use write::{Attempt, Context, Refused};
+pub(crate) use write::Attempt;
 
 use super::entry::Entry;
 use super::garbage::Retired;
@@ -23,7 +25,7 @@ use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
 use std::sync::Arc;
 use vacancies::Vacancies;
 
-/// See the module.
+/// One shard of a store.
 #[derive(Debug)]
 pub(crate) struct Shard<K, V> {
     /// Which of the store's shards this is.

@@ -1,6 +1,6 @@
 //! From limbo back into use: how the lock's holder comes by vacant slots, and what becomes of those that nobody needs.
 
-use super::write::{Locked, Refused};
+use super::locked::{Locked, Refused};
 use crate::core::garbage::Retired;
 use crate::core::reclaim::Ticket;
 use crate::core::slab::Slot;

@@ -3,15 +3,15 @@
 //! No user code runs here: keys have been compared and hashed before the lock is taken ([`Seen`]), and entries that leave
 //! are moved into [`Garbage`], which is dropped after the lock and the pin.
 
+use super::locked::{Context, Locked, Refused, quiesce};
 use super::reuse::Vacant;
 use super::{Front, Inner, SHARED, Seen, Shard};
-use crate::core::budget::{Budget, Token};
-use crate::core::entry::{Coming, Entry, NEVER};
+use crate::core::budget::Token;
+use crate::core::entry::{Coming, NEVER};
 use crate::core::garbage::{Garbage, Retired};
-use crate::core::index::{Index, Lane, Outgrown, Route};
-use crate::core::limbo::LOOKS;
-use crate::core::reclaim::{Domain, Pin, Ticket};
-use crate::core::slab::{Slot, Slots};
+use crate::core::index::{Lane, Outgrown, Route};
+use crate::core::reclaim::Pin;
+use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
 use crate::sync::Ordering;
 
@@ -19,42 +19,6 @@ use crate::sync::Ordering;
 const WORK: u32 = 4;
 /// After how many links an exact list that threads have read at the same time is offered to one of them again.
 const TERM: u32 = 64;
-
-/// What a write works with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Context<'c> {
-    pub(crate) domain: &'c Domain,
-    pub(crate) budget: &'c Budget,
-    pub(crate) index: &'c Index,
-    /// Milliseconds of the cache's clock; 0 as long as no entry has had a deadline.
-    pub(crate) now: u64,
-    /// Whether an expired entry of any shard is to be looked for before a live one of this shard goes.
-    pub(crate) sweep: bool,
-}
-
-/// Why a key was not admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// What the writer saw no longer stands, and only a comparison of keys can tell what does: look again.
-    Raced,
-    /// No token is free; one of an expired entry of another shard is to be preferred to a live entry of this one.
-    Sweep,
-    /// No token is free and this shard has no entry to evict.
-    Empty,
-    /// No id is left: too many entries wait for a reader to end.
-    Exhausted,
-}
-
-/// The shard, as the lock's holder sees it. Made where it is needed, so that what a write works with is not in memory for the few that
-/// need a function out of line.
-#[derive(Debug)]
-pub(crate) struct Locked<'s, 'w, 'c, K, V> {
-    pub(super) shard: &'s Shard<K, V>,
-    pub(super) front: &'s Front<K, V>,
-    pub(super) inner: &'w mut Inner,
-    pub(super) context: &'w Context<'c>,
-    pub(super) garbage: &'w mut Garbage<K, V>,
-}
 
 /// What a put goes by.
 #[derive(Debug)]
@@ -95,85 +59,9 @@ impl<K, V> Shard<K, V> {
         quiesce(context.domain, lagging);
         put
     }
-
-    /// Does some work under the lock. This is the way in and out for all that is not [`Shard::put`]: at the end what is due at each
-    /// write is done, the lock is released, and idle readers are asked where they are.
-    #[inline(always)]
-    pub(crate) fn locked<'c, R>(
-        &self,
-        context: &Context<'c>,
-        garbage: &mut Garbage<K, V>,
-        work: impl FnOnce(&mut Locked<'_, '_, 'c, K, V>) -> R,
-    ) -> R {
-        let mut guard = self.back.inner.lock();
-        let mut locked = self.view(context, garbage, &mut guard);
-        let result = work(&mut locked);
-        let lagging = locked.settle(None);
-        drop(guard);
-        quiesce(context.domain, lagging);
-        result
-    }
-
-    /// Moves limbo on, and out of it up to `most` entries whose grace period has passed. Returns how many slots and tables were there
-    /// before, and whether any are left.
-    pub(crate) fn collect(
-        &self,
-        context: &Context<'_>,
-        garbage: &mut Garbage<K, V>,
-        most: u32,
-    ) -> (usize, bool) {
-        let mut guard = self.back.inner.lock();
-        let mut locked = self.view(context, garbage, &mut guard);
-        let before = locked.inner.limbo.len();
-        let lagging = locked.turn(u32::MAX);
-        let drained = locked.drain(most);
-        let left = locked.inner.limbo.is_waiting() || drained == most;
-        let lagging = locked.settle(lagging);
-        drop(guard);
-        quiesce(context.domain, lagging);
-        (before, left)
-    }
-
-    #[inline(always)]
-    fn view<'s, 'w, 'c>(
-        &'s self,
-        context: &'w Context<'c>,
-        garbage: &'w mut Garbage<K, V>,
-        inner: &'w mut Inner,
-    ) -> Locked<'s, 'w, 'c, K, V> {
-        Locked {
-            shard: self,
-            front: self.front(),
-            inner,
-            context,
-            garbage,
-        }
-    }
-}
-
-/// Asks idle threads that hold up a ticket. For a thread that has let go of the lock.
-#[inline(always)]
-fn quiesce(domain: &Domain, lagging: Option<Ticket>) {
-    if let Some(ticket) = lagging {
-        domain.quiesce(ticket);
-    }
 }
 
 impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
-    /// Does what is due at the end of a write. Returns a ticket that only idle threads hold up: a limbo that has just been turned, and
-    /// found some, has them asked first.
-    #[inline(always)]
-    fn settle(&mut self, lagging: Option<Ticket>) -> Option<Ticket> {
-        if self.inner.limbo.is_in_arrears() {
-            self.apart(move |it| it.drain(it.inner.limbo.arrears()));
-        }
-        self.prefetch_ready();
-        if self.inner.limbo.is_due() && lagging.is_none() {
-            return self.apart(move |it| it.turn(LOOKS));
-        }
-        lagging
-    }
-
     /// As [`Shard::put`].
     ///
     /// # Safety
@@ -264,24 +152,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unsafe { vacant.slot.fill(entry) };
         self.file(seen.route, vacant.id);
         token.spend();
-    }
-
-    /// Does something out of line. What a write works with is passed on in registers, so that it need not be in memory as long as
-    /// that is not called for.
-    #[inline(always)]
-    pub(super) fn apart<R>(&mut self, work: impl FnOnce(&mut Locked<'s, '_, 'c, K, V>) -> R) -> R {
-        #[cold]
-        #[inline(never)]
-        fn call<'s, 'c, K, V, R>(
-            shard: &'s Shard<K, V>,
-            context: &Context<'c>,
-            garbage: &mut Garbage<K, V>,
-            inner: &mut Inner,
-            work: impl FnOnce(&mut Locked<'s, '_, 'c, K, V>) -> R,
-        ) -> R {
-            work(&mut shard.view(context, garbage, inner))
-        }
-        call(self.shard, self.context, self.garbage, self.inner, work)
     }
 
     /// Files the id of an entry whose slot is filled.
@@ -438,13 +308,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unknown.is_none().then_some(None)
     }
 
-    /// A live entry, or one in limbo.
-    #[inline(always)]
-    fn entry(&self, id: u32) -> &Entry<K, V> {
-        // SAFETY: called for ids in the index, whose slots hold entries while we hold the lock.
-        unsafe { self.slots().slot(id).entry() }
-    }
-
     /// Links a filed entry into list and wheel.
     #[inline(always)]
     fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
@@ -497,26 +360,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         list.unlink(member, slots);
         // SAFETY: slots stay where they are until they are vacant.
         unsafe { limbo.retire(id, &member.node) };
-    }
-
-    /// Makes known that the index has changed.
-    #[inline(always)]
-    pub(crate) fn changed(&self) {
-        let version = &self.shard.back.version;
-        // Relaxed load: written only under the lock. Release: pairs with the Acquire in `Shard::look`.
-        version.store(version.load(Ordering::Relaxed) + 1, Ordering::Release);
-    }
-
-    #[inline(always)]
-    pub(super) fn slots(&self) -> Slots<'s, K, V> {
-        self.front.slab.slots()
-    }
-
-    /// Makes known to those who do not hold the lock when the next entry is due.
-    fn publish_due(&self) {
-        // Relaxed: a hint.
-        let due = self.inner.wheel.next_due();
-        self.shard.back.due.store(due, Ordering::Relaxed);
     }
 }
 
