@@ -12,7 +12,7 @@ pub(crate) use imp::*;
 mod imp {
     #[cfg(feature = "backend")]
     pub(crate) use dashmap::{DashMap, Entry};
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::Mutex;
     #[cfg(feature = "tower")]
     pub(crate) use std::sync::OnceLock;
     pub(crate) use std::sync::atomic::{

@@ -30,7 +30,7 @@ impl<K, V> Store<K, V> {
             });
             for some in doomed.chunks(AT_ONCE as usize) {
                 shard.locked(context, &mut Garbage::none(), |locked| {
-                    for seen in some {
+                    for &seen in some {
                         // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                         let _ = locked.remove(seen);
                     }

@@ -3,7 +3,7 @@
 //! Slots that leave the list queue up here, chained through the nodes that linked them there. The queue has three parts:
 //!
 //! ```text
-//! first → ready ready │ waiting waiting waiting │ filling filling ← last
+//! ready ready │ waiting waiting waiting │ filling filling ← last
 //! ```
 //!
 //! Unlinked slots are *filling* the last part; when there is a batch of them and none are waiting, they are sealed with a
@@ -17,6 +17,8 @@
 
 use super::links::Node;
 use super::reclaim::{Domain, Grace, Ticket, Wait};
+use crate::sync::Guarded;
+use std::ptr::NonNull;
 
 /// How many more slots one write vacates at most while the ready ones are in arrears.
 pub(crate) const MOST_MORE: u32 = 16;
@@ -34,30 +36,49 @@ const USUAL_BATCHES: u32 = if cfg!(nori_loom) { 0 } else { 4 };
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Limbo<T> {
-    first: u32,
-    last: u32,
-    ready: u32,
+    /// How many slots are filling, and when it is time to look again.
     filling: u32,
-    waiting: u32,
-    batch: u32,
-    /// How many slots are filling when it is time to look again.
     look_at: u32,
+    /// Where the id of the slot that comes next is to be written: in `first_filling`, or in the node of the last one.
+    last: NonNull<Guarded>,
+    ready: Chain,
+    batch: u32,
+    waiting: Chain,
+    /// The last of the ready ones, if there are any, and of those that wait.
+    last_ready: NonNull<Guarded>,
+    last_waiting: NonNull<Guarded>,
+    first_filling: Box<Guarded>,
     wait: Option<Wait>,
     waiting_tables: Vec<T>,
     filling_tables: Vec<T>,
 }
 
+/// Slots that lead from one to the next.
+#[derive(Debug, Clone, Copy, Default)]
+struct Chain {
+    /// If there are any.
+    first: u32,
+    len: u32,
+}
+
+// SAFETY: the pointers lead into what the limbo owns, or into slots that are in it, which only the lock's holder uses.
+unsafe impl<T: Send> Send for Limbo<T> {}
+
 impl<T> Limbo<T> {
     /// A limbo that seals batches of `batch` slots.
     pub(crate) fn new(batch: u32) -> Self {
+        let first_filling = Box::new(Guarded::new(0));
+        let last = NonNull::from(&*first_filling);
         Self {
-            first: 0,
-            last: 0,
-            ready: 0,
-            waiting: 0,
             filling: 0,
-            batch,
             look_at: batch,
+            last,
+            ready: Chain::default(),
+            batch,
+            waiting: Chain::default(),
+            last_ready: last,
+            last_waiting: last,
+            first_filling,
             wait: None,
             waiting_tables: Vec::new(),
             filling_tables: Vec::new(),
@@ -66,23 +87,19 @@ impl<T> Limbo<T> {
 
     /// How many slots and tables are here.
     pub(crate) fn len(&self) -> usize {
-        self.queued() as usize + self.waiting_tables.len() + self.filling_tables.len()
-    }
-
-    #[inline(always)]
-    fn queued(&self) -> u32 {
-        self.ready + self.waiting + self.filling
+        let slots = self.ready.len + self.waiting.len + self.filling;
+        slots as usize + self.waiting_tables.len() + self.filling_tables.len()
     }
 
     /// Adds a slot that has been unlinked; its entry stays in it.
+    ///
+    /// # Safety
+    /// The node is that of the slot, and stays where it is until [`Limbo::pop_ready`] has returned the id.
     #[inline(always)]
-    pub(crate) fn retire<'n>(&mut self, id: u32, node: impl Fn(u32) -> &'n Node) {
-        if self.queued() == 0 {
-            self.first = id;
-        } else {
-            node(self.last).chain(id);
-        }
-        self.last = id;
+    pub(crate) unsafe fn retire(&mut self, id: u32, node: &Node) {
+        // SAFETY: in the box, or in the node of a slot that is still here.
+        unsafe { self.last.as_ref() }.set(id);
+        self.last = NonNull::from(node.next_cell());
         self.filling += 1;
     }
 
@@ -93,30 +110,33 @@ impl<T> Limbo<T> {
         self.look_at = 0;
     }
 
+    /// What [`Limbo::pop_ready`] would return.
+    #[inline(always)]
+    pub(crate) fn first_ready(&self) -> Option<u32> {
+        (self.ready.len > 0).then_some(self.ready.first)
+    }
+
     /// A slot whose entry nobody can see any more.
     #[inline(always)]
     pub(crate) fn pop_ready<'n>(&mut self, node: impl Fn(u32) -> &'n Node) -> Option<u32> {
-        let id = (self.ready > 0).then_some(self.first)?;
-        self.first = node(id).next();
-        self.ready -= 1;
-        Some(id)
+        self.ready.pop(node)
     }
 
     /// The slots that [`Limbo::pop_ready`] will return next.
     #[inline(always)]
     pub(crate) fn ready<'n>(&self, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
-        self.first(self.ready, node)
+        self.ready.ids(node)
     }
 
     /// Whether more than a batch of slots are ready: writers have fallen behind.
     #[inline(always)]
     pub(crate) fn is_in_arrears(&self) -> bool {
-        self.ready > self.batch
+        self.ready.len > self.batch
     }
 
     /// How many batches' worth of slots are ready; at most [`MOST_MORE`].
     pub(crate) fn arrears(&self) -> u32 {
-        (self.ready / self.batch).min(MOST_MORE)
+        (self.ready.len / self.batch).min(MOST_MORE)
     }
 
     /// How many slots are here as long as no reader takes its time.
@@ -153,7 +173,7 @@ impl<T> Limbo<T> {
                 return (grace == Grace::Idle).then(|| wait.ticket());
             }
             batch = batch.max(wait.looked().min(MOST_READERS));
-            self.ready += std::mem::take(&mut self.waiting);
+            self.append_waiting();
             self.waiting_tables.drain(..).for_each(free);
             self.wait = None;
         }
@@ -163,11 +183,32 @@ impl<T> Limbo<T> {
             0
         };
         if self.filling > 0 || !self.filling_tables.is_empty() {
-            self.waiting = std::mem::take(&mut self.filling);
+            self.waiting = Chain {
+                first: self.first_filling.get(),
+                len: std::mem::take(&mut self.filling),
+            };
+            self.last_waiting = self.last;
+            self.last = NonNull::from(&*self.first_filling);
             self.waiting_tables = std::mem::take(&mut self.filling_tables);
             self.wait = Some(domain.seal());
         }
         None
+    }
+
+    /// Makes those that wait ready.
+    fn append_waiting(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.len == 0 {
+            return;
+        }
+        if self.ready.len == 0 {
+            self.ready = waiting;
+        } else {
+            // SAFETY: in the node of the last ready slot, which is still here.
+            unsafe { self.last_ready.as_ref() }.set(waiting.first);
+            self.ready.len += waiting.len;
+        }
+        self.last_ready = self.last_waiting;
     }
 
     /// Whether anything waits for a grace period.
@@ -176,16 +217,30 @@ impl<T> Limbo<T> {
     }
 
     /// All slots that hold an entry here, whatever their state. For the end of the shard.
-    pub(crate) fn slots<'n>(&self, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
-        self.first(self.queued(), node)
+    pub(crate) fn slots<'n>(
+        &self,
+        node: impl Fn(u32) -> &'n Node + Copy,
+    ) -> impl Iterator<Item = u32> {
+        let filling = Chain {
+            first: self.first_filling.get(),
+            len: self.filling,
+        };
+        let chains = [self.ready, self.waiting, filling];
+        chains.into_iter().flat_map(move |chain| chain.ids(node))
+    }
+}
+
+impl Chain {
+    #[inline(always)]
+    fn pop<'n>(&mut self, node: impl Fn(u32) -> &'n Node) -> Option<u32> {
+        let id = (self.len > 0).then_some(self.first)?;
+        self.first = node(id).next();
+        self.len -= 1;
+        Some(id)
     }
 
-    fn first<'n>(&self, count: u32, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
-        let mut next = self.first;
-        (0..count).map(move |_| {
-            let id = next;
-            next = node(id).next();
-            id
-        })
+    #[inline(always)]
+    fn ids<'n>(mut self, node: impl Fn(u32) -> &'n Node) -> impl Iterator<Item = u32> {
+        std::iter::from_fn(move || self.pop(&node))
     }
 }

@@ -68,6 +68,12 @@ impl Node {
         debug_assert!(!self.is_linked());
         self.next.set(next);
     }
+
+    /// Where the next node's number is kept.
+    #[inline(always)]
+    pub(crate) fn next_cell(&self) -> &Guarded {
+        &self.next
+    }
 }
 
 /// Where rings find their nodes.
@@ -77,8 +83,13 @@ pub(crate) trait Nodes {
     /// Links an unlinked node, with its number, behind another.
     #[inline(always)]
     fn link_after(&self, at: u32, number: u32, node: &Node) {
+        self.link_behind(self.node(at), at, number, node);
+    }
+
+    /// As above, where the node to link behind is at hand.
+    #[inline(always)]
+    fn link_behind(&self, before: &Node, at: u32, number: u32, node: &Node) {
         debug_assert!(!node.is_linked(), "node {number} is linked already");
-        let before = self.node(at);
         let next = before.next();
         node.prev.set(at);
         node.next.set(next);

@@ -95,7 +95,7 @@ impl Member {
 }
 
 /// Where the list finds its members.
-pub(crate) trait Members {
+pub(crate) trait Members: Copy {
     fn member(&self, id: u32) -> &Member;
 }
 
@@ -112,6 +112,8 @@ pub(crate) struct List {
     left: u32,
     /// How many links make an era; 0 for an exact list.
     stride: u32,
+    /// The youngest mark.
+    front: u32,
     /// Nodes with the numbers `ANCHOR` and up: the root that closes the ring, then the marks.
     anchors: Box<[Node]>,
 }
@@ -126,17 +128,27 @@ const FIRST_MARK: u32 = ANCHOR + 1;
 /// The ring of a list: anchors and members.
 struct Ring<'r, M> {
     anchors: &'r [Node],
-    members: &'r M,
+    members: M,
 }
 
 impl<M: Members> Nodes for Ring<'_, M> {
     #[inline(always)]
     fn node(&self, number: u32) -> &Node {
         if number & ANCHOR != 0 {
-            &self.anchors[(number & !ANCHOR) as usize]
+            self.anchor(number)
         } else {
             &self.members.member(number).node
         }
+    }
+}
+
+impl<M> Ring<'_, M> {
+    #[inline(always)]
+    fn anchor(&self, number: u32) -> &Node {
+        let anchor = (number & !ANCHOR) as usize;
+        debug_assert!(anchor < self.anchors.len());
+        // SAFETY: only the list itself makes numbers of anchors, none beyond its last mark.
+        unsafe { self.anchors.get_unchecked(anchor) }
     }
 }
 
@@ -157,16 +169,18 @@ impl List {
                 _ => Node::new(),
             })
             .collect();
-        let list = Self {
+        let mut list = Self {
             anchors,
             len: 0,
             era: 1,
             oldest: 1,
             stride,
-            left: stride,
+            front: FIRST_MARK,
+            left: if exact { 0 } else { stride },
         };
-        let ring = list.ring(&NoMembers);
-        ring.link_after(ROOT, list.mark(1), ring.node(list.mark(1)));
+        list.front = list.mark(list.era);
+        let ring = list.ring(NoMembers);
+        ring.link_after(ROOT, list.front, ring.node(list.front));
         list
     }
 
@@ -186,41 +200,45 @@ impl List {
     }
 
     #[inline(always)]
-    fn ring<'r, M: Members>(&'r self, members: &'r M) -> Ring<'r, M> {
+    fn ring<M: Members>(&self, members: M) -> Ring<'_, M> {
         Ring {
             anchors: &self.anchors,
             members,
         }
     }
 
-    /// Links an entry as the most recently used. `seen` is the latest era that readers may have used.
+    /// Links an entry as the most recently used. `seen` is the latest era that readers may have used, which an exact list asks for.
+    /// Says whether another era has begun.
     #[inline(always)]
-    pub(crate) fn push_front(&mut self, id: u32, seen: u64, members: &impl Members) {
-        if self.is_exact() {
-            self.era = self.era.max(seen) + 1;
-        } else if self.left == 0 {
-            self.next_era(members);
-        } else {
-            self.left -= 1;
+    pub(crate) fn push_front(
+        &mut self,
+        (id, member): (u32, &Member),
+        seen: impl FnOnce() -> u64,
+        members: impl Members,
+    ) -> bool {
+        let begun = self.left == 0;
+        if begun {
+            self.next_era(seen, members);
         }
-        let Member { stamp, node } = members.member(id);
-        stamp.set_linked(self.era);
-        let mark = self.mark(self.era);
-        self.ring(members).link_after(mark, id, node);
+        self.left -= 1;
+        member.stamp.set_linked(self.era);
+        let ring = self.ring(members);
+        ring.link_behind(ring.anchor(self.front), self.front, id, &member.node);
         self.len += 1;
+        begun
     }
 
     /// Takes an entry out.
     #[inline(always)]
-    pub(crate) fn unlink(&mut self, id: u32, members: &impl Members) {
-        self.ring(members).unlink(&members.member(id).node);
+    pub(crate) fn unlink(&mut self, member: &Member, members: impl Members) {
+        self.ring(members).unlink(&member.node);
         self.len -= 1;
     }
 
     /// The entry to evict: the least recently used one, after putting right the order of those that the tail shows.
     /// It stays linked.
     #[inline(always)]
-    pub(crate) fn victim(&mut self, members: &impl Members) -> Option<u32> {
+    pub(crate) fn victim(&mut self, members: impl Members) -> Option<u32> {
         for _ in 0..BOUND {
             let id = self.tail(members)?;
             let (era, read) = members.member(id).stamp.get();
@@ -234,13 +252,13 @@ impl List {
 
     /// The entry linked in front of another one, unless a mark is.
     #[inline(always)]
-    pub(crate) fn before(&self, id: u32, members: &impl Members) -> Option<u32> {
+    pub(crate) fn before(&self, id: u32, members: impl Members) -> Option<u32> {
         let before = members.member(id).node.prev();
         (before & ANCHOR == 0).then_some(before)
     }
 
     /// The entries from the most to the least recently linked.
-    pub(crate) fn iter<'r>(&'r self, members: &'r impl Members) -> impl Iterator<Item = u32> + 'r {
+    pub(crate) fn iter(&self, members: impl Members) -> impl Iterator<Item = u32> {
         let ring = self.ring(members);
         let mut number = ROOT;
         std::iter::from_fn(move || {
@@ -258,7 +276,7 @@ impl List {
 
     /// The last entry; marks that the tail has reached are taken out.
     #[inline(always)]
-    fn tail(&mut self, members: &impl Members) -> Option<u32> {
+    fn tail(&mut self, members: impl Members) -> Option<u32> {
         loop {
             let number = self.anchors[0].prev();
             if number & ANCHOR == 0 {
@@ -273,8 +291,8 @@ impl List {
         }
     }
 
-    fn relink(&mut self, id: u32, era: u64, members: &impl Members) {
-        let Member { stamp, node } = members.member(id);
+    fn relink(&mut self, id: u32, era: u64, members: impl Members) {
+        let Member { stamp, node, .. } = members.member(id);
         stamp.set_linked(era);
         let ring = self.ring(members);
         ring.unlink(node);
@@ -291,10 +309,15 @@ impl List {
         ring.link_after(at, id, node);
     }
 
-    #[cold]
-    fn next_era(&mut self, members: &impl Members) {
+    #[inline(never)]
+    fn next_era(&mut self, seen: impl FnOnce() -> u64, members: impl Members) {
+        self.left = self.stride;
+        if self.is_exact() {
+            self.left = 1;
+            self.era = self.era.max(seen()) + 1;
+            return;
+        }
         self.era += 1;
-        self.left = self.stride - 1;
         let mark = self.mark(self.era);
         let full = self.era - self.oldest >= u64::from(MARKS);
         let ring = self.ring(members);
@@ -304,6 +327,7 @@ impl List {
         }
         ring.link_after(ROOT, mark, ring.node(mark));
         self.oldest += u64::from(full);
+        self.front = mark;
     }
 
     #[inline(always)]
@@ -320,7 +344,7 @@ impl List {
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self, members: &impl Members) {
+    pub(crate) fn validate(&self, members: impl Members) {
         let ring = self.ring(members);
         ring.validate_ring(ROOT);
         assert_eq!(self.iter(members).count(), self.len);
@@ -338,6 +362,7 @@ impl List {
 }
 
 /// For a ring of anchors alone.
+#[derive(Clone, Copy)]
 struct NoMembers;
 
 impl Members for NoMembers {

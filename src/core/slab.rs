@@ -10,7 +10,7 @@
 //! slots are vacant again: no reader can be there, as one that found an id while its entry was filed keeps the slot from being
 //! vacated. Only the wheel may still know ids of it, and asks before it goes there.
 
-use super::entry::{Entry, Meta, NEVER};
+use super::entry::{Coming, Entry, Meta, NEVER};
 use super::links::Node;
 use super::list::{MAX_IDS, Member, Members};
 use super::wheel::Deadlines;
@@ -57,8 +57,11 @@ impl<K, V> Slot<K, V> {
     #[inline(always)]
     pub(crate) fn prefetch_drop(&self) {
         // SAFETY: inside the slot, vacant or not.
-        self.entry
-            .with(|entry| unsafe { crate::arch::prefetch::drop(entry.cast::<Entry<K, V>>()) });
+        self.entry.with(|entry| unsafe {
+            let entry = entry.cast::<Entry<K, V>>();
+            crate::arch::prefetch::drop(&raw const (*entry).key);
+            crate::arch::prefetch::drop(&raw const (*entry).value);
+        });
     }
 
     /// The entry.
@@ -76,12 +79,12 @@ impl<K, V> Slot<K, V> {
     /// Moves an entry into a vacant slot.
     ///
     /// # Safety
-    /// The slot is vacant and the caller holds the shard's lock.
+    /// The slot is vacant and the caller holds the shard's lock. The entry is used no more.
     #[inline(always)]
-    pub(crate) unsafe fn fill(&self, entry: Entry<K, V>) {
+    pub(crate) unsafe fn fill(&self, entry: &Coming<K, V>) {
         // SAFETY: nobody looks into a vacant slot, so this access is the only one.
         self.entry.with_mut(|slot| unsafe {
-            (*slot).write(entry);
+            entry.write_to((*slot).as_mut_ptr());
         });
     }
 
@@ -224,20 +227,16 @@ impl<K, V> Slab<K, V> {
         }
     }
 
-    /// An id that has never been used, or whose segment was given back since, with a vacant slot.
-    ///
-    /// # Panics
-    /// If there is none left: a reader that never ends lets slots queue up in limbo without bound.
+    /// An id that has never been used, or whose segment was given back since, with a vacant slot. None if there are no more ids.
     ///
     /// # Safety
     /// The caller holds the shard's lock.
     #[cold]
-    pub(crate) unsafe fn fresh(&self) -> u32 {
+    pub(crate) unsafe fn fresh(&self) -> Option<u32> {
         let id = self.used.get();
-        assert!(
-            (id as usize) < MAX_IDS,
-            "too many entries wait for a reader to end"
-        );
+        if id as usize >= MAX_IDS {
+            return None;
+        }
         if let Some((segment, 0)) = self.place_further(id) {
             let slots = Self::allocate(self.len_of_further(segment));
             // Relaxed: a reader gets an id of this segment from an Acquire read of the index, where it is filed later; all
@@ -247,7 +246,7 @@ impl<K, V> Slab<K, V> {
         // SAFETY: inside its segment; nobody looks at the slot, as nobody else gives out ids and nobody has this one yet.
         unsafe { self.slots().at(id).write(Slot::vacant()) };
         self.used.set(id + 1);
-        id
+        Some(id)
     }
 
     /// The segment of an id beyond the first, and the slot's index there.
@@ -358,6 +357,12 @@ impl<'s, K, V> Slots<'s, K, V> {
         1 + segment
     }
 
+    /// The slot of an id, if that is in the first segment.
+    #[inline(always)]
+    pub(crate) fn in_first(self, id: u32) -> Option<&'s Slot<K, V>> {
+        (id < self.first).then(|| self.slot(id))
+    }
+
     /// The slot of an id.
     #[inline(always)]
     pub(crate) fn slot(self, id: u32) -> &'s Slot<K, V> {
@@ -393,6 +398,13 @@ impl<K, V> Members for Slots<'_, K, V> {
     #[inline(always)]
     fn member(&self, id: u32) -> &Member {
         &self.slot(id).member
+    }
+}
+
+impl<K, V> Members for &Slab<K, V> {
+    #[inline(always)]
+    fn member(&self, id: u32) -> &Member {
+        &self.slots().slot(id).member
     }
 }
 
@@ -445,7 +457,7 @@ mod tests {
             let mut slots: Vec<usize> = ids
                 .map(|id| {
                     // SAFETY: no other thread has it.
-                    assert_eq!(unsafe { slab.fresh() }, id);
+                    assert_eq!(unsafe { slab.fresh() }, Some(id));
                     assert!(slab.slots().node(id).is_vacant());
                     &raw const *slab.slots().slot(id) as usize
                 })

@@ -94,7 +94,7 @@ impl<K, V> Store<K, V> {
         pin: &'p Pin<'_>,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>) {
+    ) -> Seen {
         self.shard(route).look(pin, &self.index, route, is_it)
     }
 
@@ -143,7 +143,7 @@ impl<K, V> Store<K, V> {
         pin: &'p Pin<'_>,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
+    ) -> (Seen, Others) {
         self.shard(route)
             .look_closely(pin, &self.index, route, is_it)
     }

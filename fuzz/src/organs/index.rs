@@ -93,14 +93,15 @@ impl Subject {
                     return;
                 };
                 let route = self.of(old);
-                let (place, _) = self
+                let (filed, _) = self
                     .index
-                    .find(route, |id| (id == old).then_some(()))
+                    .find_filed(route, |id| id == old)
                     .expect("filed ids are found");
                 let (range, fragment) = (self.index.range_of(route), self.fragment_of(old));
-                assert_eq!(self.index.place_of(range, fragment, old), Some(place));
+                assert_eq!(self.index.filed(range, fragment, old), Some(filed));
                 let id = self.fresh(route);
-                self.index.replace(range, place, id);
+                // SAFETY: nothing has changed since.
+                unsafe { filed.replace(id) };
                 self.filed.retain(|&other| other != old);
                 self.filed.push(id);
             }

@@ -67,7 +67,7 @@ impl Input {
 
 struct Slots(Vec<Member>);
 
-impl Members for Slots {
+impl Members for &Slots {
     fn member(&self, id: u32) -> &Member {
         &self.0[id as usize]
     }
@@ -129,8 +129,10 @@ impl Subject {
             self.evict();
         }
         let id = self.free.pop().unwrap_or_else(|| self.fresh());
-        self.list.push_front(id, self.era, &self.slots);
-        self.era = self.list.era();
+        let (era, member) = (self.era, &self.slots.0[id as usize]);
+        if self.list.push_front((id, member), || era, &self.slots) {
+            self.era = self.list.era();
+        }
         self.uses.push((id, self.era));
     }
 
@@ -157,7 +159,7 @@ impl Subject {
         if self.readers == Readers::Late && self.list.is_exact() {
             self.era = era;
         }
-        self.slots.member(id).stamp.touch(era);
+        (&self.slots).member(id).stamp.touch(era);
         self.read.insert(id);
         self.uses.retain(|&(other, _)| other != id);
         self.uses.push((id, era));
@@ -170,7 +172,8 @@ impl Subject {
     }
 
     fn unlink(&mut self, id: u32) {
-        self.list.unlink(id, &self.slots);
+        let member = &self.slots.0[id as usize];
+        self.list.unlink(member, &self.slots);
         self.free.push(id);
         self.read.remove(&id);
         self.uses.retain(|&(other, _)| other != id);

@@ -1,6 +1,6 @@
 //! A store and its domain, as the cache puts them together.
 
-use crate::core::entry::{Entry, NEVER};
+use crate::core::entry::NEVER;
 use crate::core::garbage::Garbage;
 use crate::core::index::Route;
 use crate::core::reclaim::{Domain, Record};
@@ -59,10 +59,7 @@ impl<V> World<V> {
     /// As `Cache::insert`.
     pub(super) fn insert(&self, record: &Record, key: u64, value: V) {
         let route = Route::new(key);
-        self.write(record).insert(
-            route,
-            Entry::new(self.store.fragment_of(route), NEVER, key, value),
-        );
+        self.write(record).insert(route, NEVER, key, value);
     }
 
     /// As `Cache::remove`.

@@ -32,20 +32,41 @@ pub(crate) use annex::Outgrown;
 pub(crate) use bucket::LANES;
 pub(crate) use route::{Fragment, Route};
 
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 use annex::Annex;
 use bucket::{Bucket, Buckets, OVERFLOW};
 use std::alloc::{Layout, handle_alloc_error};
+use std::ptr::NonNull;
 
 /// In how many buckets of its range an entry may be: further on than that there is nothing but the annex. So an overfull range
 /// costs those who look for what is not near no more than this.
 const CHAIN: u32 = 8;
 
 /// A place in the index. Buckets of a range's annex are numbered on behind those of all ranges.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     bucket: usize,
     lane: usize,
+}
+
+/// Where an id is filed, for whoever puts another in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Filed(NonNull<AtomicU32>);
+
+// SAFETY: what it points to is an atomic.
+unsafe impl Send for Filed {}
+
+impl Filed {
+    /// Puts another id of the same route in the place. For the one writer.
+    ///
+    /// # Safety
+    /// No id has come to the range, or left it, since this place was found.
+    #[inline(always)]
+    pub(crate) unsafe fn replace(self, id: u32) {
+        // Release: pairs with the Acquire in `find`.
+        // SAFETY: the bucket is still there, by the contract: an annex that is replaced changes the range.
+        unsafe { self.0.as_ref() }.store(id, Ordering::Release);
+    }
 }
 
 /// What is looked for may be in a bucket further on.
@@ -201,6 +222,48 @@ impl Index {
             .unwrap_or_else(|Further| self.find_further(route, accept))
     }
 
+    /// As [`Index::find`], for an id that is to be replaced.
+    #[inline(always)]
+    pub(crate) fn find_filed(
+        &self,
+        route: Route,
+        accept: impl Fn(u32) -> bool + Copy,
+    ) -> Option<(Filed, u32)> {
+        let accept_id = move |id| accept(id).then_some(id);
+        let near = match self.find_near(route, accept_id) {
+            Ok(found) => found?,
+            Err(Further) => return self.find_filed_further(route, accept),
+        };
+        let (Place { bucket, lane }, id) = near;
+        // SAFETY: `find_near` returns a place in the index.
+        let filed = unsafe { self.bucket(bucket).ids.get_unchecked(lane) };
+        Some((Filed(NonNull::from(filed)), id))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_filed_further(
+        &self,
+        route: Route,
+        accept: impl Fn(u32) -> bool + Copy,
+    ) -> Option<(Filed, u32)> {
+        let (place, id) = self.find_further(route, |id| accept(id).then_some(id))?;
+        // Another annex than that which the id was found in, if that has been replaced meanwhile: then the place is out of date, as the
+        // version tells, but may be beyond the end.
+        Some((self.filed_at(self.range_of(route), place)?, id))
+    }
+
+    fn filed_at(&self, range: usize, Place { bucket, lane }: Place) -> Option<Filed> {
+        let bucket = match self.buckets.get(bucket) {
+            Some(bucket) => bucket,
+            None => {
+                let annex = self.annex(range)?;
+                annex.index.buckets.get(bucket - self.buckets.len())?
+            }
+        };
+        Some(Filed(NonNull::from(&bucket.ids[lane])))
+    }
+
     /// The part of [`Index::find`] that mostly suffices: looks into the nearest bucket alone.
     #[inline(always)]
     pub(crate) fn find_near<R>(
@@ -245,8 +308,7 @@ impl Index {
         route: Route,
         accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Probe<R> {
-        // SAFETY: `home` scales a number of 64 bits, as a fraction, to below the number of buckets, and `chain` stays there.
-        let it = unsafe { self.buckets.get_unchecked(bucket) };
+        let it = self.bucket(bucket);
         // Acquire, both: pair with the Release in `set_tag` and `add_overflow`. The overflow count is read before the tags of
         // the next bucket, so an entry there is seen if its insertion was complete before the call.
         let head = it.head.load(Ordering::Acquire);
@@ -277,7 +339,7 @@ impl Index {
     #[inline(always)]
     #[must_use]
     pub(crate) fn insert(&self, route: Route, id: u32) -> bool {
-        self.buckets[self.home(route)].insert(route.tag(), id) || self.insert_further(route, id)
+        self.bucket(self.home(route)).insert(route.tag(), id) || self.insert_further(route, id)
     }
 
     #[cold]
@@ -299,21 +361,11 @@ impl Index {
         true
     }
 
-    /// Puts another id of the same fragment in an id's place, in this range. For the one writer.
     #[inline(always)]
-    pub(crate) fn replace(&self, range: usize, place: Place, id: u32) {
-        let bucket = match self.buckets.get(place.bucket) {
-            Some(bucket) => bucket,
-            None => self.bucket_in_annex(range, place),
-        };
-        // Release: pairs with the Acquire in `find`.
-        bucket.ids[place.lane].store(id, Ordering::Release);
-    }
-
-    #[cold]
-    fn bucket_in_annex(&self, range: usize, place: Place) -> &Bucket {
-        let annex = self.annex(range).expect("places are in the index");
-        &annex.index.buckets[place.bucket - self.buckets.len()]
+    fn bucket(&self, bucket: usize) -> &Bucket {
+        // SAFETY: `home` scales a number of 64 bits, as a fraction, to below the number of buckets; so does `home_in` in a range, and
+        // `chain` stays there.
+        unsafe { self.buckets.get_unchecked(bucket) }
     }
 
     /// Takes an id out of a range. For the one writer. Says whether the range's annex is too large now: see [`Index::refit`].
@@ -323,7 +375,7 @@ impl Index {
     #[inline(always)]
     pub(crate) fn remove(&self, range: usize, fragment: Fragment, id: u32) -> bool {
         let home = self.home_in(range, fragment);
-        let bucket = &self.buckets[home];
+        let bucket = self.bucket(home);
         match bucket.lane_of(id) {
             Some(lane) => {
                 bucket.set_tag(lane, 0);
@@ -349,7 +401,11 @@ impl Index {
     }
 
     /// Where an id is filed in a range, if it is. For the one writer.
-    pub(crate) fn place_of(&self, range: usize, fragment: Fragment, id: u32) -> Option<Place> {
+    pub(crate) fn filed(&self, range: usize, fragment: Fragment, id: u32) -> Option<Filed> {
+        self.filed_at(range, self.place_of(range, fragment, id)?)
+    }
+
+    fn place_of(&self, range: usize, fragment: Fragment, id: u32) -> Option<Place> {
         let bucket = self.home_in(range, fragment);
         if let Some(lane) = self.buckets[bucket].lane_of(id) {
             return Some(Place { bucket, lane });

@@ -1,11 +1,13 @@
 //! One shard: what readers see (`front`), and what writers guard with the shard's lock (`back`).
 
+mod look;
 mod read;
 mod reuse;
 mod vacancies;
 mod write;
 
-pub(crate) use read::{Hit, Others, Seen};
+pub(crate) use look::{Others, Seen};
+pub(crate) use read::Hit;
 #[cfg(fuzzing)]
 pub(crate) use write::Locked;
 pub(crate) use write::{Attempt, Context, Refused};
@@ -67,7 +69,7 @@ struct Back {
 /// What the lock guards; see [`Back`] for the order.
 #[derive(Debug)]
 #[repr(C)]
-struct Inner {
+pub(in crate::core) struct Inner {
     counts: Counts,
     /// Links since threads were last seen to read an exact list at the same time.
     links: u32,
@@ -152,10 +154,10 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn validate(&self, index: &super::index::Index) {
         let inner = self.back.inner.lock();
         let slots = self.front().slab.slots();
-        inner.list.validate(&slots);
+        inner.list.validate(slots);
         inner.wheel.validate(self.front().slab.ids(), &slots);
         let mut filed: Vec<u32> = index.ids(self.number).collect();
-        let mut listed: Vec<u32> = inner.list.iter(&slots).collect();
+        let mut listed: Vec<u32> = inner.list.iter(slots).collect();
         filed.sort_unstable();
         listed.sort_unstable();
         assert_eq!(filed, listed, "index and list disagree");
@@ -172,7 +174,7 @@ impl<K, V> Drop for Shard<K, V> {
         let inner = self.back.inner.lock();
         let slots = self.front().slab.slots();
         let limbo = inner.limbo.slots(|id| slots.node(id));
-        let ids: Vec<u32> = inner.list.iter(&slots).chain(limbo).collect();
+        let ids: Vec<u32> = inner.list.iter(slots).chain(limbo).collect();
         let mut rest = Rest {
             slots,
             ids: ids.into_iter(),

@@ -44,10 +44,7 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
                     NEVER
                 };
                 last.insert(key, now);
-                write.insert(
-                    route,
-                    Entry::new(store.fragment_of(route), deadline, key, now),
-                );
+                write.insert(route, deadline, key, now);
             }
         }
         drop(write);
@@ -117,10 +114,8 @@ impl Timed {
         let route = Route::new(key.wrapping_mul(0xbf58_476d_1ce4_e5b9));
         let deadline = self.now + ttl;
         let before = STEPS.get();
-        Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now).insert(
-            route,
-            Entry::new(self.store.fragment_of(route), deadline, key, deadline),
-        );
+        Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now)
+            .insert(route, deadline, key, deadline);
         self.costliest = self.costliest.max(STEPS.get() - before);
     }
 
