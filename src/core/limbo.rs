@@ -49,8 +49,8 @@ pub(crate) struct Limbo<T> {
     last_waiting: NonNull<Guarded>,
     first_filling: Box<Guarded>,
     wait: Option<Wait>,
-    waiting_tables: Vec<T>,
-    filling_tables: Vec<T>,
+    waiting_annexes: Vec<T>,
+    filling_annexes: Vec<T>,
 }
 
 /// Slots that lead from one to the next.
@@ -80,15 +80,15 @@ impl<T> Limbo<T> {
             last_waiting: last,
             first_filling,
             wait: None,
-            waiting_tables: Vec::new(),
-            filling_tables: Vec::new(),
+            waiting_annexes: Vec::new(),
+            filling_annexes: Vec::new(),
         }
     }
 
-    /// How many slots and tables are here.
+    /// How many slots and annexes are here.
     pub(crate) fn len(&self) -> usize {
         let slots = self.ready.len + self.waiting.len + self.filling;
-        slots as usize + self.waiting_tables.len() + self.filling_tables.len()
+        slots as usize + self.waiting_annexes.len() + self.filling_annexes.len()
     }
 
     /// Adds a slot that has been unlinked; its entry stays in it.
@@ -103,10 +103,10 @@ impl<T> Limbo<T> {
         self.filling += 1;
     }
 
-    /// Adds a table that has been replaced.
-    pub(crate) fn retire_table(&mut self, table: T) {
-        self.filling_tables.push(table);
-        // A table is large: it does not wait for a full batch.
+    /// Adds an annex that has been replaced.
+    pub(crate) fn retire_annex(&mut self, annex: T) {
+        self.filling_annexes.push(annex);
+        // An annex is large: it does not wait for a full batch.
         self.look_at = 0;
     }
 
@@ -150,7 +150,7 @@ impl<T> Limbo<T> {
         self.filling >= self.look_at
     }
 
-    /// Moves the batches on as far as the readers allow, looking at `looks` of them. Calls `free` with tables to drop; returns a
+    /// Moves the batches on as far as the readers allow, looking at `looks` of them. Calls `free` with annexes to drop; returns a
     /// ticket that needs [`Domain::quiesce`] if only idle threads hold up the batch.
     #[cold]
     pub(crate) fn turn(
@@ -164,7 +164,7 @@ impl<T> Limbo<T> {
             let grace = domain.poll(wait, looks);
             if grace != Grace::Passed {
                 let pace = match grace {
-                    _ if !self.waiting_tables.is_empty() => 0,
+                    _ if !self.waiting_annexes.is_empty() => 0,
                     Grace::Unknown => PACE,
                     // A quarter of a batch later is soon enough to look again.
                     _ => self.batch.div_ceil(4),
@@ -174,22 +174,22 @@ impl<T> Limbo<T> {
             }
             batch = batch.max(wait.looked().min(MOST_READERS));
             self.append_waiting();
-            self.waiting_tables.drain(..).for_each(free);
+            self.waiting_annexes.drain(..).for_each(free);
             self.wait = None;
         }
-        self.look_at = if self.filling_tables.is_empty() {
+        self.look_at = if self.filling_annexes.is_empty() {
             batch
         } else {
             0
         };
-        if self.filling > 0 || !self.filling_tables.is_empty() {
+        if self.filling > 0 || !self.filling_annexes.is_empty() {
             self.waiting = Chain {
                 first: self.first_filling.get(),
                 len: std::mem::take(&mut self.filling),
             };
             self.last_waiting = self.last;
             self.last = NonNull::from(&*self.first_filling);
-            self.waiting_tables = std::mem::take(&mut self.filling_tables);
+            self.waiting_annexes = std::mem::take(&mut self.filling_annexes);
             self.wait = Some(domain.seal());
         }
         None
@@ -213,7 +213,7 @@ impl<T> Limbo<T> {
 
     /// Whether anything waits for a grace period.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.wait.is_some() || self.filling > 0 || !self.filling_tables.is_empty()
+        self.wait.is_some() || self.filling > 0 || !self.filling_annexes.is_empty()
     }
 
     /// All slots that hold an entry here, whatever their state. For the end of the shard.

@@ -65,7 +65,7 @@ impl<K, V> Shard<K, V> {
         result
     }
 
-    /// Moves limbo on, and out of it up to `most` entries whose grace period has passed. Returns how many slots and tables were there
+    /// Moves limbo on, and out of it up to `most` entries whose grace period has passed. Returns how many slots and annexes were there
     /// before, and whether there may be any left.
     pub(crate) fn collect(
         &self,

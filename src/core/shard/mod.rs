@@ -141,6 +141,12 @@ impl<K, V> Shard<K, V> {
         self.back.due.load(Ordering::Relaxed)
     }
 
+    /// As if there had been so many reads that the next one begins this era.
+    #[cfg(test)]
+    pub(crate) fn skip_to(&self, era: u64) {
+        self.front().era.store(era - 1, Ordering::Relaxed);
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.back.inner.lock().counts
     }

@@ -176,7 +176,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     fn retire_annex(&mut self, annex: Option<Outgrown>) {
         if let Some(annex) = annex {
-            self.inner.limbo.retire_table(Retired::Annex(annex));
+            self.inner.limbo.retire_annex(Retired::Annex(annex));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::entry::NEVER;
+use crate::core::list::RENEWAL;
 use crate::core::reclaim;
 use crate::core::shard::Counts;
 use crate::core::wheel::STEPS;
@@ -199,4 +200,29 @@ fn writes_catch_up_with_what_has_expired() {
         assert_eq!(now, evicted, "evicted with {} expired", timed.expired());
     }
     assert_eq!(timed.count(|counts| counts.expirations), KEYS / 2);
+}
+
+/// In an exact list that is hardly ever written reads lie further apart than stamps can tell; they keep their order all the same.
+#[test]
+fn billions_of_reads_keep_their_order() {
+    const KEYS: u64 = 20;
+    let store = Store::new(KEYS as usize, 1);
+    let write = || Write::new(&store, reclaim::domain(), reclaim::pin(), 0);
+    (0..KEYS).for_each(|key| _ = write().insert(Route::new(key), NEVER, key, key));
+    let read = |key: u64| {
+        let (pin, route) = (reclaim::pin(), Route::new(key));
+        let hit = store.find(&pin, route, |it| *it == key)?;
+        store.touch(&pin, route, &hit);
+        Some(hit.entry.value)
+    };
+    let order: Vec<u64> = (0..KEYS).map(|n| n * 7 % KEYS).collect();
+    for (n, &key) in (1..).zip(&order) {
+        // Each is the next of those that renew the stamps.
+        store.shards()[0].skip_to(n * RENEWAL);
+        assert_eq!(read(key), Some(key));
+    }
+    for (new, &oldest) in (KEYS..).zip(&order) {
+        write().insert(Route::new(new), NEVER, new, new);
+        assert_eq!(read(oldest), None, "{oldest} was used least recently");
+    }
 }
