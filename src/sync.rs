@@ -12,7 +12,7 @@ pub(crate) use imp::*;
 mod imp {
     #[cfg(feature = "backend")]
     pub(crate) use dashmap::{DashMap, Entry};
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::Mutex;
     #[cfg(feature = "tower")]
     pub(crate) use std::sync::OnceLock;
     pub(crate) use std::sync::atomic::{
@@ -76,7 +76,6 @@ mod imp {
     pub(crate) use crate::once::OnceLock;
     pub(crate) use crate::table::{DashMap, Entry};
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::thread;
 
     /// A number that only the holder of some lock looks at; loom reports who does not hold it.
@@ -115,7 +114,7 @@ mod imp {
             Self(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -49,8 +49,8 @@ mod core {
     mod write;
 
     pub(crate) use entry::{Entry, NEVER};
-    pub(crate) use shard::{Hit, Seen};
     pub(crate) use index::Route;
+    pub(crate) use shard::{Held, Hit, Seen};
     pub(crate) use store::Store;
     pub(crate) use write::Write;
 }

@@ -1,6 +1,7 @@
 //! dashmap's table, as far as it is used: one lock, and entries in the order in which they came.
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
+use loom::sync::MutexGuard;
 use std::borrow::Borrow;
 use std::ops::Deref;
 

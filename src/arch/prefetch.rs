@@ -24,23 +24,28 @@ pub(crate) fn read<T>(at: *const T) {
 ))]
 #[inline(always)]
 pub(crate) unsafe fn drop<T>(at: *const T) {
-    /// A pointer further back is rarely one that a drop follows.
-    const WORDS: usize = 8;
     if !std::mem::needs_drop::<T>() || !align_of::<T>().is_multiple_of(align_of::<u64>()) {
         return;
     }
-    for word in 0..(size_of::<T>() / size_of::<u64>()).min(WORDS) {
-        // SAFETY: the load is inside `T`; in assembly, as the word may be padding, or no pointer. The prefetch is as above.
-        unsafe {
-            std::arch::asm!(
-                "mov {word}, qword ptr [{at}]",
-                "prefetcht0 byte ptr [{word} - 8]",
-                at = in(reg) at.cast::<u64>().add(word),
-                word = out(reg) _,
-                options(nostack, readonly, preserves_flags),
-            );
-        }
+    macro_rules! words {
+        ($($word:literal)*) => {$(
+            if $word < size_of::<T>() / size_of::<u64>() {
+                // SAFETY: the load is inside `T`; in assembly, as the word may be padding, or no pointer. The prefetch is as above.
+                unsafe {
+                    std::arch::asm!(
+                        "mov {word}, qword ptr [{at} + 8 * {index}]",
+                        "prefetcht0 byte ptr [{word} - 8]",
+                        at = in(reg) at,
+                        index = const $word,
+                        word = out(reg) _,
+                        options(nostack, readonly, preserves_flags),
+                    );
+                }
+            }
+        )*};
     }
+    // A pointer further back is rarely one that a drop follows.
+    words!(0 1 2 3 4 5 6 7);
 }
 
 #[cfg(not(all(

@@ -56,7 +56,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         {
             Some(hit) if inner.is_alive(hit.entry) => {
                 inner.reads.hit(&pin);
-                hit.touch(&pin);
+                inner.store.touch(&pin, route, &hit);
                 let held = hit.found().hold(&inner.store, pin);
                 Some(read(&held.entry().value))
             }
@@ -83,7 +83,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         {
             Some(hit) if inner.is_alive(hit.entry) => {
                 inner.reads.hit(&pin);
-                hit.touch(&pin);
+                inner.store.touch(&pin, route, &hit);
                 Some(read(&hit.entry.value))
             }
             _ => {
@@ -199,10 +199,10 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             })
             .collect();
         let mut found = 0_usize;
-        for hit in &hits {
+        for (hit, &route) in hits.iter().zip(&routes) {
             values.push(hit.as_ref().map(|hit| {
                 found += 1;
-                hit.touch(&pin);
+                inner.store.touch(&pin, route, hit);
                 hit.entry.value.clone()
             }));
         }

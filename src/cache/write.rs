@@ -3,7 +3,7 @@
 use super::lifetime::Lifetime;
 use super::{Cache, Inner};
 use crate::core::reclaim;
-use crate::core::{Entry, Held, Hit, NEVER, Seen, Write, own};
+use crate::core::{Entry, Held, NEVER, Seen, Write, own};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -58,8 +58,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
         let mut write = inner.write(now);
-        let entry = Entry::new(inner.store.fragment_of(route), deadline, key, value);
-        let id = write.insert(route, entry);
+        let id = write.insert(route, deadline, key, value);
         own::filed(&write, route, id);
     }
 
@@ -98,10 +97,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let mut write = inner.write(0);
             // The first time it runs again, and sees what it wrote.
             if !own.is_empty() && std::mem::replace(&mut wrote_own, true) {
-                let (again, hit, _) = write.look_closely(route, is_it);
+                let (again, _) = write.look_closely(route, is_it);
                 // If what the key has now is what the closure wrote, that is what is changed.
                 if again.id().is_some_and(|id| own.contains(id)) {
-                    let current = inner.alive(hit);
+                    let current = inner.alive(write.seen(&again));
                     (seen, deadline) = (again, current.map(|entry| entry.meta.deadline()));
                 }
             }
@@ -250,20 +249,18 @@ impl<K, V, S> Inner<K, V, S> {
                 return Ok(false);
             }
             write.set_now(self.now());
-            return write.remove_seen(&seen).map(|_| true).ok_or(key);
+            return write.remove_seen(seen).map(|_| true).ok_or(key);
         };
         write.set_now(now);
         // An expired entry was not shown, and may have been taken out since.
         let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
-        let entry = Entry::new(self.store.fragment_of(seen.route()), deadline, key, value);
-        let id = write.put(&seen, entry, stands)?;
+        let id = write.put(seen, (deadline, key, value), stands)?;
         own::filed(write, seen.route(), id);
         Ok(true)
     }
 
     /// What was found, if its deadline is yet to come.
-    fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>) -> Option<&'p Entry<K, V>> {
-        let entry = hit.map(|hit| hit.entry);
+    fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>) -> Option<&'p Entry<K, V>> {
         entry.filter(|entry| self.is_alive(entry))
     }
 

@@ -1,7 +1,7 @@
 //! Tests of what waits to be dropped, and of what looking for readers costs: store, limbo and reclamation together, in a domain
 //! of their own, so that nothing depends on what other threads do.
 
-use super::entry::{Entry, NEVER};
+use super::entry::NEVER;
 use super::index::Route;
 use super::reclaim::{Domain, Record};
 use super::store::Store;
@@ -36,8 +36,7 @@ impl World {
 
     fn insert_at(&self, writer: &Record, route: Route, key: u64, deadline: u64) -> usize {
         let mut write = Write::new(&self.store, &self.domain, writer.pin(&self.domain), 1);
-        let fragment = self.store.fragment_of(route);
-        write.insert(route, Entry::new(fragment, deadline, key, key));
+        write.insert(route, deadline, key, key);
         write.garbage()
     }
 

@@ -6,7 +6,7 @@
 
 use crate::sync::{AtomicUsize, CachePadded, Ordering};
 
-/// See the module.
+/// The tokens of one store.
 #[derive(Debug)]
 pub(crate) struct Budget {
     max: usize,

@@ -38,7 +38,7 @@ impl<K, V> Store<K, V> {
                 if !keep(held.entry()) {
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ =
-                        shard.locked(context, &mut Garbage::none(), |locked| locked.remove(&seen));
+                        shard.locked(context, &mut Garbage::none(), |locked| locked.remove(seen));
                 }
             }
         }

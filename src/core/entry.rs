@@ -1,6 +1,7 @@
 //! One entry: what readers see of it.
 
 use super::index::Fragment;
+use std::mem::ManuallyDrop;
 
 /// A key, its value, and the word that goes with them. Never changes once it is published.
 #[derive(Debug)]
@@ -10,12 +11,46 @@ pub(crate) struct Entry<K, V> {
     pub(crate) value: V,
 }
 
-impl<K, V> Entry<K, V> {
-    /// `deadline` as in [`Meta::new`].
+/// An entry on its way into a slot. Nothing unwinds while it is: dropping it would drop nothing.
+#[derive(Debug)]
+pub(crate) struct Coming<K, V> {
+    pub(crate) meta: Meta,
+    key: ManuallyDrop<K>,
+    value: ManuallyDrop<V>,
+}
+
+impl<K, V> Coming<K, V> {
     #[inline(always)]
-    pub(crate) fn new(fragment: Fragment, deadline: u64, key: K, value: V) -> Self {
-        let meta = Meta::new(fragment, deadline);
-        Self { meta, key, value }
+    pub(crate) fn new(meta: Meta, key: K, value: V) -> Self {
+        Self {
+            meta,
+            key: ManuallyDrop::new(key),
+            value: ManuallyDrop::new(value),
+        }
+    }
+
+    /// Moves the entry.
+    ///
+    /// # Safety
+    /// `to` can be written, and the entry is used no more.
+    #[inline(always)]
+    pub(crate) unsafe fn write_to(&self, to: *mut Entry<K, V>) {
+        // SAFETY: by the contract.
+        unsafe {
+            (&raw mut (*to).meta).write(self.meta);
+            (&raw mut (*to).key).copy_from_nonoverlapping(&raw const *self.key, 1);
+            (&raw mut (*to).value).copy_from_nonoverlapping(&raw const *self.value, 1);
+        }
+    }
+
+    /// The entry, which does not go there after all.
+    #[inline(always)]
+    pub(crate) fn into_entry(self) -> Entry<K, V> {
+        Entry {
+            meta: self.meta,
+            key: ManuallyDrop::into_inner(self.key),
+            value: ManuallyDrop::into_inner(self.value),
+        }
     }
 }
 

@@ -6,17 +6,17 @@ use super::slab::Segment;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// How many entries a write leaves at most, as long as no more than a batch is to be dropped: one, one for each that it finds
-/// expired, and one more where its own replaces another.
+/// Room for as many entries as writes usually leave: one that its own replaces in a slot, and one for each that it finds expired.
 const USUAL: usize = 6;
 
 /// Entries, and what else readers may have been in. The caller lends it to a lock, so that an entry is moved only once, from its
 /// slot to here, and drops it last: the user's code runs then, and a pin would hold others up meanwhile.
 #[derive(Debug)]
 pub(crate) struct Garbage<K, V> {
-    /// How many of `entries` are initialised.
-    len: usize,
+    /// Those from `start` to `end` are initialised. The first place is kept for the one entry that most writes leave.
     entries: [MaybeUninit<Entry<K, V>>; USUAL],
+    start: usize,
+    end: usize,
     /// Null, or a box.
     more: *mut More<K, V>,
 }
@@ -32,25 +32,48 @@ impl<K, V> Garbage<K, V> {
     #[inline(always)]
     pub(crate) fn none() -> Self {
         Self {
-            len: 0,
             entries: [const { MaybeUninit::uninit() }; USUAL],
+            start: 1,
+            end: 1,
             more: ptr::null_mut(),
         }
     }
 
-    /// Moves an entry here.
+    /// Moves the entry here whose slot the write's own gets: one at most between two calls of [`Garbage::move_up`].
     ///
     /// # Safety
     /// `entry` is initialised, and nobody uses it any more.
     #[inline(always)]
-    pub(crate) unsafe fn take(&mut self, entry: *const Entry<K, V>) {
-        let Some(place) = self.entries.get_mut(self.len) else {
-            // SAFETY: by the contract.
-            return self.more().entries.push(unsafe { entry.read() });
-        };
+    pub(crate) unsafe fn take_first(&mut self, entry: *const Entry<K, V>) {
+        debug_assert_eq!(self.start, 1);
         // SAFETY: initialised, by the contract, and a place of ours is nowhere else. The entry is ours from here on.
-        unsafe { place.as_mut_ptr().copy_from_nonoverlapping(entry, 1) };
-        self.len += 1;
+        unsafe { (self.entries[0].as_mut_ptr()).copy_from_nonoverlapping(entry, 1) };
+        self.start = 0;
+    }
+
+    /// Moves another entry here.
+    ///
+    /// # Safety
+    /// As of [`Garbage::take_first`].
+    #[cold]
+    pub(crate) unsafe fn take(&mut self, entry: *const Entry<K, V>) {
+        // SAFETY: by the contract.
+        let entry = unsafe { entry.read() };
+        if let Some(place) = self.entries.get_mut(self.end) {
+            place.write(entry);
+            self.end += 1;
+        } else {
+            self.more().entries.push(entry);
+        }
+    }
+
+    /// Makes the first place free, for a write that tries again.
+    pub(crate) fn move_up(&mut self) {
+        if self.start == 0 {
+            self.start = 1;
+            // SAFETY: initialised, and counted no more.
+            unsafe { self.take(self.entries[0].as_ptr()) };
+        }
     }
 
     /// Adds something that is no entry.
@@ -71,47 +94,36 @@ impl<K, V> Garbage<K, V> {
         unsafe { &mut *self.more }
     }
 
-    /// Drops the entries. If the drop of one panics, the others are dropped all the same.
-    ///
-    /// # Safety
-    /// Called once, at the end.
-    #[inline(always)]
-    unsafe fn drop_entries(&mut self) {
-        let entries = self.entries.as_mut_ptr().cast::<Entry<K, V>>();
-        // SAFETY: the first `len` are initialised, and dropped here alone.
-        unsafe { ptr::slice_from_raw_parts_mut(entries, self.len).drop_in_place() };
-    }
-
-    /// As [`Garbage::drop_entries`], and the rest.
+    /// Drops everything.
     #[cold]
     #[inline(never)]
-    unsafe fn drop_all(&mut self) {
-        // SAFETY: made by `Box::into_raw`, and dropped here alone: at the end of this function, however that is reached.
-        let _more = unsafe { Box::from_raw(self.more) };
-        // SAFETY: by the contract.
-        unsafe { self.drop_entries() };
+    fn drop_slow(&mut self) {
+        // SAFETY: null, or made by `Box::into_raw`, and dropped here alone: at the end of this function, however that is reached.
+        let _more = (!self.more.is_null()).then(|| unsafe { Box::from_raw(self.more) });
+        let entries = &mut self.entries[self.start..self.end];
+        // SAFETY: initialised, and dropped here alone. If the drop of one panics, the others are dropped all the same.
+        unsafe { (ptr::from_mut(entries) as *mut [Entry<K, V>]).drop_in_place() };
     }
 
     /// How many entries and annexes.
     pub(crate) fn len(&self) -> usize {
         // SAFETY: null, or made in `more`.
         let Some(more) = (unsafe { self.more.as_ref() }) else {
-            return self.len;
+            return self.end - self.start;
         };
         let retired = more.retired.iter().filter(|it| it.was_in_limbo());
-        self.len + more.entries.len() + retired.count()
+        self.end - self.start + more.entries.len() + retired.count()
     }
 }
 
 impl<K, V> Drop for Garbage<K, V> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.more.is_null() {
-            // SAFETY: once, at the end.
-            unsafe { self.drop_entries() };
-        } else {
-            // SAFETY: as above.
-            unsafe { self.drop_all() };
+        if self.end != 1 || !self.more.is_null() {
+            self.drop_slow();
+        } else if self.start == 0 {
+            // SAFETY: initialised, and dropped here alone.
+            unsafe { self.entries[0].assume_init_drop() };
         }
     }
 }

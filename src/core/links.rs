@@ -1,8 +1,7 @@
 //! Circular doubly linked lists (rings) over numbered nodes.
 //!
 //! Every ring goes through an *anchor*, a node that is always linked, so unlinking a node needs to know neither the ring nor
-//! the neighbours' kinds. The LRU list has its nodes in the slots; the timer wheel, which is rarely touched and often not
-//! needed at all, has a vector of its own ([`Links`]).
+//! the neighbours' kinds. The LRU list has its nodes in the slots.
 
 use crate::sync::Guarded;
 
@@ -15,15 +14,13 @@ pub(crate) struct Node {
 
 /// In the place of the previous node: the node is in no ring. Its `next` may be used for something else.
 const OUT: u32 = u32::MAX;
-/// The same, and what the node stands for is not there.
-const VACANT: u32 = u32::MAX - 1;
 
 impl Node {
-    /// A vacant node.
+    /// A node that is in no ring.
     pub(crate) fn new() -> Self {
         Self {
-            prev: Guarded::new(VACANT),
-            next: Guarded::new(VACANT),
+            prev: Guarded::new(OUT),
+            next: Guarded::new(OUT),
         }
     }
 
@@ -48,18 +45,7 @@ impl Node {
     /// Whether the node is in a ring.
     #[inline(always)]
     pub(crate) fn is_linked(&self) -> bool {
-        self.prev() < VACANT
-    }
-
-    #[inline(always)]
-    pub(crate) fn is_vacant(&self) -> bool {
-        self.prev() == VACANT
-    }
-
-    /// Says that what the node stands for has gone; the next link makes it valid again.
-    #[inline(always)]
-    pub(crate) fn vacate(&self) {
-        self.prev.set(VACANT);
+        self.prev() != OUT
     }
 
     /// Leads from a node that is in no ring to another.
@@ -67,6 +53,12 @@ impl Node {
     pub(crate) fn chain(&self, next: u32) {
         debug_assert!(!self.is_linked());
         self.next.set(next);
+    }
+
+    /// Where the next node's number is kept.
+    #[inline(always)]
+    pub(crate) fn next_cell(&self) -> &Guarded {
+        &self.next
     }
 }
 
@@ -77,8 +69,13 @@ pub(crate) trait Nodes {
     /// Links an unlinked node, with its number, behind another.
     #[inline(always)]
     fn link_after(&self, at: u32, number: u32, node: &Node) {
+        self.link_behind(self.node(at), at, number, node);
+    }
+
+    /// As above, where the node to link behind is at hand.
+    #[inline(always)]
+    fn link_behind(&self, before: &Node, at: u32, number: u32, node: &Node) {
         debug_assert!(!node.is_linked(), "node {number} is linked already");
-        let before = self.node(at);
         let next = before.next();
         node.prev.set(at);
         node.next.set(next);
@@ -118,72 +115,5 @@ pub(crate) trait Nodes {
             assert_eq!(self.node(number).prev(), before, "in front of {number}");
             before = number;
         }
-    }
-}
-
-/// Nodes in a vector of their own: some anchors, and one for each id behind them.
-#[derive(Debug)]
-pub(crate) struct Links {
-    nodes: Vec<Node>,
-    anchors: u32,
-}
-
-impl Links {
-    /// `anchors` empty rings.
-    pub(crate) fn new(anchors: u32) -> Self {
-        Self {
-            nodes: (0..anchors).map(Node::anchor).collect(),
-            anchors,
-        }
-    }
-
-    /// As above, for about `ids` ids.
-    pub(crate) fn with_capacity(anchors: u32, ids: usize) -> Self {
-        let mut links = Self::new(anchors);
-        links.nodes.reserve_exact(ids);
-        links
-    }
-
-    /// Makes sure that there is a node for this id.
-    #[inline(always)]
-    pub(crate) fn reserve(&mut self, id: u32) {
-        if self.number(id) as usize >= self.nodes.len() {
-            self.reserve_slow(id);
-        }
-    }
-
-    #[cold]
-    fn reserve_slow(&mut self, id: u32) {
-        let more = self.number(id) as usize + 1 - self.nodes.len();
-        if self.nodes.capacity() - self.nodes.len() < more {
-            // An eighth ahead: doubling would cost more memory than the few ids beyond the expected ones are worth.
-            self.nodes.reserve_exact(more.max(self.nodes.len() / 8));
-        }
-        self.nodes.extend((0..more).map(|_| Node::new()));
-    }
-
-    /// Whether there are any anchors.
-    #[inline(always)]
-    pub(crate) fn has_anchors(&self) -> bool {
-        self.anchors != 0
-    }
-
-    /// The number of an id's node.
-    #[inline(always)]
-    pub(crate) fn number(&self, id: u32) -> u32 {
-        self.anchors + id
-    }
-
-    /// The id of a node, or none for an anchor.
-    #[inline(always)]
-    pub(crate) fn id(&self, number: u32) -> Option<u32> {
-        number.checked_sub(self.anchors)
-    }
-}
-
-impl Nodes for Links {
-    #[inline(always)]
-    fn node(&self, number: u32) -> &Node {
-        &self.nodes[number as usize]
     }
 }

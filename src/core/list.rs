@@ -18,12 +18,14 @@
 //! A list of few entries is *exact*: it has one mark, every link and every read is an era of its own, and the place is
 //! found by walking from the front past the entries with younger stamps. That is true LRU: for any entry that has not been
 //! read since it was linked, everything in front of it has been used later (linking in front keeps that, reads of others
-//! only make them younger, and the walk stops behind the last entry that is younger). So a tail that has not been read is
-//! the least recently used entry. In a list with marks the same holds between eras, and entries of one era, a sixty-fourth
-//! of twice the list, are in the order in which they came there.
+//! only make them younger, and the walk stops in front of the first entry that is not younger). So a tail that has not been read is
+//! the least recently used entry. In a list with marks the same holds between eras, and entries of one era, a
+//! thirty-second of the list, are in the order in which they came there.
 
 use super::links::{Node, Nodes};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, Ordering};
+use smallvec::SmallVec;
+use std::cmp::Reverse;
 
 /// How many marks a list that is not exact keeps.
 pub(crate) const MARKS: u32 = 64;
@@ -32,48 +34,103 @@ pub(crate) const EXACT: usize = 127;
 /// How many entries one eviction looks at, and how far it walks for each: all of an exact list.
 const BOUND: usize = 128;
 
-/// An entry's last use: `era << 1`, and [`Stamp::READ`] if that was a read after it was linked.
+/// An exact list gives its stamps new eras whenever the present one is a multiple of this. See [`renew`].
+pub(crate) const RENEWAL: u64 = 1 << 29;
+
+/// An entry's last use: the low bits of `era << 1`, and [`Stamp::READ`] if that was a read after it was linked.
 ///
 /// Readers store it without a lock; two of them, or a reader and an eviction, may overwrite each other's: what is lost is
 /// one use among several at the same time.
+///
+/// So a stamp tells eras apart that lie less than 2^30 from the present one. Those of an exact list do, thanks to [`renew`]. In a list
+/// with marks what is older than the last 64 eras is all one, and for an entry that the tail has not come to for billions of eras it
+/// hardly ever makes a difference, and no great one, to be taken for one that was used later.
 #[derive(Debug)]
-pub(crate) struct Stamp(AtomicU64);
+pub(crate) struct Stamp(AtomicU32);
 
 impl Stamp {
-    const READ: u64 = 1;
+    const READ: u32 = 1;
 
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self(AtomicU32::new(0))
     }
 
-    /// Whether the entry has been used in this era.
     #[inline(always)]
-    pub(crate) fn is_of(&self, era: u64) -> bool {
+    fn of(era: u64) -> u32 {
+        (era << 1) as u32
+    }
+
+    /// A number by which [`Stamp::is`] knows the era.
+    pub(crate) fn of_era(era: u64) -> u64 {
+        Self::of(era).into()
+    }
+
+    /// Whether the entry has been used in an era: that of [`Stamp::of_era`].
+    #[inline(always)]
+    pub(crate) fn is(&self, number: u64) -> bool {
         // Relaxed: as in `touch`.
-        self.0.load(Ordering::Relaxed) >> 1 == era
+        u64::from(self.0.load(Ordering::Relaxed) & !Self::READ) == number
     }
 
     /// A read in era `era`: writes only if the entry has not been used in it yet.
     #[inline(always)]
     pub(crate) fn touch(&self, era: u64) {
         // Relaxed: a stamp orders nothing; the pin keeps the slot the reader's entry's until the store is done.
-        if self.0.load(Ordering::Relaxed) >> 1 != era {
-            self.0.store(era << 1 | Self::READ, Ordering::Relaxed);
+        if self.0.load(Ordering::Relaxed) & !Self::READ != Self::of(era) {
+            self.0.store(Self::of(era) | Self::READ, Ordering::Relaxed);
         }
     }
 
     #[inline(always)]
     fn set_linked(&self, era: u64) {
         // Relaxed: see `touch`.
-        self.0.store(era << 1, Ordering::Relaxed);
+        self.0.store(Self::of(era), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn get(&self) -> u32 {
+        // Relaxed: see `touch`.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The era of a use, as of now, and whether it was a read since the entry was linked.
+    #[inline(always)]
+    fn tell(stamp: u32, now: u64) -> (u64, bool) {
+        let behind = Self::of(now)
+            .wrapping_sub(stamp & !Self::READ)
+            .cast_signed()
+            >> 1;
+        let era = now.saturating_add_signed(-i64::from(behind));
+        (era, stamp & Self::READ != 0)
     }
 
     /// The era of the last use, and whether it was a read since the entry was linked.
     #[inline(always)]
-    fn get(&self) -> (u64, bool) {
-        // Relaxed: see `touch`.
-        let stamp = self.0.load(Ordering::Relaxed);
-        (stamp >> 1, stamp & Self::READ != 0)
+    fn last_use(&self, now: u64) -> (u64, bool) {
+        Self::tell(self.get(), now)
+    }
+}
+
+/// Gives the stamps of an exact list the latest eras before `now`, in the order that they have. Whoever begins an era that is a multiple
+/// of [`RENEWAL`] does this: a writer under the lock, or a reader, which comes to the entries by way of the index.
+#[cold]
+pub(crate) fn renew<'s>(now: u64, stamps: impl Iterator<Item = &'s Stamp>) {
+    let mut stamps: SmallVec<[(u64, u32, &Stamp); EXACT + 1]> = stamps
+        .map(|stamp| {
+            let old = stamp.get();
+            (Stamp::tell(old, now).0, old, stamp)
+        })
+        .collect();
+    stamps.sort_unstable_by_key(|&(era, ..)| Reverse(era));
+    let (mut last, mut next) = (None, now);
+    for (era, old, stamp) in stamps {
+        next -= u64::from(last != Some(era));
+        last = Some(era);
+        let new = Stamp::of(next) | old & Stamp::READ;
+        // Relaxed, and on failure: see `touch`. Who has used the entry meanwhile knows better.
+        let _ = stamp
+            .0
+            .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -95,11 +152,11 @@ impl Member {
 }
 
 /// Where the list finds its members.
-pub(crate) trait Members {
+pub(crate) trait Members: Copy {
     fn member(&self, id: u32) -> &Member;
 }
 
-/// See the module.
+/// The list of one shard. Guarded by the shard's lock.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct List {
@@ -112,31 +169,41 @@ pub(crate) struct List {
     left: u32,
     /// How many links make an era; 0 for an exact list.
     stride: u32,
+    /// The youngest mark.
+    front: u32,
     /// Nodes with the numbers `ANCHOR` and up: the root that closes the ring, then the marks.
     anchors: Box<[Node]>,
 }
 
 /// The bit that tells an anchor's number from an id.
-const ANCHOR: u32 = 1 << 31;
-/// Ids are below this one.
-pub(crate) const MAX_IDS: usize = ANCHOR as usize;
+pub(crate) const ANCHOR: u32 = 1 << 31;
 const ROOT: u32 = ANCHOR;
 const FIRST_MARK: u32 = ANCHOR + 1;
 
 /// The ring of a list: anchors and members.
 struct Ring<'r, M> {
     anchors: &'r [Node],
-    members: &'r M,
+    members: M,
 }
 
 impl<M: Members> Nodes for Ring<'_, M> {
     #[inline(always)]
     fn node(&self, number: u32) -> &Node {
         if number & ANCHOR != 0 {
-            &self.anchors[(number & !ANCHOR) as usize]
+            self.anchor(number)
         } else {
             &self.members.member(number).node
         }
+    }
+}
+
+impl<M> Ring<'_, M> {
+    #[inline(always)]
+    fn anchor(&self, number: u32) -> &Node {
+        let anchor = (number & !ANCHOR) as usize;
+        debug_assert!(anchor < self.anchors.len());
+        // SAFETY: only the list itself makes numbers of anchors, none beyond its last mark.
+        unsafe { self.anchors.get_unchecked(anchor) }
     }
 }
 
@@ -157,16 +224,18 @@ impl List {
                 _ => Node::new(),
             })
             .collect();
-        let list = Self {
+        let mut list = Self {
             anchors,
             len: 0,
             era: 1,
             oldest: 1,
             stride,
-            left: stride,
+            front: FIRST_MARK,
+            left: if exact { 0 } else { stride },
         };
-        let ring = list.ring(&NoMembers);
-        ring.link_after(ROOT, list.mark(1), ring.node(list.mark(1)));
+        list.front = list.mark(list.era);
+        let ring = list.ring(NoMembers);
+        ring.link_after(ROOT, list.front, ring.node(list.front));
         list
     }
 
@@ -186,44 +255,55 @@ impl List {
     }
 
     #[inline(always)]
-    fn ring<'r, M: Members>(&'r self, members: &'r M) -> Ring<'r, M> {
+    fn ring<M: Members>(&self, members: M) -> Ring<'_, M> {
         Ring {
             anchors: &self.anchors,
             members,
         }
     }
 
-    /// Links an entry as the most recently used. `seen` is the latest era that readers may have used.
+    /// Links an entry as the most recently used. `seen` is the latest era that readers may have used, which an exact list asks for.
+    /// Says whether another era has begun.
     #[inline(always)]
-    pub(crate) fn push_front(&mut self, id: u32, seen: u64, members: &impl Members) {
-        if self.is_exact() {
-            self.era = self.era.max(seen) + 1;
-        } else if self.left == 0 {
-            self.next_era(members);
-        } else {
-            self.left -= 1;
+    pub(crate) fn push_front(
+        &mut self,
+        (id, member): (u32, &Member),
+        seen: impl FnOnce() -> u64,
+        members: impl Members,
+    ) -> bool {
+        let begun = self.left == 0;
+        if begun {
+            self.next_era(seen, members);
         }
-        let Member { stamp, node } = members.member(id);
-        stamp.set_linked(self.era);
-        let mark = self.mark(self.era);
-        self.ring(members).link_after(mark, id, node);
+        self.left -= 1;
+        member.stamp.set_linked(self.era);
+        let ring = self.ring(members);
+        ring.link_behind(ring.anchor(self.front), self.front, id, &member.node);
         self.len += 1;
+        begun
     }
 
     /// Takes an entry out.
     #[inline(always)]
-    pub(crate) fn unlink(&mut self, id: u32, members: &impl Members) {
-        self.ring(members).unlink(&members.member(id).node);
+    pub(crate) fn unlink(&mut self, member: &Member, members: impl Members) {
+        self.ring(members).unlink(&member.node);
         self.len -= 1;
     }
 
     /// The entry to evict: the least recently used one, after putting right the order of those that the tail shows.
-    /// It stays linked.
+    /// It stays linked. `seen` as in [`List::push_front`].
     #[inline(always)]
-    pub(crate) fn victim(&mut self, members: &impl Members) -> Option<u32> {
+    pub(crate) fn victim(
+        &mut self,
+        seen: impl FnOnce() -> u64,
+        members: impl Members,
+    ) -> Option<u32> {
+        if self.is_exact() {
+            self.era = self.era.max(seen());
+        }
         for _ in 0..BOUND {
             let id = self.tail(members)?;
-            let (era, read) = members.member(id).stamp.get();
+            let (era, read) = members.member(id).stamp.last_use(self.era);
             if !read {
                 return Some(id);
             }
@@ -234,13 +314,13 @@ impl List {
 
     /// The entry linked in front of another one, unless a mark is.
     #[inline(always)]
-    pub(crate) fn before(&self, id: u32, members: &impl Members) -> Option<u32> {
+    pub(crate) fn before(&self, id: u32, members: impl Members) -> Option<u32> {
         let before = members.member(id).node.prev();
         (before & ANCHOR == 0).then_some(before)
     }
 
     /// The entries from the most to the least recently linked.
-    pub(crate) fn iter<'r>(&'r self, members: &'r impl Members) -> impl Iterator<Item = u32> + 'r {
+    pub(crate) fn iter(&self, members: impl Members) -> impl Iterator<Item = u32> {
         let ring = self.ring(members);
         let mut number = ROOT;
         std::iter::from_fn(move || {
@@ -258,7 +338,7 @@ impl List {
 
     /// The last entry; marks that the tail has reached are taken out.
     #[inline(always)]
-    fn tail(&mut self, members: &impl Members) -> Option<u32> {
+    fn tail(&mut self, members: impl Members) -> Option<u32> {
         loop {
             let number = self.anchors[0].prev();
             if number & ANCHOR == 0 {
@@ -273,8 +353,8 @@ impl List {
         }
     }
 
-    fn relink(&mut self, id: u32, era: u64, members: &impl Members) {
-        let Member { stamp, node } = members.member(id);
+    fn relink(&mut self, id: u32, era: u64, members: impl Members) {
+        let Member { stamp, node, .. } = members.member(id);
         stamp.set_linked(era);
         let ring = self.ring(members);
         ring.unlink(node);
@@ -282,7 +362,7 @@ impl List {
         if self.is_exact() {
             for _ in 0..BOUND {
                 let next = ring.node(at).next();
-                if next & ANCHOR != 0 || members.member(next).stamp.get().0 <= era {
+                if next & ANCHOR != 0 || members.member(next).stamp.last_use(self.era).0 <= era {
                     break;
                 }
                 at = next;
@@ -291,10 +371,19 @@ impl List {
         ring.link_after(at, id, node);
     }
 
-    #[cold]
-    fn next_era(&mut self, members: &impl Members) {
+    #[inline(never)]
+    fn next_era(&mut self, seen: impl FnOnce() -> u64, members: impl Members) {
+        self.left = self.stride;
+        if self.is_exact() {
+            self.left = 1;
+            self.era = self.era.max(seen()) + 1;
+            if self.era.is_multiple_of(RENEWAL) {
+                let ids = self.iter(members);
+                renew(self.era, ids.map(|id| &members.member(id).stamp));
+            }
+            return;
+        }
         self.era += 1;
-        self.left = self.stride - 1;
         let mark = self.mark(self.era);
         let full = self.era - self.oldest >= u64::from(MARKS);
         let ring = self.ring(members);
@@ -304,6 +393,7 @@ impl List {
         }
         ring.link_after(ROOT, mark, ring.node(mark));
         self.oldest += u64::from(full);
+        self.front = mark;
     }
 
     #[inline(always)]
@@ -320,7 +410,7 @@ impl List {
     /// # Panics
     /// If the structure is broken.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self, members: &impl Members) {
+    pub(crate) fn validate(&self, members: impl Members) {
         let ring = self.ring(members);
         ring.validate_ring(ROOT);
         assert_eq!(self.iter(members).count(), self.len);
@@ -337,7 +427,61 @@ impl List {
     }
 }
 
+#[cfg(all(test, not(nori_loom)))]
+mod tests {
+    use super::*;
+
+    const IDS: u32 = 8;
+
+    impl Members for &Vec<Member> {
+        fn member(&self, id: u32) -> &Member {
+            &self[id as usize]
+        }
+    }
+
+    /// Uses lie further apart than a stamp can tell, but not further than between two renewals.
+    #[test]
+    fn an_exact_list_stays_exact_as_eras_pass() {
+        for written in [false, true] {
+            let members: Vec<Member> = (0..IDS).map(|_| Member::new()).collect();
+            let mut list = List::new(IDS as usize);
+            let mut era = list.era();
+            for id in 0..IDS {
+                list.push_front((id, &members[id as usize]), || era, &members);
+                era = list.era();
+            }
+            let mut uses: Vec<u32> = (0..IDS).collect();
+            for turn in 0..40_u32 {
+                if turn % 4 == 0 {
+                    era = era.next_multiple_of(RENEWAL) - 2;
+                }
+                let id = turn * 5 % (IDS - 1 - turn / 16);
+                uses.retain(|&other| other != id);
+                uses.push(id);
+                let member = &members[id as usize];
+                if written {
+                    list.unlink(member, &members);
+                    list.push_front((id, member), || era, &members);
+                    era = list.era();
+                } else {
+                    era += 1;
+                    if era.is_multiple_of(RENEWAL) {
+                        renew(era, members.iter().map(|it| &it.stamp));
+                    }
+                    member.stamp.touch(era);
+                }
+            }
+            for expected in uses {
+                assert_eq!(list.victim(|| era, &members), Some(expected));
+                list.unlink(&members[expected as usize], &members);
+                list.validate(&members);
+            }
+        }
+    }
+}
+
 /// For a ring of anchors alone.
+#[derive(Clone, Copy)]
 struct NoMembers;
 
 impl Members for NoMembers {

@@ -2,8 +2,8 @@
 //!
 //! # The life of one entry
 //!
-//! 1. A writer hashes the key, pins, and looks the key up as a reader would ([`store`]): this is where keys are compared.
-//!    Then it takes the shard's lock and checks that what it saw still stands ([`shard`], `locate`).
+//! 1. A writer hashes the key, pins ([`write`]), and looks the key up as a reader would ([`shard`], `look`): this is where keys are
+//!    compared. Then it takes the shard's lock and checks that what it saw still stands (`locate`).
 //! 2. It takes a slot ([`slab`]), that of an entry at the end of step 6 if there is one, and a token of the [`budget`],
 //!    evicting the shard's oldest entry if there is none left, fills the slot, and files the slot's id in the [`index`]: with
 //!    that Release store the entry is published.
@@ -13,8 +13,8 @@
 //!    stamp, and clone the value; then they unpin. One that is to run a closure names the slot on its own record, unpins, and runs it then. No lock, and no line that another reader needs is written.
 //! 5. Replaced, removed, evicted or expired, the id leaves index and list under the lock, its token goes to the next entry or
 //!    back to the budget, and the slot goes into [`limbo`]. The wheel finds out when it next comes across the id.
-//! 6. When every reader that might have found it has unpinned, some later write moves the entry out of the slot, puts its own
-//!    there or leaves it vacant, and drops the old one after letting go of the lock.
+//! 6. When every reader that might have found it has unpinned, some later write moves the entry into its [`garbage`], puts its own
+//!    in the slot or leaves it vacant, and drops the old one after letting go of the lock and the pin.
 //! 7. A segment of slots that only a burst needed is given back when all of them are vacant.
 //!
 //! # Locks
@@ -30,7 +30,7 @@
 //! | `Slab::further` | pinned readers; the shard's writer | the shard's writer, before it gives out an id of that segment, and when all slots of it are vacant again |
 //! | `Slot::entry` | pinned readers that found its id; the shard's writer | the shard's writer: while the slot is vacant, and when its grace period is over |
 //! | `Member::stamp` | readers and the shard's writer | the same; a lost store is a lost use |
-//! | `Member::node` | the lock's holder | the lock's holder |
+//! | `Member::node`, `Slot::timer` | the lock's holder | the lock's holder |
 //! | `Front::current` | hits | the shard's writer |
 //! | `Front::era`, `Front::owner` | hits in an exact list; the shard's writer | the shard's writer; in an exact list also readers, unless two read at the same time |
 //! | `Back::version` | writers before and under the lock | the shard's writer |

@@ -8,23 +8,28 @@
 //! given out: until then a system that gives out memory by pages, when they are touched, has only set addresses aside. Should
 //! the shard hold more, each further segment is twice as large as the one before. The last one is given back when all of its
 //! slots are vacant again: no reader can be there, as one that found an id while its entry was filed keeps the slot from being
-//! vacated. Only the wheel may still know ids of it, and asks before it goes there.
+//! vacated; and a slot that is not in the first segment leaves the wheel when it is vacated.
 
-use super::entry::{Entry, Meta, NEVER};
+use super::entry::{Coming, Entry, Meta, NEVER};
+use super::index::Fragment;
 use super::links::Node;
-use super::list::{MAX_IDS, Member, Members};
-use super::wheel::Deadlines;
+use super::list::{ANCHOR, Member, Members};
+use super::wheel::{END, Timed, Timer};
 use crate::sync::{AtomicPtr, Guarded, Ordering, UnsafeCell};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::{MaybeUninit, needs_drop};
 
+/// Ids are below this one.
+const MAX_IDS: usize = END as usize;
+const _: () = assert!(END < ANCHOR);
 /// Bytes to a cache line.
 const LINE: usize = 64;
 
-/// Room for one entry, and its place in the shard's list.
+/// Room for one entry, and its place in the shard's list and wheel.
 #[derive(Debug)]
 pub(crate) struct Slot<K, V> {
     pub(crate) member: Member,
+    pub(crate) timer: Timer,
     entry: UnsafeCell<MaybeUninit<Entry<K, V>>>,
 }
 
@@ -43,6 +48,7 @@ impl<K, V> Slot<K, V> {
     fn vacant() -> Self {
         Self {
             member: Member::new(),
+            timer: Timer::new(),
             entry: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -51,6 +57,18 @@ impl<K, V> Slot<K, V> {
     #[inline(always)]
     pub(crate) fn address(&self) -> *mut () {
         (&raw const *self).cast_mut().cast()
+    }
+
+    /// The deadline and fragment of the entry, or of the last one that was here.
+    ///
+    /// # Safety
+    /// The caller holds the shard's lock.
+    #[inline(always)]
+    pub(crate) unsafe fn last_meta(&self) -> Meta {
+        self.entry.with(|slot| {
+            // SAFETY: initialised in `fresh`. Only the lock's holder writes it, and moving an entry leaves its words where they are.
+            unsafe { (&raw const (*(*slot).as_ptr()).meta).read() }
+        })
     }
 
     /// Starts to bring the slot into the cache.
@@ -63,8 +81,11 @@ impl<K, V> Slot<K, V> {
     #[inline(always)]
     pub(crate) fn prefetch_drop(&self) {
         // SAFETY: inside the slot, vacant or not.
-        self.entry
-            .with(|entry| unsafe { crate::arch::prefetch::drop(entry.cast::<Entry<K, V>>()) });
+        self.entry.with(|entry| unsafe {
+            let entry = entry.cast::<Entry<K, V>>();
+            crate::arch::prefetch::drop(&raw const (*entry).key);
+            crate::arch::prefetch::drop(&raw const (*entry).value);
+        });
     }
 
     /// The entry.
@@ -82,31 +103,27 @@ impl<K, V> Slot<K, V> {
     /// Moves an entry into a vacant slot.
     ///
     /// # Safety
-    /// The slot is vacant and the caller holds the shard's lock.
+    /// The slot is vacant and the caller holds the shard's lock. The entry is used no more.
     #[inline(always)]
-    pub(crate) unsafe fn fill(&self, entry: Entry<K, V>) {
+    pub(crate) unsafe fn fill(&self, entry: &Coming<K, V>) {
         // SAFETY: nobody looks into a vacant slot, so this access is the only one.
         self.entry.with_mut(|slot| unsafe {
-            (*slot).write(entry);
+            entry.write_to((*slot).as_mut_ptr());
         });
     }
 
-    /// Has the entry taken out of the slot, which is vacant from here on, as its node says. Returns what the entry's deadline and
-    /// fragment were.
+    /// Has the entry taken out of the slot, which is vacant from here on.
     ///
     /// # Safety
     /// The slot holds an entry that no reader can see any more (its grace period has passed), the caller holds the shard's lock,
     /// and `take` moves the entry.
     #[inline(always)]
-    pub(crate) unsafe fn empty(&self, take: impl FnOnce(*const Entry<K, V>)) -> Meta {
-        self.member.node.vacate();
+    pub(crate) unsafe fn empty(&self, take: impl FnOnce(*const Entry<K, V>)) {
+        // This access is the only one, by the contract.
         self.entry.with_mut(|slot| {
-            // SAFETY: initialised, and this access is the only one, by the contract.
-            let entry = unsafe { (*slot).as_ptr() };
-            take(entry);
-            // SAFETY: as above; a moved entry's words are still there.
-            unsafe { (*entry).meta }
-        })
+            // SAFETY: initialised, by the contract.
+            take(unsafe { (*slot).as_ptr() });
+        });
     }
 
     /// Moves the entry out, when the shard goes.
@@ -230,20 +247,16 @@ impl<K, V> Slab<K, V> {
         }
     }
 
-    /// An id that has never been used, or whose segment was given back since, with a vacant slot.
-    ///
-    /// # Panics
-    /// If there is none left: a reader that never ends lets slots queue up in limbo without bound.
+    /// An id that has never been used, or whose segment was given back since, with a vacant slot. None if there are no more ids.
     ///
     /// # Safety
     /// The caller holds the shard's lock.
     #[cold]
-    pub(crate) unsafe fn fresh(&self) -> u32 {
+    pub(crate) unsafe fn fresh(&self) -> Option<u32> {
         let id = self.used.get();
-        assert!(
-            (id as usize) < MAX_IDS,
-            "too many entries wait for a reader to end"
-        );
+        if id as usize >= MAX_IDS {
+            return None;
+        }
         if let Some((segment, 0)) = self.place_further(id) {
             let slots = Self::allocate(self.len_of_further(segment));
             // Relaxed: a reader gets an id of this segment from an Acquire read of the index, where it is filed later; all
@@ -251,9 +264,16 @@ impl<K, V> Slab<K, V> {
             self.further[segment].store(slots, Ordering::Relaxed);
         }
         // SAFETY: inside its segment; nobody looks at the slot, as nobody else gives out ids and nobody has this one yet.
-        unsafe { self.slots().at(id).write(Slot::vacant()) };
+        unsafe {
+            let slot = self.slots().at(id);
+            slot.write(Slot::vacant());
+            let meta = Meta::new(Fragment::new(0), NEVER);
+            (*slot)
+                .entry
+                .with_mut(|entry| (&raw mut (*(*entry).as_mut_ptr()).meta).write(meta));
+        };
         self.used.set(id + 1);
-        id
+        Some(id)
     }
 
     /// The segment of an id beyond the first, and the slot's index there.
@@ -364,6 +384,12 @@ impl<'s, K, V> Slots<'s, K, V> {
         1 + segment
     }
 
+    /// The slot of an id, if that is in the first segment.
+    #[inline(always)]
+    pub(crate) fn in_first(self, id: u32) -> Option<&'s Slot<K, V>> {
+        (id < self.first).then(|| self.slot(id))
+    }
+
     /// The slot of an id.
     #[inline(always)]
     pub(crate) fn slot(self, id: u32) -> &'s Slot<K, V> {
@@ -398,18 +424,13 @@ impl<'s, K, V> Slots<'s, K, V> {
                     id
                 })
         });
-        id.filter(|&id| self.is_given(id))
+        id.filter(|&id| id < self.slab.used.get())
     }
 
     /// The node that links a slot into the list, or chains it to another slot that is in no list.
     #[inline(always)]
     pub(crate) fn node(self, id: u32) -> &'s Node {
         &self.slot(id).member.node
-    }
-
-    /// Whether the id has a slot. For the holder of the lock.
-    fn is_given(self, id: u32) -> bool {
-        id < self.slab.used.get()
     }
 
     #[inline(always)]
@@ -429,21 +450,29 @@ impl<K, V> Members for Slots<'_, K, V> {
     }
 }
 
-impl<K, V> Deadlines for Slots<'_, K, V> {
+impl<K, V> Members for &Slab<K, V> {
+    #[inline(always)]
+    fn member(&self, id: u32) -> &Member {
+        &self.slots().slot(id).member
+    }
+}
+
+impl<K, V> Timed for Slots<'_, K, V> {
     fn deadline(&self, id: u32) -> u64 {
-        if !self.is_given(id) {
-            return NEVER;
-        }
-        let slot = self.slot(id);
-        if slot.member.node.is_vacant() {
-            return NEVER;
-        }
-        // SAFETY: a slot that is not vacant holds an entry, and the wheel asks under the shard's lock.
-        unsafe { slot.entry() }.meta.deadline()
+        // SAFETY: the wheel asks under the shard's lock.
+        unsafe { self.slot(id).last_meta() }.deadline()
     }
 
     fn is_live(&self, id: u32) -> bool {
-        self.is_given(id) && self.slot(id).member.node.is_linked()
+        self.slot(id).member.node.is_linked()
+    }
+
+    fn timer(&self, id: u32) -> &Timer {
+        &self.slot(id).timer
+    }
+
+    fn is_lasting(&self, id: u32) -> bool {
+        self.segment(id) == 0
     }
 }
 
@@ -478,8 +507,8 @@ mod tests {
             let mut slots: Vec<usize> = ids
                 .map(|id| {
                     // SAFETY: no other thread has it.
-                    assert_eq!(unsafe { slab.fresh() }, id);
-                    assert!(slab.slots().node(id).is_vacant());
+                    assert_eq!(unsafe { slab.fresh() }, Some(id));
+                    assert!(!slab.slots().node(id).is_linked());
                     &raw const *slab.slots().slot(id) as usize
                 })
                 .collect();
@@ -500,7 +529,10 @@ mod tests {
         let other = Slab::<[u8; 3], u8>::new(100, 1 << 12);
         for id in 0..2000 {
             // SAFETY: no other thread has them.
-            assert_eq!(unsafe { (slab.fresh(), other.fresh()) }, (id, id));
+            assert_eq!(
+                unsafe { (slab.fresh(), other.fresh()) },
+                (Some(id), Some(id))
+            );
         }
         for id in 0..2000 {
             let slot = slab.slots().slot(id).address();

@@ -2,7 +2,7 @@
 
 use super::budget::Budget;
 use super::entry::Entry;
-use super::index::{Fragment, Index, Route};
+use super::index::{Index, Route};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Fronts, Held, Hit, Others, Seen, Shard};
 use super::sizing::Sizing;
@@ -58,12 +58,6 @@ impl<K, V> Store<K, V> {
         &self.shards
     }
 
-    /// What is kept with a key's entry.
-    #[inline(always)]
-    pub(crate) fn fragment_of(&self, route: Route) -> Fragment {
-        self.index.fragment_of(route)
-    }
-
     pub(crate) fn index(&self) -> &Index {
         &self.index
     }
@@ -94,7 +88,7 @@ impl<K, V> Store<K, V> {
         pin: &'p Pin<'_>,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>) {
+    ) -> Seen {
         self.shard(route).look(pin, &self.index, route, is_it)
     }
 
@@ -106,9 +100,9 @@ impl<K, V> Store<K, V> {
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> (Seen, Result<Held<'s, 'd, K, V>, Hold<'d>>) {
-        let (seen, hit) = self.look(&pin, route, is_it);
-        let held = match hit.map(|hit| hit.found()) {
-            Some(found) => Ok(found.hold(self, pin)),
+        let seen = self.look(&pin, route, is_it);
+        let held = match seen.id() {
+            Some(id) => Ok(self.shard(route).front().hold(pin, id)),
             None => Err(pin.hold_nothing()),
         };
         (seen, held)
@@ -116,13 +110,21 @@ impl<K, V> Store<K, V> {
 
     /// Whether this id is filed where the key belongs. Takes the shard's lock. If so, what it stands for stays until the pin ends.
     pub(crate) fn is_filed(&self, _pin: &Pin<'_>, route: Route, id: u32) -> bool {
-        let fragment = self.fragment_of(route);
+        let fragment = self.index.fragment_of(route);
         self.shard(route).is_filed(&self.index, fragment, id)
     }
 
     /// Holds an entry that was filed with this id under the pin, which goes on.
     pub(crate) fn hold_too<'d>(&self, pin: &Pin<'d>, route: Route, id: u32) -> Hold<'d> {
         self.shard(route).front().hold_too(pin, id)
+    }
+
+    /// Leaves the stamp of this read in the entry.
+    #[inline(always)]
+    pub(crate) fn touch(&self, pin: &Pin<'_>, route: Route, hit: &Hit<'_, K, V>) {
+        if let Some(era) = hit.touch(pin) {
+            self.shard(route).renew(pin, &self.index, era);
+        }
     }
 
     /// Starts to bring the memory of a batch of keys into the cache.
@@ -170,7 +172,7 @@ impl<K, V> Store<K, V> {
         pin: &'p Pin<'_>,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
+    ) -> (Seen, Others) {
         self.shard(route)
             .look_closely(pin, &self.index, route, is_it)
     }

@@ -1,11 +1,11 @@
 //! One write of a key, from the look at what the key has to the drop of what the write leaves.
 
 use super::budget::Token;
-use super::entry::Entry;
+use super::entry::{Coming, Entry, Meta};
 use super::garbage::Garbage;
 use super::index::Route;
 use super::reclaim::{Domain, Pin};
-use super::shard::{Attempt, Context, Hit, Others, Refused, Seen};
+use super::shard::{Attempt, Context, Others, Refused, Seen};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -42,21 +42,24 @@ impl<'s, K, V> Write<'s, K, V> {
     }
 
     /// What the key has: the entry that `is_it` accepts.
-    #[inline(always)]
-    pub(crate) fn look(
-        &self,
-        route: Route,
-        is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'_, K, V>>) {
+    #[cfg(fuzzing)]
+    pub(crate) fn look(&self, route: Route, is_it: impl Fn(&K) -> bool + Copy) -> Seen {
         self.store.look(&self.pin, route, is_it)
     }
 
-    /// As [`Write::look`], for a write that was refused.
+    /// The entry that was seen by a look of this write.
+    #[inline(always)]
+    pub(crate) fn seen(&self, seen: &Seen) -> Option<&Entry<K, V>> {
+        let shard = self.store.shard(seen.route());
+        shard.seen(&self.pin, seen)
+    }
+
+    /// What the key has: the entry that `is_it` accepts. As [`Store::look`], for a write that was refused.
     pub(crate) fn look_closely(
         &self,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'_, K, V>>, Others) {
+    ) -> (Seen, Others) {
         self.store.look_closely(&self.pin, route, is_it)
     }
 
@@ -70,50 +73,84 @@ impl<'s, K, V> Write<'s, K, V> {
         self.garbage.len()
     }
 
-    /// Puts an entry under its key. Returns the id that it is filed under.
+    /// Puts a value under a key, with a deadline as in [`Meta::new`]. Returns the id that the entry is filed under.
     #[inline(always)]
-    pub(crate) fn insert(&mut self, route: Route, entry: Entry<K, V>) -> u32
+    pub(crate) fn insert(&mut self, route: Route, deadline: u64, key: K, value: V) -> u32
     where
         K: Eq,
     {
-        let key = &entry.key;
-        let (seen, _) = self.look(route, move |other| other == key);
-        match self.put(&seen, entry, |_| true) {
-            Ok(id) => id,
-            Err(_) => unreachable!("whatever the key has may be replaced"),
-        }
-    }
-
-    /// Puts an entry in the place of what was seen of its key, or of what the key has by now, if that `stands`: gives the key back if
-    /// not. Returns the id that the entry is filed under.
-    #[inline(always)]
-    pub(crate) fn put(
-        &mut self,
-        seen: &Seen,
-        entry: Entry<K, V>,
-        stands: impl Fn(Option<u32>) -> bool,
-    ) -> Result<u32, K>
-    where
-        K: Eq,
-    {
+        let shard = self.store.shard(route);
+        let index = self.context.index;
+        let seen = shard.look(&self.pin, index, route, |other| *other == key);
+        let entry = Coming::new(Meta::new(index.fragment_of(route), deadline), key, value);
         let attempt = Attempt {
             seen,
             others: &[],
             token: None,
         };
-        let shard = self.store.shard(seen.route());
-        match shard.put(&self.context, &mut self.garbage, &self.pin, attempt, entry) {
-            Ok(id) => Ok(id),
-            Err((entry, refused)) => self.put_slow(seen, entry, stands, refused),
+        // SAFETY: the entry is used only if it is refused.
+        let put =
+            unsafe { shard.put(&self.context, &mut self.garbage, &self.pin, attempt, &entry) };
+        match put {
+            Ok(id) => id,
+            Err(refused) => match self.put_slow(seen, entry.into_entry(), |_| true, refused) {
+                Ok(id) => id,
+                Err(_) => unreachable!("whatever the key has may be replaced"),
+            },
         }
     }
 
+    /// Puts a value in the place of what was seen of its key, or of what the key has by now, if that `stands`: gives the key back if
+    /// not. Returns the id that the entry is filed under.
+    #[inline(always)]
+    pub(crate) fn put(
+        &mut self,
+        seen: Seen,
+        (deadline, key, value): (u64, K, V),
+        stands: impl Fn(Option<u32>) -> bool,
+    ) -> Result<u32, K>
+    where
+        K: Eq,
+    {
+        let entry = Coming::new(
+            Meta::new(self.context.index.fragment_of(seen.route()), deadline),
+            key,
+            value,
+        );
+        match self.try_put(seen, &[], None, &entry) {
+            Ok(id) => Ok(id),
+            Err(refused) => self.put_slow(seen, entry.into_entry(), stands, refused),
+        }
+    }
+
+    /// If it is not refused, the entry has been moved.
+    #[inline(always)]
+    fn try_put(
+        &mut self,
+        seen: Seen,
+        others: &[u32],
+        token: Option<Token<'s>>,
+        entry: &Coming<K, V>,
+    ) -> Result<u32, Refused> {
+        let attempt = Attempt {
+            seen,
+            others,
+            token,
+        };
+        let shard = self.store.shard(seen.route());
+        // SAFETY: the callers use the entry only if it is refused.
+        unsafe { shard.put(&self.context, &mut self.garbage, &self.pin, attempt, entry) }
+    }
+
     /// Goes on where the shard refused: finds what was missing, or looks again, as often as that happens.
+    ///
+    /// # Panics
+    /// If a reader that never ends has let entries queue up until no id is left.
     #[cold]
     #[inline(never)]
     fn put_slow(
         &mut self,
-        seen: &Seen,
+        mut seen: Seen,
         mut entry: Entry<K, V>,
         stands: impl Fn(Option<u32>) -> bool,
         mut refused: Refused,
@@ -122,14 +159,13 @@ impl<'s, K, V> Write<'s, K, V> {
         K: Eq,
     {
         let route = seen.route();
-        let mut seen = *seen;
         let mut others = Others::new();
         loop {
             let mut token = None;
             match refused {
                 Refused::Raced => {
                     let key = &entry.key;
-                    (seen, _, others) = self.look_closely(route, move |other| other == key);
+                    (seen, others) = self.look_closely(route, move |other| other == key);
                     if !stands(seen.id()) {
                         return Err(entry.key);
                     }
@@ -139,16 +175,14 @@ impl<'s, K, V> Write<'s, K, V> {
                     token = self.sweep();
                 }
                 Refused::Empty => token = Some(self.steal(route)),
+                Refused::Exhausted => panic!("too many entries wait for a reader to end"),
             }
-            let attempt = Attempt {
-                seen: &seen,
-                others: &others,
-                token,
-            };
-            let shard = self.store.shard(route);
-            match shard.put(&self.context, &mut self.garbage, &self.pin, attempt, entry) {
+            self.garbage.move_up();
+            let Entry { meta, key, value } = entry;
+            let coming = Coming::new(meta, key, value);
+            match self.try_put(seen, &others, token, &coming) {
                 Ok(id) => return Ok(id),
-                Err(again) => (entry, refused) = again,
+                Err(again) => (entry, refused) = (coming.into_entry(), again),
             }
         }
     }
@@ -168,19 +202,19 @@ impl<'s, K, V> Write<'s, K, V> {
         } = self;
         let pin = &*pin;
         loop {
-            let (seen, hit) = store.look(pin, route, is_it);
-            let hit = hit?;
+            let seen = store.look(pin, route, is_it);
             let shard = store.shard(route);
-            let removed = shard.locked(context, garbage, |locked| locked.remove(&seen));
+            let entry = shard.seen(pin, &seen)?;
+            let removed = shard.locked(context, garbage, |locked| locked.remove(seen));
             if let Ok(alive) = removed {
-                return alive.then_some(hit.entry);
+                return alive.then_some(entry);
             }
         }
     }
 
     /// Takes out what was seen of a key and says whether it was alive; `None` if it no longer stands.
     #[inline(always)]
-    pub(crate) fn remove_seen(&mut self, seen: &Seen) -> Option<bool> {
+    pub(crate) fn remove_seen(&mut self, seen: Seen) -> Option<bool> {
         let shard = self.store.shard(seen.route());
         let removed = shard.locked(&self.context, &mut self.garbage, |locked| {
             locked.remove(seen)

@@ -2,6 +2,10 @@
 
 /// How far the coarse clock may be behind the precise one. Linux moves it with each timer tick, every 1 to 10 ms, on one
 /// processor; where that is a virtual one and stands still, another one moves it after five ticks more.
+#[cfg(any(
+    feature = "tower",
+    all(target_os = "linux", not(any(miri, nori_portable)))
+))]
 pub(super) const LAG_MILLIS: u64 = 100;
 
 #[cfg(all(target_os = "linux", not(any(miri, nori_portable))))]

@@ -1,6 +1,6 @@
 //! What the cache asks the allocator for: nothing on a hit, nothing on an insert once it has grown.
 
-use crate::counting::allocations;
+use crate::counting::{allocations, bytes};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -124,4 +124,37 @@ fn an_insert_that_finds_others_expired_allocates_nothing() {
         cache.insert_with_ttl(n, n, Duration::from_millis(1 + n % 500));
     });
     assert!(during <= DOUBLINGS, "{during} allocations");
+}
+
+/// Bytes an entry of a full cache, its key and value included, after `insert` has put in each of so many keys.
+fn bytes_an_entry(keys: u64, insert: impl Fn(&Cache<u64, u64>, u64)) -> f64 {
+    let before = bytes();
+    let cache = Cache::builder()
+        .max_keys(keys as usize)
+        .shards(8)
+        .ttl(Duration::from_secs(300))
+        .build()
+        .unwrap();
+    (0..keys).for_each(|key| insert(&cache, key));
+    assert_eq!(cache.len() as u64, keys);
+    (bytes() - before) as f64 / keys as f64
+}
+
+#[test]
+fn a_large_cache_of_entries_with_deadlines_takes_48_bytes_for_each() {
+    let _turn = turn();
+    let taken = bytes_an_entry(1_000_000, |cache, key| cache.insert(key, key));
+    assert!(taken <= 48.0, "{taken} bytes an entry");
+}
+
+/// What takes another's place and is due earlier costs more: not again for each time that happens.
+#[test]
+fn entries_that_are_due_earlier_than_those_before_them_take_a_bounded_amount() {
+    let _turn = turn();
+    let taken = bytes_an_entry(100_000, |cache, key| {
+        for seconds in (1..10).rev() {
+            cache.insert_with_ttl(key, key, Duration::from_secs(seconds * 1_000));
+        }
+    });
+    assert!(taken <= 96.0, "{taken} bytes an entry");
 }

@@ -43,7 +43,10 @@ impl Input {
     pub fn run(self) {
         let ranges_log2 = u32::from(self.ranges) % (MOST_RANGES_LOG2 + 1);
         let mut subject = Subject {
-            index: Index::new(1 << ranges_log2, usize::from(self.buckets) % MOST_BUCKETS + 1),
+            index: Index::new(
+                1 << ranges_log2,
+                usize::from(self.buckets) % MOST_BUCKETS + 1,
+            ),
             ranges_log2,
             routes: self.hashes.map(route),
             route_of: Vec::new(),
@@ -93,14 +96,15 @@ impl Subject {
                     return;
                 };
                 let route = self.of(old);
-                let (place, _) = self
+                let (lane, _) = self
                     .index
-                    .find(route, |id| (id == old).then_some(()))
+                    .find_lane(route, |id| id == old)
                     .expect("filed ids are found");
                 let (range, fragment) = (self.index.range_of(route), self.fragment_of(old));
-                assert_eq!(self.index.place_of(range, fragment, old), Some(place));
+                assert_eq!(self.index.lane_of(range, fragment, old), Some(lane));
                 let id = self.fresh(route);
-                self.index.replace(range, place, id);
+                // SAFETY: nothing has changed since.
+                unsafe { lane.replace(id) };
                 self.filed.retain(|&other| other != old);
                 self.filed.push(id);
             }

@@ -61,13 +61,14 @@ impl Input {
             subject.evict();
             subject.check();
         }
-        assert_eq!(subject.list.victim(&subject.slots), None);
+        let era = subject.era;
+        assert_eq!(subject.list.victim(|| era, &subject.slots), None);
     }
 }
 
 struct Slots(Vec<Member>);
 
-impl Members for Slots {
+impl Members for &Slots {
     fn member(&self, id: u32) -> &Member {
         &self.0[id as usize]
     }
@@ -129,8 +130,10 @@ impl Subject {
             self.evict();
         }
         let id = self.free.pop().unwrap_or_else(|| self.fresh());
-        self.list.push_front(id, self.era, &self.slots);
-        self.era = self.list.era();
+        let (era, member) = (self.era, &self.slots.0[id as usize]);
+        if self.list.push_front((id, member), || era, &self.slots) {
+            self.era = self.list.era();
+        }
         self.uses.push((id, self.era));
     }
 
@@ -157,7 +160,7 @@ impl Subject {
         if self.readers == Readers::Late && self.list.is_exact() {
             self.era = era;
         }
-        self.slots.member(id).stamp.touch(era);
+        (&self.slots).member(id).stamp.touch(era);
         self.read.insert(id);
         self.uses.retain(|&(other, _)| other != id);
         self.uses.push((id, era));
@@ -170,7 +173,8 @@ impl Subject {
     }
 
     fn unlink(&mut self, id: u32) {
-        self.list.unlink(id, &self.slots);
+        let member = &self.slots.0[id as usize];
+        self.list.unlink(member, &self.slots);
         self.free.push(id);
         self.read.remove(&id);
         self.uses.retain(|&(other, _)| other != id);
@@ -187,7 +191,7 @@ impl Subject {
     }
 
     fn victim(&mut self) -> Option<u32> {
-        let victim = self.list.victim(&self.slots);
+        let victim = self.list.victim(|| self.era, &self.slots);
         let Some(id) = victim else {
             assert!(self.uses.is_empty(), "no victim in a list with entries");
             return None;

@@ -227,7 +227,7 @@ impl<'d> Subject<'d> {
     fn write<R>(
         &mut self,
         shard: u8,
-        write: impl FnOnce(&mut Locked<'_, '_, u8, Value>) -> R,
+        write: impl FnOnce(&mut Locked<'_, '_, '_, u8, Value>) -> R,
     ) -> R {
         let context = self.context();
         let shards = self.store.shards();
@@ -253,7 +253,7 @@ impl<'d> Subject<'d> {
         let serial = hit.as_ref().map(|hit| hit.entry.value.serial());
         assert_eq!(serial, self.filed.get(&key).map(|it| it.serial));
         if let Some(hit) = hit {
-            hit.touch(pin);
+            self.store.touch(pin, route, &hit);
             if let Some(held) = held {
                 held.push((hit.entry, hit.entry.value.serial()));
             }
@@ -269,7 +269,6 @@ impl<'d> Subject<'d> {
         for _ in 0..PATIENCE {
             let value = self.ledger.value();
             let serial = value.serial();
-            let entry = Entry::new(self.store.fragment_of(route), deadline, key, value);
             let was_filed = self.filed.contains_key(&key);
             let room = self.store.max_keys() - self.store.len() > 0
                 || self.filed.values().any(|it| it.deadline <= self.now);
@@ -278,10 +277,10 @@ impl<'d> Subject<'d> {
             let old = reader.visit.as_mut().and_then(|visit| visit.seen.take());
             let (seen, since) = match old.filter(|&(of, ..)| of == key) {
                 Some((_, old, changes)) => (old, changes),
-                None => (write.look(route, |&other| other == key).0, self.changes),
+                None => (write.look(route, |&other| other == key), self.changes),
             };
             // Not once more by itself: whatever the key has now does not stand.
-            let put = write.put(&seen, entry, |_| false).is_ok();
+            let put = write.put(seen, (deadline, key, value), |_| false).is_ok();
             drop(write);
             let unchanged = since == self.changes;
             self.changes += 1;
@@ -313,10 +312,10 @@ impl<'d> Subject<'d> {
         let old = reader.visit.as_mut().and_then(|visit| visit.seen.take());
         let (seen, since) = match old.filter(|&(of, ..)| of == key) {
             Some((_, old, changes)) => (old, changes),
-            None => (write.look(route, |&other| other == key).0, self.changes),
+            None => (write.look(route, |&other| other == key), self.changes),
         };
         let before = self.filed.get(&key).copied();
-        let removed = write.remove_seen(&seen);
+        let removed = write.remove_seen(seen);
         drop(write);
         let unchanged = since == self.changes;
         self.changes += 1;
@@ -396,5 +395,5 @@ impl<'d> Subject<'d> {
 }
 
 fn look(store: &Store<u8, Value>, pin: &Pin<'_>, route: Route, key: u8) -> Seen {
-    store.look(pin, route, |&other| other == key).0
+    store.look(pin, route, |&other| other == key)
 }

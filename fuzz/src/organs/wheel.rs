@@ -2,17 +2,19 @@
 
 use super::Ops;
 use crate::core::entry::NEVER;
-use crate::core::wheel::{Deadlines, IDLE, Wheel};
+use crate::core::wheel::{IDLE, Timed, Timer, Wheel};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
 
 const IDS: u32 = 64;
+/// Slots of these ids and later ones are taken out when they are vacant, and come back as new ones.
+const LASTING: u32 = 48;
 /// Deadlines have so many bits; the last one means never.
 const RANGE_BITS: u32 = 38;
 const END: u64 = NEVER - 1;
 /// The most steps that one entry can cost: it is filed on one of seven levels, perhaps under an earlier deadline, from which it
-/// goes up and down again.
-const STEPS: u64 = 14;
+/// goes up and down again; and so it may be twice, by its slot's word and by a node.
+const STEPS: u64 = 28;
 
 /// What happens to a wheel.
 #[derive(Debug, Arbitrary)]
@@ -81,26 +83,47 @@ impl Input {
     }
 }
 
-/// What is in each slot.
-struct Slots([Slot; IDS as usize]);
+struct Slots(Vec<Slot>);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Slot {
-    Vacant,
-    Live(u64),
-    InLimbo(u64),
+struct Slot {
+    state: State,
+    /// Of the entry, or of the last one.
+    deadline: u64,
+    timer: Timer,
 }
 
-impl Deadlines for Slots {
-    fn deadline(&self, id: u32) -> u64 {
-        match self.0[id as usize] {
-            Slot::Vacant => NEVER,
-            Slot::Live(deadline) | Slot::InLimbo(deadline) => deadline,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Vacant,
+    Live,
+    InLimbo,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self {
+            state: State::Vacant,
+            deadline: NEVER,
+            timer: Timer::new(),
         }
+    }
+}
+
+impl Timed for Slots {
+    fn deadline(&self, id: u32) -> u64 {
+        self.0[id as usize].deadline
     }
 
     fn is_live(&self, id: u32) -> bool {
-        matches!(self.0[id as usize], Slot::Live(_))
+        self.0[id as usize].state == State::Live
+    }
+
+    fn timer(&self, id: u32) -> &Timer {
+        &self.0[id as usize].timer
+    }
+
+    fn is_lasting(&self, id: u32) -> bool {
+        id < LASTING
     }
 }
 
@@ -120,9 +143,8 @@ struct Subject {
 impl Subject {
     fn new() -> Self {
         Self {
-            // Fewer than there will be: it grows.
-            wheel: Wheel::new(2),
-            slots: Slots([Slot::Vacant; IDS as usize]),
+            wheel: Wheel::new(),
+            slots: Slots((0..IDS).map(|_| Slot::new()).collect()),
             ids: 1,
             now: 0,
             polled: 0,
@@ -138,12 +160,7 @@ impl Subject {
             Op::InsertLate(id, before) => self.insert(id, self.now.saturating_sub(before.into())),
             Op::InsertImmortal(id) => self.insert(id, NEVER),
             Op::Remove(id) => self.remove(u32::from(id) % self.ids),
-            Op::Vacate(id) => {
-                let slot = &mut self.slots.0[(u32::from(id) % self.ids) as usize];
-                if let Slot::InLimbo(_) = slot {
-                    *slot = Slot::Vacant;
-                }
-            }
+            Op::Vacate(id) => self.vacate(u32::from(id) % self.ids),
             Op::Advance(by) => self.now = (self.now + by.get()).min(END),
             Op::AdvanceToNext(there) => {
                 let next = self.wheel.next_due();
@@ -162,14 +179,29 @@ impl Subject {
         }
     }
 
+    fn vacate(&mut self, id: u32) {
+        if self.slots.0[id as usize].state != State::InLimbo {
+            return;
+        }
+        self.slots.0[id as usize].state = State::Vacant;
+        if id >= LASTING {
+            self.wheel.forget(id, &self.slots);
+            self.slots.0[id as usize] = Slot::new();
+        }
+    }
+
     /// As a shard does: an entry goes to a slot whose last one is in limbo, or to a vacant one.
     fn insert(&mut self, id: u8, deadline: u64) {
         let id = u32::from(id) % self.ids;
         self.remove(id);
         let deadline = deadline.min(if deadline == NEVER { NEVER } else { END });
-        let before = self.slots.deadline(id);
-        self.slots.0[id as usize] = Slot::Live(deadline);
-        self.wheel.file(id, deadline, before);
+        let slot = &mut self.slots.0[id as usize];
+        let before = slot.deadline;
+        slot.state = State::Live;
+        slot.deadline = deadline;
+        if Wheel::is_needed(&slot.timer, deadline, before) {
+            self.wheel.file(id, deadline, &self.slots);
+        }
         if deadline != NEVER {
             self.filed.insert(id, deadline);
         }
@@ -179,8 +211,8 @@ impl Subject {
     fn remove(&mut self, id: u32) {
         self.filed.remove(&id);
         let slot = &mut self.slots.0[id as usize];
-        if let Slot::Live(deadline) = *slot {
-            *slot = Slot::InLimbo(deadline);
+        if slot.state == State::Live {
+            slot.state = State::InLimbo;
         }
     }
 
@@ -196,7 +228,7 @@ impl Subject {
         if let Some(id) = found {
             let deadline = self.filed.remove(&id).expect("only filed entries are due");
             assert!(deadline <= now, "due at {deadline}, returned at {now}");
-            self.slots.0[id as usize] = Slot::InLimbo(deadline);
+            self.slots.0[id as usize].state = State::InLimbo;
         } else if left > 0 {
             assert!(self.wheel.next_due() > now, "a purge would never end");
             let missed = self.due().find(|&due| due <= now);
@@ -211,6 +243,7 @@ impl Subject {
 
     fn check(&self) {
         self.wheel.validate(0..self.ids, &self.slots);
+        assert!(self.wheel.nodes() <= self.ids as usize, "a slot has two");
         let earliest = self.due().min().unwrap_or(IDLE);
         assert!(self.wheel.next_due() <= earliest, "next_due is too late");
         assert!(self.steps <= self.inserted * STEPS, "entries go in circles");

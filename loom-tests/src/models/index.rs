@@ -65,8 +65,13 @@ impl World {
 
     fn replace(&self, key: u64, id: u32) {
         self.fill(id, key);
-        let (place, _) = self.look(key).expect("the key is there");
-        self.index.replace(0, place, id);
+        let is_it = |id| self.key(id) == key;
+        let (lane, _) = self
+            .index
+            .find_lane(route(key), is_it)
+            .expect("the key is there");
+        // SAFETY: nobody else writes.
+        unsafe { lane.replace(id) };
     }
 
     /// Gives the range an annex, or a larger one.

@@ -1,6 +1,6 @@
 //! A store and its domain, as the cache puts them together.
 
-use crate::core::entry::{Entry, NEVER};
+use crate::core::entry::NEVER;
 use crate::core::garbage::Garbage;
 use crate::core::index::Route;
 use crate::core::reclaim::{Domain, Pin, Record};
@@ -58,7 +58,7 @@ impl<V> World<V> {
         let route = Route::new(key);
         let pin = record.pin(&self.domain);
         let hit = self.store.find(&pin, route, |other| *other == key)?;
-        hit.touch(&pin);
+        self.store.touch(&pin, route, &hit);
         Some(read(&hit.entry.value))
     }
 
@@ -80,10 +80,7 @@ impl<V> World<V> {
     /// As `Cache::insert`.
     pub(super) fn insert(&self, record: &Record, key: u64, value: V) {
         let route = Route::new(key);
-        self.write(record).insert(
-            route,
-            Entry::new(self.store.fragment_of(route), NEVER, key, value),
-        );
+        self.write(record).insert(route, NEVER, key, value);
     }
 
     /// As `Cache::remove`.

@@ -35,7 +35,7 @@ impl Annex {
 
     /// So small an annex is not replaced by a smaller one.
     fn least(range: usize) -> usize {
-        (range / 4).max(Self::MIN_BUCKETS)
+        (range / 64).max(Self::MIN_BUCKETS)
     }
 
     /// How many ids are filed here. For the one writer, as all that follows.

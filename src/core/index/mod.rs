@@ -29,7 +29,7 @@ mod lanes;
 mod route;
 
 pub(crate) use annex::Outgrown;
-pub(crate) use bucket::LANES;
+pub(crate) use bucket::{LANES, Lane};
 pub(crate) use route::{Fragment, Route};
 
 use crate::sync::{AtomicPtr, Ordering};
@@ -42,7 +42,7 @@ use std::alloc::{Layout, handle_alloc_error};
 const CHAIN: u32 = 8;
 
 /// A place in the index. Buckets of a range's annex are numbered on behind those of all ranges.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     bucket: usize,
     lane: usize,
@@ -201,6 +201,69 @@ impl Index {
             .unwrap_or_else(|Further| self.find_further(route, accept))
     }
 
+    /// As [`Index::find`], for an id that is to be replaced.
+    #[inline(always)]
+    pub(crate) fn find_lane(
+        &self,
+        route: Route,
+        accept: impl Fn(u32) -> bool + Copy,
+    ) -> Option<(Lane, u32)> {
+        let it = self.bucket(self.home(route));
+        // Acquire, both: as in `find_in`, and so what follows.
+        let head = it.head.load(Ordering::Acquire);
+        let tail = it.tail.load(Ordering::Acquire);
+        let mut found = lanes::equal(head, tail, route.tag());
+        while found != 0 {
+            // SAFETY: `lanes::equal` sets bits below 12 only.
+            let lane = unsafe { it.ids.get_unchecked(found.trailing_zeros() as usize) };
+            // Acquire: as in `find_in`.
+            let id = lane.load(Ordering::Acquire);
+            if accept(id) {
+                return Some((Lane::new(lane), id));
+            }
+            found &= found - 1;
+        }
+        // Acquire: as in `find_in`.
+        if it.tail.load(Ordering::Acquire) < OVERFLOW {
+            return None;
+        }
+        self.find_lane_further(route, accept)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_lane_further(
+        &self,
+        route: Route,
+        accept: impl Fn(u32) -> bool + Copy,
+    ) -> Option<(Lane, u32)> {
+        let (place, id) = self.find_further(route, |id| accept(id).then_some(id))?;
+        Some((self.lane_at(self.range_of(route), place)?, id))
+    }
+
+    /// The lane of an id in a range, if it is filed there. For the one writer.
+    pub(crate) fn lane_of(&self, range: usize, fragment: Fragment, id: u32) -> Option<Lane> {
+        self.lane_at(range, self.place_of(range, fragment, id)?)
+    }
+
+    /// None of a place in an annex that has been replaced.
+    fn lane_at(&self, range: usize, place: Place) -> Option<Lane> {
+        let bucket = match self.buckets.get(place.bucket) {
+            Some(bucket) => bucket,
+            None => {
+                let annex = self.annex(range)?;
+                annex.index.buckets.get(place.bucket - self.buckets.len())?
+            }
+        };
+        Some(Lane::new(&bucket.ids[place.lane]))
+    }
+
+    #[inline(always)]
+    fn bucket(&self, bucket: usize) -> &Bucket {
+        // SAFETY: `home` scales a number of 64 bits, as a fraction, to below the number of buckets, and `chain` stays there.
+        unsafe { self.buckets.get_unchecked(bucket) }
+    }
+
     /// The part of [`Index::find`] that mostly suffices: looks into the nearest bucket alone.
     #[inline(always)]
     pub(crate) fn find_near<R>(
@@ -245,8 +308,7 @@ impl Index {
         route: Route,
         accept: impl Fn(u32) -> Option<R> + Copy,
     ) -> Probe<R> {
-        // SAFETY: `home` scales a number of 64 bits, as a fraction, to below the number of buckets, and `chain` stays there.
-        let it = unsafe { self.buckets.get_unchecked(bucket) };
+        let it = self.bucket(bucket);
         // Acquire, both: pair with the Release in `set_tag` and `add_overflow`. The overflow count is read before the tags of
         // the next bucket, so an entry there is seen if its insertion was complete before the call.
         let head = it.head.load(Ordering::Acquire);
@@ -297,23 +359,6 @@ impl Index {
         self.buckets[home].add_overflow(OVERFLOW);
         annex.insert(self.fragment_of(route), route.tag(), id);
         true
-    }
-
-    /// Puts another id of the same fragment in an id's place, in this range. For the one writer.
-    #[inline(always)]
-    pub(crate) fn replace(&self, range: usize, place: Place, id: u32) {
-        let bucket = match self.buckets.get(place.bucket) {
-            Some(bucket) => bucket,
-            None => self.bucket_in_annex(range, place),
-        };
-        // Release: pairs with the Acquire in `find`.
-        bucket.ids[place.lane].store(id, Ordering::Release);
-    }
-
-    #[cold]
-    fn bucket_in_annex(&self, range: usize, place: Place) -> &Bucket {
-        let annex = self.annex(range).expect("places are in the index");
-        &annex.index.buckets[place.bucket - self.buckets.len()]
     }
 
     /// Takes an id out of a range. For the one writer. Says whether the range's annex is too large now: see [`Index::refit`].

@@ -1,20 +1,24 @@
 //! One shard: what readers see (`front`), and what writers guard with the shard's lock (`back`).
 
+mod locked;
+mod look;
 mod read;
 mod reuse;
 mod vacancies;
 mod write;
 
-pub(crate) use read::{Held, Hit, Others, Seen};
 #[cfg(fuzzing)]
-pub(crate) use write::Locked;
-pub(crate) use write::{Attempt, Context, Refused};
+pub(crate) use locked::Locked;
+pub(crate) use locked::{Context, Refused};
+pub(crate) use look::{Others, Seen};
+pub(crate) use read::{Held, Hit};
+pub(crate) use write::Attempt;
 
 use super::entry::Entry;
 use super::garbage::Retired;
 use super::index::{Fragment, Index};
 use super::limbo::Limbo;
-use super::list::List;
+use super::list::{List, Stamp};
 use super::sizing::Sizing;
 use super::slab::{Slab, Slots};
 use super::wheel::{IDLE, Wheel};
@@ -22,7 +26,7 @@ use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
 use std::sync::Arc;
 use vacancies::Vacancies;
 
-/// See the module.
+/// One shard of a store.
 #[derive(Debug)]
 pub(crate) struct Shard<K, V> {
     /// Which of the store's shards this is.
@@ -38,7 +42,7 @@ pub(crate) type Fronts<K, V> = Arc<[CachePadded<Front<K, V>>]>;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Front<K, V> {
-    /// What hits compare stamps with: the era, or [`CLOSER`].
+    /// What hits compare stamps with: that of the era, or [`CLOSER`].
     current: AtomicU64,
     /// The era that reads stamp with.
     era: AtomicU64,
@@ -68,7 +72,7 @@ struct Back {
 /// What the lock guards; see [`Back`] for the order.
 #[derive(Debug)]
 #[repr(C)]
-struct Inner {
+pub(in crate::core) struct Inner {
     counts: Counts,
     /// Links since threads were last seen to read an exact list at the same time.
     links: u32,
@@ -92,7 +96,11 @@ impl<K, V> Shard<K, V> {
         let list = List::new(sizing.expected());
         let exact = list.is_exact();
         let front = |_| Front {
-            current: AtomicU64::new(if exact { CLOSER } else { list.era() }),
+            current: AtomicU64::new(if exact {
+                CLOSER
+            } else {
+                Stamp::of_era(list.era())
+            }),
             era: AtomicU64::new(list.era()),
             owner: AtomicU64::new(if exact { NOBODY } else { SHARED }),
             slab: Slab::new(sizing.slots(), sizing.bytes()),
@@ -113,7 +121,7 @@ impl<K, V> Shard<K, V> {
                     vacancies: Vacancies::default(),
                     limbo: Limbo::new(sizing.batch()),
                     list: List::new(sizing.expected()),
-                    wheel: Wheel::new(sizing.slots()),
+                    wheel: Wheel::new(),
                     counts: Counts::default(),
                     links: 0,
                 }),
@@ -132,6 +140,12 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn due(&self) -> u64 {
         // Relaxed: a hint; who acts on it takes the lock.
         self.back.due.load(Ordering::Relaxed)
+    }
+
+    /// As if there had been so many reads that the next one begins this era.
+    #[cfg(test)]
+    pub(crate) fn skip_to(&self, era: u64) {
+        self.front().era.store(era - 1, Ordering::Relaxed);
     }
 
     /// Whether this id is filed under this fragment.
@@ -161,10 +175,10 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn validate(&self, index: &super::index::Index) {
         let inner = self.back.inner.lock();
         let slots = self.front().slab.slots();
-        inner.list.validate(&slots);
+        inner.list.validate(slots);
         inner.wheel.validate(self.front().slab.ids(), &slots);
         let mut filed: Vec<u32> = index.ids(self.number).collect();
-        let mut listed: Vec<u32> = inner.list.iter(&slots).collect();
+        let mut listed: Vec<u32> = inner.list.iter(slots).collect();
         filed.sort_unstable();
         listed.sort_unstable();
         assert_eq!(filed, listed, "index and list disagree");
@@ -181,7 +195,7 @@ impl<K, V> Drop for Shard<K, V> {
         let inner = self.back.inner.lock();
         let slots = self.front().slab.slots();
         let limbo = inner.limbo.slots(|id| slots.node(id));
-        let ids: Vec<u32> = inner.list.iter(&slots).chain(limbo).collect();
+        let ids: Vec<u32> = inner.list.iter(slots).chain(limbo).collect();
         let mut rest = Rest {
             slots,
             ids: ids.into_iter(),

@@ -1,19 +1,16 @@
 //! Reads: no lock, and no write but to the reader's own line and, once an era, to the entry's stamp.
 
-use super::{CLOSER, Front, SHARED, Shard};
+use super::{CLOSER, Front, SHARED, Seen, Shard};
 use crate::core::entry::Entry;
 use crate::core::index::{Further, Index, Place, Route};
+use crate::core::list::{self, RENEWAL, Stamp};
 use crate::core::reclaim::{Hold, Pin};
 use crate::core::slab::Slot;
 use crate::sync::Ordering;
-use smallvec::SmallVec;
-use std::cell::RefCell;
 
 /// An entry that a pinned reader has found. It stays as it is for as long as the pin, in the cache or not.
 #[derive(Debug)]
 pub(crate) struct Hit<'p, K, V> {
-    id: u32,
-    place: Place,
     front: &'p Front<K, V>,
     slot: &'p Slot<K, V>,
     pub(crate) entry: &'p Entry<K, V>,
@@ -52,59 +49,6 @@ impl<K, V> Held<'_, '_, K, V> {
     }
 }
 
-/// A key's id, and its slot.
-type Accepted<'s, K, V> = (u32, &'s Slot<K, V>);
-
-/// What a writer saw of a key before it took the lock.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
-    pub(super) route: Route,
-    pub(super) id: Option<u32>,
-    /// Where the id was filed, as long as the version stands.
-    pub(super) place: Place,
-    pub(super) version: u64,
-}
-
-impl Seen {
-    /// No version stands for ever.
-    const OUTDATED: u64 = u64::MAX;
-
-    #[inline(always)]
-    fn new<K, V>(version: u64, route: Route, hit: &Option<Hit<'_, K, V>>) -> Self {
-        Self {
-            route,
-            id: hit.as_ref().map(|hit| hit.id),
-            place: hit.as_ref().map_or_else(Place::default, |hit| hit.place),
-            version,
-        }
-    }
-
-    /// Where the key belongs.
-    #[inline(always)]
-    pub(crate) fn route(&self) -> Route {
-        self.route
-    }
-
-    /// The id of the key's entry, if it has one.
-    pub(crate) fn id(&self) -> Option<u32> {
-        self.id
-    }
-
-    /// An entry that [`Shard::for_each`] showed; the pin must still be the same, or the slot be held.
-    fn entry(route: Route, id: u32) -> Self {
-        Self {
-            route,
-            id: Some(id),
-            place: Place::default(),
-            version: Self::OUTDATED,
-        }
-    }
-}
-
-/// What else is filed under a key's fragment: ids whose entries were compared with the key, and are others'. As long as the
-/// writer is pinned they stand for the same entries.
-pub(crate) type Others = SmallVec<[u32; 4]>;
-
 impl<K, V> Front<K, V> {
     /// Holds the entry that has this id under the pin, which ends.
     #[inline(always)]
@@ -130,12 +74,10 @@ impl<K, V> Front<K, V> {
     ) -> Option<Hit<'p, K, V>> {
         let near = index.find_near(route, |id| self.accept(id, &is_it));
         let found = near.unwrap_or_else(|Further| self.find_further(index, route, is_it));
-        let (place, (id, slot)) = found?;
+        let (_, slot) = found?;
         // SAFETY: as in `accept`.
         let entry = unsafe { slot.entry() };
         Some(Hit {
-            id,
-            place,
             front: self,
             slot,
             entry,
@@ -149,15 +91,15 @@ impl<K, V> Front<K, V> {
         index: &Index,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> Option<(Place, Accepted<'_, K, V>)> {
+    ) -> Option<(Place, &Slot<K, V>)> {
         index.find_further(route, |id| self.accept(id, &is_it))
     }
 
     #[inline(always)]
-    fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<Accepted<'_, K, V>> {
+    fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<&Slot<K, V>> {
         let slot = self.slab.slots().slot(id);
         // SAFETY: a pinned reader found the id in the index, so its slot holds the entry at least until the unpin.
-        is_it(unsafe { &slot.entry().key }).then_some((id, slot))
+        is_it(unsafe { &slot.entry().key }).then_some(slot)
     }
 
     /// Has an era begin, of a list that is exact or not. For the holder of the lock.
@@ -166,7 +108,7 @@ impl<K, V> Front<K, V> {
         // Relaxed, both: recency orders nothing.
         self.era.store(era, Ordering::Relaxed);
         if !exact {
-            self.current.store(era, Ordering::Relaxed);
+            self.current.store(Stamp::of_era(era), Ordering::Relaxed);
         }
     }
 
@@ -212,77 +154,37 @@ impl<K, V> Hit<'_, K, V> {
         Found(self.slot)
     }
 
-    /// Leaves the stamp of this read in the entry.
+    /// Leaves the stamp of this read in the entry. Returns the era of the read if [`Shard::renew`] is to be called with it.
     #[inline(always)]
-    pub(crate) fn touch(&self, pin: &Pin<'_>) {
+    pub(in crate::core) fn touch(&self, pin: &Pin<'_>) -> Option<u64> {
         // Relaxed: recency orders nothing.
-        let era = self.front.current.load(Ordering::Relaxed);
-        if !self.slot.member.stamp.is_of(era) {
-            self.touch_closer(era, pin.index());
+        let current = self.front.current.load(Ordering::Relaxed);
+        if self.slot.member.stamp.is(current) {
+            return None;
         }
+        self.touch_closer(current == CLOSER, pin.index())
     }
 
     #[inline(never)]
-    fn touch_closer(&self, era: u64, thread: usize) {
-        let era = match era {
-            CLOSER => self.front.era_of_read(thread),
-            era => era,
+    fn touch_closer(&self, exact: bool, thread: usize) -> Option<u64> {
+        let era = if exact {
+            self.front.era_of_read(thread)
+        } else {
+            // Relaxed: recency orders nothing.
+            self.front.era.load(Ordering::Relaxed)
         };
         self.slot.member.stamp.touch(era);
+        (exact && era.is_multiple_of(RENEWAL)).then_some(era)
     }
 }
 
 impl<K, V> Shard<K, V> {
-    /// As [`Shard::find`], with what a writer needs to know whether that still holds once it has the lock.
-    #[inline(always)]
-    pub(crate) fn look<'p>(
-        &'p self,
-        pin: &'p Pin<'_>,
-        index: &Index,
-        route: Route,
-        is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>) {
-        // Acquire: pairs with the Release in `Writer::changed`; we see at least what this version has.
-        let version = self.back.version.load(Ordering::Acquire);
-        let hit = self.front().find(pin, index, route, is_it);
-        (Seen::new(version, route, &hit), hit)
-    }
-
-    /// As [`Shard::look`], for a writer that was refused: with the others of the key's fragment, so that only an entry that
-    /// comes to them meanwhile makes it look once more.
+    /// Gives all stamps new eras, in a list that is exact, before they are too old to be told apart.
     #[cold]
-    pub(crate) fn look_closely<'p>(
-        &'p self,
-        _pin: &'p Pin<'_>,
-        index: &Index,
-        route: Route,
-        is_it: impl Fn(&K) -> bool + Copy,
-    ) -> (Seen, Option<Hit<'p, K, V>>, Others) {
-        // Comparing is the user's affair, and may come back here: not while the list is borrowed.
-        let others = RefCell::new(Others::new());
+    pub(crate) fn renew(&self, _pin: &Pin<'_>, index: &Index, era: u64) {
         let slots = self.front().slab.slots();
-        // Acquire: as in `look`.
-        let version = self.back.version.load(Ordering::Acquire);
-        let found = index.find(route, |id| {
-            let slot = slots.slot(id);
-            // SAFETY: as in `accept`.
-            let entry = unsafe { slot.entry() };
-            if is_it(&entry.key) {
-                return Some((id, slot, entry));
-            }
-            if entry.meta.fragment() == index.fragment_of(route) {
-                others.borrow_mut().push(id);
-            }
-            None
-        });
-        let hit = found.map(|(place, (id, slot, entry))| Hit {
-            id,
-            place,
-            front: self.front(),
-            slot,
-            entry,
-        });
-        (Seen::new(version, route, &hit), hit, others.into_inner())
+        let ids = index.ids(self.number);
+        list::renew(era, ids.map(|id| &slots.slot(id).member.stamp));
     }
 
     /// Starts to bring the first slot that may be the key's into the cache.

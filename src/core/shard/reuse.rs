@@ -1,7 +1,6 @@
 //! From limbo back into use: how the lock's holder comes by vacant slots, and what becomes of those that nobody needs.
 
-use super::write::Locked;
-use crate::core::entry::NEVER;
+use super::locked::{Locked, Refused};
 use crate::core::garbage::Retired;
 use crate::core::reclaim::Ticket;
 use crate::core::slab::Slot;
@@ -11,61 +10,61 @@ use crate::core::slab::Slot;
 pub(super) struct Vacant<'s, K, V> {
     pub(super) id: u32,
     pub(super) slot: &'s Slot<K, V>,
-    /// The deadline of the entry that has just left it; [`NEVER`] if that is longer ago.
+    /// The deadline of the last entry that was there; `NEVER` if that had none, or there was none.
     pub(super) before: u64,
 }
 
-impl<'w, K, V> Locked<'w, '_, K, V> {
-    /// A vacant slot.
+impl<'s, K, V> Locked<'s, '_, '_, K, V> {
+    /// A vacant slot. Refused if a reader that never ends has let so many queue up in limbo that there is no id left.
     #[inline(always)]
-    pub(super) fn allocate(&mut self) -> Vacant<'w, K, V> {
-        let Some(vacant) = self.pop_ready() else {
-            return self.allocate_slow();
-        };
-        match self.slots().segment(vacant.id) {
-            0 => vacant,
-            segment => self.before(segment, vacant),
+    pub(super) fn allocate(&mut self) -> Result<Vacant<'s, K, V>, Refused> {
+        let slots = self.slots();
+        if let Some(id) = self.inner.limbo.first_ready()
+            && let Some(slot) = slots.in_first(id)
+        {
+            self.inner.limbo.pop_ready(|_| &slot.member.node);
+            // SAFETY: as in `drain`.
+            unsafe { slot.empty(|entry| self.garbage.take_first(entry)) };
+            return Ok(self.vacant(id, slot));
         }
+        let id = self.apart(|it| it.allocate_slow());
+        let id = id.ok_or(Refused::Exhausted)?;
+        Ok(self.vacant(id, slots.slot(id)))
     }
 
-    /// A slot from those that wait, or one that has never been used.
-    #[inline(never)]
-    fn allocate_slow(&mut self) -> Vacant<'w, K, V> {
-        let slots = self.slots();
-        let id = self.inner.vacancies.pop(slots);
+    #[inline(always)]
+    fn vacant(&self, id: u32, slot: &'s Slot<K, V>) -> Vacant<'s, K, V> {
         // SAFETY: we hold the lock.
-        let id = id.unwrap_or_else(|| unsafe { self.front.slab.fresh() });
-        self.vacant(id)
+        let before = unsafe { slot.last_meta() }.deadline();
+        Vacant { id, slot, before }
     }
 
-    fn vacant(&self, id: u32) -> Vacant<'w, K, V> {
-        Vacant {
-            id,
-            slot: self.slots().slot(id),
-            before: NEVER,
-        }
-    }
-
-    /// A vacant slot of a segment before that of `vacant`, if there is one. So the entries move to the front, and what a burst
-    /// needed is vacated from its end.
-    #[cold]
-    fn before(&mut self, segment: usize, vacant: Vacant<'w, K, V>) -> Vacant<'w, K, V> {
+    /// A slot from those that wait, or one that has never been used. Where one is ready in a segment behind
+    /// the first, one of an earlier segment is preferred. So the entries move to the front, and what a burst needed is vacated from its
+    /// end.
+    fn allocate_slow(&mut self) -> Option<u32> {
         let slots = self.slots();
-        match self.inner.vacancies.pop_before(segment, slots) {
-            None => vacant,
-            Some(id) => {
-                self.vacate(vacant.id);
-                self.vacant(id)
-            }
+        let Some(vacant) = self.inner.limbo.pop_ready(|id| slots.node(id)) else {
+            let id = self.inner.vacancies.pop(slots);
+            // SAFETY: we hold the lock.
+            return id.or_else(|| unsafe { self.front.slab.fresh() });
+        };
+        // SAFETY: as in `drain`.
+        unsafe { slots.slot(vacant).empty(|entry| self.garbage.take(entry)) };
+        let segment = slots.segment(vacant);
+        let earlier = self.inner.vacancies.pop_before(segment, slots);
+        if earlier.is_some() {
+            self.vacate(vacant);
         }
+        earlier.or(Some(vacant))
     }
 
     /// Keeps a vacant slot for later, or gives the memory of the last segments back.
-    #[cold]
     pub(super) fn vacate(&mut self, id: u32) {
         let slots = self.slots();
         self.inner.vacancies.push(id, slots);
         if slots.segment(id) > 0 {
+            self.inner.wheel.forget(id, &slots);
             self.give_back();
         }
     }
@@ -86,30 +85,16 @@ impl<'w, K, V> Locked<'w, '_, K, V> {
         }
     }
 
-    /// Vacates a slot whose grace period has passed; its entry becomes garbage.
-    #[inline(always)]
-    fn pop_ready(&mut self) -> Option<Vacant<'w, K, V>> {
-        let slots = self.slots();
-        let id = self.inner.limbo.pop_ready(|id| slots.node(id))?;
-        let slot = slots.slot(id);
-        // SAFETY: a ready slot holds an entry that was unlinked and whose grace period has passed; we hold the lock, and the slot
-        // is vacant from here on, so the entry is not moved out twice.
-        let meta = unsafe { slot.empty(|entry| self.garbage.take(entry)) };
-        Some(Vacant {
-            id,
-            slot,
-            before: meta.deadline(),
-        })
-    }
-
-    /// Vacates up to so many slots for others to use; returns how many.
-    #[cold]
-    #[inline(never)]
+    /// Vacates up to so many slots whose grace period has passed, for others to use; returns how many.
     pub(super) fn drain(&mut self, most: u32) -> u32 {
+        let slots = self.slots();
         for drained in 0..most {
-            let Some(Vacant { id, .. }) = self.pop_ready() else {
+            let Some(id) = self.inner.limbo.pop_ready(|id| slots.node(id)) else {
                 return drained;
             };
+            // SAFETY: a ready slot holds an entry that was unlinked and whose grace period has passed; we hold the lock, and the slot
+            // is vacant from here on, so the entry is not moved out twice.
+            unsafe { slots.slot(id).empty(|entry| self.garbage.take(entry)) };
             self.vacate(id);
         }
         most
@@ -130,8 +115,6 @@ impl<'w, K, V> Locked<'w, '_, K, V> {
     }
 
     /// Moves limbo on, looking at so many readers; returns a ticket that only idle threads hold up.
-    #[cold]
-    #[inline(never)]
     pub(super) fn turn(&mut self, looks: u32) -> Option<Ticket> {
         let slots = self.slots();
         let Self {
@@ -148,10 +131,5 @@ impl<'w, K, V> Locked<'w, '_, K, V> {
         inner
             .limbo
             .turn(context.domain, looks, here, |retired| garbage.push(retired))
-    }
-
-    /// How many slots and tables have been unlinked and are not garbage yet.
-    pub(super) fn in_limbo(&self) -> usize {
-        self.inner.limbo.len()
     }
 }

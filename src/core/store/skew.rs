@@ -52,10 +52,7 @@ impl Skewed {
     fn insert(&mut self, shard: usize, key: u64) {
         let route = self.route(shard, key);
         let before = self.store.len();
-        Write::new(&self.store, reclaim::domain(), reclaim::pin(), 0).insert(
-            route,
-            Entry::new(self.store.fragment_of(route), NEVER, key, ()),
-        );
+        Write::new(&self.store, reclaim::domain(), reclaim::pin(), 0).insert(route, NEVER, key, ());
         self.account(shard, before);
     }
 

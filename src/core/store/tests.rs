@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::entry::NEVER;
+use crate::core::list::RENEWAL;
 use crate::core::reclaim;
 use crate::core::shard::Counts;
 use crate::core::wheel::STEPS;
@@ -34,7 +35,7 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
                 let pin = reclaim::pin();
                 if let Some(hit) = store.find(&pin, route, |it| *it == key) {
                     assert_eq!(Some(&hit.entry.value), last.get(&key));
-                    hit.touch(&pin);
+                    store.touch(&pin, route, &hit);
                 }
             }
             kind => {
@@ -44,10 +45,7 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
                     NEVER
                 };
                 last.insert(key, now);
-                write.insert(
-                    route,
-                    Entry::new(store.fragment_of(route), deadline, key, now),
-                );
+                write.insert(route, deadline, key, now);
             }
         }
         drop(write);
@@ -117,10 +115,8 @@ impl Timed {
         let route = Route::new(key.wrapping_mul(0xbf58_476d_1ce4_e5b9));
         let deadline = self.now + ttl;
         let before = STEPS.get();
-        Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now).insert(
-            route,
-            Entry::new(self.store.fragment_of(route), deadline, key, deadline),
-        );
+        Write::new(&self.store, reclaim::domain(), reclaim::pin(), self.now)
+            .insert(route, deadline, key, deadline);
         self.costliest = self.costliest.max(STEPS.get() - before);
     }
 
@@ -193,7 +189,7 @@ fn writes_catch_up_with_what_has_expired() {
     const KEYS: u64 = 20_000;
     // Those that are due first are found last.
     let mut timed = Timed::full(KEYS as usize, 1, |n| {
-        if n < KEYS / 2 { 400_000 } else { 270_000 }
+        if n < KEYS / 2 { 270_000 } else { 400_000 }
     });
     timed.now = 270_000 + KEYS / 500;
     let passes = 7 * KEYS / u64::from(SWEEP);
@@ -208,4 +204,29 @@ fn writes_catch_up_with_what_has_expired() {
         assert_eq!(now, evicted, "evicted with {} expired", timed.expired());
     }
     assert_eq!(timed.count(|counts| counts.expirations), KEYS / 2);
+}
+
+/// In an exact list that is hardly ever written reads lie further apart than stamps can tell; they keep their order all the same.
+#[test]
+fn billions_of_reads_keep_their_order() {
+    const KEYS: u64 = 20;
+    let store = Store::new(KEYS as usize, 1);
+    let write = || Write::new(&store, reclaim::domain(), reclaim::pin(), 0);
+    (0..KEYS).for_each(|key| _ = write().insert(Route::new(key), NEVER, key, key));
+    let read = |key: u64| {
+        let (pin, route) = (reclaim::pin(), Route::new(key));
+        let hit = store.find(&pin, route, |it| *it == key)?;
+        store.touch(&pin, route, &hit);
+        Some(hit.entry.value)
+    };
+    let order: Vec<u64> = (0..KEYS).map(|n| n * 7 % KEYS).collect();
+    for (n, &key) in (1..).zip(&order) {
+        // Each is the next of those that renew the stamps.
+        store.shards()[0].skip_to(n * RENEWAL);
+        assert_eq!(read(key), Some(key));
+    }
+    for (new, &oldest) in (KEYS..).zip(&order) {
+        write().insert(Route::new(new), NEVER, new, new);
+        assert_eq!(read(oldest), None, "{oldest} was used least recently");
+    }
 }

@@ -19,12 +19,12 @@ const BUDGETS: &[(Cell, Limit)] = &[
     (("hit", OURS), Limit::AboveFloor(77)),
     (("hot", OURS), Limit::Instructions(222)),
     (("miss", OURS), Limit::Instructions(140)),
-    (("update", OURS), Limit::Instructions(888)),
-    (("insert-evicting", OURS), Limit::Instructions(1_018)),
-    (("insert-into-room", OURS), Limit::Instructions(1_059)),
-    (("insert-remove", OURS), Limit::Instructions(1_413)),
-    (("typed-get-through-dyn", OURS), Limit::Instructions(372)),
-    (("incr-in-memory", OURS), Limit::Instructions(311)),
+    (("update", OURS), Limit::Instructions(662)),
+    (("insert-evicting", OURS), Limit::Instructions(796)),
+    (("insert-into-room", OURS), Limit::Instructions(816)),
+    (("insert-remove", OURS), Limit::Instructions(1_127)),
+    (("typed-get-through-dyn", OURS), Limit::Instructions(357)),
+    (("incr-in-memory", OURS), Limit::Instructions(292)),
 ];
 
 fn of(cell: Cell) -> Option<&'static Limit> {
