@@ -23,6 +23,7 @@ use super::sizing::Sizing;
 use super::slab::{Slab, Slots};
 use super::wheel::{IDLE, Wheel};
 use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use vacancies::Vacancies;
 
@@ -31,6 +32,10 @@ use vacancies::Vacancies;
 pub(crate) struct Shard<K, V> {
     /// Which of the store's shards this is.
     number: usize,
+    /// In `fronts`.
+    front: NonNull<Front<K, V>>,
+    /// Where the front is.
+    #[expect(dead_code, reason = "it keeps the front where it is")]
     fronts: Fronts<K, V>,
     back: CachePadded<Back>,
 }
@@ -90,6 +95,11 @@ pub(crate) struct Counts {
     pub(crate) expirations: u64,
 }
 
+// SAFETY: the pointer is a shared reference into what the shard owns a share of.
+unsafe impl<K: Send + Sync, V: Send + Sync> Send for Shard<K, V> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Shard<K, V> {}
+
 impl<K, V> Shard<K, V> {
     /// The fronts of as many empty shards.
     pub(crate) fn fronts(shards: usize, sizing: Sizing) -> Fronts<K, V> {
@@ -110,9 +120,9 @@ impl<K, V> Shard<K, V> {
 
     /// An empty shard, whose front is among these.
     pub(crate) fn new(number: usize, fronts: Fronts<K, V>, sizing: Sizing) -> Self {
-        assert!(number < fronts.len());
         Self {
             number,
+            front: NonNull::from(&*fronts[number]),
             fronts,
             back: CachePadded(Back {
                 version: AtomicU64::new(0),
@@ -131,8 +141,8 @@ impl<K, V> Shard<K, V> {
 
     #[inline(always)]
     pub(super) fn front(&self) -> &Front<K, V> {
-        // SAFETY: seen to in `new`.
-        unsafe { self.fronts.get_unchecked(self.number) }
+        // SAFETY: in `fronts`, which stay as long as the shard.
+        unsafe { self.front.as_ref() }
     }
 
     /// A time before which nothing here is due to expire.

@@ -19,10 +19,10 @@ const BUDGETS: &[(Cell, Limit)] = &[
     (("hit", OURS), Limit::AboveFloor(77)),
     (("hot", OURS), Limit::Instructions(222)),
     (("miss", OURS), Limit::Instructions(140)),
-    (("update", OURS), Limit::Instructions(662)),
-    (("insert-evicting", OURS), Limit::Instructions(796)),
+    (("update", OURS), Limit::Instructions(655)),
+    (("insert-evicting", OURS), Limit::Instructions(792)),
     (("insert-into-room", OURS), Limit::Instructions(816)),
-    (("insert-remove", OURS), Limit::Instructions(1_127)),
+    (("insert-remove", OURS), Limit::Instructions(1_108)),
     (("typed-get-through-dyn", OURS), Limit::Instructions(357)),
     (("incr-in-memory", OURS), Limit::Instructions(292)),
 ];
