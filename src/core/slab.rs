@@ -529,10 +529,8 @@ mod tests {
         let other = Slab::<[u8; 3], u8>::new(100, 1 << 12);
         for id in 0..2000 {
             // SAFETY: no other thread has them.
-            assert_eq!(
-                unsafe { (slab.fresh(), other.fresh()) },
-                (Some(id), Some(id))
-            );
+            let fresh = unsafe { (slab.fresh(), other.fresh()) };
+            assert_eq!(fresh, (Some(id), Some(id)));
         }
         for id in 0..2000 {
             let slot = slab.slots().slot(id).address();
