@@ -2,7 +2,6 @@
 
 use super::lanes;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use std::ptr::NonNull;
 
 /// Entries to a bucket.
 pub(crate) const LANES: usize = 12;
@@ -33,31 +32,6 @@ impl Iterator for Lanes {
         let lane = (self.0 != 0).then(|| self.0.trailing_zeros() as usize)?;
         self.0 &= self.0 - 1;
         Some(lane)
-    }
-}
-
-/// The lane that an id is filed in, for whoever puts another one there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lane(NonNull<AtomicU32>);
-
-// SAFETY: what it points to is an atomic.
-unsafe impl Send for Lane {}
-
-impl Lane {
-    #[inline(always)]
-    pub(super) fn new(lane: &AtomicU32) -> Self {
-        Self(NonNull::from(lane))
-    }
-
-    /// Puts another id of the same fragment in the place. For the one writer.
-    ///
-    /// # Safety
-    /// No id has come to the range, or left it, since this lane was found.
-    #[inline(always)]
-    pub(crate) unsafe fn replace(self, id: u32) {
-        // Release: pairs with the Acquire in `find`.
-        // SAFETY: the bucket is still there, by the contract: that an annex is replaced changes the range.
-        unsafe { self.0.as_ref() }.store(id, Ordering::Release);
     }
 }
 

@@ -26,52 +26,27 @@
 mod annex;
 mod bucket;
 mod lanes;
+mod place;
 mod route;
+#[cfg(all(test, not(nori_loom)))]
+mod tests;
+#[cfg(any(test, fuzzing))]
+mod validate;
 
 pub(crate) use annex::Outgrown;
-pub(crate) use bucket::{LANES, Lane};
+pub(crate) use bucket::LANES;
+pub(crate) use place::{Further, Lane, Place};
 pub(crate) use route::{Fragment, Route};
 
 use crate::sync::{AtomicPtr, Ordering};
 use annex::Annex;
 use bucket::{Bucket, Buckets, OVERFLOW};
+use place::Probe;
 use std::alloc::{Layout, handle_alloc_error};
 
 /// In how many buckets of its range an entry may be: further on than that there is nothing but the annex. So an overfull range
 /// costs those who look for what is not near no more than this.
 const CHAIN: u32 = 8;
-
-/// A place in the index. Buckets of a range's annex are numbered on behind those of all ranges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    bucket: usize,
-    lane: usize,
-}
-
-/// What is looked for may be in a bucket further on.
-#[derive(Debug)]
-pub(crate) struct Further;
-
-/// What one bucket says about a key.
-enum Probe<R> {
-    /// The id in this lane was accepted.
-    Found(usize, R),
-    Absent,
-    /// It may be in the next bucket.
-    Further,
-}
-
-impl<R> Probe<R> {
-    /// What a bucket with this tail, in which a key is not, says about it.
-    #[inline(always)]
-    fn absent(tail: u64) -> Self {
-        if tail < OVERFLOW {
-            Self::Absent
-        } else {
-            Self::Further
-        }
-    }
-}
 
 /// See the module. What a hit needs comes first.
 #[derive(Debug)]
@@ -499,50 +474,6 @@ impl Index {
     pub(crate) fn annex_len(&self, range: usize) -> usize {
         self.annex(range).map_or(0, Annex::len)
     }
-
-    /// Checks chains and overflow counts of a range against the fragments of its entries.
-    ///
-    /// # Panics
-    /// If the structure is broken.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self, range: usize, fragment_of: impl Fn(u32) -> Fragment) {
-        let start = range * self.rest.range;
-        let mut overflows = self.overflows(range, &fragment_of);
-        if let Some(annex) = self.annex(range) {
-            let ids: Vec<u32> = annex.index.ids(0).collect();
-            assert_eq!(ids.len(), annex.len());
-            for &id in &ids {
-                overflows[self.home_in(range, fragment_of(id)) - start] += 1;
-            }
-            let in_annex = |id| Annex::fragment(fragment_of(id));
-            let expected = annex.index.overflows(0, &in_annex);
-            annex.index.validate_counts(0, &expected);
-        }
-        self.validate_counts(range, &overflows);
-    }
-
-    /// How often entries of a range passed each of its buckets.
-    #[cfg(any(test, fuzzing))]
-    fn overflows(&self, range: usize, fragment_of: &dyn Fn(u32) -> Fragment) -> Vec<u64> {
-        let start = range * self.rest.range;
-        let mut overflows = vec![0_u64; self.rest.range];
-        for (b, bucket) in self.buckets_of(range).iter().enumerate() {
-            for (_, id) in filed_in(std::slice::from_ref(bucket)) {
-                let home = self.home_in(range, fragment_of(id));
-                for passed in self.chain(range, home).take_while(|&it| it != start + b) {
-                    overflows[passed - start] += 1;
-                }
-            }
-        }
-        overflows
-    }
-
-    #[cfg(any(test, fuzzing))]
-    fn validate_counts(&self, range: usize, overflows: &[u64]) {
-        for (bucket, &expected) in self.buckets_of(range).iter().zip(overflows) {
-            assert_eq!(bucket.tail.load(Ordering::Relaxed) >> 32, expected);
-        }
-    }
 }
 
 impl Drop for Index {
@@ -563,6 +494,3 @@ fn filed_in(buckets: &[Bucket]) -> impl Iterator<Item = (u8, u32)> {
             .map(|(tag, lane)| (tag, bucket.ids[lane].load(Ordering::Acquire)))
     })
 }
-
-#[cfg(all(test, not(nori_loom)))]
-mod tests;

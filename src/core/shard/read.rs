@@ -53,7 +53,8 @@ impl<K, V> Front<K, V> {
     /// Holds the entry that has this id under the pin, which ends.
     #[inline(always)]
     pub(crate) fn hold<'s, 'd>(&'s self, pin: Pin<'d>, id: u32) -> Held<'s, 'd, K, V> {
-        let slot = self.slab.slots().slot(id);
+        let slots = self.slab.slots();
+        let slot = slots.slot(id);
         let hold = pin.hold(slot.address());
         Held { slot, _hold: hold }
     }
