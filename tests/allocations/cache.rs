@@ -144,7 +144,9 @@ fn bytes_an_entry(keys: u64, insert: impl Fn(&Cache<u64, u64>, u64)) -> f64 {
 fn a_large_cache_of_entries_with_deadlines_takes_48_bytes_for_each() {
     let _turn = turn();
     let taken = bytes_an_entry(1_000_000, |cache, key| cache.insert(key, key));
-    assert!(taken <= 48.0, "{taken} bytes an entry");
+    // Where addresses are dear, most slots lie in segments of doubling size, the last of which is half empty.
+    let most = if cfg!(nori_portable) { 96.0 } else { 48.0 };
+    assert!(taken <= most, "{taken} bytes an entry");
 }
 
 /// What takes another's place and is due earlier costs more: not again for each time that happens.
