@@ -306,10 +306,10 @@ pub fn poisons(entry: &str) -> Vec<String> {
         .map(|end| entry[..end].to_owned())
         .collect();
     for (from, to) in [
-        ("200", "99"),
-        ("200", "9999"),
-        ("200", "101"),
-        ("200", "\"200\""),
+        ("\"status_code\":200", "\"status_code\":99"),
+        ("\"status_code\":200", "\"status_code\":9999"),
+        ("\"status_code\":200", "\"status_code\":101"),
+        ("\"status_code\":200", "\"status_code\":\"200\""),
         ("\"content-type\",\"text", "\"content-type\",\"\\n"),
         ("\"length\":5", "\"length\":6"),
         ("\"born\":", "\"born\":-"),
