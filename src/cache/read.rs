@@ -57,7 +57,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             Some(hit) if inner.is_alive(hit.entry) => {
                 inner.reads.hit(&pin);
                 inner.store.touch(&pin, route, &hit);
-                let held = hit.found().hold(&inner.store, pin);
+                let held = inner.store.hold(hit.found(), pin);
                 Some(read(&held.entry().value))
             }
             _ => {

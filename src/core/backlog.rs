@@ -231,7 +231,7 @@ fn what_is_held_stays_and_nothing_else_waits() {
         let route = Route::new(key);
         let pin = reader.pin(&world.domain);
         let hit = world.store.find(&pin, route, move |it| *it == key)?;
-        Some(hit.found().hold(&world.store, pin))
+        Some(world.store.hold(hit.found(), pin))
     };
     let held: Vec<_> = (0..100).filter_map(hold).collect();
     let usual = world.capacity();

@@ -4,7 +4,7 @@ use super::budget::Budget;
 use super::entry::Entry;
 use super::index::{Index, Route};
 use super::reclaim::{Domain, Hold, Pin};
-use super::shard::{Context, Fronts, Held, Hit, Others, Seen, Shard};
+use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
 use super::sizing::Sizing;
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 use std::sync::Arc;
@@ -90,6 +90,13 @@ impl<K, V> Store<K, V> {
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> Seen {
         self.shard(route).look(pin, &self.index, route, is_it)
+    }
+
+    /// Holds what was found under the pin, which ends.
+    #[inline(always)]
+    pub(crate) fn hold<'s, 'd>(&'s self, found: Found<K, V>, pin: Pin<'d>) -> Held<'s, 'd, K, V> {
+        // SAFETY: who has found something has this one pin, and looked into this store, which is borrowed as long as the result.
+        unsafe { found.hold(pin) }
     }
 
     /// As [`Store::look`], and holds the entry, or what is to be held where there is none. The pin ends here.

@@ -44,7 +44,7 @@ impl<V> World<V> {
         let pin = record.pin(&self.domain);
         let route = Route::new(key);
         let hit = self.store.find(&pin, route, |other| *other == key)?;
-        let held = hit.found().hold(&self.store, pin);
+        let held = self.store.hold(hit.found(), pin);
         Some(read(&held.entry().value))
     }
 

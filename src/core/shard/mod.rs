@@ -11,7 +11,7 @@ mod write;
 pub(crate) use locked::Locked;
 pub(crate) use locked::{Context, Refused};
 pub(crate) use look::{Others, Seen};
-pub(crate) use read::{Held, Hit};
+pub(crate) use read::{Found, Held, Hit};
 pub(crate) use write::Attempt;
 
 use super::entry::Entry;

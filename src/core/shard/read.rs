@@ -21,11 +21,14 @@ pub(crate) struct Hit<'p, K, V> {
 pub(crate) struct Found<K, V>(*const Slot<K, V>);
 
 impl<K, V> Found<K, V> {
-    /// Ends the pin under which it was found; what the slot holds stays as it is. `_store` is where it was found.
+    /// Ends the pin; what the slot holds stays as it is.
+    ///
+    /// # Safety
+    /// It was found under this pin, in a shard that lives as long as the result.
     #[inline(always)]
-    pub(crate) fn hold<'s, 'd, S>(self, _store: &'s S, pin: Pin<'d>) -> Held<'s, 'd, K, V> {
-        // SAFETY: from a reference that was tied to the store and the pin. The store is borrowed as long as `Held`, and in the
-        // pin's place that has the hold, which keeps the slot from being vacated, so that its segment is not given back.
+    pub(in crate::core) unsafe fn hold<'s, 'd>(self, pin: Pin<'d>) -> Held<'s, 'd, K, V> {
+        // SAFETY: from a reference that was tied to the shard and the pin. In the pin's place `Held` has the hold, which keeps the
+        // slot from being vacated, so that its segment is not given back.
         let slot = unsafe { &*self.0 };
         let hold = pin.hold(slot.address());
         Held { slot, _hold: hold }
@@ -149,7 +152,7 @@ impl<K, V> Front<K, V> {
 }
 
 impl<K, V> Hit<'_, K, V> {
-    /// What [`Found::hold`] takes.
+    /// What is to be held of it.
     #[inline(always)]
     pub(crate) fn found(&self) -> Found<K, V> {
         Found(self.slot)
