@@ -548,10 +548,12 @@ impl Subject {
         assert_eq!(stats.expirations, left, "expirations");
         let counted = Stats {
             expirations: 0,
+            pending: 0,
             ..stats
         };
         assert_eq!(counted, self.stats);
         let waiting = self.ledger.alive() - len;
+        assert_eq!(stats.pending, waiting as u64);
         assert!(
             waiting <= LIMBO * self.cache.shards(),
             "{waiting} not dropped"
