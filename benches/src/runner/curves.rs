@@ -5,7 +5,7 @@ use std::{error::Error, path::Path};
 use plotters::prelude::*;
 
 use super::{cell::Sample, round::Series, table::rate_of};
-use crate::subjects::OURS;
+use crate::subjects::{self, OURS};
 
 /// Of a panel, in pixels.
 const SIZE: (u32, u32) = (520, 340);
@@ -14,7 +14,7 @@ const COLUMNS: usize = 2;
 /// Room above the highest point.
 const ABOVE: f64 = 1.05;
 /// Room beside the last point, where the legend is.
-const BESIDE: f64 = 1.4;
+const BESIDE: f64 = 1.7;
 
 /// Numbers of threads up to `cores` that show the shape of a curve: every one up to eight, then half as many again each time.
 pub fn threads(cores: usize) -> Vec<usize> {
@@ -82,9 +82,12 @@ where
         .x_desc("threads")
         .y_desc("million operations a second")
         .draw()?;
-    for (nth, (subject, points)) in curves.into_iter().enumerate() {
+    let names = subjects::names();
+    for (subject, points) in curves {
+        // The same colour in all panels.
+        let nth = names.iter().position(|&name| name == subject);
         let width = if subject == OURS { 3 } else { 1 };
-        let style = Palette99::pick(nth).stroke_width(width);
+        let style = Palette99::pick(nth.unwrap_or(0)).stroke_width(width);
         chart
             .draw_series(LineSeries::new(points.iter().copied(), style))?
             .label(subject)
