@@ -166,12 +166,11 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         }
     }
 
-    /// Gives the shard an annex that suits what is in it.
+    /// Gives the shard an annex that suits what is in it. The caller makes known that places have changed.
     fn refit(&mut self) {
         let fragment_of = |id| self.entry(id).meta.fragment();
         let old = self.context.index.refit(self.shard.number, fragment_of);
         self.retire_annex(old);
-        self.changed();
     }
 
     fn retire_annex(&mut self, annex: Option<Outgrown>) {
