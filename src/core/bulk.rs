@@ -9,8 +9,10 @@ use crate::sync::thread;
 
 /// How many entries go between two releases of the lock.
 const AT_ONCE: u32 = 64;
-/// How often a collection looks again for readers to leave.
+/// How often a collection waits for readers to leave.
 const PATIENCE: u32 = 16;
+/// In how many turns what has left gets out of limbo if there are none: it is sealed, and idle readers are asked.
+const TURNS: u32 = 2;
 
 impl<K, V> Store<K, V> {
     /// Takes out all entries that `keep` refuses; it is called without a lock.
@@ -20,10 +22,12 @@ impl<K, V> Store<K, V> {
         pin: impl Fn() -> Pin<'static>,
         mut keep: impl FnMut(&Entry<K, V>) -> bool,
     ) {
+        let mut is_inside = false;
         for shard in self.shards() {
             let all = pin();
             let mut filed = Vec::new();
             shard.for_each(&all, self.index(), |seen, _| filed.push(seen));
+            is_inside |= all.is_inner();
             drop(all);
             for seen in filed {
                 let pin = pin();
@@ -42,7 +46,8 @@ impl<K, V> Store<K, V> {
                 }
             }
         }
-        self.collect(context);
+        // Who is inside a read would wait for itself.
+        self.collect(context, if is_inside { 0 } else { PATIENCE });
     }
 
     /// Takes everything out.
@@ -50,7 +55,7 @@ impl<K, V> Store<K, V> {
         for shard in self.shards() {
             shard.locked(context, &mut Garbage::none(), |locked| locked.clear());
         }
-        self.collect(context);
+        self.collect(context, PATIENCE);
     }
 
     /// Takes out all entries that are expired; says how many.
@@ -63,27 +68,35 @@ impl<K, V> Store<K, V> {
                 });
             }
         }
-        self.collect(context);
+        self.collect(context, PATIENCE);
         purged
     }
 
-    /// Drops what has left the cache until now, as far as readers allow.
-    fn collect(&self, context: &Context<'_>) {
+    /// Drops what has left the cache until now, as far as readers allow: waits for them `patience` times in all.
+    fn collect(&self, context: &Context<'_>, mut patience: u32) {
         for shard in self.shards() {
-            let mut patience = PATIENCE;
             // What leaves limbo leaves it in the order in which it came: this many, and all that was there at first is gone.
             let mut left = None;
+            let mut in_vain = 0;
             loop {
                 let mut garbage = Garbage::none();
                 let (before, more) = shard.collect(context, &mut garbage, AT_ONCE);
                 left = Some(left.unwrap_or(before).saturating_sub(garbage.len()));
-                if garbage.len() == 0 {
-                    patience -= 1;
-                    thread::yield_now();
-                }
-                if !more || left == Some(0) || patience == 0 {
+                if !more || left == Some(0) {
                     break;
                 }
+                if garbage.len() > 0 {
+                    continue;
+                }
+                in_vain += 1;
+                if in_vain <= TURNS {
+                    continue;
+                }
+                if patience == 0 {
+                    break;
+                }
+                patience -= 1;
+                thread::yield_now();
             }
         }
     }

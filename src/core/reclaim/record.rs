@@ -108,10 +108,16 @@ impl<'d> Pin<'d> {
         Hold::Cell(self.record.holds.hold(slot))
     }
 
+    /// Whether the pin is inside another one.
+    #[inline(always)]
+    pub(crate) fn is_inner(&self) -> bool {
+        self.after & INSIDE != 0
+    }
+
     /// Whether the pin is inside another one, or the record its own.
     #[inline(always)]
     fn goes_on(&self) -> bool {
-        self.after & INSIDE != 0 || self.after == ABANDONED
+        self.is_inner() || self.after == ABANDONED
     }
 
     /// Makes the record, which was leased for this pin, one that others may have when it ends.
