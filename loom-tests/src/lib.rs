@@ -1,6 +1,6 @@
 //! The concurrent core of nori-cache under the [loom] model checker.
 //!
-//! `cargo test --release -p nori-cache-loom-tests` runs each model in every interleaving, and with every value that a load
+//! `scripts/models` (or `cargo test --release -p nori-cache-loom-tests`) runs each model in every interleaving, and with every value that a load
 //! may return under the C11 memory model, up to the bound on preemptions that the model names (`LOOM_MAX_PREEMPTIONS`
 //! overrides it). `scripts/loom-mutants` breaks the core one line at a time and expects the models to notice.
 //!
