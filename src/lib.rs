@@ -10,6 +10,7 @@
 //! | `sync` | the only file that names the standard library's (or loom's) atomics, cells and locks |
 //! | `error` | one opaque [`Error`] |
 //! | `time` | [`Clock`], [`ManualClock`], [`Ttl`] |
+//! | `flights` | what loads and updates share: queues of those who wait, and the graph that finds circles |
 //! | `core` | everything concurrent, and all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
 //! | `cache` | [`Cache`], the safe front |
 //! | `backend` | [`CacheBackend`], the contract of stores over string keys |
@@ -28,6 +29,8 @@ mod config;
 mod core;
 #[cfg(not(nori_loom))]
 mod error;
+#[cfg(not(nori_loom))]
+mod flights;
 #[cfg(all(feature = "global", not(nori_loom)))]
 mod global;
 #[cfg(all(feature = "tower", not(nori_loom)))]
@@ -39,7 +42,7 @@ mod time;
 
 #[cfg(not(nori_loom))]
 pub use crate::{
-    cache::{Cache, CacheBuilder, Iter, Stats, Update},
+    cache::{Cache, CacheBuilder, Iter, LoadStats, Loaded, Stats, Update},
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };

@@ -11,12 +11,15 @@ pub mod organs;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/backend/mod.rs"]
 mod backend;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/cache/mod.rs"]
 mod cache;
 #[allow(dead_code)]
 #[path = "../../src/error.rs"]
 mod error;
+#[allow(dead_code)]
+#[path = "../../src/flights/mod.rs"]
+mod flights;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/sync.rs"]
 mod sync;

@@ -5,12 +5,15 @@ mod builder;
 mod hostile;
 mod iter;
 mod lifetime;
+mod load;
+mod place;
 mod read;
 mod stats;
 mod write;
 
 pub use builder::CacheBuilder;
 pub use iter::Iter;
+pub use load::{LoadStats, Loaded};
 pub use stats::Stats;
 pub use write::Update;
 
@@ -71,6 +74,10 @@ struct Inner<K, V, S> {
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
     reads: Reads,
+    /// What is being loaded.
+    loads: load::table::Table<K, V>,
+    /// What became of loads.
+    loading: load::Counters,
 }
 
 /// What the builder has checked.
@@ -118,6 +125,8 @@ impl<K, V, S> Cache<K, V, S> {
                 ttl: config.ttl,
                 timed: AtomicBool::new(config.ttl != Lifetime::EVER),
                 reads: Reads::new(),
+                loads: load::table::Table::new(),
+                loading: load::Counters::default(),
             }),
         }
     }
@@ -149,6 +158,7 @@ impl<K, V, S> Cache<K, V, S> {
         let mut stats = Stats {
             hits,
             misses,
+            loads: self.inner.loading.sum(),
             ..Stats::default()
         };
         for shard in self.inner.store.shards() {
@@ -158,6 +168,20 @@ impl<K, V, S> Cache<K, V, S> {
             stats.expirations += counts.expirations;
         }
         stats
+    }
+
+    /// What the cache has done since `previous` was taken from [`stats`](Self::stats).
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// let before = cache.stats();
+    /// cache.get("key");
+    /// let since = cache.stats_since(&before);
+    /// assert_eq!((since.inserts, since.hits), (0, 1));
+    /// ```
+    pub fn stats_since(&self, previous: &Stats) -> Stats {
+        self.stats().since(previous)
     }
 
     /// The live entries, cloned a shard at a time, in no particular order.
@@ -239,6 +263,7 @@ impl<K, V, S> fmt::Debug for Cache<K, V, S> {
             .field("len", &self.len())
             .field("max_keys", &self.max_keys())
             .field("shards", &self.shards())
+            .field("loads", &self.inner.loads.len())
             .finish_non_exhaustive()
     }
 }

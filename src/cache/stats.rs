@@ -1,5 +1,6 @@
 //! Counting hits and misses without a shared line.
 
+use super::load::LoadStats;
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 
 /// What a cache has done since it was built. Counters are exact; read beside other threads they are not of one instant.
@@ -28,6 +29,8 @@ pub struct Stats {
     pub evictions: u64,
     /// Entries whose time to live had passed when they left, whichever way: found by a write, removed, replaced, cleared.
     pub expirations: u64,
+    /// What became of loads (`get_or_insert_with` and its siblings).
+    pub loads: LoadStats,
 }
 
 impl Stats {
@@ -36,6 +39,20 @@ impl Stats {
         match self.hits + self.misses {
             0 => 0.0,
             reads => self.hits as f64 / reads as f64,
+        }
+    }
+}
+
+impl Stats {
+    /// What was counted since `previous` was taken, of the same cache.
+    pub fn since(&self, previous: &Self) -> Self {
+        Self {
+            hits: self.hits.saturating_sub(previous.hits),
+            misses: self.misses.saturating_sub(previous.misses),
+            inserts: self.inserts.saturating_sub(previous.inserts),
+            evictions: self.evictions.saturating_sub(previous.evictions),
+            expirations: self.expirations.saturating_sub(previous.expirations),
+            loads: self.loads.since(&previous.loads),
         }
     }
 }

@@ -57,6 +57,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
+        inner.overtake(route, |other| *other == key);
         let pin = reclaim::pin();
         let context = inner.store.context(reclaim::domain(), now);
         let mut leftovers = Leftovers::none();
@@ -102,6 +103,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let (update, own) =
                 own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
             let current = current.map(|entry| entry.meta.deadline());
+            if !matches!(update, Update::Keep) {
+                inner.overtake(route, |other| *other == key);
+            }
             // The first time it runs again, and sees what it wrote.
             let updated = if own.is_empty() || !std::mem::replace(&mut wrote_own, true) {
                 self.apply(&pin, &mut leftovers, route, key, update, (seen, current))
@@ -210,6 +214,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let inner = &*self.inner;
+        inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.retain(context, reclaim::pin, |entry| {
             entry.meta.deadline() > context.now && keep(&entry.key, &entry.value)
@@ -255,6 +260,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     {
         let inner = &*self.inner;
         let route = inner.route(key);
+        inner.overtake(route, |other| key.equivalent(other));
         let pin = reclaim::pin();
         let context = inner.store.context(reclaim::domain(), inner.now());
         let mut leftovers = Leftovers::none();
@@ -279,6 +285,7 @@ impl<K, V, S> Cache<K, V, S> {
     /// ```
     pub fn clear(&self) {
         let inner = &*self.inner;
+        inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.clear(context);
     }
@@ -304,16 +311,26 @@ impl<K, V, S> Cache<K, V, S> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
+    /// A load of the key that is under way will not store what it loads: to be called before each write.
+    #[inline(always)]
+    pub(super) fn overtake(&self, route: Route, is_it: impl Fn(&K) -> bool) {
+        self.loads.overtake(route.fragment.get(), is_it);
+    }
+
     /// What was found, if its deadline is yet to come.
     #[inline(always)]
-    fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>, soon: u64) -> Option<&'p Entry<K, V>> {
+    pub(super) fn alive<'p>(
+        &self,
+        hit: Option<Hit<'p, K, V>>,
+        soon: u64,
+    ) -> Option<&'p Entry<K, V>> {
         let entry = hit.map(|hit| hit.entry);
         entry.filter(|entry| self.is_alive(entry, soon))
     }
 
     /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.
     #[inline(always)]
-    fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
+    pub(super) fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
         // Relaxed, both: see `Inner::now`.
         let timed = self.timed.load(Ordering::Relaxed);
         if lifetime == Lifetime::EVER {

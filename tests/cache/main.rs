@@ -7,6 +7,9 @@ mod expirations;
 mod expiry;
 mod expiry_rounding;
 mod layouts;
+mod loads;
+mod loads_and_writes;
+mod loads_async;
 mod lru;
 mod reads;
 mod stress;
@@ -15,4 +18,6 @@ mod support;
 mod turns;
 mod updates;
 mod visibility;
+#[path = "../support/watchdog.rs"]
+mod watchdog;
 mod writes;

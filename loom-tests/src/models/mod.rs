@@ -9,6 +9,7 @@ mod gate;
 mod growth;
 mod index;
 mod limits;
+mod loading;
 mod loads;
 mod purges;
 mod reclaim;
