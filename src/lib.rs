@@ -42,7 +42,7 @@ mod time;
 
 #[cfg(not(nori_loom))]
 pub use crate::{
-    cache::{Cache, CacheBuilder, Iter, LoadStats, Loaded, Stats, Update},
+    cache::{Cache, CacheBuilder, Drain, Iter, LoadStats, Loaded, Stats, Update},
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };

@@ -1,6 +1,7 @@
 //! [`Cache`]: the safe front over the core.
 
 mod builder;
+mod entry_ops;
 #[cfg(all(test, not(nori_loom)))]
 mod hostile;
 mod iter;
@@ -12,6 +13,7 @@ mod stats;
 mod write;
 
 pub use builder::CacheBuilder;
+pub use entry_ops::Drain;
 pub use iter::Iter;
 pub use load::{LoadStats, Loaded};
 pub use stats::Stats;

@@ -3,6 +3,7 @@
 mod budget;
 mod builder;
 mod collisions;
+mod entry_ops;
 mod expirations;
 mod expiry;
 mod expiry_rounding;
