@@ -51,7 +51,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let cache: nori_cache::Cache<&str, u32> = nori_cache::Cache::new(100);
+    /// let cache: nori_cache::Cache<String, u32> = nori_cache::Cache::new(100);
     /// let minute = Duration::from_secs(60);
     /// assert_eq!(cache.get_or_insert_with_ttl("key", minute, || 1), 1);
     /// ```

@@ -9,7 +9,7 @@ pub(super) const BUCKETS: usize = 13;
 /// What became of loads: part of [`Stats`](crate::Stats).
 ///
 /// ```
-/// let cache: nori_cache::Cache<&str, u32> = nori_cache::Cache::new(10);
+/// let cache: nori_cache::Cache<String, u32> = nori_cache::Cache::new(10);
 /// cache.get_or_insert_with("key", || 1);
 /// cache.get_or_insert_with("key", || 2);
 /// let loads = cache.stats().loads;
