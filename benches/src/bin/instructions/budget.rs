@@ -22,6 +22,9 @@ const BUDGETS: &[(Cell, Limit)] = &[
     (("insert-evicting", OURS), Limit::Instructions(1_018)),
     (("insert-into-room", OURS), Limit::Instructions(1_059)),
     (("insert-remove", OURS), Limit::Instructions(1_413)),
+    (("load-hit", OURS), Limit::Instructions(234)),
+    (("load-hit-async", OURS), Limit::Instructions(257)),
+    (("load-cold", OURS), Limit::Instructions(2_984)),
     (("typed-get-through-dyn", OURS), Limit::Instructions(372)),
     (("incr-in-memory", OURS), Limit::Instructions(311)),
 ];
