@@ -11,6 +11,7 @@ mod layouts;
 mod loads;
 mod loads_and_writes;
 mod loads_async;
+mod loads_hostile;
 mod lru;
 mod reads;
 mod stress;

@@ -17,7 +17,7 @@ const NEW: Value = 2;
 /// A backend with one key, and the truth that it caches.
 struct World {
     flights: Flights,
-    /// 0 is nothing. As in memory: who writes holds a lock, who reads does not.
+    /// 0 is nothing. As in memory: who writes holds a lock, who reads does not, nor who finds nothing to delete.
     stored: AtomicU64,
     writer: Mutex<()>,
     truth: AtomicU64,
@@ -79,8 +79,10 @@ impl World {
     fn renew(&self, scope: Scope<'_>) {
         self.truth.store(NEW, Ordering::Relaxed);
         block_on(self.flights.overtake(scope, "renew")).expect("nobody is late");
-        let _writer = self.writer.lock();
-        self.stored.store(0, Ordering::Release);
+        if self.get().is_some() {
+            let _writer = self.writer.lock();
+            self.stored.store(0, Ordering::Release);
+        }
     }
 }
 

@@ -107,8 +107,8 @@ impl<'f> Leader<'f> {
         flights
             .loads
             .remove_if(&self.key, |_, load| Arc::ptr_eq(load, &self.load));
-        // Relaxed: a write that still counts this one only looks in vain.
-        flights.loading.fetch_sub(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `overtake`. A write that still counts this one only looks in vain.
+        flights.loading.fetch_sub(1, Ordering::Release);
         self.load.queue.change(Phase::Ended(answer));
     }
 }

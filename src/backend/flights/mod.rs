@@ -129,8 +129,9 @@ impl Flights {
     ) -> Result<(), Error> {
         // SeqCst: pairs with the fence in `join`; either the load reads what this caller did, or we find the load.
         fence(Ordering::SeqCst);
-        // Relaxed: the fence orders it. Nearly always there is nothing to do.
-        if self.loading.load(Ordering::Relaxed) == 0 {
+        // Acquire: pairs with the Release in `Leader::leave`; the write sees what loads have stored that are over by now. Nearly
+        // always there is nothing to do.
+        if self.loading.load(Ordering::Acquire) == 0 {
             return Ok(());
         }
         let deadline = self.deadline();
