@@ -1,8 +1,7 @@
 //! Writes that depend on what is there, and ways through all entries.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Barrier, Mutex};
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -58,23 +57,26 @@ fn one_of_many_inserts_where_nothing_is() {
         .hasher(Constant(7))
         .build()
         .unwrap();
-    let winners = AtomicU64::new(0);
     let start = Barrier::new(4);
-    thread::scope(|scope| {
-        for thread in 0..4 {
-            let (cache, winners, start) = (&cache, &winners, &start);
+    let winners: usize = thread::scope(|scope| {
+        let threads = [0, 1, 2, 3].map(|thread| {
+            let (cache, start) = (&cache, &start);
             scope.spawn(move || {
                 start.wait();
-                for key in 0..50 {
-                    if cache.insert_if_absent(key, thread).is_ok() {
-                        winners.fetch_add(1, Ordering::Relaxed);
-                        assert_eq!(cache.get(&key), Some(thread));
-                    }
-                }
-            });
-        }
+                let wins = |key: &u64| {
+                    let wins = cache.insert_if_absent(*key, thread).is_ok();
+                    assert!(!wins || cache.get(key) == Some(thread));
+                    wins
+                };
+                (0..50).filter(wins).count()
+            })
+        });
+        threads
+            .map(|thread| thread.join().unwrap())
+            .into_iter()
+            .sum()
     });
-    assert_eq!((winners.into_inner(), cache.len()), (50, 50));
+    assert_eq!((winners, cache.len()), (50, 50));
 }
 
 #[test]
@@ -172,18 +174,17 @@ fn each_entry_is_drained_once() {
     let (one, other) = (drain.next().unwrap(), drain.next().unwrap());
     drop(drain);
     assert_eq!(cache.len(), 9_998, "what was not asked for stays");
-    let drained = Mutex::new(vec![one, other]);
     let start = Barrier::new(3);
-    thread::scope(|scope| {
-        for _ in 0..3 {
+    let mut drained = thread::scope(|scope| {
+        let threads = [(); 3].map(|()| {
             scope.spawn(|| {
                 start.wait();
-                let mine: Vec<_> = cache.drain().collect();
-                drained.lock().unwrap().extend(mine);
-            });
-        }
+                cache.drain().collect::<Vec<_>>()
+            })
+        });
+        threads.map(|thread| thread.join().unwrap()).concat()
     });
-    let mut drained = drained.into_inner().unwrap();
+    drained.extend([one, other]);
     drained.sort_unstable();
     assert_eq!(drained, (0..10_000).map(|n| (n, n)).collect::<Vec<_>>());
     assert!(cache.is_empty());
