@@ -23,6 +23,9 @@ const BUDGETS: &[(Cell, Limit)] = &[
     (("insert-evicting", OURS), Limit::Instructions(792)),
     (("insert-into-room", OURS), Limit::Instructions(816)),
     (("insert-remove", OURS), Limit::Instructions(1_108)),
+    (("load-hit", OURS), Limit::Instructions(234)),
+    (("load-hit-async", OURS), Limit::Instructions(257)),
+    (("load-cold", OURS), Limit::Instructions(2_984)),
     (("typed-get-through-dyn", OURS), Limit::Instructions(357)),
     (("incr-in-memory", OURS), Limit::Instructions(292)),
 ];
