@@ -104,6 +104,11 @@ impl Stamp {
         (era, stamp & Self::READ != 0)
     }
 
+    /// The era of the last use, as of now.
+    pub(crate) fn era(&self, now: u64) -> u64 {
+        self.last_use(now).0
+    }
+
     /// The era of the last use, and whether it was a read since the entry was linked.
     #[inline(always)]
     fn last_use(&self, now: u64) -> (u64, bool) {

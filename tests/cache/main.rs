@@ -15,6 +15,8 @@ mod loads_async;
 mod loads_hostile;
 mod lru;
 mod reads;
+#[cfg(feature = "serde")]
+mod snapshots;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;

@@ -142,8 +142,7 @@ fn a_snapshot_cut_short_anywhere_is_refused() {
     for length in 0..bytes.len() {
         let error = refused(&bytes[..length]);
         assert!(error.is_damaged(), "{length}: {error}");
-        let why = format!("no whole snapshot: it ends too early, after byte {length}");
-        assert!(error.to_string().starts_with(&why[..why.len() - 1]) || length < 18, "{error}");
+        assert!(error.to_string().contains("it ends too early"), "{error}");
     }
 }
 
@@ -277,7 +276,10 @@ fn what_the_writer_and_the_reader_fail_with_is_told() {
     for room in 0..whole {
         let error = cache.snapshot(&mut Faulty(room)).unwrap_err();
         assert!(error.is_io());
-        assert_eq!(error.cause::<io::Error>().unwrap().to_string(), "no space left");
+        assert_eq!(
+            error.cause::<io::Error>().unwrap().to_string(),
+            "no space left"
+        );
     }
     let error = cache.restore(&mut Faulty(0)).unwrap_err();
     assert!(error.is_io());

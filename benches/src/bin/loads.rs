@@ -151,8 +151,12 @@ fn cold() -> Vec<Row> {
     let load = move || Arc::clone(&ready);
     let (a, b, c, d) = (load.clone(), load.clone(), load.clone(), load.clone());
     vec![
-        each_new("moka, get_with", move |key| blocking.get_with_by_ref(key, &a)),
-        each_new("get_or_insert_with", move |key| with.get_or_insert_with(key, &b)),
+        each_new("moka, get_with", move |key| {
+            blocking.get_with_by_ref(key, &a)
+        }),
+        each_new("get_or_insert_with", move |key| {
+            with.get_or_insert_with(key, &b)
+        }),
         each_new("get_or_insert_async", move |key| {
             now(waiting.get_or_insert_async(key, || async { c() }))
         }),
@@ -210,7 +214,10 @@ fn waiters(rounds: usize) {
             *most = loads.max(*most);
         }
     }
-    println!("\n{WAITERS} tasks wait for one key, whose load takes {} ms\n", LOAD.as_millis());
+    println!(
+        "\n{WAITERS} tasks wait for one key, whose load takes {} ms\n",
+        LOAD.as_millis()
+    );
     for (name, times, most) in rows {
         let time = median(times.into_iter()) * 1e3;
         println!("| {name} | {time:.1} ms | {most} load(s) at most |");

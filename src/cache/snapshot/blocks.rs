@@ -154,17 +154,21 @@ impl<'r, R: Read> Opened<'r, R> {
             return Ok(true);
         }
         if block[..] != entries.to_le_bytes() {
-            return Err(Error::damaged("it has another number of entries than it says"));
+            return Err(Error::damaged(
+                "it has another number of entries than it says",
+            ));
         }
         Ok(false)
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let mut bytes = [0; N];
-        self.from.read_exact(&mut bytes).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => self.cut_short(),
-            _ => Error::io(error),
-        })?;
+        self.from
+            .read_exact(&mut bytes)
+            .map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => self.cut_short(),
+                _ => Error::io(error),
+            })?;
         self.read += N as u64;
         Ok(bytes)
     }

@@ -54,12 +54,12 @@ impl<K: Serialize, V: Serialize, S> Cache<K, V, S> {
             let filed = inner.store.by_use(&reclaim::pin(), shard);
             let steps = filed.len() as u64;
             for (rank, seen) in (0..).zip(filed) {
-                let Some(held) = inner.store.hold_seen(reclaim::pin(), &seen) else {
+                // Gone since.
+                let Some(held) = inner.store.hold_again(reclaim::pin(), &seen) else {
                     continue;
                 };
                 let entry = held.entry();
-                let now = inner.now();
-                let Some(left) = inner.left(entry.meta.deadline(), now) else {
+                let Some(left) = inner.left(entry.meta.deadline()) else {
                     continue;
                 };
                 let age = record::age(rank, steps);
@@ -92,6 +92,11 @@ impl<K: DeserializeOwned + Hash + Eq, V: DeserializeOwned, S: BuildHasher> Cache
     /// assert!(error.is_damaged());
     /// ```
     pub fn restore(&self, from: &mut impl Read) -> Result<usize, Error> {
+        self.restore_at(from, unix_millis())
+    }
+
+    /// As [`Cache::restore`], at this time of day.
+    fn restore_at(&self, from: &mut impl Read, now: u64) -> Result<usize, Error> {
         let mut records = Latest::new(self.max_keys());
         let mut opened = Opened::open(from)?;
         let mut block = Vec::new();
@@ -101,7 +106,7 @@ impl<K: DeserializeOwned + Hash + Eq, V: DeserializeOwned, S: BuildHasher> Cache
                 records.push(record::read(&mut rest)?);
             }
         }
-        let passed = unix_millis().saturating_sub(opened.taken_at);
+        let passed = now.saturating_sub(opened.taken_at);
         let mut restored = 0;
         for record in records.oldest_first() {
             let ttl = match record.left {
@@ -117,6 +122,9 @@ impl<K: DeserializeOwned + Hash + Eq, V: DeserializeOwned, S: BuildHasher> Cache
         Ok(restored)
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// The time of day, in milliseconds since 1970.
 fn unix_millis() -> u64 {
@@ -151,7 +159,8 @@ impl<K, V> Latest<K, V> {
 
     fn cut(&mut self) {
         if self.records.len() > self.most {
-            self.records.select_nth_unstable_by_key(self.most, |it| it.age);
+            self.records
+                .select_nth_unstable_by_key(self.most, |it| it.age);
             self.records.truncate(self.most);
         }
     }
