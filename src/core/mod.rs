@@ -69,4 +69,4 @@ pub(crate) use entry::{Entry, NEVER};
 pub(crate) use index::Route;
 pub(crate) use shard::{Held, Hit, Seen};
 pub(crate) use store::Store;
-pub(crate) use write::Write;
+pub(crate) use write::{Gate, Open, Write};
