@@ -42,6 +42,7 @@ mod time;
 #[cfg(not(nori_loom))]
 pub use crate::{
     cache::{Cache, CacheBuilder, Iter, Stats, Update},
+    core::Policy,
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };

@@ -40,6 +40,7 @@ mod core {
     mod links;
     pub(crate) mod list;
     pub(crate) mod own;
+    mod policy;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
     mod sizing;
@@ -50,6 +51,7 @@ mod core {
 
     pub(crate) use entry::{Entry, NEVER};
     pub(crate) use index::Route;
+    pub use policy::Policy;
     pub(crate) use shard::{Held, Hit, Seen};
     pub(crate) use store::Store;
     pub(crate) use write::Write;
