@@ -9,6 +9,7 @@ mod expiry;
 mod expiry_rounding;
 mod layouts;
 mod lru;
+mod policies;
 mod reads;
 mod stress;
 #[path = "../support/mod.rs"]

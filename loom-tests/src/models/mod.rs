@@ -11,6 +11,7 @@ mod holds;
 mod index;
 mod limits;
 mod loads;
+mod policy;
 mod purges;
 mod reclaim;
 mod slots;
