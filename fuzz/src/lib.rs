@@ -14,12 +14,15 @@ mod arch;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/backend/mod.rs"]
 mod backend;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/cache/mod.rs"]
 mod cache;
 #[allow(dead_code)]
 #[path = "../../src/error.rs"]
 mod error;
+#[allow(dead_code)]
+#[path = "../../src/flights/mod.rs"]
+mod flights;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/sync.rs"]
 mod sync;
@@ -54,7 +57,7 @@ mod core {
     pub use policy::Policy;
     pub(crate) use shard::{Held, Hit, Seen};
     pub(crate) use store::Store;
-    pub(crate) use write::Write;
+    pub(crate) use write::{Gate, Open, Write};
 }
 
 /// The rooms of `src/response` that stored responses are made of.

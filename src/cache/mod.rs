@@ -1,16 +1,21 @@
 //! [`Cache`]: the safe front over the core.
 
 mod builder;
+mod entry_ops;
 #[cfg(all(test, not(nori_loom)))]
 mod hostile;
 mod iter;
 mod lifetime;
+mod load;
+mod place;
 mod read;
 mod stats;
 mod write;
 
 pub use builder::CacheBuilder;
+pub use entry_ops::Drain;
 pub use iter::Iter;
+pub use load::{LoadStats, Loaded};
 pub use stats::Stats;
 pub use write::Update;
 
@@ -73,6 +78,10 @@ struct Inner<K, V, S> {
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
+    /// What is being loaded.
+    loads: load::table::Table<K, V>,
+    /// What became of loads.
+    loading: load::Counters,
 }
 
 /// What the builder has checked.
@@ -121,6 +130,8 @@ impl<K, V, S> Cache<K, V, S> {
                 ttl: config.ttl,
                 timed: AtomicBool::new(config.ttl != Lifetime::EVER),
                 reads: reclaim::tally(),
+                loads: load::table::Table::new(),
+                loading: load::Counters::default(),
             }),
         }
     }
@@ -152,6 +163,7 @@ impl<K, V, S> Cache<K, V, S> {
         let mut stats = Stats {
             hits,
             misses,
+            loads: self.inner.loading.sum(),
             ..Stats::default()
         };
         for shard in self.inner.store.shards() {
@@ -162,6 +174,20 @@ impl<K, V, S> Cache<K, V, S> {
             stats.pending += u64::from(pending);
         }
         stats
+    }
+
+    /// What the cache has done since `previous` was taken from [`stats`](Self::stats).
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// let before = cache.stats();
+    /// cache.get("key");
+    /// let since = cache.stats_since(&before);
+    /// assert_eq!((since.inserts, since.hits), (0, 1));
+    /// ```
+    pub fn stats_since(&self, previous: &Stats) -> Stats {
+        self.stats().since(previous)
     }
 
     /// The live entries, cloned a shard at a time, in no particular order.
@@ -243,6 +269,7 @@ impl<K, V, S> fmt::Debug for Cache<K, V, S> {
             .field("len", &self.len())
             .field("max_keys", &self.max_keys())
             .field("shards", &self.shards())
+            .field("loads", &self.inner.loads.len())
             .finish_non_exhaustive()
     }
 }

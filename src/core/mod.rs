@@ -72,4 +72,4 @@ pub(crate) use index::Route;
 pub use policy::Policy;
 pub(crate) use shard::{Held, Hit, Seen};
 pub(crate) use store::Store;
-pub(crate) use write::Write;
+pub(crate) use write::{Gate, Open, Write};
