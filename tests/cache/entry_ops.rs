@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::Constant;
+use crate::support::{Constant, PATIENCE};
 use nori_cache::{Cache, ManualClock, Ttl, Update};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -188,4 +188,33 @@ fn each_entry_is_drained_once() {
     drained.sort_unstable();
     assert_eq!(drained, (0..10_000).map(|n| (n, n)).collect::<Vec<_>>());
     assert!(cache.is_empty());
+}
+
+/// Writes until what has left the cache is dropped. A thread that were still inside of a read would wait for itself.
+fn until_others_are_dropped(cache: &Cache<u32, u32>) {
+    let start = Instant::now();
+    (1_000..2_000).for_each(|n| cache.insert(n, n));
+    while cache.stats().pending >= 100 {
+        (1_000..2_000).for_each(|n| cache.insert(n, n));
+        assert!(start.elapsed() < PATIENCE, "nothing is dropped");
+    }
+}
+
+#[test]
+fn closures_keep_nothing_but_their_entry() {
+    let cache = Cache::builder().max_keys(500).shards(1).build().unwrap();
+    cache.insert(1, 1);
+    let mut shown = 0;
+    cache.for_each(|key, value| {
+        until_others_are_dropped(&cache);
+        assert_eq!((*key, *value), (1, 1), "what is shown stays");
+        shown += 1;
+    });
+    assert_eq!(shown, 1);
+    cache.insert(1, 1);
+    let removed = cache.remove_if(&1, |value| {
+        until_others_are_dropped(&cache);
+        *value == 1
+    });
+    assert!(!removed, "it was evicted meanwhile");
 }

@@ -352,3 +352,22 @@ fn many_keys_as_a_future() {
     }));
     assert!(failed.unwrap_err().is_closed());
 }
+
+#[test]
+fn a_load_that_is_dropped_while_its_thread_unwinds_has_not_panicked() {
+    let cache: Cache<u32, u32> = Cache::new(10);
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut load = Box::pin(cache.get_or_insert_async(&1, std::future::pending));
+        assert!(poll(&mut load, Waker::noop()).is_pending());
+        panic!("elsewhere");
+    }));
+    assert!(unwound.is_err());
+    let loads = cache.stats().loads;
+    assert_eq!((loads.abandoned, loads.panicked), (1, 0));
+    let mut load = Box::pin(cache.get_or_insert_async(&1, || async { panic!("its own") }));
+    let polled = std::panic::AssertUnwindSafe(|| poll(&mut load, Waker::noop()));
+    assert!(std::panic::catch_unwind(polled).is_err());
+    drop(load);
+    let loads = cache.stats().loads;
+    assert_eq!((loads.abandoned, loads.panicked), (1, 1));
+}

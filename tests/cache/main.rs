@@ -14,6 +14,7 @@ mod loads_and_writes;
 mod loads_async;
 mod loads_hostile;
 mod lru;
+mod policies;
 mod reads;
 #[cfg(feature = "serde")]
 mod snapshots;

@@ -1,8 +1,8 @@
 //! What all calls that load have in common.
 
-use super::flight::{Circular, Leader};
+use super::flight::Circular;
 use super::loaded::Loaded;
-use super::table::Joined;
+use super::table::{Joined, Leader};
 use crate::cache::Cache;
 use crate::cache::lifetime::Lifetime;
 use crate::core::Gate;
@@ -100,7 +100,8 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
         Q: ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<Loaded<V>, E>>,
     {
-        let timer = self.inner.loading.begin();
+        let mut timer = self.inner.loading.begin();
+        let load = timer.run_async(load);
         match flights::inside(&[leader.node()], load).await {
             Ok(loaded) => {
                 timer.succeeded();

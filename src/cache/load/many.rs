@@ -1,9 +1,9 @@
 //! Loading many keys with one call.
 
 use super::call::Failure;
-use super::flight::{Flight, Leader};
+use super::flight::Flight;
 use super::loaded::Loaded;
-use super::table::Joined;
+use super::table::{Joined, Leader};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::flights::{self, block_on};
@@ -216,8 +216,9 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
         P: IntoIterator<Item = (K, V)>,
     {
-        let timer = self.inner.loading.begin();
+        let mut timer = self.inner.loading.begin();
         let nodes: Vec<_> = led.iter().map(|(_, leader)| leader.node()).collect();
+        let load = timer.run_async(load);
         let loaded = match flights::inside(&nodes, load).await {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -226,7 +227,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
             }
         };
         // The loader may be an iterator that loads as it goes.
-        let loaded: Vec<(K, V)> = loaded.into_iter().collect();
+        let loaded: Vec<(K, V)> = timer.run(|| loaded.into_iter().collect());
         timer.succeeded();
         let mut wanted = HashMap::<u64, Vec<usize>, ahash::RandomState>::default();
         for (number, (at, _)) in led.iter().enumerate() {

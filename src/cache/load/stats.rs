@@ -1,6 +1,8 @@
 //! Counting loads.
 
 use crate::sync::{AtomicU64, Ordering};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// How many buckets the histogram of load times has.
@@ -98,6 +100,7 @@ impl Counters {
             counters: self,
             began: Instant::now(),
             ended: false,
+            running: false,
         }
     }
 
@@ -129,14 +132,29 @@ fn add(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }
 
-/// A load that is being timed. Dropped before its end, it has panicked or was abandoned.
+/// A load that is being timed. Dropped before its end, it has panicked if its loader was running, and was abandoned if not.
 pub(super) struct Timer<'c> {
     counters: &'c Counters,
     began: Instant,
     ended: bool,
+    running: bool,
 }
 
 impl Timer<'_> {
+    /// Runs some of the loader.
+    pub(super) fn run<R>(&mut self, some: impl FnOnce() -> R) -> R {
+        self.running = true;
+        let result = some();
+        self.running = false;
+        result
+    }
+
+    /// Runs the loader, poll by poll.
+    pub(super) async fn run_async<F: Future>(&mut self, loader: F) -> F::Output {
+        let mut loader = pin!(loader);
+        poll_fn(|context| self.run(|| loader.as_mut().poll(context))).await
+    }
+
     pub(super) fn succeeded(mut self) {
         self.ended = true;
         let took = self.began.elapsed();
@@ -158,7 +176,7 @@ impl Drop for Timer<'_> {
         if self.ended {
             return;
         }
-        let counter = if std::thread::panicking() {
+        let counter = if self.running {
             &self.counters.panicked
         } else {
             &self.counters.abandoned
