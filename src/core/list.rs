@@ -107,6 +107,7 @@ impl Stamp {
     }
 
     /// The era of the last use, as of now.
+    #[cfg(feature = "serde")]
     pub(crate) fn era(&self, now: u64) -> u64 {
         self.last_use(now).0
     }

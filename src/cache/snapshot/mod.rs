@@ -22,7 +22,7 @@ impl<K: Serialize, V: Serialize, S> Cache<K, V, S> {
     ///
     /// The bytes are a format of our own, versioned and checksummed (see `src/cache/snapshot/blocks.rs`), in which keys and values are
     /// MessagePack. They go to the writer as they are made, some 64 KiB at a time: a file needs no buffer. In memory there are
-    /// a block, and 40 bytes for each entry of one shard.
+    /// a block, and some 80 bytes for each entry of one shard.
     ///
     /// Other threads may read and write meanwhile. Each entry is written as it was at one moment, but not all at the same one: what comes
     /// or goes during the call may be in the snapshot or not. `Serialize` runs without a lock, and holds up no other thread.

@@ -175,6 +175,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// The id that was seen, if it is filed, or else another one of its fragment.
+    #[cfg(feature = "serde")]
     pub(crate) fn filed_like(&self, index: &Index, seen: &Seen) -> Option<u32> {
         let _writer = self.back.inner.lock();
         let (route, slots) = (seen.route(), self.front().slab.slots());

@@ -218,6 +218,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// All entries, as [`Shard::for_each`] shows them, from the least to the most recently used, as far as stamps tell.
+    #[cfg(feature = "serde")]
     pub(crate) fn by_use(&self, pin: &Pin<'_>, index: &Index) -> Vec<Seen> {
         let front = self.front();
         let slots = front.slab.slots();
