@@ -9,6 +9,9 @@ mod lifetime;
 mod load;
 mod place;
 mod read;
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+mod snapshot;
 mod stats;
 mod write;
 

@@ -106,6 +106,12 @@ impl Stamp {
         (era, stamp & Self::READ != 0)
     }
 
+    /// The era of the last use, as of now.
+    #[cfg(feature = "serde")]
+    pub(crate) fn era(&self, now: u64) -> u64 {
+        self.last_use(now).0
+    }
+
     /// The era of the last use, and whether it was a read since the entry was linked.
     #[inline(always)]
     pub(crate) fn last_use(&self, now: u64) -> (u64, bool) {

@@ -16,6 +16,8 @@ mod loads_hostile;
 mod lru;
 mod policies;
 mod reads;
+#[cfg(feature = "serde")]
+mod snapshots;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;

@@ -174,6 +174,22 @@ impl<K, V> Shard<K, V> {
         index.place_of(self.number, fragment, id).is_some()
     }
 
+    /// The id that was seen, if it is filed, or else another one of its fragment.
+    #[cfg(feature = "serde")]
+    pub(crate) fn filed_like(&self, index: &Index, seen: &Seen) -> Option<u32> {
+        let _writer = self.back.inner.lock();
+        let (route, slots) = (seen.route(), self.front().slab.slots());
+        let fragment = index.fragment_of(route);
+        let is_filed = |&id: &u32| index.place_of(self.number, fragment, id).is_some();
+        let is_like = |id| {
+            // SAFETY: in the index, and we hold the lock.
+            let filed = unsafe { slots.slot(id).entry() }.meta.fragment();
+            (filed == fragment).then_some(id)
+        };
+        let seen = seen.id().filter(is_filed);
+        seen.or_else(|| index.find(route, is_like).map(|(_, id)| id))
+    }
+
     /// What has happened, and how many entries have left the list and are still in their slots.
     pub(crate) fn counts(&self) -> (Counts, u32) {
         let inner = self.back.inner.lock();
