@@ -95,6 +95,18 @@ impl Stamp {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Whether the last use was a read since the entry was linked.
+    #[inline(always)]
+    pub(crate) fn is_read(&self) -> bool {
+        self.get() & Self::READ != 0
+    }
+
+    /// The low bits of the era of the last use.
+    #[inline(always)]
+    pub(crate) fn low(&self) -> u16 {
+        (self.get() >> 1) as u16
+    }
+
     /// The era of a use, as of now, and whether it was a read since the entry was linked.
     #[inline(always)]
     fn tell(stamp: u32, now: u64) -> (u64, bool) {

@@ -21,7 +21,8 @@ impl List {
     pub(crate) fn link(&mut self, (id, member): (u32, &Member), main: bool, members: impl Members) {
         member.stamp.set_linked(self.era);
         let at = if main { self.main() } else { self.front };
-        self.ring(members).link_after(at, id, &member.node);
+        let ring = self.ring(members);
+        ring.link_behind(ring.anchor(at), at, id, &member.node);
         self.len += 1;
     }
 
@@ -40,17 +41,20 @@ impl List {
     }
 
     /// The last entry of the window, and the era that it was linked in: as far as the marks tell.
+    #[inline(always)]
     pub(crate) fn window_tail(&mut self, members: impl Members) -> Option<(u32, u64)> {
         let id = self.tail(members)?;
         Some((id, self.oldest))
     }
 
     /// The last entry of the main ring.
+    #[inline(always)]
     pub(crate) fn main_tail(&self) -> Option<u32> {
         let id = self.anchors[(self.main() & !ANCHOR) as usize].prev();
         (id & ANCHOR == 0).then_some(id)
     }
 
+    #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

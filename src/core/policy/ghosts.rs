@@ -15,6 +15,8 @@ const ERAS: usize = WAYS + 1;
 /// Ghosts for each key that a shard is expected to hold.
 const SHARE: usize = 2;
 
+type Set = [u16; LANES];
+
 /// A ghost: the tag of its key, and the low bits of the era of its last use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ghost {
@@ -61,29 +63,45 @@ impl Ghosts {
     }
 
     #[inline(always)]
-    fn set(&self, fragment: Fragment) -> usize {
+    fn start_of(&self, fragment: Fragment) -> usize {
         let set = (u64::from(fragment.get()) * self.sets as u64) >> Fragment::BITS;
         self.start + set as usize * LANES
+    }
+
+    #[inline(always)]
+    fn set(&mut self, fragment: Fragment) -> &mut Set {
+        let start = self.start_of(fragment);
+        let set = self.lanes[start..].first_chunk_mut();
+        set.expect("the last set is whole")
+    }
+
+    /// Starts to bring into the cache what tells whether a key has a ghost.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, fragment: Fragment) {
+        let start = self.start_of(fragment);
+        crate::arch::prefetch::read(self.lanes.as_ptr().wrapping_add(start));
     }
 
     /// Takes a key's ghost, if it has one; returns the era.
     #[inline(always)]
     pub(crate) fn take(&mut self, fragment: Fragment) -> Option<u16> {
-        let start = self.set(fragment);
-        let set = &mut self.lanes[start..start + LANES];
+        let set = self.set(fragment);
         let Tag(tag) = Tag::of(fragment);
-        let found = set[..WAYS].iter().position(|&it| it == tag)?;
-        set[found] = 0;
-        Some(set[ERAS + found])
+        let found = equal(set, tag);
+        if found == 0 {
+            return None;
+        }
+        let way = found.trailing_zeros() as usize;
+        set[way] = 0;
+        Some(set[ERAS + way])
     }
 
     /// Remembers a key. Returns the ghost whose place that takes.
     #[inline(always)]
     pub(crate) fn put(&mut self, fragment: Fragment, era: u16) -> Option<Ghost> {
-        let start = self.set(fragment);
-        let set = &mut self.lanes[start..start + LANES];
-        let way = usize::from(set[NEXT]) % WAYS;
-        set[NEXT] = (way as u16 + 1) % WAYS as u16;
+        let set = self.set(fragment);
+        let way = usize::from(set[NEXT]).min(WAYS - 1);
+        set[NEXT] = if way + 1 < WAYS { way as u16 + 1 } else { 0 };
         let old = Ghost {
             tag: Tag(set[way]),
             era: set[ERAS + way],
@@ -92,4 +110,31 @@ impl Ghosts {
         set[ERAS + way] = era;
         (old.tag.0 != 0).then_some(old)
     }
+}
+
+/// A bit for each lane of a set whose tag is `tag`.
+#[cfg(all(target_arch = "x86_64", not(any(miri, nori_portable))))]
+#[inline(always)]
+fn equal(set: &Set, tag: u16) -> u32 {
+    use std::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16,
+        _mm_set1_epi16,
+    };
+    let eight = |at: usize| -> __m128i {
+        // SAFETY: SSE2 is part of x86-64. Eight lanes lie there.
+        unsafe {
+            let lanes = _mm_loadu_si128(set[at..][..8].as_ptr().cast());
+            _mm_cmpeq_epi16(lanes, _mm_set1_epi16(tag.cast_signed()))
+        }
+    };
+    // SAFETY: as above.
+    let equal = unsafe { _mm_movemask_epi8(_mm_packs_epi16(eight(0), eight(8))) };
+    equal as u32 & ((1 << WAYS) - 1)
+}
+
+/// As above, one after the other.
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, nori_portable)))))]
+fn equal(set: &Set, tag: u16) -> u32 {
+    let is_it = |&way: &usize| set[way] == tag;
+    (0..WAYS).filter(is_it).fold(0, |bits, way| bits | 1 << way)
 }

@@ -107,7 +107,9 @@ pub(crate) struct Adaptive {
     main: usize,
     /// Whether an entry has been evicted for the next one that comes.
     full: bool,
-    /// The last one that left. If the next one that comes has the same key, it is what became of it.
+    /// The last one that was evicted, of which there is no ghost yet: its place is being fetched.
+    evicted: Option<(Fragment, u16)>,
+    /// The last one that left otherwise. If the next one that comes has the same key, it is what became of it.
     left: Option<Left>,
     /// How many entries make an era, and how many of them are still to come in this one.
     stride: u32,
@@ -132,6 +134,7 @@ impl Adaptive {
             notes: Vec::new(),
             main: 0,
             full: false,
+            evicted: None,
             left: None,
             stride: List::stride_of(expected),
             to_come: List::stride_of(expected),
@@ -142,9 +145,22 @@ impl Adaptive {
     }
 
     /// The entry to evict. It stays linked.
+    #[inline(always)]
     pub(crate) fn victim(&mut self, list: &mut List, members: impl Members) -> Option<u32> {
-        let mut ground = Ground::new(list, members);
+        self.flush(list);
         self.full = true;
+        if self.main <= self.most_main(list)
+            && let Some((id, _)) = list.window_tail(members)
+            && !members.member(id).stamp.is_read()
+        {
+            return Some(id);
+        }
+        self.victim_slow(list, members)
+    }
+
+    #[inline(never)]
+    fn victim_slow(&mut self, list: &mut List, members: impl Members) -> Option<u32> {
+        let mut ground = Ground::new(list, members);
         self.demote(&mut ground);
         while let Some((id, linked)) = ground.list.window_tail(members) {
             let (era, read) = ground.last_use(id);
@@ -163,24 +179,49 @@ impl Adaptive {
         ground.main_tail()
     }
 
-    /// Remembers an entry that is evicted.
-    pub(crate) fn remember(&mut self, fragment: Fragment, member: &Member, list: &List) {
-        let now = list.era();
-        let (era, _) = member.stamp.last_use(now);
-        let replaced = self.ghosts.put(fragment, era as u16);
-        let bits = self.shadow.bits();
-        if let Some(ghost) = replaced.filter(|it| it.tag.has(bits)) {
-            self.shadow.advance(now);
-            self.shadow.forget(era_of(ghost.era, now));
+    /// Remembers the victim's key, sooner or later. `coming` is the key that the next entry will have, if that is known.
+    #[inline(always)]
+    pub(crate) fn remember(
+        &mut self,
+        fragment: Fragment,
+        member: &Member,
+        coming: Option<Fragment>,
+    ) {
+        self.ghosts.prefetch(fragment);
+        if let Some(coming) = coming {
+            self.ghosts.prefetch(coming);
         }
-        if Tag::of(fragment).has(bits) {
-            self.shadow.advance(now);
-            self.shadow.remember(era);
+        self.evicted = Some((fragment, member.stamp.low()));
+    }
+
+    /// Gives the last victim its ghost.
+    #[inline(always)]
+    fn flush(&mut self, list: &List) {
+        let Some((fragment, era)) = self.evicted.take() else {
+            return;
+        };
+        let replaced = self.ghosts.put(fragment, era);
+        let bits = self.shadow.bits();
+        let replaced = replaced.filter(|it| it.tag.has(bits));
+        if Tag::of(fragment).has(bits) || replaced.is_some() {
+            let added = Tag::of(fragment).has(bits).then_some(era);
+            self.flush_sample(added, replaced.map(|it| it.era), list.era());
+        }
+    }
+
+    #[inline(never)]
+    fn flush_sample(&mut self, added: Option<u16>, replaced: Option<u16>, now: u64) {
+        self.shadow.advance(now);
+        if let Some(era) = replaced {
+            self.shadow.forget(era_of(era, now));
+        }
+        if let Some(era) = added {
+            self.shadow.remember(era_of(era, now));
         }
     }
 
     /// Takes note that an entry leaves, which is still linked; its key has this fragment.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn leave(
         &mut self,
         id: u32,
@@ -193,11 +234,14 @@ impl Adaptive {
         if let Some(place) = note.place() {
             self.leave_sample(place, list.era(), members);
         }
-        self.left = Some(Left {
-            fragment,
-            main: note.is_main(),
-            era: members.member(id).stamp.last_use(list.era()).0,
-        });
+        // Of an entry that was evicted there will be a ghost.
+        if !self.full {
+            self.left = Some(Left {
+                fragment,
+                main: note.is_main(),
+                era: members.member(id).stamp.last_use(list.era()).0,
+            });
+        }
     }
 
     #[inline(never)]
@@ -218,6 +262,7 @@ impl Adaptive {
         list: &mut List,
         members: impl Members,
     ) -> bool {
+        self.flush(list);
         let begun = self.to_come == 0;
         if begun {
             self.to_come = self.stride;
@@ -229,10 +274,8 @@ impl Adaptive {
         if self.notes.len() <= id as usize {
             self.notes.resize(id as usize + 1, Note::default());
         }
-        // An entry that was evicted has left for this one.
         let full = std::mem::take(&mut self.full);
-        let left = self.left.take();
-        let left = left.filter(|it| !full && it.fragment == fragment);
+        let left = self.left.take().filter(|it| it.fragment == fragment);
         let ghost = match left {
             Some(_) => None,
             None => self.ghosts.take(fragment).map(|era| era_of(era, now)),

@@ -12,9 +12,9 @@ use super::super::list::Members;
 /// Of how many eras the uses are counted: an entry of the sample counts as used in the last quarter of them, a ghost in all of them.
 const HORIZON: u64 = 256;
 /// The sample has at least so many of the keys that a shard is expected to hold, and less than twice as many.
-const SAMPLE: usize = 64;
+const SAMPLE: usize = 32;
 /// Entries of the sample that are looked at when one of its keys comes: so each is seen several times before it can leave an LRU unseen.
-const PATROL: usize = 8;
+const PATROL: usize = 4;
 /// No more entries than this in a sample, however many a shard has.
 pub(super) const MOST: usize = (1 << 15) - 2;
 
@@ -156,12 +156,14 @@ impl Shadow {
     fn look(&mut self, place: usize, members: impl Members) -> bool {
         let Sampled { id, evicted, era } = self.sample[place];
         let (last, _) = members.member(id).stamp.last_use(self.now);
-        let last = last.min(self.now);
-        let known = last.max(era).max(self.now.saturating_sub(HORIZON / 4));
-        if known != era {
-            self.uncount(era);
-            self.count(known);
+        let floor = self.now.saturating_sub(HORIZON / 4);
+        if last <= era && era >= floor {
+            self.sample[place].evicted |= era <= self.boundary;
+            return false;
         }
+        let known = last.min(self.now).max(floor);
+        self.uncount(era);
+        self.count(known);
         let used = last > era;
         self.sample[place] = Sampled {
             id,

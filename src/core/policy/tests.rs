@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 const WAYS: usize = 15;
 const WHOLE: i64 = 1 << 16;
 const LEAST: i64 = WHOLE / 50;
-const KEYS_OF_SAMPLE: usize = 64;
+const KEYS_OF_SAMPLE: usize = 32;
 
 /// A use of an entry.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,7 @@ struct Twin {
     sampled_era: u64,
     boundary: u64,
     full: bool,
+    evicted: Option<(Fragment, u64)>,
     left: Option<Left>,
     looks: u32,
 }
@@ -71,6 +72,7 @@ impl Twin {
             sampled_era: 0,
             boundary: 0,
             full: false,
+            evicted: None,
             left: None,
             looks: 0,
         }
@@ -158,6 +160,7 @@ impl Twin {
 
     fn victim(&mut self) -> Option<u32> {
         self.looks = LOOKS;
+        self.flush();
         self.full = true;
         let entries = self.len();
         self.demote(entries);
@@ -183,7 +186,13 @@ impl Twin {
     }
 
     fn remember(&mut self, id: u32, fragment: Fragment) {
-        let era = self.uses[&id].era;
+        self.evicted = Some((fragment, self.uses[&id].era));
+    }
+
+    fn flush(&mut self) {
+        let Some((fragment, era)) = self.evicted.take() else {
+            return;
+        };
         let ghosts = self.ghosts_of(fragment);
         ghosts.push_back(Some((Self::tag(fragment), era)));
         let dropped = (ghosts.len() > WAYS).then(|| ghosts.pop_front()).flatten();
@@ -195,11 +204,13 @@ impl Twin {
     }
 
     fn leave(&mut self, id: u32, fragment: Fragment) {
-        self.left = Some(Left {
-            fragment,
-            main: self.main.contains(&id),
-            era: self.uses[&id].era,
-        });
+        if !self.full {
+            self.left = Some(Left {
+                fragment,
+                main: self.main.contains(&id),
+                era: self.uses[&id].era,
+            });
+        }
         if let Some(place) = self.sample.iter().position(|it| it.id == id) {
             self.sampled_era = self.era;
             self.settle();
@@ -222,6 +233,7 @@ impl Twin {
 
     fn link(&mut self, id: u32, fragment: Fragment) {
         self.looks = LOOKS;
+        self.flush();
         if self.to_come == 0 {
             self.to_come = self.stride;
             self.era += 1;
@@ -237,7 +249,7 @@ impl Twin {
         let entries = self.len();
         let full = std::mem::take(&mut self.full);
         let left = self.left.take();
-        let left = left.filter(|it| !full && it.fragment == fragment);
+        let left = left.filter(|it| it.fragment == fragment);
         let mut ghost = None;
         if left.is_none() {
             let tag = Self::tag(fragment);
@@ -279,7 +291,7 @@ impl Twin {
         self.sampled_era = self.era;
         self.settle_with(missed.clone());
         let mut gains = 0;
-        for _ in 0..self.sample.len().min(8) {
+        for _ in 0..self.sample.len().min(4) {
             self.hand = if self.hand < self.sample.len() {
                 self.hand
             } else {
@@ -432,7 +444,7 @@ impl Subject {
         let (&key, _) = found.expect("the victim is an entry");
         let fragment = Self::fragment(key);
         let member = &self.members[id as usize];
-        self.adaptive.remember(fragment, member, &self.list);
+        self.adaptive.remember(fragment, member, None);
         self.twin.remember(id, fragment);
         assert!(self.remove(key));
     }
@@ -483,7 +495,7 @@ fn compare(expected: usize, most: usize, ops: Vec<Op>) {
 }
 
 proptest! {
-    #![proptest_config(config(48))]
+    #![proptest_config(config(24))]
 
     #[test]
     fn a_small_shard_is_its_twin(most in 1..40_usize, ops in prop::collection::vec(op(90), 1..150)) {

@@ -9,7 +9,7 @@ use super::{Front, Inner, SHARED, Seen, Shard};
 use crate::core::budget::Token;
 use crate::core::entry::{Coming, NEVER};
 use crate::core::garbage::{Garbage, Retired};
-use crate::core::index::{Lane, Outgrown, Route};
+use crate::core::index::{Fragment, Lane, Outgrown, Route};
 use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
@@ -91,7 +91,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             let token = self.token(token)?;
             vacant = self.allocate()?;
             let token = match token {
-                None => self.evict(),
+                None => self.evict(Some(seen.route)),
                 token => token,
             };
             let Some(token) = token else {
@@ -204,20 +204,21 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Evicts the least recently used entry for another shard, and returns its token.
     pub(crate) fn give(&mut self) -> Option<Token<'c>> {
-        let token = self.evict();
+        let token = self.evict(None);
         self.drain(1);
         token
     }
 
-    /// Evicts the least recently used entry and returns its token.
+    /// Evicts the least recently used entry, or what another policy chooses, for a key if that is known. Returns its token.
     #[inline(always)]
-    fn evict(&mut self) -> Option<Token<'c>> {
+    fn evict(&mut self, coming: Option<Route>) -> Option<Token<'c>> {
         let slots = self.slots();
         let front = self.front;
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
         let id = if self.inner.list.is_special() {
-            self.inner.special_victim(front)?
+            let coming = coming.map(|route| self.context.index.fragment_of(route));
+            self.inner.special_victim(front, coming)?
         } else {
             self.inner.list.victim(seen, &front.slab)?
         };
@@ -378,7 +379,11 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 impl Inner {
     /// The victim in a list that is exact, or has two segments.
     #[inline(never)]
-    fn special_victim<K, V>(&mut self, front: &Front<K, V>) -> Option<u32> {
+    fn special_victim<K, V>(
+        &mut self,
+        front: &Front<K, V>,
+        coming: Option<Fragment>,
+    ) -> Option<u32> {
         let Some(adaptive) = &mut self.adaptive else {
             // Relaxed: recency orders nothing.
             let seen = || front.era.load(Ordering::Relaxed);
@@ -389,7 +394,7 @@ impl Inner {
         let slot = slots.slot(id);
         // SAFETY: what is in the list is in the index, and we hold the lock.
         let fragment = unsafe { slot.entry() }.meta.fragment();
-        adaptive.remember(fragment, &slot.member, &self.list);
+        adaptive.remember(fragment, &slot.member, coming);
         Some(id)
     }
 
