@@ -1,7 +1,7 @@
 //! Reads.
 
 use super::{Cache, Inner};
-use crate::core::{Entry, Hit, NEVER, Route, reclaim};
+use crate::core::{Hit, Meta, MetaWord, NEVER, Route, reclaim};
 use crate::time::{Packed, Ttl};
 use equivalent::Equivalent;
 use smallvec::SmallVec;
@@ -54,7 +54,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             .store
             .find(&pin, route, move |other| key.equivalent(other))
         {
-            Some(hit) if inner.is_alive(hit.entry) => {
+            Some(hit) if inner.is_alive(hit.word()) => {
                 inner.reads.hit(&pin);
                 inner.store.touch(&pin, route, &hit);
                 let held = inner.store.hold(hit.found(), pin);
@@ -81,7 +81,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             .store
             .find(&pin, route, move |other| key.equivalent(other))
         {
-            Some(hit) if inner.is_alive(hit.entry) => {
+            Some(hit) if inner.is_alive(hit.word()) => {
                 inner.reads.hit(&pin);
                 inner.store.touch(&pin, route, &hit);
                 Some(read(&hit.entry.value))
@@ -107,7 +107,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(key, |entry| entry.value.clone())
+        self.look(key, |hit| hit.entry.value.clone())
     }
 
     /// Whether there is a live entry under `key`. Does not count as a use.
@@ -140,7 +140,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        match self.look(key, |entry| entry.meta.deadline())? {
+        match self.look(key, |hit| hit.meta().deadline())? {
             NEVER => Some(Ttl::Never),
             deadline => {
                 let now = self.inner.clock_now();
@@ -195,7 +195,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
                 let hit = inner
                     .store
                     .find(&pin, route, move |other| key.equivalent(other))?;
-                (hit.entry.meta.deadline() > now).then_some(hit)
+                (!hit.word().has_expired(now)).then_some(hit)
             })
             .collect();
         let mut found = 0_usize;
@@ -211,7 +211,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Reads a live entry without using it.
     #[inline(always)]
-    fn look<Q, R>(&self, key: &Q, read: impl FnOnce(&Entry<K, V>) -> R) -> Option<R>
+    fn look<Q, R>(&self, key: &Q, read: impl FnOnce(&Hit<'_, K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -221,15 +221,34 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let hit = inner
             .store
             .find(&pin, route, move |other| key.equivalent(other))?;
-        inner.is_alive(hit.entry).then(|| read(hit.entry))
+        inner.is_alive(hit.word()).then(|| read(&hit))
     }
 }
 
 impl<K, V, S> Inner<K, V, S> {
-    /// Whether the entry's deadline is yet to come. Only one that has a deadline is worth a look at the clock.
+    /// Whether the deadline in this word is yet to come; if not, the entry has expired for good. Only one that has a deadline is worth
+    /// a look at the clock.
     #[inline(always)]
-    pub(super) fn is_alive(&self, entry: &Entry<K, V>) -> bool {
-        !self.clock.is_past(Packed::new(entry.meta.word()))
+    pub(super) fn is_alive(&self, word: &MetaWord) -> bool {
+        let meta = word.get();
+        !self.is_past(meta) || !self.expires(word, meta)
+    }
+
+    #[inline(always)]
+    fn is_past(&self, meta: Meta) -> bool {
+        self.clock.is_past(Packed::new(meta.word()))
+    }
+
+    /// Has an entry expire whose deadline was seen to have passed, unless that has moved since.
+    #[cold]
+    fn expires(&self, word: &MetaWord, mut meta: Meta) -> bool {
+        while let Err(since) = word.expire(meta) {
+            if !self.is_past(since) {
+                return false;
+            }
+            meta = since;
+        }
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 use super::lifetime::Lifetime;
 use super::{Cache, Inner};
 use crate::core::reclaim;
-use crate::core::{Entry, Held, NEVER, Seen, Write, own};
+use crate::core::{Hit, NEVER, Seen, Write, own};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -89,11 +89,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         loop {
             let is_it = |other: &K| *other == key;
             let (mut seen, held) = inner.store.look_and_hold(reclaim::pin(), route, is_it);
-            let current = held.as_ref().ok().map(Held::entry);
-            let current = current.filter(|entry| inner.is_alive(entry));
-            let (update, own) =
-                own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
-            let mut deadline = current.map(|entry| entry.meta.deadline());
+            let current = held.as_ref().ok();
+            let current = current.filter(|held| inner.is_alive(held.word()));
+            let (update, own) = own::watched(&inner.store, route, || {
+                f(current.map(|held| &held.entry().value))
+            });
+            let mut deadline = current.map(|held| held.word().get().deadline());
             let mut write = inner.write(0);
             // The first time it runs again, and sees what it wrote.
             if !own.is_empty() && std::mem::replace(&mut wrote_own, true) {
@@ -101,7 +102,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 // If what the key has now is what the closure wrote, that is what is changed.
                 if again.id().is_some_and(|id| own.contains(id)) {
                     let current = inner.alive(write.seen(&again));
-                    (seen, deadline) = (again, current.map(|entry| entry.meta.deadline()));
+                    (seen, deadline) = (again, current.map(|hit| hit.meta().deadline()));
                 }
             }
             match inner.apply(&mut write, (seen, deadline), key, update) {
@@ -124,8 +125,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let inner = &*self.inner;
         let context = inner.store.context(reclaim::domain(), inner.now());
-        inner.store.retain(&context, reclaim::pin, |entry| {
-            entry.meta.deadline() > context.now && keep(&entry.key, &entry.value)
+        inner.store.retain(&context, reclaim::pin, |held| {
+            let entry = held.entry();
+            !held.word().has_expired(context.now) && keep(&entry.key, &entry.value)
         });
     }
 }
@@ -260,8 +262,8 @@ impl<K, V, S> Inner<K, V, S> {
     }
 
     /// What was found, if its deadline is yet to come.
-    fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>) -> Option<&'p Entry<K, V>> {
-        entry.filter(|entry| self.is_alive(entry))
+    fn alive<'p>(&self, hit: Option<Hit<'p, K, V>>) -> Option<Hit<'p, K, V>> {
+        hit.filter(|hit| self.is_alive(hit.word()))
     }
 
     /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.

@@ -1,9 +1,8 @@
 //! Writes of many keys: `clear`, `retain`, `purge_expired`.
 
-use super::entry::Entry;
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-use super::shard::Context;
+use super::shard::{Context, Held};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -20,7 +19,7 @@ impl<K, V> Store<K, V> {
         &self,
         context: &Context<'_>,
         pin: impl Fn() -> Pin<'static>,
-        mut keep: impl FnMut(&Entry<K, V>) -> bool,
+        mut keep: impl FnMut(&Held<'_, '_, K, V>) -> bool,
     ) {
         let mut is_inside = false;
         for shard in self.shards() {
@@ -39,7 +38,7 @@ impl<K, V> Store<K, V> {
                     continue;
                 };
                 let held = shard.front().hold(pin, id);
-                if !keep(held.entry()) {
+                if !keep(&held) {
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ =
                         shard.locked(context, &mut Garbage::none(), |locked| locked.remove(seen));

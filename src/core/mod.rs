@@ -65,8 +65,8 @@ mod store;
 mod wheel;
 mod write;
 
-pub(crate) use entry::{Entry, NEVER};
+pub(crate) use entry::{Meta, MetaWord, NEVER};
 pub(crate) use index::Route;
-pub(crate) use shard::{Held, Hit, Seen};
+pub(crate) use shard::{Hit, Seen};
 pub(crate) use store::Store;
 pub(crate) use write::Write;

@@ -10,7 +10,7 @@
 //! slots are vacant again: no reader can be there, as one that found an id while its entry was filed keeps the slot from being
 //! vacated; and a slot that is not in the first segment leaves the wheel when it is vacated.
 
-use super::entry::{Coming, Entry, Meta, NEVER};
+use super::entry::{Coming, Entry, Meta, MetaWord, NEVER};
 use super::index::Fragment;
 use super::links::Node;
 use super::list::{ANCHOR, Member, Members};
@@ -30,6 +30,8 @@ const LINE: usize = 64;
 pub(crate) struct Slot<K, V> {
     pub(crate) member: Member,
     pub(crate) timer: Timer,
+    /// Of the entry, or of the last one that was here.
+    pub(crate) meta: MetaWord,
     entry: UnsafeCell<MaybeUninit<Entry<K, V>>>,
 }
 
@@ -49,6 +51,7 @@ impl<K, V> Slot<K, V> {
         Self {
             member: Member::new(),
             timer: Timer::new(),
+            meta: MetaWord::new(Meta::new(Fragment::new(0), NEVER)),
             entry: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -57,18 +60,6 @@ impl<K, V> Slot<K, V> {
     #[inline(always)]
     pub(crate) fn address(&self) -> *mut () {
         (&raw const *self).cast_mut().cast()
-    }
-
-    /// The deadline and fragment of the entry, or of the last one that was here.
-    ///
-    /// # Safety
-    /// The caller holds the shard's lock.
-    #[inline(always)]
-    pub(crate) unsafe fn last_meta(&self) -> Meta {
-        self.entry.with(|slot| {
-            // SAFETY: initialised in `fresh`. Only the lock's holder writes it, and moving an entry leaves its words where they are.
-            unsafe { (&raw const (*(*slot).as_ptr()).meta).read() }
-        })
     }
 
     /// Starts to bring the slot into the cache.
@@ -106,6 +97,7 @@ impl<K, V> Slot<K, V> {
     /// The slot is vacant and the caller holds the shard's lock. The entry is used no more.
     #[inline(always)]
     pub(crate) unsafe fn fill(&self, entry: &Coming<K, V>) {
+        self.meta.set(entry.meta);
         // SAFETY: nobody looks into a vacant slot, so this access is the only one.
         self.entry.with_mut(|slot| unsafe {
             entry.write_to((*slot).as_mut_ptr());
@@ -264,14 +256,7 @@ impl<K, V> Slab<K, V> {
             self.further[segment].store(slots, Ordering::Relaxed);
         }
         // SAFETY: inside its segment; nobody looks at the slot, as nobody else gives out ids and nobody has this one yet.
-        unsafe {
-            let slot = self.slots().at(id);
-            slot.write(Slot::vacant());
-            let meta = Meta::new(Fragment::new(0), NEVER);
-            (*slot)
-                .entry
-                .with_mut(|entry| (&raw mut (*(*entry).as_mut_ptr()).meta).write(meta));
-        };
+        unsafe { self.slots().at(id).write(Slot::vacant()) };
         self.used.set(id + 1);
         Some(id)
     }
@@ -459,8 +444,11 @@ impl<K, V> Members for &Slab<K, V> {
 
 impl<K, V> Timed for Slots<'_, K, V> {
     fn deadline(&self, id: u32) -> u64 {
-        // SAFETY: the wheel asks under the shard's lock.
-        unsafe { self.slot(id).last_meta() }.deadline()
+        self.slot(id).meta.get().deadline()
+    }
+
+    fn deadline_after(&self, id: u32, now: u64) -> Option<u64> {
+        self.slot(id).meta.deadline_after(now)
     }
 
     fn is_live(&self, id: u32) -> bool {

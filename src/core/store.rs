@@ -1,7 +1,6 @@
 //! All shards of a cache, and the budget they share.
 
 use super::budget::Budget;
-use super::entry::Entry;
 use super::index::{Index, Route};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
@@ -149,9 +148,9 @@ impl<K, V> Store<K, V> {
         &'p self,
         pin: &'p Pin<'_>,
         shard: usize,
-        mut each: impl FnMut(&'p Entry<K, V>),
+        mut each: impl FnMut(Hit<'p, K, V>),
     ) {
-        self.shards[shard].for_each(pin, &self.index, |_, entry| each(entry));
+        self.shards[shard].for_each(pin, &self.index, |_, hit| each(hit));
     }
 
     /// What a write at time `now` works with.

@@ -5,7 +5,7 @@ use super::entry::{Coming, Entry, Meta};
 use super::garbage::Garbage;
 use super::index::Route;
 use super::reclaim::{Domain, Pin};
-use super::shard::{Attempt, Context, Others, Refused, Seen};
+use super::shard::{Attempt, Context, Hit, Others, Refused, Seen};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -49,7 +49,7 @@ impl<'s, K, V> Write<'s, K, V> {
 
     /// The entry that was seen by a look of this write.
     #[inline(always)]
-    pub(crate) fn seen(&self, seen: &Seen) -> Option<&Entry<K, V>> {
+    pub(crate) fn seen(&self, seen: &Seen) -> Option<Hit<'_, K, V>> {
         let shard = self.store.shard(seen.route());
         shard.seen(&self.pin, seen)
     }
@@ -93,7 +93,7 @@ impl<'s, K, V> Write<'s, K, V> {
             unsafe { shard.put(&self.context, &mut self.garbage, &self.pin, attempt, &entry) };
         match put {
             Ok(id) => id,
-            Err(refused) => match self.put_slow(seen, entry.into_entry(), |_| true, refused) {
+            Err(refused) => match self.put_slow(seen, entry, |_| true, refused) {
                 Ok(id) => id,
                 Err(_) => unreachable!("whatever the key has may be replaced"),
             },
@@ -119,7 +119,7 @@ impl<'s, K, V> Write<'s, K, V> {
         );
         match self.try_put(seen, &[], None, &entry) {
             Ok(id) => Ok(id),
-            Err(refused) => self.put_slow(seen, entry.into_entry(), stands, refused),
+            Err(refused) => self.put_slow(seen, entry, stands, refused),
         }
     }
 
@@ -151,7 +151,7 @@ impl<'s, K, V> Write<'s, K, V> {
     fn put_slow(
         &mut self,
         mut seen: Seen,
-        mut entry: Entry<K, V>,
+        coming: Coming<K, V>,
         stands: impl Fn(Option<u32>) -> bool,
         mut refused: Refused,
     ) -> Result<u32, K>
@@ -160,6 +160,8 @@ impl<'s, K, V> Write<'s, K, V> {
     {
         let route = seen.route();
         let mut others = Others::new();
+        // In this form it is dropped should a comparison panic.
+        let (meta, mut entry) = (coming.meta, coming.into_entry());
         loop {
             let mut token = None;
             match refused {
@@ -178,7 +180,7 @@ impl<'s, K, V> Write<'s, K, V> {
                 Refused::Exhausted => panic!("too many entries wait for a reader to end"),
             }
             self.garbage.move_up();
-            let Entry { meta, key, value } = entry;
+            let Entry { key, value } = entry;
             let coming = Coming::new(meta, key, value);
             match self.try_put(seen, &others, token, &coming) {
                 Ok(id) => return Ok(id),
@@ -204,7 +206,7 @@ impl<'s, K, V> Write<'s, K, V> {
         loop {
             let seen = store.look(pin, route, is_it);
             let shard = store.shard(route);
-            let entry = shard.seen(pin, &seen)?;
+            let entry = shard.seen(pin, &seen)?.entry;
             let removed = shard.locked(context, garbage, |locked| locked.remove(seen));
             if let Ok(alive) = removed {
                 return alive.then_some(entry);

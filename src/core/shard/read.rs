@@ -1,7 +1,7 @@
 //! Reads: no lock, and no write but to the reader's own line and, once an era, to the entry's stamp.
 
 use super::{CLOSER, Front, SHARED, Seen, Shard};
-use crate::core::entry::Entry;
+use crate::core::entry::{Entry, Meta, MetaWord};
 use crate::core::index::{Further, Index, Place, Route};
 use crate::core::list::{self, RENEWAL, Stamp};
 use crate::core::reclaim::{Hold, Pin};
@@ -44,6 +44,12 @@ pub(crate) struct Held<'s, 'd, K, V> {
 }
 
 impl<K, V> Held<'_, '_, K, V> {
+    /// The word with the entry's deadline.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> &MetaWord {
+        &self.slot.meta
+    }
+
     #[inline(always)]
     pub(crate) fn entry(&self) -> &Entry<K, V> {
         // SAFETY: found in the index under the pin that the hold was made from, so the slot holds the entry until limbo lets go
@@ -80,12 +86,32 @@ impl<K, V> Front<K, V> {
         let found = near.unwrap_or_else(|Further| self.find_further(index, route, is_it));
         let (_, slot) = found?;
         // SAFETY: as in `accept`.
+        Some(unsafe { self.hit_in(slot) })
+    }
+
+    /// The entry that has this id.
+    ///
+    /// # Safety
+    /// The pinned reader has found the id in the index.
+    #[inline(always)]
+    pub(super) unsafe fn hit<'p>(&'p self, _pin: &'p Pin<'_>, id: u32) -> Hit<'p, K, V> {
+        // SAFETY: by the contract.
+        unsafe { self.hit_in(self.slab.slots().slot(id)) }
+    }
+
+    /// The entry in a slot.
+    ///
+    /// # Safety
+    /// The slot holds an entry for as long as the hit is used.
+    #[inline(always)]
+    unsafe fn hit_in<'p>(&'p self, slot: &'p Slot<K, V>) -> Hit<'p, K, V> {
+        // SAFETY: by the contract.
         let entry = unsafe { slot.entry() };
-        Some(Hit {
+        Hit {
             front: self,
             slot,
             entry,
-        })
+        }
     }
 
     /// Out of line with what it works on, so that none of that has to be in memory for a key in its nearest bucket.
@@ -151,7 +177,18 @@ impl<K, V> Front<K, V> {
     }
 }
 
-impl<K, V> Hit<'_, K, V> {
+impl<'p, K, V> Hit<'p, K, V> {
+    #[inline(always)]
+    pub(crate) fn meta(&self) -> Meta {
+        self.slot.meta.get()
+    }
+
+    /// The word with the entry's deadline.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> &'p MetaWord {
+        &self.slot.meta
+    }
+
     /// What is to be held of it.
     #[inline(always)]
     pub(crate) fn found(&self) -> Found<K, V> {
@@ -204,16 +241,15 @@ impl<K, V> Shard<K, V> {
     /// throughout is shown once.
     pub(crate) fn for_each<'p>(
         &'p self,
-        _pin: &'p Pin<'_>,
+        pin: &'p Pin<'_>,
         index: &Index,
-        mut each: impl FnMut(Seen, &'p Entry<K, V>),
+        mut each: impl FnMut(Seen, Hit<'p, K, V>),
     ) {
-        let slots = self.front().slab.slots();
         for id in index.ids(self.number) {
-            // SAFETY: as in `Front::accept`.
-            let entry = unsafe { slots.slot(id).entry() };
-            let route = index.route_of(self.number, entry.meta.fragment());
-            each(Seen::entry(route, id), entry);
+            // SAFETY: this pinned reader has just found the id in the index.
+            let hit = unsafe { self.front().hit(pin, id) };
+            let route = index.route_of(self.number, hit.meta().fragment());
+            each(Seen::entry(route, id), hit);
         }
     }
 }

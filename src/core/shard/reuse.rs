@@ -34,8 +34,7 @@ impl<'s, K, V> Locked<'s, '_, '_, K, V> {
 
     #[inline(always)]
     fn vacant(&self, id: u32, slot: &'s Slot<K, V>) -> Vacant<'s, K, V> {
-        // SAFETY: we hold the lock.
-        let before = unsafe { slot.last_meta() }.deadline();
+        let before = slot.meta.get().deadline();
         Vacant { id, slot, before }
     }
 

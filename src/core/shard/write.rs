@@ -126,10 +126,8 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         // `Shard::put`.
         unsafe { vacant.slot.fill(entry) };
         let old = self.slots().slot(seen.id);
-        // SAFETY: the id is in the index, and we hold the lock.
-        let before = unsafe { old.entry() }.meta;
-        self.inner.counts.expirations += u64::from(before.deadline() <= self.context.now);
-        if before.fragment() == entry.meta.fragment() {
+        self.inner.counts.expirations += u64::from(old.meta.has_expired(self.context.now));
+        if old.meta.get().fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
             self.forget(seen.id, old);
@@ -168,7 +166,8 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Gives the shard an annex that suits what is in it. The caller makes known that places have changed.
     fn refit(&mut self) {
-        let fragment_of = |id| self.entry(id).meta.fragment();
+        let slots = self.slots();
+        let fragment_of = |id| slots.slot(id).meta.get().fragment();
         let old = self.context.index.refit(self.shard.number, fragment_of);
         self.retire_annex(old);
     }
@@ -272,9 +271,9 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let annex = self.context.index.clear(self.shard.number);
         self.retire_annex(annex);
         for id in ids {
-            let expired = self.entry(id).meta.deadline() <= self.context.now;
-            self.inner.counts.expirations += u64::from(expired);
-            self.forget(id, slots.slot(id));
+            let slot = slots.slot(id);
+            self.inner.counts.expirations += u64::from(slot.meta.has_expired(self.context.now));
+            self.forget(id, slot);
             drop(self.context.budget.reclaim());
         }
         self.changed();
@@ -301,7 +300,8 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             return index.lane_of(self.shard.number, fragment, id).map(Some);
         }
         let unknown = index.find(seen.route, |id| {
-            let is_known = self.entry(id).meta.fragment() != fragment || others.contains(&id);
+            let filed = self.slots().slot(id).meta.get().fragment();
+            let is_known = filed != fragment || others.contains(&id);
             (!is_known).then_some(())
         });
         unknown.is_none().then_some(None)
@@ -320,8 +320,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if inner.list.push_front(member, seen, &front.slab) {
             inner.begin_era(front, pin.index());
         }
-        // SAFETY: just filled; we hold the lock.
-        let deadline = unsafe { vacant.slot.entry() }.meta.deadline();
+        let deadline = vacant.slot.meta.get().deadline();
         if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
             let id = vacant.id;
             self.apart(move |it| it.file_in_wheel(id, deadline));
@@ -338,15 +337,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn take_out(&mut self, id: u32) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
-        // SAFETY: the id is in the index, and we hold the lock.
-        let meta = unsafe { slot.entry() }.meta;
+        let fragment = slot.meta.get().fragment();
         let (index, range) = (self.context.index, self.shard.number);
-        if index.remove(range, meta.fragment(), id) {
+        if index.remove(range, fragment, id) {
             self.apart(|it| it.refit());
         }
         self.forget(id, slot);
         self.changed();
-        let alive = meta.deadline() > self.context.now;
+        let alive = !slot.meta.has_expired(self.context.now);
         (self.context.budget.reclaim(), alive)
     }
 

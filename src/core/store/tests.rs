@@ -132,8 +132,8 @@ impl Timed {
         let pin = reclaim::pin();
         let mut expired = 0;
         for shard in 0..self.store.shards().len() {
-            self.store.for_each(&pin, shard, |entry| {
-                expired += usize::from(entry.value <= self.now);
+            self.store.for_each(&pin, shard, |hit| {
+                expired += usize::from(hit.entry.value <= self.now);
             });
         }
         expired
