@@ -41,7 +41,7 @@ mod time;
 
 #[cfg(not(nori_loom))]
 pub use crate::{
-    cache::{Cache, CacheBuilder, Iter, Stats, Update},
+    cache::{Cache, CacheBuilder, Expiry, Iter, Stats, Update},
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };

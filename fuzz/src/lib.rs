@@ -36,6 +36,7 @@ mod core {
     pub(crate) mod entry;
     pub(crate) mod garbage;
     pub(crate) mod index;
+    pub(crate) mod life;
     mod limbo;
     mod links;
     pub(crate) mod list;
@@ -49,9 +50,11 @@ mod core {
     pub(crate) mod wheel;
     mod write;
 
-    pub(crate) use entry::{Meta, MetaWord, NEVER};
+    pub(crate) use entry::{Meta, NEVER};
     pub(crate) use index::Route;
-    pub(crate) use shard::{Hit, Seen};
+    pub(crate) use life::{Deadlines, INHERITED, Life, Limit, MetaWord};
+    pub(crate) use shard::{Held, Hit, Seen};
+    pub(crate) use side::SideWords;
     pub(crate) use store::Store;
     pub(crate) use write::Write;
 }

@@ -69,6 +69,7 @@ mod core {
     pub(crate) mod entry;
     pub(crate) mod garbage;
     pub(crate) mod index;
+    pub(crate) mod life;
     pub(crate) mod limbo;
     pub(crate) mod links;
     pub(crate) mod list;

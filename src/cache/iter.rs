@@ -38,7 +38,7 @@ impl<K: Clone, V: Clone, S> Iterator for Iter<'_, K, V, S> {
             let pin = reclaim::pin();
             let mut copied = Vec::new();
             inner.store.for_each(&pin, shard, |hit| {
-                if !hit.word().has_expired(now) {
+                if !hit.life().has_expired(now) {
                     copied.push((hit.entry.key.clone(), hit.entry.value.clone()));
                 }
             });

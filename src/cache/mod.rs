@@ -1,24 +1,27 @@
 //! [`Cache`]: the safe front over the core.
 
 mod builder;
+mod expiry;
 #[cfg(all(test, not(nori_loom)))]
 mod hostile;
 mod iter;
 mod lifetime;
+mod live;
 mod read;
 mod stats;
 mod write;
 
 pub use builder::CacheBuilder;
+pub use expiry::Expiry;
 pub use iter::Iter;
 pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Route, Store};
+use crate::core::{NEVER, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
-use lifetime::Lifetime;
+use lifetime::{Lifetime, Lifetimes};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -70,15 +73,21 @@ struct Inner<K, V, S> {
     reads: Tally,
     clock: Clock,
     store: Store<K, V>,
+    /// Whether reads move deadlines.
+    watched: bool,
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
+    /// Whether what else the cache was told makes deadlines another matter.
+    special: bool,
+    lifetimes: Lifetimes<K, V>,
 }
 
 /// What the builder has checked.
-struct Config<S> {
+struct Config<K, V, S> {
     max_keys: usize,
     ttl: Lifetime,
+    lifetimes: Lifetimes<K, V>,
     shards: usize,
     hasher: S,
     clock: Clock,
@@ -111,14 +120,24 @@ impl<K, V> Cache<K, V> {
 }
 
 impl<K, V, S> Cache<K, V, S> {
-    fn with(config: Config<S>) -> Self {
+    fn with(config: Config<K, V, S>) -> Self {
+        let lifetimes = config.lifetimes;
+        let idles = lifetimes.idle != Lifetime::EVER;
+        let side = if idles {
+            SideWords::LIMIT
+        } else {
+            SideWords::NONE
+        };
         Self {
             inner: Arc::new(Inner {
-                store: Store::new(config.max_keys, config.shards),
+                store: Store::with(config.max_keys, config.shards, side),
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,
-                timed: AtomicBool::new(config.ttl != Lifetime::EVER),
+                timed: AtomicBool::new(config.ttl != Lifetime::EVER || idles),
+                watched: lifetimes.is_watched(),
+                special: lifetimes.is_special(),
+                lifetimes,
                 reads: reclaim::tally(),
             }),
         }

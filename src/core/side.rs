@@ -13,20 +13,16 @@ impl SideWords {
     #[allow(dead_code, reason = "options that need it follow")]
     pub(crate) const WEIGHT: Self = Self(1);
 
+    /// The limit of an entry that has an idle deadline, in a [`MetaWord`](super::life::MetaWord) without a fragment.
+    pub(crate) const LIMIT: Self = Self(2);
+
     /// Those of both.
     #[cfg(test)]
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// As if there were one more kind of words.
-    #[cfg(test)]
-    pub(crate) const fn shifted(self) -> Self {
-        Self(self.0 << 1)
-    }
-
     /// Whether these are among them.
-    #[allow(dead_code, reason = "options that need it follow")]
     #[inline(always)]
     pub(crate) fn has(self, words: Self) -> bool {
         self.0 & words.0 == words.0
@@ -39,7 +35,6 @@ impl SideWords {
     }
 
     /// Where one word of these stands.
-    #[allow(dead_code, reason = "options that need it follow")]
     #[inline(always)]
     pub(super) fn place_of(self, word: Self) -> usize {
         debug_assert!(word.count() == 1 && self.has(word));

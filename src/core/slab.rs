@@ -12,8 +12,9 @@
 //!
 //! Behind the slots of a segment are their [side words](super::side), if the store has any.
 
-use super::entry::{Coming, Entry, Meta, MetaWord, NEVER};
+use super::entry::{Coming, Entry, Meta, NEVER};
 use super::index::Fragment;
+use super::life::{Life, MetaWord};
 use super::links::Node;
 use super::list::{ANCHOR, Member, Members};
 use super::side::SideWords;
@@ -34,7 +35,7 @@ pub(crate) struct Slot<K, V> {
     pub(crate) member: Member,
     pub(crate) timer: Timer,
     /// Of the entry, or of the last one that was here.
-    pub(crate) meta: MetaWord,
+    meta: AtomicU64,
     entry: UnsafeCell<MaybeUninit<Entry<K, V>>>,
 }
 
@@ -54,9 +55,15 @@ impl<K, V> Slot<K, V> {
         Self {
             member: Member::new(),
             timer: Timer::new(),
-            meta: MetaWord::new(Meta::new(Fragment::new(0), NEVER)),
+            meta: AtomicU64::new(Meta::new(Fragment::new(0), NEVER).word()),
             entry: UnsafeCell::new(MaybeUninit::uninit()),
         }
+    }
+
+    /// The word with the first deadline, and the fragment, of the entry, or of the last one that was here.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> MetaWord<'_> {
+        MetaWord::new(&self.meta)
     }
 
     /// What a hold names it by.
@@ -99,8 +106,8 @@ impl<K, V> Slot<K, V> {
     /// # Safety
     /// The slot is vacant and the caller holds the shard's lock. The entry is used no more.
     #[inline(always)]
-    pub(crate) unsafe fn fill(&self, entry: &Coming<K, V>) {
-        self.meta.set(entry.meta);
+    pub(crate) unsafe fn fill<L: Copy>(&self, entry: &Coming<K, V, L>) {
+        self.word().set(entry.meta);
         // SAFETY: nobody looks into a vacant slot, so this access is the only one.
         self.entry.with_mut(|slot| unsafe {
             entry.write_to((*slot).as_mut_ptr());
@@ -438,11 +445,29 @@ impl<'s, K, V> Slots<'s, K, V> {
 
     /// A word beside the slot of an id, which the store has: 0 when the slot is first given out, and after that what was last
     /// written to it, also by an entry that has left.
-    #[allow(dead_code, reason = "options that need it follow")]
     #[inline(always)]
     pub(crate) fn side(self, id: u32, word: SideWords) -> &'s AtomicU64 {
         // SAFETY: as in `slot`.
         unsafe { &*self.slab.side_at(id, self.slab.side.place_of(word)) }
+    }
+
+    /// The deadlines of an id's entry.
+    #[inline(always)]
+    pub(crate) fn life(self, id: u32) -> Life<'s> {
+        let limit = self.slab.side.has(SideWords::LIMIT);
+        Life::new(self.slot(id).word(), limit.then(|| self.limit(id)))
+    }
+
+    /// In a store that has it.
+    #[cold]
+    pub(crate) fn limit(self, id: u32) -> MetaWord<'s> {
+        MetaWord::new(self.side(id, SideWords::LIMIT))
+    }
+
+    /// Whether entries have a limit beside their first deadline.
+    #[inline(always)]
+    pub(crate) fn has_limits(self) -> bool {
+        self.slab.side.has(SideWords::LIMIT)
     }
 
     /// The id of the slot at this address, if it is one of these, and has been given out. For the holder of the lock.
@@ -504,11 +529,11 @@ impl<K, V> Members for &Slab<K, V> {
 
 impl<K, V> Timed for Slots<'_, K, V> {
     fn deadline(&self, id: u32) -> u64 {
-        self.slot(id).meta.get().deadline()
+        self.life(id).deadline()
     }
 
     fn deadline_after(&self, id: u32, now: u64) -> Option<u64> {
-        self.slot(id).meta.deadline_after(now)
+        self.life(id).deadline_after(now)
     }
 
     fn is_live(&self, id: u32) -> bool {
@@ -574,7 +599,7 @@ mod tests {
     /// Behind the slots of its segment, whatever the size of those; also of a segment that is given back and comes again.
     #[test]
     fn every_slot_has_words_of_its_own() {
-        const OTHER: SideWords = SideWords::WEIGHT.shifted();
+        const OTHER: SideWords = SideWords::LIMIT;
         const IDS: u32 = 3_000;
         let slab = Slab::<[u8; 3], u8>::new(70, 1 << 12, SideWords::WEIGHT.and(OTHER));
         let write = |from: u32| {
@@ -602,7 +627,7 @@ mod tests {
             let of = |word| slab.slots().side(id, word).load(Ordering::Relaxed);
             assert_eq!(of(SideWords::WEIGHT), u64::from(id) * 2);
             assert_eq!(of(OTHER), u64::from(id) * 2 + 1);
-            let meta = slab.slots().slot(id).meta.get();
+            let meta = slab.slots().slot(id).word().get();
             assert_eq!(meta.deadline(), NEVER, "the words are in no slot");
         }
     }

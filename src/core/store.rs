@@ -29,6 +29,7 @@ struct Shared {
 
 impl<K, V> Store<K, V> {
     /// An empty store of `shards` shards, a power of two.
+    #[cfg(any(test, fuzzing, nori_loom))]
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
         Self::with(max_keys, shards, SideWords::NONE)
     }

@@ -75,7 +75,7 @@ impl Timer {
 /// Where the wheel finds what an id stands for now.
 pub(crate) trait Timed {
     /// The deadline, in milliseconds of the cache's clock, of the slot's entry, or of the last one that it had; [`NEVER`] if that
-    /// has none. It may move at any time: further away by whoever reads the entry, to [`EXPIRED`](super::entry::EXPIRED) by whoever finds that it has
+    /// has none. It may move at any time: further away by whoever reads the entry, to [`EXPIRED`](super::life::EXPIRED) by whoever finds that it has
     /// passed, and nearer by the lock's holder alone, who files it again.
     fn deadline(&self, id: u32) -> u64;
 
@@ -424,7 +424,7 @@ impl Wheel {
                 let due = filed.get(&id).expect("it is filed");
                 // Where it has expired, only that it was filed early enough: before that.
                 let in_time =
-                    deadline == super::entry::EXPIRED || *due <= deadline.max(self.elapsed);
+                    deadline == super::life::EXPIRED || *due <= deadline.max(self.elapsed);
                 assert!(in_time, "{id} is filed late");
             }
         }

@@ -8,6 +8,7 @@ mod expirations;
 mod expiry;
 mod expiry_rounding;
 mod layouts;
+mod lifetimes;
 mod lru;
 mod reads;
 mod stress;

@@ -4,6 +4,7 @@ use crate::core::entry::NEVER;
 use crate::core::garbage::Garbage;
 use crate::core::index::Route;
 use crate::core::reclaim::{Domain, Pin, Record};
+use crate::core::side::SideWords;
 use crate::core::store::Store;
 use crate::core::write::Write;
 
@@ -31,6 +32,14 @@ impl<V> World<V> {
         Self {
             domain: Domain::new(),
             store: Store::new(max_keys, shards),
+        }
+    }
+
+    /// With a limit for each entry beside its idle deadline, and one shard.
+    pub(super) fn with_idle_times(max_keys: usize) -> Self {
+        Self {
+            domain: Domain::new(),
+            store: Store::with(max_keys, 1, SideWords::LIMIT),
         }
     }
 
@@ -91,7 +100,11 @@ impl<V> World<V> {
     }
 
     fn write<'w>(&'w self, record: &'w Record) -> Write<'w, u64, V> {
-        Write::new(&self.store, &self.domain, record.pin(&self.domain), 0)
+        self.write_at(record, 0)
+    }
+
+    pub(super) fn write_at<'w>(&'w self, record: &'w Record, now: u64) -> Write<'w, u64, V> {
+        Write::new(&self.store, &self.domain, record.pin(&self.domain), now)
     }
 
     /// Moves what a shard has in limbo on, as far as readers soon allow; says whether that was all of it.

@@ -47,7 +47,7 @@ impl Seen {
         (self.id != Self::ABSENT).then_some(self.id)
     }
 
-    /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
+    /// An entry that [`Shard::for_each`] showed; the pin must still be the same. Or one that is held.
     pub(super) fn entry(route: Route, id: u32) -> Self {
         Self {
             version: Self::OUTDATED,

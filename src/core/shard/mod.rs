@@ -193,7 +193,7 @@ impl<K, V> Shard<K, V> {
         listed.sort_unstable();
         assert_eq!(filed, listed, "index and list disagree");
         assert_eq!(listed.len(), inner.list.len());
-        index.validate(self.number, |id| slots.slot(id).meta.get().fragment());
+        index.validate(self.number, |id| slots.slot(id).word().get().fragment());
     }
 }
 
