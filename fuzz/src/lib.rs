@@ -14,12 +14,15 @@ mod arch;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/backend/mod.rs"]
 mod backend;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/cache/mod.rs"]
 mod cache;
 #[allow(dead_code)]
 #[path = "../../src/error.rs"]
 mod error;
+#[allow(dead_code)]
+#[path = "../../src/flights/mod.rs"]
+mod flights;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/sync.rs"]
 mod sync;
@@ -52,11 +55,11 @@ mod core {
 
     pub(crate) use entry::{Meta, NEVER};
     pub(crate) use index::Route;
-    pub(crate) use life::{Deadlines, INHERITED, Life, Limit, MetaWord};
+    pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
     pub(crate) use shard::{Held, Hit, Seen};
     pub(crate) use side::SideWords;
     pub(crate) use store::Store;
-    pub(crate) use write::Write;
+    pub(crate) use write::{Gate, Open, Write};
 }
 
 /// The rooms of `src/response` that stored responses are made of.

@@ -2,7 +2,9 @@
 
 use super::lifetime::{Lifetime, Lifetimes};
 use super::{Cache, Inner};
-use crate::core::{Deadlines, Hit, INHERITED, Life, Meta, MetaWord, NEVER, Route, reclaim};
+use crate::core::{
+    Deadlines, EXPIRED, Hit, INHERITED, Life, Meta, MetaWord, NEVER, Route, reclaim,
+};
 use crate::sync::Ordering;
 use crate::time::{Packed, Ttl};
 use equivalent::Equivalent;
@@ -230,6 +232,32 @@ impl<K, V, S> Inner<K, V, S> {
         }
         let now = self.recent();
         (now, lifetime.deadline(self.clock.round_up(now)))
+    }
+
+    /// The same, of an entry that is stored without a lifetime of its own. Where it is not to live, it has expired already.
+    #[inline(always)]
+    pub(super) fn default_deadlines(
+        &self,
+        route: Route,
+        key: &K,
+        value: &V,
+    ) -> (u64, Deadlines<u64>)
+    where
+        K: Eq,
+    {
+        if !self.special {
+            return self.deadlines(route, self.ttl);
+        }
+        match self.lifetime_of(route, key, value) {
+            Some(lifetime) => self.special_deadlines(route, Some(lifetime)),
+            None => {
+                let deadlines = Deadlines {
+                    first: EXPIRED,
+                    limit: EXPIRED,
+                };
+                (self.recent(), deadlines)
+            }
+        }
     }
 
     /// The same; without a lifetime, of an entry that inherits its limit.

@@ -1,19 +1,24 @@
 //! [`Cache`]: the safe front over the core.
 
 mod builder;
+mod entry_ops;
 mod expiry;
 #[cfg(all(test, not(nori_loom)))]
 mod hostile;
 mod iter;
 mod lifetime;
 mod live;
+mod load;
+mod place;
 mod read;
 mod stats;
 mod write;
 
 pub use builder::CacheBuilder;
+pub use entry_ops::Drain;
 pub use expiry::Expiry;
 pub use iter::Iter;
+pub use load::{LoadStats, Loaded};
 pub use stats::Stats;
 pub use write::Update;
 
@@ -81,6 +86,10 @@ struct Inner<K, V, S> {
     /// Whether what else the cache was told makes deadlines another matter.
     special: bool,
     lifetimes: Lifetimes<K, V>,
+    /// What is being loaded.
+    loads: load::table::Table<K, V>,
+    /// What became of loads.
+    loading: load::Counters,
 }
 
 /// What the builder has checked.
@@ -139,6 +148,8 @@ impl<K, V, S> Cache<K, V, S> {
                 special: lifetimes.is_special(),
                 lifetimes,
                 reads: reclaim::tally(),
+                loads: load::table::Table::new(),
+                loading: load::Counters::default(),
             }),
         }
     }
@@ -170,6 +181,7 @@ impl<K, V, S> Cache<K, V, S> {
         let mut stats = Stats {
             hits,
             misses,
+            loads: self.inner.loading.sum(),
             ..Stats::default()
         };
         for shard in self.inner.store.shards() {
@@ -180,6 +192,20 @@ impl<K, V, S> Cache<K, V, S> {
             stats.pending += u64::from(pending);
         }
         stats
+    }
+
+    /// What the cache has done since `previous` was taken from [`stats`](Self::stats).
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// let before = cache.stats();
+    /// cache.get("key");
+    /// let since = cache.stats_since(&before);
+    /// assert_eq!((since.inserts, since.hits), (0, 1));
+    /// ```
+    pub fn stats_since(&self, previous: &Stats) -> Stats {
+        self.stats().since(previous)
     }
 
     /// The live entries, cloned a shard at a time, in no particular order.
@@ -261,6 +287,7 @@ impl<K, V, S> fmt::Debug for Cache<K, V, S> {
             .field("len", &self.len())
             .field("max_keys", &self.max_keys())
             .field("shards", &self.shards())
+            .field("loads", &self.inner.loads.len())
             .finish_non_exhaustive()
     }
 }

@@ -83,7 +83,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         value: V,
         (now, deadlines): (u64, impl Into<Deadlines<L>>),
     ) {
-        let mut write = self.inner.write(now);
+        let inner = &*self.inner;
+        inner.overtake(route, |other| *other == key);
+        let mut write = inner.write(now);
         let id = write.insert(route, deadlines, key, value);
         own::filed(&write, route, id);
     }
@@ -121,6 +123,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 f(current.map(|held| &held.entry().value))
             });
             let update = inner.plan(route, &key, update, current);
+            if !matches!(update, Update::Keep) {
+                inner.overtake(route, is_it);
+            }
             let mut alive = current.is_some();
             let mut write = inner.write(0);
             // The first time it runs again, and sees what it wrote.
@@ -151,6 +156,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let inner = &*self.inner;
+        inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.retain(&context, reclaim::pin, |held| {
             let entry = held.entry();
@@ -197,6 +203,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     {
         let inner = &*self.inner;
         let route = inner.route(key);
+        inner.overtake(route, |other| key.equivalent(other));
         let mut write = inner.write(inner.now());
         let removed = write.remove(route, move |other| key.equivalent(other));
         removed.map(|entry| read(&entry.value))
@@ -214,6 +221,7 @@ impl<K, V, S> Cache<K, V, S> {
     /// ```
     pub fn clear(&self) {
         let inner = &*self.inner;
+        inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.clear(&context);
     }
@@ -239,6 +247,12 @@ impl<K, V, S> Cache<K, V, S> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
+    /// A load of the key that is under way will not store what it loads: to be called before each write.
+    #[inline(always)]
+    pub(super) fn overtake(&self, route: Route, is_it: impl Fn(&K) -> bool) {
+        self.loads.overtake(route.spread(), is_it);
+    }
+
     /// Begins a write of a key.
     #[inline(always)]
     pub(super) fn write(&self, now: u64) -> Write<'_, K, V> {

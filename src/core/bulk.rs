@@ -2,7 +2,7 @@
 
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-use super::shard::{Context, Held};
+use super::shard::{Context, Held, Seen, Shard};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -21,32 +21,51 @@ impl<K, V> Store<K, V> {
         pin: impl Fn() -> Pin<'static>,
         mut keep: impl FnMut(&Held<'_, '_, K, V>) -> bool,
     ) {
-        let mut is_inside = false;
+        let is_inside = pin().is_inner();
         for shard in self.shards() {
-            let all = pin();
-            let mut filed = Vec::new();
-            shard.for_each(&all, self.index(), |seen, _| filed.push(seen));
-            is_inside |= all.is_inner();
-            drop(all);
-            for seen in filed {
-                let pin = pin();
-                // Gone since; or another entry's by now, which is shown as well.
-                let id = seen
-                    .id()
-                    .filter(|&id| self.is_filed(&pin, seen.route(), id));
-                let Some(id) = id else {
-                    continue;
-                };
-                let held = shard.front().hold(pin, id);
-                if !keep(&held) {
+            self.show(shard, &pin, |seen, held| {
+                if !keep(held) {
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ =
                         shard.locked(context, &mut Garbage::none(), |locked| locked.remove(seen));
                 }
-            }
+            });
         }
         // Who is inside a read would wait for itself.
         self.collect(context, if is_inside { 0 } else { PATIENCE });
+    }
+
+    /// Calls `each` for all entries, without a lock: each is held for the time of the call, and nothing else is.
+    pub(crate) fn show_all(
+        &self,
+        pin: impl Fn() -> Pin<'static>,
+        mut each: impl FnMut(&Held<'_, '_, K, V>),
+    ) {
+        for shard in self.shards() {
+            self.show(shard, &pin, |_, held| each(held));
+        }
+    }
+
+    /// As [`Store::show_all`], of one shard; with what a writer needs to take the entry out during the call.
+    fn show(
+        &self,
+        shard: &Shard<K, V>,
+        pin: &impl Fn() -> Pin<'static>,
+        mut each: impl FnMut(Seen, &Held<'_, '_, K, V>),
+    ) {
+        let mut filed = Vec::new();
+        shard.for_each(&pin(), self.index(), |seen, _| filed.push(seen));
+        for seen in filed {
+            let pin = pin();
+            // Gone since; or another entry's by now, which is shown as well.
+            let id = seen
+                .id()
+                .filter(|&id| self.is_filed(&pin, seen.route(), id));
+            if let Some(id) = id {
+                let held = shard.front().hold(pin, id);
+                each(seen, &held);
+            }
+        }
     }
 
     /// Takes everything out.

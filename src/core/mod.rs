@@ -69,8 +69,8 @@ mod write;
 
 pub(crate) use entry::{Meta, NEVER};
 pub(crate) use index::Route;
-pub(crate) use life::{Deadlines, INHERITED, Life, Limit, MetaWord};
+pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
 pub(crate) use shard::{Held, Hit, Seen};
 pub(crate) use side::SideWords;
 pub(crate) use store::Store;
-pub(crate) use write::Write;
+pub(crate) use write::{Gate, Open, Write};

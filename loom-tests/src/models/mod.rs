@@ -11,6 +11,7 @@ mod holds;
 mod index;
 mod lifetimes;
 mod limits;
+mod loading;
 mod loads;
 mod purges;
 mod reclaim;

@@ -1,0 +1,35 @@
+//! Writes that depend on whether there is an entry, and give back what they do not store.
+
+use super::Cache;
+use super::lifetime::Lifetime;
+use crate::core::{Gate, Hit, own};
+use std::hash::{BuildHasher, Hash};
+
+impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
+    /// Stores a value if the key has a live entry, or if it has none, as `over` says, and the gate lets it pass; otherwise gives
+    /// the value back. Without a lifetime, it is that of [`Cache::insert`].
+    pub(super) fn put_where(
+        &self,
+        key: K,
+        value: V,
+        lifetime: Option<Lifetime>,
+        over: bool,
+        gate: &impl Gate,
+    ) -> Result<(), V> {
+        let inner = &*self.inner;
+        let route = inner.route(&key);
+        let (now, deadlines) = match lifetime {
+            Some(lifetime) => inner.deadlines(route, lifetime),
+            None => inner.default_deadlines(route, &key, &value),
+        };
+        let mut write = inner.write(now);
+        let goes = |hit: Option<Hit<'_, K, V>>| inner.alive(hit).is_some() == over;
+        let put = write.put_where(route, (deadlines, key, value), goes, gate);
+        if let Ok(id) = put {
+            own::filed(&write, route, id);
+        }
+        // What was refused is dropped behind the pin.
+        drop(write);
+        put.map(|_| ()).map_err(|(_, value)| value)
+    }
+}
