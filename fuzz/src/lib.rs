@@ -39,6 +39,7 @@ mod core {
     pub(crate) mod entry;
     pub(crate) mod garbage;
     pub(crate) mod index;
+    pub(crate) mod life;
     mod limbo;
     mod links;
     pub(crate) mod list;
@@ -46,16 +47,20 @@ mod core {
     mod policy;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
+    mod side;
     mod sizing;
     mod slab;
     mod store;
     pub(crate) mod wheel;
     mod write;
 
-    pub(crate) use entry::{Entry, NEVER};
+    pub(crate) use entry::{Meta, NEVER};
     pub(crate) use index::Route;
+    pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
     pub use policy::Policy;
     pub(crate) use shard::{Held, Hit, Seen};
+    pub(crate) use side::SideWords;
+    pub(crate) use sizing::Plan;
     pub(crate) use store::Store;
     pub(crate) use write::{Gate, Open, Write};
 }

@@ -77,6 +77,7 @@ mod core {
     pub(crate) mod entry;
     pub(crate) mod garbage;
     pub(crate) mod index;
+    pub(crate) mod life;
     pub(crate) mod limbo;
     pub(crate) mod links;
     pub(crate) mod list;
@@ -93,6 +94,7 @@ mod core {
         pub(crate) use record::{Hold, Pin, Record};
     }
     pub(crate) mod shard;
+    pub(crate) mod side;
     pub(crate) mod sizing;
     pub(crate) mod slab;
     pub(crate) mod store;

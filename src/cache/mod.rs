@@ -2,10 +2,12 @@
 
 mod builder;
 mod entry_ops;
+mod expiry;
 #[cfg(all(test, not(nori_loom)))]
 mod hostile;
 mod iter;
 mod lifetime;
+mod live;
 mod load;
 mod place;
 mod read;
@@ -17,16 +19,17 @@ mod write;
 
 pub use builder::CacheBuilder;
 pub use entry_ops::Drain;
+pub use expiry::Expiry;
 pub use iter::Iter;
 pub use load::{LoadStats, Loaded};
 pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Policy, Route, Store};
+use crate::core::{NEVER, Plan, Policy, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
-use lifetime::Lifetime;
+use lifetime::{Lifetime, Lifetimes};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -78,9 +81,14 @@ struct Inner<K, V, S> {
     reads: Tally,
     clock: Clock,
     store: Store<K, V>,
+    /// Whether reads move deadlines.
+    watched: bool,
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
+    /// Whether what else the cache was told makes deadlines another matter.
+    special: bool,
+    lifetimes: Lifetimes<K, V>,
     /// What is being loaded.
     loads: load::table::Table<K, V>,
     /// What became of loads.
@@ -88,9 +96,10 @@ struct Inner<K, V, S> {
 }
 
 /// What the builder has checked.
-struct Config<S> {
+struct Config<K, V, S> {
     max_keys: usize,
     ttl: Lifetime,
+    lifetimes: Lifetimes<K, V>,
     shards: usize,
     policy: Policy,
     hasher: S,
@@ -124,14 +133,29 @@ impl<K, V> Cache<K, V> {
 }
 
 impl<K, V, S> Cache<K, V, S> {
-    fn with(config: Config<S>) -> Self {
+    fn with(config: Config<K, V, S>) -> Self {
+        let lifetimes = config.lifetimes;
+        let idles = lifetimes.idle != Lifetime::EVER;
+        let side = if idles {
+            SideWords::LIMIT
+        } else {
+            SideWords::NONE
+        };
         Self {
             inner: Arc::new(Inner {
-                store: Store::with_policy(config.max_keys, config.shards, config.policy),
+                store: Store::with(Plan {
+                    max_keys: config.max_keys,
+                    shards: config.shards,
+                    policy: config.policy,
+                    side,
+                }),
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,
-                timed: AtomicBool::new(config.ttl != Lifetime::EVER),
+                timed: AtomicBool::new(config.ttl != Lifetime::EVER || idles),
+                watched: lifetimes.is_watched(),
+                special: lifetimes.is_special(),
+                lifetimes,
                 reads: reclaim::tally(),
                 loads: load::table::Table::new(),
                 loading: load::Counters::default(),

@@ -2,26 +2,29 @@
 
 use super::Cache;
 use super::lifetime::Lifetime;
-use crate::core::{Gate, own};
+use crate::core::{Gate, Hit, own};
 use std::hash::{BuildHasher, Hash};
 
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Stores a value if the key has a live entry, or if it has none, as `over` says, and the gate lets it pass; otherwise gives
-    /// the value back.
+    /// the value back. Without a lifetime, it is that of [`Cache::insert`].
     pub(super) fn put_where(
         &self,
         key: K,
         value: V,
-        lifetime: Lifetime,
+        lifetime: Option<Lifetime>,
         over: bool,
         gate: &impl Gate,
     ) -> Result<(), V> {
         let inner = &*self.inner;
-        let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
+        let (now, deadlines) = match lifetime {
+            Some(lifetime) => inner.deadlines(route, lifetime),
+            None => inner.default_deadlines(route, &key, &value),
+        };
         let mut write = inner.write(now);
-        let goes = |entry: Option<&_>| inner.alive(entry).is_some() == over;
-        let put = write.put_where(route, (deadline, key, value), goes, gate);
+        let goes = |hit: Option<Hit<'_, K, V>>| inner.alive(hit).is_some() == over;
+        let put = write.put_where(route, (deadlines, key, value), goes, gate);
         if let Ok(id) = put {
             own::filed(&write, route, id);
         }

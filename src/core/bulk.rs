@@ -1,6 +1,5 @@
 //! Writes of many keys: `clear`, `retain`, `purge_expired`.
 
-use super::entry::Entry;
 use super::garbage::Garbage;
 use super::reclaim::Pin;
 use super::shard::{Context, Held, Seen, Shard};
@@ -20,12 +19,12 @@ impl<K, V> Store<K, V> {
         &self,
         context: &Context<'_>,
         pin: impl Fn() -> Pin<'static>,
-        mut keep: impl FnMut(&Entry<K, V>) -> bool,
+        mut keep: impl FnMut(&Held<'_, '_, K, V>) -> bool,
     ) {
         let is_inside = pin().is_inner();
         for shard in self.shards() {
-            self.show(shard, &pin, |seen, entry| {
-                if !keep(entry) {
+            self.show(shard, &pin, |seen, held| {
+                if !keep(held) {
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ =
                         shard.locked(context, &mut Garbage::none(), |locked| locked.remove(seen));
@@ -40,10 +39,10 @@ impl<K, V> Store<K, V> {
     pub(crate) fn show_all(
         &self,
         pin: impl Fn() -> Pin<'static>,
-        mut each: impl FnMut(&Entry<K, V>),
+        mut each: impl FnMut(&Held<'_, '_, K, V>),
     ) {
         for shard in self.shards() {
-            self.show(shard, &pin, |_, entry| each(entry));
+            self.show(shard, &pin, |_, held| each(held));
         }
     }
 
@@ -52,7 +51,7 @@ impl<K, V> Store<K, V> {
         &self,
         shard: &Shard<K, V>,
         pin: &impl Fn() -> Pin<'static>,
-        mut each: impl FnMut(Seen, &Entry<K, V>),
+        mut each: impl FnMut(Seen, &Held<'_, '_, K, V>),
     ) {
         let mut filed = Vec::new();
         shard.for_each(&pin(), self.index(), |seen, _| filed.push(seen));
@@ -64,7 +63,7 @@ impl<K, V> Store<K, V> {
                 .filter(|&id| self.is_filed(&pin, seen.route(), id));
             if let Some(id) = id {
                 let held = shard.front().hold(pin, id);
-                each(seen, held.entry());
+                each(seen, &held);
             }
         }
     }

@@ -1,12 +1,11 @@
 //! All shards of a cache, and the budget they share.
 
 use super::budget::Budget;
-use super::entry::Entry;
 use super::index::{Index, Route};
 use super::policy::{Balance, Policy};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
-use super::sizing::Sizing;
+use super::sizing::{Plan, Sizing};
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 use std::sync::Arc;
 
@@ -29,16 +28,22 @@ struct Shared {
 }
 
 impl<K, V> Store<K, V> {
-    /// As [`Store::with_policy`], for LRU.
+    /// An empty store of `shards` shards, a power of two, for nothing but that.
     #[cfg(any(test, fuzzing, nori_loom))]
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
-        Self::with_policy(max_keys, shards, Policy::Lru)
+        Self::with(Plan::plain(max_keys, shards))
     }
 
-    /// An empty store of `shards` shards, a power of two.
-    pub(crate) fn with_policy(max_keys: usize, shards: usize, policy: Policy) -> Self {
+    /// An empty store.
+    pub(crate) fn with(plan: Plan) -> Self {
+        let Plan {
+            max_keys,
+            shards,
+            policy,
+            ..
+        } = plan;
         debug_assert!(shards.is_power_of_two());
-        let sizing = Sizing::new(max_keys, shards).with_policy(policy);
+        let sizing = Sizing::new(plan);
         let balance = (policy == Policy::Adaptive).then(|| Arc::new(Balance::new()));
         let fronts = Shard::fronts(shards, sizing);
         Self {
@@ -157,9 +162,9 @@ impl<K, V> Store<K, V> {
         &'p self,
         pin: &'p Pin<'_>,
         shard: usize,
-        mut each: impl FnMut(&'p Entry<K, V>),
+        mut each: impl FnMut(Hit<'p, K, V>),
     ) {
-        self.shards[shard].for_each(pin, &self.index, |_, entry| each(entry));
+        self.shards[shard].for_each(pin, &self.index, |_, hit| each(hit));
     }
 
     /// What a write at time `now` works with.

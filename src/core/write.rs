@@ -5,11 +5,12 @@ mod conditional;
 pub(crate) use conditional::{Gate, Open};
 
 use super::budget::Token;
-use super::entry::{Coming, Entry, Meta};
+use super::entry::{Coming, Entry};
 use super::garbage::Garbage;
 use super::index::Route;
+use super::life::{Deadlines, Limit};
 use super::reclaim::{Domain, Pin};
-use super::shard::{Attempt, Context, Others, Refused, Seen};
+use super::shard::{Attempt, Context, Hit, Others, Refused, Seen};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -53,7 +54,7 @@ impl<'s, K, V> Write<'s, K, V> {
 
     /// The entry that was seen by a look of this write.
     #[inline(always)]
-    pub(crate) fn seen(&self, seen: &Seen) -> Option<&Entry<K, V>> {
+    pub(crate) fn seen(&self, seen: &Seen) -> Option<Hit<'_, K, V>> {
         let shard = self.store.shard(seen.route());
         shard.seen(&self.pin, seen)
     }
@@ -77,16 +78,22 @@ impl<'s, K, V> Write<'s, K, V> {
         self.garbage.len()
     }
 
-    /// Puts a value under a key, with a deadline as in [`Meta::new`]. Returns the id that the entry is filed under.
+    /// Puts a value under a key. Returns the id that the entry is filed under.
     #[inline(always)]
-    pub(crate) fn insert(&mut self, route: Route, deadline: u64, key: K, value: V) -> u32
+    pub(crate) fn insert<L: Limit>(
+        &mut self,
+        route: Route,
+        deadlines: impl Into<Deadlines<L>>,
+        key: K,
+        value: V,
+    ) -> u32
     where
         K: Eq,
     {
         let shard = self.store.shard(route);
         let index = self.context.index;
         let seen = shard.look(&self.pin, index, route, |other| *other == key);
-        let entry = Coming::new(Meta::new(index.fragment_of(route), deadline), key, value);
+        let entry = Coming::new(index.fragment_of(route), deadlines.into(), key, value);
         let attempt = Attempt {
             seen,
             others: &[],
@@ -97,7 +104,7 @@ impl<'s, K, V> Write<'s, K, V> {
             unsafe { shard.put(&self.context, &mut self.garbage, &self.pin, attempt, &entry) };
         match put {
             Ok(id) => id,
-            Err(refused) => match self.put_slow(seen, entry.into_entry(), |_| true, refused) {
+            Err(refused) => match self.put_slow(seen, entry, |_| true, refused) {
                 Ok(id) => id,
                 Err(_) => unreachable!("whatever the key has may be replaced"),
             },
@@ -107,34 +114,31 @@ impl<'s, K, V> Write<'s, K, V> {
     /// Puts a value in the place of what was seen of its key, or of what the key has by now, if that `stands`: gives the key back if
     /// not. Returns the id that the entry is filed under.
     #[inline(always)]
-    pub(crate) fn put(
+    pub(crate) fn put<L: Limit>(
         &mut self,
         seen: Seen,
-        (deadline, key, value): (u64, K, V),
+        (deadlines, key, value): (impl Into<Deadlines<L>>, K, V),
         stands: impl Fn(Option<u32>) -> bool,
     ) -> Result<u32, K>
     where
         K: Eq,
     {
-        let entry = Coming::new(
-            Meta::new(self.context.index.fragment_of(seen.route()), deadline),
-            key,
-            value,
-        );
+        let fragment = self.context.index.fragment_of(seen.route());
+        let entry = Coming::new(fragment, deadlines.into(), key, value);
         match self.try_put(seen, &[], None, &entry) {
             Ok(id) => Ok(id),
-            Err(refused) => self.put_slow(seen, entry.into_entry(), stands, refused),
+            Err(refused) => self.put_slow(seen, entry, stands, refused),
         }
     }
 
     /// If it is not refused, the entry has been moved.
     #[inline(always)]
-    fn try_put(
+    fn try_put<L: Limit>(
         &mut self,
         seen: Seen,
         others: &[u32],
         token: Option<Token<'s>>,
-        entry: &Coming<K, V>,
+        entry: &Coming<K, V, L>,
     ) -> Result<u32, Refused> {
         let attempt = Attempt {
             seen,
@@ -152,10 +156,10 @@ impl<'s, K, V> Write<'s, K, V> {
     /// If a reader that never ends has let entries queue up until no id is left.
     #[cold]
     #[inline(never)]
-    fn put_slow(
+    fn put_slow<L: Limit>(
         &mut self,
         mut seen: Seen,
-        mut entry: Entry<K, V>,
+        coming: Coming<K, V, L>,
         stands: impl Fn(Option<u32>) -> bool,
         mut refused: Refused,
     ) -> Result<u32, K>
@@ -164,6 +168,8 @@ impl<'s, K, V> Write<'s, K, V> {
     {
         let route = seen.route();
         let mut others = Others::new();
+        // In this form it is dropped should a comparison panic.
+        let (deadlines, mut entry) = (coming.deadlines(), coming.into_entry());
         loop {
             let mut token = None;
             match refused {
@@ -177,8 +183,8 @@ impl<'s, K, V> Write<'s, K, V> {
                 missing => token = self.supply(route, missing),
             }
             self.garbage.move_up();
-            let Entry { meta, key, value } = entry;
-            let coming = Coming::new(meta, key, value);
+            let Entry { key, value } = entry;
+            let coming = Coming::new(self.context.index.fragment_of(route), deadlines, key, value);
             match self.try_put(seen, &others, token, &coming) {
                 Ok(id) => return Ok(id),
                 Err(again) => (entry, refused) = (coming.into_entry(), again),
@@ -220,7 +226,7 @@ impl<'s, K, V> Write<'s, K, V> {
         loop {
             let seen = store.look(pin, route, is_it);
             let shard = store.shard(route);
-            let entry = shard.seen(pin, &seen)?;
+            let entry = shard.seen(pin, &seen)?.entry;
             let removed = shard.locked(context, garbage, |locked| locked.remove(seen));
             if let Ok(alive) = removed {
                 return alive.then_some(entry);
@@ -236,6 +242,42 @@ impl<'s, K, V> Write<'s, K, V> {
             locked.remove(seen)
         });
         removed.ok()
+    }
+
+    /// Moves the deadlines of a key's entry: the limit, and the idle deadline, if there is one, further ahead. True if it was alive. Counts
+    /// as a use if `used` says so.
+    pub(crate) fn revise(
+        &mut self,
+        route: Route,
+        is_it: impl Fn(&K) -> bool + Copy,
+        deadlines: (u64, Option<u64>),
+        used: bool,
+    ) -> bool {
+        loop {
+            let seen = self.store.look(&self.pin, route, is_it);
+            let Some(hit) = self.seen(&seen) else {
+                return false;
+            };
+            if used {
+                self.store.touch(&self.pin, route, &hit);
+            }
+            if let Some(alive) = self.revise_seen(seen, deadlines) {
+                return alive;
+            }
+        }
+    }
+
+    /// The same, of what was seen; `None` if that no longer stands.
+    pub(crate) fn revise_seen(
+        &mut self,
+        seen: Seen,
+        deadlines: (u64, Option<u64>),
+    ) -> Option<bool> {
+        let shard = self.store.shard(seen.route());
+        let revised = shard.locked(&self.context, &mut self.garbage, |locked| {
+            locked.revise(seen, deadlines)
+        });
+        revised.ok()
     }
 
     /// The token of an expired entry, of any shard, if one is found among the next [`SWEEP`] ids of the wheels. What it has

@@ -9,6 +9,7 @@ mod expirations;
 mod expiry;
 mod expiry_rounding;
 mod layouts;
+mod lifetimes;
 mod loads;
 mod loads_and_writes;
 mod loads_async;

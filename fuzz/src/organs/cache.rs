@@ -29,6 +29,8 @@ pub struct Input {
     shards: u8,
     adaptive: bool,
     default_ttl: Life,
+    /// No idle time, or so many milliseconds.
+    idle: Option<u16>,
     hashes: Hashes,
     ops: Ops<Op>,
 }
@@ -61,6 +63,8 @@ enum Op {
     Remove(u8),
     Take(u8),
     Update(u8, Change),
+    SetTtl(u8, Life),
+    Touch(u8),
     /// The closure inserts another key, or removes one, the first time it runs.
     UpdateNested(u8, Change, u8, bool),
     /// The closure does so, and looks at its value after that.
@@ -130,18 +134,21 @@ impl Input {
         } else {
             Policy::Lru
         };
+        let idle = self.idle.map(u64::from);
+        let idle = idle.map_or(Ttl::Never, |millis| Duration::from_millis(millis).into());
         let cache = Cache::builder()
             .max_keys(max_keys)
             .shards(shards)
             .policy(policy)
             .ttl(ttl)
+            .time_to_idle(idle)
             .hasher(Hasher::new(self.hashes))
             .clock(clock.clone())
             .build();
         let allowed = max_keys > 0
             && shards.is_power_of_two()
             && shards <= max_keys.next_power_of_two()
-            && ttl != Ttl::After(Duration::ZERO);
+            && ![ttl, idle].contains(&Ttl::After(Duration::ZERO));
         let cache = match cache {
             Ok(cache) => cache,
             Err(error) => {
@@ -157,6 +164,7 @@ impl Input {
             policy,
             clock,
             ttl,
+            idle: self.idle.map(u64::from),
             nanos: 0,
             ledger: Rc::clone(&ledger),
             entries: Vec::new(),
@@ -219,7 +227,16 @@ type Subjects = Cache<String, Value, Hasher>;
 struct Stored {
     key: u8,
     serial: u32,
-    deadline: u64,
+    /// When it goes however often it is read.
+    limit: u64,
+    /// When it goes if it is not; never where there is no idle time.
+    idle: u64,
+}
+
+impl Stored {
+    fn deadline(self) -> u64 {
+        self.limit.min(self.idle)
+    }
 }
 
 struct Subject {
@@ -227,6 +244,7 @@ struct Subject {
     policy: Policy,
     clock: ManualClock,
     ttl: Ttl,
+    idle: Option<u64>,
     nanos: u64,
     ledger: Rc<Ledger>,
     /// The model: live entries, the least recently used first.
@@ -285,7 +303,7 @@ impl Subject {
                 assert_eq!(found, self.find(key).is_some());
             }
             Op::Ttl(key) => {
-                let expected = self.find(key).map(|it| match it.deadline {
+                let expected = self.find(key).map(|it| match it.deadline() {
                     NEVER => Ttl::Never,
                     deadline => {
                         let left = deadline.saturating_sub(self.rounded_up()).max(1);
@@ -301,6 +319,30 @@ impl Subject {
             Op::Take(key) => {
                 let taken = self.cache.take(name(key).as_str());
                 assert_eq!(taken.map(|it| it.serial()), self.remove(key));
+            }
+            Op::SetTtl(key, life) => {
+                let set = self.cache.set_ttl(name(key).as_str(), life.ttl());
+                assert_eq!(set, self.find(key).is_some());
+                match self.limit(life.ttl()) {
+                    None => _ = self.remove(key),
+                    Some(limit) => {
+                        let is_it = |it: &&mut Stored| it.key == key % KEYS;
+                        if let Some(it) = self.entries.iter_mut().find(is_it) {
+                            it.limit = limit;
+                        }
+                    }
+                }
+            }
+            Op::Touch(key) => {
+                let touched = self.cache.touch(name(key).as_str());
+                assert_eq!(touched, self.find(key).is_some());
+                let at = self.entries.iter().position(|it| it.key == key % KEYS);
+                if let Some(at) = at {
+                    let mut used = self.entries.remove(at);
+                    used.limit = self.limit(self.ttl).expect("it is not zero");
+                    used.idle = used.idle.max(self.idle_deadline());
+                    self.entries.push(used);
+                }
             }
             Op::Update(key, change) => self.update(key, change, None),
             Op::UpdateNested(key, change, other, insert) => {
@@ -580,7 +622,7 @@ impl Subject {
             Change::Set => {
                 let serial = stored.expect("the closure ran");
                 match current {
-                    Some(current) => self.put(key, serial, current.deadline),
+                    Some(current) => self.put(key, serial, current.limit),
                     None => self.insert(key, serial, self.ttl),
                 }
             }
@@ -611,7 +653,7 @@ impl Subject {
         let now = self.now();
         let before = self.entries.len();
         self.entries
-            .retain(|it| it.deadline == NEVER || it.deadline > now);
+            .retain(|it| it.deadline() == NEVER || it.deadline() > now);
         self.ended += (before - self.entries.len()) as u64;
     }
 
@@ -626,9 +668,32 @@ impl Subject {
             return None;
         };
         self.stats.hits += 1;
-        let used = self.entries.remove(at);
+        let mut used = self.entries.remove(at);
+        let restarted = self.idle_deadline();
+        if restarted - used.idle.min(restarted) >= self.idle.map_or(1, |idle| (idle / 16).max(1)) {
+            used.idle = restarted;
+        }
         self.entries.push(used);
         Some(used.serial)
+    }
+
+    /// The idle deadline of what is used now.
+    fn idle_deadline(&self) -> u64 {
+        let idle = self.idle.map(|idle| self.rounded_up() + idle);
+        idle.map_or(NEVER, |deadline| deadline.min(NEVER))
+    }
+
+    /// When a lifetime ends that begins now; none where it does not begin.
+    fn limit(&self, ttl: Ttl) -> Option<u64> {
+        match ttl {
+            Ttl::Never => Some(NEVER),
+            Ttl::After(Duration::ZERO) => None,
+            Ttl::After(after) => {
+                let millis = after.as_nanos().div_ceil(1_000_000);
+                let deadline = (u128::from(self.rounded_up()) + millis).min(NEVER.into());
+                Some(u64::try_from(deadline).expect("not more than NEVER"))
+            }
+        }
     }
 
     fn remove(&mut self, key: u8) -> Option<u32> {
@@ -637,22 +702,13 @@ impl Subject {
     }
 
     fn insert(&mut self, key: u8, serial: u32, ttl: Ttl) {
-        let deadline = match ttl {
-            Ttl::Never => NEVER,
-            Ttl::After(Duration::ZERO) => {
-                self.remove(key);
-                return;
-            }
-            Ttl::After(after) => {
-                let millis = after.as_nanos().div_ceil(1_000_000);
-                let deadline = (u128::from(self.rounded_up()) + millis).min(NEVER.into());
-                u64::try_from(deadline).expect("not more than NEVER")
-            }
-        };
-        self.put(key, serial, deadline);
+        match self.limit(ttl) {
+            Some(limit) => self.put(key, serial, limit),
+            None => _ = self.remove(key),
+        }
     }
 
-    fn put(&mut self, key: u8, serial: u32, deadline: u64) {
+    fn put(&mut self, key: u8, serial: u32, limit: u64) {
         if self.remove(key).is_none() && self.entries.len() == self.cache.max_keys() {
             let victim = self.victim();
             self.entries.remove(victim);
@@ -663,7 +719,8 @@ impl Subject {
         self.entries.push(Stored {
             key,
             serial,
-            deadline,
+            limit,
+            idle: self.idle_deadline(),
         });
     }
 

@@ -9,6 +9,7 @@ mod flights;
 mod gate;
 mod holds;
 mod index;
+mod lifetimes;
 mod limits;
 mod loading;
 mod loads;

@@ -5,6 +5,7 @@ use crate::core::garbage::Garbage;
 use crate::core::index::Route;
 use crate::core::policy::Policy;
 use crate::core::reclaim::{Domain, Pin, Record};
+use crate::core::side::SideWords;
 use crate::core::store::Store;
 use crate::core::write::Write;
 
@@ -35,7 +36,21 @@ impl<V> World<V> {
     pub(super) fn with_policy(max_keys: usize, shards: usize, policy: Policy) -> Self {
         Self {
             domain: Domain::new(),
-            store: Store::with_policy(max_keys, shards, policy),
+            store: Store::with(Plan {
+                policy,
+                ..Plan::plain(max_keys, shards)
+            }),
+        }
+    }
+
+    /// With a limit for each entry beside its idle deadline, and one shard.
+    pub(super) fn with_idle_times(max_keys: usize) -> Self {
+        Self {
+            domain: Domain::new(),
+            store: Store::with(Plan {
+                side: SideWords::LIMIT,
+                ..Plan::plain(max_keys, 1)
+            }),
         }
     }
 
@@ -96,7 +111,11 @@ impl<V> World<V> {
     }
 
     fn write<'w>(&'w self, record: &'w Record) -> Write<'w, u64, V> {
-        Write::new(&self.store, &self.domain, record.pin(&self.domain), 0)
+        self.write_at(record, 0)
+    }
+
+    pub(super) fn write_at<'w>(&'w self, record: &'w Record, now: u64) -> Write<'w, u64, V> {
+        Write::new(&self.store, &self.domain, record.pin(&self.domain), now)
     }
 
     /// Moves what a shard has in limbo on, as far as readers soon allow; says whether that was all of it.

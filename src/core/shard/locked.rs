@@ -2,7 +2,6 @@
 
 use super::{Front, Inner, Shard};
 use crate::core::budget::Budget;
-use crate::core::entry::Entry;
 use crate::core::garbage::Garbage;
 use crate::core::index::Index;
 use crate::core::limbo::LOOKS;
@@ -141,13 +140,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             work(&mut shard.view(context, garbage, inner))
         }
         call(self.shard, self.context, self.garbage, self.inner, work)
-    }
-
-    /// A live entry, or one in limbo.
-    #[inline(always)]
-    pub(super) fn entry(&self, id: u32) -> &Entry<K, V> {
-        // SAFETY: called for ids in the index, whose slots hold entries while we hold the lock.
-        unsafe { self.slots().slot(id).entry() }
     }
 
     /// Makes known that the index has changed.

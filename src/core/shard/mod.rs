@@ -116,7 +116,7 @@ impl<K, V> Shard<K, V> {
             }),
             era: AtomicU64::new(list.era()),
             owner: AtomicU64::new(if exact { NOBODY } else { SHARED }),
-            slab: Slab::new(sizing.slots(), sizing.bytes()),
+            slab: Slab::new(sizing.slots(), sizing.bytes(), sizing.side()),
         };
         (0..shards).map(|it| CachePadded(front(it))).collect()
     }
@@ -182,8 +182,7 @@ impl<K, V> Shard<K, V> {
         let fragment = index.fragment_of(route);
         let is_filed = |&id: &u32| index.place_of(self.number, fragment, id).is_some();
         let is_like = |id| {
-            // SAFETY: in the index, and we hold the lock.
-            let filed = unsafe { slots.slot(id).entry() }.meta.fragment();
+            let filed = slots.slot(id).word().get().fragment();
             (filed == fragment).then_some(id)
         };
         let seen = seen.id().filter(is_filed);
@@ -222,10 +221,7 @@ impl<K, V> Shard<K, V> {
         listed.sort_unstable();
         assert_eq!(filed, listed, "index and list disagree");
         assert_eq!(listed.len(), inner.list.len());
-        index.validate(self.number, |id| {
-            // SAFETY: called for ids in the index, which are live while the lock is held.
-            unsafe { slots.slot(id).entry() }.meta.fragment()
-        });
+        index.validate(self.number, |id| slots.slot(id).word().get().fragment());
     }
 }
 

@@ -10,6 +10,7 @@ use crate::core::budget::Token;
 use crate::core::entry::{Coming, NEVER};
 use crate::core::garbage::{Garbage, Retired};
 use crate::core::index::{Fragment, Lane, Outgrown, Route};
+use crate::core::life::{INHERITED, Limit};
 use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
@@ -38,13 +39,13 @@ impl<K, V> Shard<K, V> {
     /// # Safety
     /// If it is not refused, `entry` has been moved, and is used no more.
     #[inline(always)]
-    pub(crate) unsafe fn put<'c>(
+    pub(crate) unsafe fn put<'c, L: Limit>(
         &self,
         context: &Context<'c>,
         garbage: &mut Garbage<K, V>,
         pin: &Pin<'_>,
         attempt: Attempt<'_, 'c>,
-        entry: &Coming<K, V>,
+        entry: &Coming<K, V, L>,
     ) -> Result<u32, Refused> {
         let mut guard = self.back.inner.lock();
         let mut locked = self.view(context, garbage, &mut guard);
@@ -67,11 +68,11 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// # Safety
     /// As there.
     #[inline(always)]
-    unsafe fn put(
+    unsafe fn put<L: Limit>(
         &mut self,
         pin: &Pin<'_>,
         attempt: Attempt<'_, 'c>,
-        entry: &Coming<K, V>,
+        entry: &Coming<K, V, L>,
     ) -> Result<u32, Refused> {
         let Attempt {
             seen,
@@ -121,15 +122,24 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Files an entry in the place of another one with the same key.
     #[inline(always)]
-    fn replace(&mut self, seen: Seen, lane: Lane, vacant: &Vacant<'_, K, V>, entry: &Coming<K, V>) {
+    fn replace<L: Limit>(
+        &mut self,
+        seen: Seen,
+        lane: Lane,
+        vacant: &Vacant<'_, K, V>,
+        entry: &Coming<K, V, L>,
+    ) {
         // SAFETY: `allocate` returned the slot, vacant, and we have held the lock since; the entry may be moved, by the contract of
         // `Shard::put`.
         unsafe { vacant.slot.fill(entry) };
         let old = self.slots().slot(seen.id);
-        // SAFETY: the id is in the index, and we hold the lock.
-        let before = unsafe { old.entry() }.meta;
-        self.inner.counts.expirations += u64::from(before.deadline() <= self.context.now);
-        if before.fragment() == entry.meta.fragment() {
+        let mut expired = old.word().has_expired(self.context.now);
+        if let Some(limit) = entry.limit.get() {
+            let (id, before) = (vacant.id, vacant.before);
+            expired |= self.apart(move |it| it.limit_after(id, before, limit, seen.id));
+        }
+        self.inner.counts.expirations += u64::from(expired);
+        if old.word().get().fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
             self.forget(seen.id, old);
@@ -141,17 +151,45 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Files an entry with a new key.
     #[inline(always)]
-    fn add(
+    fn add<L: Limit>(
         &mut self,
         token: Token<'c>,
         seen: Seen,
         vacant: &Vacant<'_, K, V>,
-        entry: &Coming<K, V>,
+        entry: &Coming<K, V, L>,
     ) {
         // SAFETY: as in `replace`.
         unsafe { vacant.slot.fill(entry) };
+        if let Some(limit) = entry.limit.get() {
+            let (id, before) = (vacant.id, vacant.before);
+            self.apart(move |it| it.set_limit(id, before, limit));
+        }
         self.file(seen.route, vacant.id);
         token.spend();
+    }
+
+    /// As [`Locked::set_limit`], where an entry takes the place of another one, whose limit it may inherit. Says whether that had expired.
+    fn limit_after(&mut self, id: u32, before: u64, limit: u64, old: u32) -> bool {
+        let old = self.slots().life(old);
+        let expired = old.has_expired(self.context.now);
+        let inherited = old.limit().get().deadline();
+        let limit = if limit == INHERITED { inherited } else { limit };
+        self.set_limit(id, before, limit);
+        expired
+    }
+
+    /// Sets the limit of an entry whose slot is filled, and is not filed yet.
+    fn set_limit(&mut self, id: u32, before: u64, limit: u64) {
+        let slots = self.slots();
+        let life = slots.life(id);
+        let word = life.limit();
+        let before = before.min(word.get().deadline());
+        word.set(word.get().with_deadline(limit));
+        // What readers look at first is filed when the entry is linked.
+        let is_second = life.idle().is_some();
+        if is_second && Wheel::is_needed(&slots.slot(id).timer, limit, before) {
+            self.file_in_wheel(id, limit);
+        }
     }
 
     /// Files the id of an entry whose slot is filled.
@@ -168,7 +206,8 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Gives the shard an annex that suits what is in it. The caller makes known that places have changed.
     fn refit(&mut self) {
-        let fragment_of = |id| self.entry(id).meta.fragment();
+        let slots = self.slots();
+        let fragment_of = |id| slots.slot(id).word().get().fragment();
         let old = self.context.index.refit(self.shard.number, fragment_of);
         self.retire_annex(old);
     }
@@ -200,6 +239,38 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         self.inner.counts.expirations += u64::from(!alive);
         self.apart(move |it| it.drain(1));
         Ok(alive)
+    }
+
+    /// Moves the deadlines of a key's entry: the limit, and the idle deadline, if there is one, further ahead. True if it was still alive;
+    /// refused means to look again.
+    pub(crate) fn revise(
+        &mut self,
+        seen: Seen,
+        (limit, idle): (u64, Option<u64>),
+    ) -> Result<bool, Refused> {
+        self.expire(WORK);
+        let stands = self.locate(seen, &[])?.is_some();
+        let Some(id) = seen.id().filter(|_| stands) else {
+            return Ok(false);
+        };
+        let (slots, now) = (self.slots(), self.context.now);
+        let life = slots.life(id);
+        if life.has_expired(now) {
+            return Ok(false);
+        }
+        if let (Some(word), Some(idle)) = (life.idle(), idle) {
+            let later = |old: u64| (idle > old).then_some(idle);
+            if word.shift(now, later).is_none() {
+                return Ok(false);
+            }
+        }
+        let Some(before) = life.limit().shift(now, |_| Some(limit)) else {
+            return Ok(false);
+        };
+        if Wheel::is_needed(&slots.slot(id).timer, limit, before) {
+            self.apart(move |it| it.file_in_wheel(id, limit));
+        }
+        Ok(true)
     }
 
     /// Evicts the least recently used entry for another shard, and returns its token.
@@ -277,9 +348,10 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let annex = self.context.index.clear(self.shard.number);
         self.retire_annex(annex);
         for id in ids {
-            let expired = self.entry(id).meta.deadline() <= self.context.now;
-            self.inner.counts.expirations += u64::from(expired);
-            self.forget(id, slots.slot(id));
+            let slot = slots.slot(id);
+            self.inner.counts.expirations +=
+                u64::from(slots.life(id).has_expired(self.context.now));
+            self.forget(id, slot);
             drop(self.context.budget.reclaim());
         }
         self.changed();
@@ -306,7 +378,8 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             return index.lane_of(self.shard.number, fragment, id).map(Some);
         }
         let unknown = index.find(seen.route, |id| {
-            let is_known = self.entry(id).meta.fragment() != fragment || others.contains(&id);
+            let filed = self.slots().slot(id).word().get().fragment();
+            let is_known = filed != fragment || others.contains(&id);
             (!is_known).then_some(())
         });
         unknown.is_none().then_some(None)
@@ -324,8 +397,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             let member = (vacant.id, &vacant.slot.member);
             inner.list.push_front(member, || 0, &self.front.slab);
         }
-        // SAFETY: just filled; we hold the lock.
-        let deadline = unsafe { vacant.slot.entry() }.meta.deadline();
+        let deadline = vacant.slot.word().get().deadline();
         if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
             let id = vacant.id;
             self.apart(move |it| it.file_in_wheel(id, deadline));
@@ -342,16 +414,24 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn take_out(&mut self, id: u32) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
-        // SAFETY: the id is in the index, and we hold the lock.
-        let meta = unsafe { slot.entry() }.meta;
+        let fragment = slot.word().get().fragment();
         let (index, range) = (self.context.index, self.shard.number);
-        if index.remove(range, meta.fragment(), id) {
+        if index.remove(range, fragment, id) {
             self.apart(|it| it.refit());
         }
         self.forget(id, slot);
         self.changed();
-        let alive = meta.deadline() > self.context.now;
+        let alive = self.is_alive(id, slot);
         (self.context.budget.reclaim(), alive)
+    }
+
+    #[inline(always)]
+    fn is_alive(&mut self, id: u32, slot: &Slot<K, V>) -> bool {
+        let now = self.context.now;
+        if slot.word().has_expired(now) {
+            return false;
+        }
+        !self.slots().has_limits() || self.apart(move |it| !it.slots().life(id).has_expired(now))
     }
 
     /// Takes an entry that is no longer in the index out of the list, into limbo. The wheel finds out by itself.
@@ -366,8 +446,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         } = &mut *self.inner;
         let member = &slot.member;
         if let Some(adaptive) = adaptive {
-            // SAFETY: it was in the index, and we hold the lock.
-            let fragment = unsafe { slot.entry() }.meta.fragment();
+            let fragment = slot.word().get().fragment();
             adaptive.leave(id, fragment, list, slots);
         }
         list.unlink(member, slots);
@@ -392,8 +471,7 @@ impl Inner {
         let slots = front.slab.slots();
         let id = adaptive.victim(&mut self.list, slots)?;
         let slot = slots.slot(id);
-        // SAFETY: what is in the list is in the index, and we hold the lock.
-        let fragment = unsafe { slot.entry() }.meta.fragment();
+        let fragment = slot.word().get().fragment();
         adaptive.remember(fragment, &slot.member, coming);
         Some(id)
     }
@@ -408,8 +486,7 @@ impl Inner {
     ) {
         let member = (vacant.id, &vacant.slot.member);
         let begun = if let Some(adaptive) = &mut self.adaptive {
-            // SAFETY: just filled; we hold the lock.
-            let fragment = unsafe { vacant.slot.entry() }.meta.fragment();
+            let fragment = vacant.slot.word().get().fragment();
             adaptive.link(member, fragment, &mut self.list, front.slab.slots())
         } else {
             // Relaxed: recency orders nothing.

@@ -1,9 +1,10 @@
 //! Puts that depend on what the key has: decided anew as often as that changes.
 
 use super::Write;
-use crate::core::entry::{Coming, Entry, Meta};
+use crate::core::entry::{Coming, Entry};
 use crate::core::index::Route;
-use crate::core::shard::{Others, Refused};
+use crate::core::life::{Deadlines, Limit};
+use crate::core::shard::{Hit, Others, Refused};
 
 /// What else decides whether an entry goes in.
 pub(crate) trait Gate {
@@ -23,29 +24,29 @@ impl Gate for Open {
 }
 
 impl<K: Eq, V> Write<'_, K, V> {
-    /// Puts a value under a key, with a deadline as in [`Meta::new`], if `goes` accepts what the key has and the gate lets it
+    /// Puts a value under a key, if `goes` accepts what the key has and the gate lets it
     /// pass; gives key and value back if not. Returns the id that the entry is filed under.
     ///
     /// Keys are compared, `goes` is asked and tokens are fetched outside of the gate.
     ///
     /// # Panics
     /// If a reader that never ends has let entries queue up until no id is left.
-    pub(crate) fn put_where(
+    pub(crate) fn put_where<L: Limit>(
         &mut self,
         route: Route,
-        (deadline, key, value): (u64, K, V),
-        goes: impl Fn(Option<&Entry<K, V>>) -> bool,
+        (deadlines, key, value): (impl Into<Deadlines<L>>, K, V),
+        goes: impl Fn(Option<Hit<'_, K, V>>) -> bool,
         gate: &impl Gate,
     ) -> Result<u32, (K, V)> {
-        let meta = Meta::new(self.context.index.fragment_of(route), deadline);
-        let mut entry = Entry { meta, key, value };
+        let (fragment, deadlines) = (self.context.index.fragment_of(route), deadlines.into());
+        let mut entry = Entry { key, value };
         let is_it = |other: &K| *other == entry.key;
         let mut seen = self.store.look(&self.pin, route, is_it);
         let mut others = Others::new();
         let mut token = None;
         while goes(self.seen(&seen)) {
-            let Entry { meta, key, value } = entry;
-            let coming = Coming::new(meta, key, value);
+            let Entry { key, value } = entry;
+            let coming = Coming::new(fragment, deadlines, key, value);
             let attempt = || self.try_put(seen, &others, token.take(), &coming);
             let refused = match gate.pass(attempt) {
                 Some(Ok(id)) => return Ok(id),
