@@ -11,7 +11,7 @@ use crate::core::garbage::Garbage;
 use crate::core::reclaim::{Domain, Pin};
 use crate::core::shard::{Context, Locked, Seen};
 use crate::core::entry::Entry;
-use crate::core::{NEVER, Policy, Route, Store, Write};
+use crate::core::{NEVER, Plan, Policy, Route, Store, Write};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -6,6 +6,7 @@ use crate::core::index::Route;
 use crate::core::policy::Policy;
 use crate::core::reclaim::{Domain, Pin, Record};
 use crate::core::side::SideWords;
+use crate::core::sizing::Plan;
 use crate::core::store::Store;
 use crate::core::write::Write;
 
