@@ -42,6 +42,7 @@ mod core {
     pub(crate) mod own;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
+    mod side;
     mod sizing;
     mod slab;
     mod store;

@@ -83,6 +83,7 @@ mod core {
         pub(crate) use record::{Hold, Pin, Record};
     }
     pub(crate) mod shard;
+    pub(crate) mod side;
     pub(crate) mod sizing;
     pub(crate) mod slab;
     pub(crate) mod store;

@@ -59,6 +59,7 @@ mod list;
 pub(crate) mod own;
 pub(crate) mod reclaim;
 mod shard;
+mod side;
 mod sizing;
 mod slab;
 mod store;

@@ -1,10 +1,13 @@
 //! How large the parts of a cache are.
 
+use super::side::SideWords;
+
 /// By the number of keys that each shard is expected to hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizing {
     expected: usize,
     shards: usize,
+    side: SideWords,
 }
 
 impl Sizing {
@@ -26,11 +29,17 @@ impl Sizing {
     /// The model checker cannot wait for more than one entry to leave.
     const MIN_BATCH: usize = if cfg!(nori_loom) { 1 } else { 8 };
 
-    pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
+    pub(crate) fn new(max_keys: usize, shards: usize, side: SideWords) -> Self {
         Self {
             expected: max_keys.div_ceil(shards),
             shards,
+            side,
         }
+    }
+
+    /// What each slot has beside its entry.
+    pub(crate) fn side(self) -> SideWords {
+        self.side
     }
 
     /// Keys that a shard is expected to hold.

@@ -5,6 +5,7 @@ use super::entry::Entry;
 use super::index::{Index, Route};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
+use super::side::SideWords;
 use super::sizing::Sizing;
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 use std::sync::Arc;
@@ -30,8 +31,13 @@ struct Shared {
 impl<K, V> Store<K, V> {
     /// An empty store of `shards` shards, a power of two.
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
+        Self::with(max_keys, shards, SideWords::NONE)
+    }
+
+    /// The same, with words beside each slot.
+    pub(crate) fn with(max_keys: usize, shards: usize, side: SideWords) -> Self {
         debug_assert!(shards.is_power_of_two());
-        let sizing = Sizing::new(max_keys, shards);
+        let sizing = Sizing::new(max_keys, shards, side);
         let fronts = Shard::fronts(shards, sizing);
         Self {
             index: Index::new(shards, sizing.range()),

@@ -113,7 +113,7 @@ impl<K, V> Shard<K, V> {
             }),
             era: AtomicU64::new(list.era()),
             owner: AtomicU64::new(if exact { NOBODY } else { SHARED }),
-            slab: Slab::new(sizing.slots(), sizing.bytes()),
+            slab: Slab::new(sizing.slots(), sizing.bytes(), sizing.side()),
         };
         (0..shards).map(|it| CachePadded(front(it))).collect()
     }
