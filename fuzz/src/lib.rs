@@ -14,12 +14,15 @@ mod arch;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/backend/mod.rs"]
 mod backend;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/cache/mod.rs"]
 mod cache;
 #[allow(dead_code)]
 #[path = "../../src/error.rs"]
 mod error;
+#[allow(dead_code)]
+#[path = "../../src/flights/mod.rs"]
+mod flights;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/sync.rs"]
 mod sync;
@@ -41,6 +44,7 @@ mod core {
     pub(crate) mod list;
     pub(crate) mod own;
     pub(crate) mod reclaim;
+    mod resize;
     pub(crate) mod shard;
     mod side;
     mod sizing;
@@ -51,9 +55,11 @@ mod core {
 
     pub(crate) use entry::{Entry, NEVER};
     pub(crate) use index::Route;
-    pub(crate) use shard::{Held, Hit, Seen};
+    pub(crate) use resize::TooMuchPinned;
+    pub(crate) use shard::{Held, Hit, Pinning, Seen, Terms};
+    pub(crate) use side::SideWords;
     pub(crate) use store::Store;
-    pub(crate) use write::Write;
+    pub(crate) use write::{Gate, NotPut, Open, Refusal, Write};
 }
 
 /// The rooms of `src/response` that stored responses are made of.

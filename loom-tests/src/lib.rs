@@ -1,11 +1,11 @@
 //! The concurrent core of nori-cache under the [loom] model checker.
 //!
-//! `cargo test --release -p nori-cache-loom-tests` runs each model in every interleaving, and with every value that a load
+//! `scripts/models` (or `cargo test --release -p nori-cache-loom-tests`) runs each model in every interleaving, and with every value that a load
 //! may return under the C11 memory model, up to the bound on preemptions that the model names (`LOOM_MAX_PREEMPTIONS`
 //! overrides it). `scripts/loom-mutants` breaks the core one line at a time and expects the models to notice.
 //!
 //! The crate compiles the core's own source files, and of the other layers those in which threads meet: loads, updates and
-//! counters of backends, the end of a connection, the response layer's flights. What stands in for the rest:
+//! counters of backends, loads of the typed cache, the end of a connection, the response layer's flights. What stands in for the rest:
 //!
 //! - [`atomics`] wraps loom's atomics so that freeing one counts as an access to it, and so finds memory that is given back
 //!   while a reader may still be in it. [`quarantine`] keeps what was freed readable for long enough to say so.
@@ -57,9 +57,17 @@ mod backend {
     pub(crate) mod redis {
         pub(crate) mod gate;
     }
-    pub(crate) mod wake;
 }
 mod barrier;
+#[path = "../../src/cache"]
+mod cache {
+    #![allow(dead_code)]
+
+    pub(crate) mod load {
+        pub(crate) mod flight;
+        pub(crate) mod table;
+    }
+}
 #[path = "../../src/core"]
 mod core {
     #![allow(dead_code, unused_imports)]
@@ -79,9 +87,11 @@ mod core {
         mod record;
         mod records;
 
+        pub(crate) use barrier::{fence_everywhere, has_heavy};
         pub(crate) use domain::{Domain, Grace, Ticket, Wait};
         pub(crate) use record::{Hold, Pin, Record};
     }
+    pub(crate) mod resize;
     pub(crate) mod shard;
     pub(crate) mod side;
     pub(crate) mod sizing;
@@ -114,6 +124,8 @@ mod error {
     }
 }
 mod fence;
+#[path = "../../src/flights/mod.rs"]
+mod flights;
 mod models;
 mod notify;
 mod once;

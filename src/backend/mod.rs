@@ -5,7 +5,7 @@
 //! | `future` | [`BackendFuture`]: ready, or boxed |
 //! | `representable`, `codec` | what JSON can represent; values as JSON, both ways |
 //! | `value` | [`Value`]: typed, encoded or an integer |
-//! | `alarm`, `wake` | deadlines for those who wait, on any executor; waking them |
+//! | `alarm` | deadlines for those who wait, on any executor |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the calls that make them |
 //! | `redact` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
@@ -33,7 +33,6 @@ mod representable;
 mod typed;
 mod update_ttl;
 mod value;
-mod wake;
 
 pub use contract::CacheBackend;
 pub use ext::CacheBackendExt;

@@ -1,21 +1,30 @@
 //! [`Cache`]: the safe front over the core.
 
 mod builder;
+mod entry_ops;
 #[cfg(all(test, not(nori_loom)))]
 mod hostile;
+mod inserted;
 mod iter;
 mod lifetime;
+mod load;
+mod pin;
+mod place;
 mod read;
+mod resize;
 mod stats;
 mod write;
 
 pub use builder::CacheBuilder;
+pub use entry_ops::Drain;
+pub use inserted::{Inserted, Refusal};
 pub use iter::Iter;
+pub use load::{LoadStats, Loaded};
 pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Route, Store};
+use crate::core::{NEVER, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::Lifetime;
@@ -35,6 +44,7 @@ use std::sync::Arc;
 /// * **At most [`max_keys`](Self::max_keys) keys**, over all shards, at any moment; and none is evicted before there are that
 ///   many. The least recently used entry of a shard goes first, expired ones before live ones: as far as a write finds one
 ///   among 1,024 that it looks at.
+/// * **At most [`max_weight`](Self::max_weight)** in the same way, if there is a [`weigher`](CacheBuilder::weigher).
 /// * **Keys may be hostile.** Where `Hash` and `Eq` disagree, or change their minds, answers are wrong; nothing else is.
 /// * **Entries that left are dropped later**, on the thread of some write: when every read that was going on at the time has
 ///   ended, and at most a few hundred writes to the shard after that, or a sixteenth of what had queued up; with thousands of
@@ -73,11 +83,23 @@ struct Inner<K, V, S> {
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
+    /// If entries are weighed.
+    weigher: Option<Weigher<K, V>>,
+    /// What is being loaded.
+    loads: load::table::Table<K, V>,
+    /// What became of loads.
+    loading: load::Counters,
 }
 
+/// Says what an entry weighs.
+type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
+
 /// What the builder has checked.
-struct Config<S> {
+struct Config<K, V, S> {
     max_keys: usize,
+    /// If there is a weigher.
+    max_weight: Option<u64>,
+    weigher: Option<Weigher<K, V>>,
     ttl: Lifetime,
     shards: usize,
     hasher: S,
@@ -111,15 +133,23 @@ impl<K, V> Cache<K, V> {
 }
 
 impl<K, V, S> Cache<K, V, S> {
-    fn with(config: Config<S>) -> Self {
+    fn with(config: Config<K, V, S>) -> Self {
+        let side = if config.weigher.is_some() {
+            SideWords::WEIGHT
+        } else {
+            SideWords::NONE
+        };
         Self {
             inner: Arc::new(Inner {
-                store: Store::new(config.max_keys, config.shards),
+                store: Store::with(config.max_keys, config.shards, side, config.max_weight),
+                weigher: config.weigher,
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,
                 timed: AtomicBool::new(config.ttl != Lifetime::EVER),
                 reads: reclaim::tally(),
+                loads: load::table::Table::new(),
+                loading: load::Counters::default(),
             }),
         }
     }
@@ -140,6 +170,19 @@ impl<K, V, S> Cache<K, V, S> {
         self.inner.store.max_keys()
     }
 
+    /// What the entries weigh, all together: expired ones that no write has taken out yet included, never more than
+    /// [`max_weight`](Self::max_weight). 0 in a cache without a weigher.
+    pub fn weight(&self) -> u64 {
+        let pool = self.inner.store.budget().weight();
+        pool.map_or(0, |pool| pool.used())
+    }
+
+    /// What the entries weigh at most, all together; [`u64::MAX`] in a cache without that bound.
+    pub fn max_weight(&self) -> u64 {
+        let pool = self.inner.store.budget().weight();
+        pool.map_or(u64::MAX, |pool| pool.max())
+    }
+
     /// How many shards the keys are spread over.
     pub fn shards(&self) -> usize {
         self.inner.store.shards().len()
@@ -151,16 +194,33 @@ impl<K, V, S> Cache<K, V, S> {
         let mut stats = Stats {
             hits,
             misses,
+            loads: self.inner.loading.sum(),
             ..Stats::default()
         };
         for shard in self.inner.store.shards() {
-            let (counts, pending) = shard.counts();
+            let (counts, rare, pending) = shard.counts();
             stats.inserts += counts.inserts;
             stats.evictions += counts.evictions;
             stats.expirations += counts.expirations;
+            stats.evicted_weight = stats.evicted_weight.saturating_add(rare.evicted_weight);
+            stats.refusals += rare.refusals;
             stats.pending += u64::from(pending);
         }
         stats
+    }
+
+    /// What the cache has done since `previous` was taken from [`stats`](Self::stats).
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// let before = cache.stats();
+    /// cache.get("key");
+    /// let since = cache.stats_since(&before);
+    /// assert_eq!((since.inserts, since.hits), (0, 1));
+    /// ```
+    pub fn stats_since(&self, previous: &Stats) -> Stats {
+        self.stats().since(previous)
     }
 
     /// The live entries, cloned a shard at a time, in no particular order.
@@ -242,6 +302,7 @@ impl<K, V, S> fmt::Debug for Cache<K, V, S> {
             .field("len", &self.len())
             .field("max_keys", &self.max_keys())
             .field("shards", &self.shards())
+            .field("loads", &self.inner.loads.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,3 +1,5 @@
+use super::load::LoadStats;
+
 /// What a cache has done since it was built. Counters are exact; read beside other threads they are not of one instant.
 ///
 /// ```
@@ -22,11 +24,17 @@ pub struct Stats {
     pub inserts: u64,
     /// Live entries that had to make room for others.
     pub evictions: u64,
+    /// What those weighed, in a cache with a weigher.
+    pub evicted_weight: u64,
+    /// Values that were not stored because they are too heavy, or pinned entries left no room.
+    pub refusals: u64,
     /// Entries whose time to live had passed when they left, whichever way: found by a write, removed, replaced, cleared.
     pub expirations: u64,
     /// Entries that have left the cache and still wait to be dropped: for readers that may be in them, and for writes to come. Not a
     /// count of what was, but how many there are.
     pub pending: u64,
+    /// What became of loads (`get_or_insert_with` and its siblings).
+    pub loads: LoadStats,
 }
 
 impl Stats {
@@ -35,6 +43,24 @@ impl Stats {
         match self.hits + self.misses {
             0 => 0.0,
             reads => self.hits as f64 / reads as f64,
+        }
+    }
+}
+
+impl Stats {
+    /// What was counted since `previous` was taken, of the same cache. `pending` is no count: it is what there is now.
+    #[must_use]
+    pub fn since(&self, previous: &Self) -> Self {
+        Self {
+            hits: self.hits.saturating_sub(previous.hits),
+            misses: self.misses.saturating_sub(previous.misses),
+            inserts: self.inserts.saturating_sub(previous.inserts),
+            evictions: self.evictions.saturating_sub(previous.evictions),
+            evicted_weight: self.evicted_weight.saturating_sub(previous.evicted_weight),
+            refusals: self.refusals.saturating_sub(previous.refusals),
+            expirations: self.expirations.saturating_sub(previous.expirations),
+            pending: self.pending,
+            loads: self.loads.since(&previous.loads),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Writes.
 
 use super::lifetime::Lifetime;
-use super::{Cache, Inner};
+use super::{Cache, Inner, Inserted, Refusal};
 use crate::core::reclaim;
-use crate::core::{Entry, Held, NEVER, Seen, Write, own};
+use crate::core::{Entry, Held, NEVER, NotPut, Pinning, Route, Seen, Terms, Write, own};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -31,8 +31,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// cache.insert("key", 2);
     /// assert_eq!(cache.get("key"), Some(2));
     /// ```
-    pub fn insert(&self, key: K, value: V) {
-        self.put(key, value, self.inner.ttl);
+    ///
+    /// Returns what has become of the value; only a cache with a weigher or with pinned entries ever refuses one.
+    pub fn insert(&self, key: K, value: V) -> Inserted {
+        self.put(key, value, self.inner.ttl)
     }
 
     /// Stores a value with a time to live of its own. Replaces what was there; counts as a use. A zero time stores nothing
@@ -46,24 +48,58 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// cache.insert_with_ttl("token", "abc", Duration::ZERO);
     /// assert!(cache.is_empty());
     /// ```
-    pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) {
+    pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) -> Inserted {
         match Lifetime::new(ttl.into()) {
             Some(lifetime) => self.put(key, value, lifetime),
-            None => _ = self.remove(&key),
+            None => {
+                self.remove(&key);
+                Inserted::Refused(Refusal::ZeroTtl)
+            }
         }
     }
 
-    fn put(&self, key: K, value: V, lifetime: Lifetime) {
+    fn put(&self, key: K, value: V, lifetime: Lifetime) -> Inserted {
+        if self.inner.weigher.is_some() {
+            return self.put_slow(key, value, lifetime, Pinning::No);
+        }
+        self.put_on(key, value, lifetime, Terms::PLAIN)
+    }
+
+    /// As `put`, of what is to be weighed, or pinned.
+    #[inline(never)]
+    pub(super) fn put_slow(
+        &self,
+        key: K,
+        value: V,
+        lifetime: Lifetime,
+        pinning: Pinning,
+    ) -> Inserted {
+        let terms = self.inner.terms(&key, &value, pinning);
+        self.put_on(key, value, lifetime, terms)
+    }
+
+    #[inline(always)]
+    fn put_on(&self, key: K, value: V, lifetime: Lifetime, terms: Terms) -> Inserted {
         let inner = &*self.inner;
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
+        inner.overtake(route, |other| *other == key);
         let mut write = inner.write(now);
-        let id = write.insert(route, deadline, key, value);
-        own::filed(&write, route, id);
+        match write.insert_on(route, (deadline, key, value), terms) {
+            Ok((id, replaced)) => {
+                own::filed(&write, route, id);
+                if replaced {
+                    Inserted::Replaced
+                } else {
+                    Inserted::Created
+                }
+            }
+            Err(refusal) => Inserted::Refused(refusal.into()),
+        }
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
-    /// of the key. True if that changed the cache.
+    /// of the key. True if that changed the cache. A value that is too heavy removes the key.
     ///
     /// Optimistic: no lock is held while `f` runs, and it runs again if another thread has changed the key meanwhile: as often
     /// as that happens, and not for other keys. As with [`get_with`](Self::get_with), it keeps nothing but this entry from being
@@ -93,6 +129,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let current = current.filter(|entry| inner.is_alive(entry));
             let (update, own) =
                 own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
+            if !matches!(update, Update::Keep) {
+                inner.overtake(route, is_it);
+            }
             let mut deadline = current.map(|entry| entry.meta.deadline());
             let mut write = inner.write(0);
             // The first time it runs again, and sees what it wrote.
@@ -117,12 +156,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);
-    /// (0..10).for_each(|n| cache.insert(n, n));
+    /// (0..10).for_each(|n| _ = cache.insert(n, n));
     /// cache.retain(|_, value| value % 2 == 0);
     /// assert_eq!(cache.len(), 5);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let inner = &*self.inner;
+        inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.retain(&context, reclaim::pin, |entry| {
             entry.meta.deadline() > context.now && keep(&entry.key, &entry.value)
@@ -168,6 +208,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     {
         let inner = &*self.inner;
         let route = inner.route(key);
+        inner.overtake(route, |other| key.equivalent(other));
         let mut write = inner.write(inner.now());
         let removed = write.remove(route, move |other| key.equivalent(other));
         removed.map(|entry| read(&entry.value))
@@ -185,6 +226,7 @@ impl<K, V, S> Cache<K, V, S> {
     /// ```
     pub fn clear(&self) {
         let inner = &*self.inner;
+        inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.clear(&context);
     }
@@ -210,9 +252,15 @@ impl<K, V, S> Cache<K, V, S> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
+    /// A load of the key that is under way will not store what it loads: to be called before each write.
+    #[inline(always)]
+    pub(super) fn overtake(&self, route: Route, is_it: impl Fn(&K) -> bool) {
+        self.loads.overtake(route.spread(), is_it);
+    }
+
     /// Begins a write of a key.
     #[inline(always)]
-    fn write(&self, now: u64) -> Write<'_, K, V> {
+    pub(super) fn write(&self, now: u64) -> Write<'_, K, V> {
         Write::new(&self.store, reclaim::domain(), reclaim::pin(), now)
     }
 
@@ -254,19 +302,34 @@ impl<K, V, S> Inner<K, V, S> {
         write.set_now(now);
         // An expired entry was not shown, and may have been taken out since.
         let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
-        let id = write.put(seen, (deadline, key, value), stands)?;
-        own::filed(write, seen.route(), id);
-        Ok(true)
+        let terms = self.terms(&key, &value, Pinning::AsBefore);
+        match write.put(seen, (deadline, key, value), terms, stands) {
+            Ok(id) => {
+                own::filed(write, seen.route(), id);
+                Ok(true)
+            }
+            Err((NotPut::Outdated, entry)) => Err(entry.key),
+            Err((NotPut::Refused(_), _)) => Ok(current.is_some()),
+        }
     }
 
     /// What was found, if its deadline is yet to come.
-    fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>) -> Option<&'p Entry<K, V>> {
+    pub(super) fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>) -> Option<&'p Entry<K, V>> {
         entry.filter(|entry| self.is_alive(entry))
+    }
+
+    /// What an entry is stored with, beside its deadline.
+    pub(super) fn terms(&self, key: &K, value: &V, pinning: Pinning) -> Terms {
+        let weigher = self.weigher.as_ref();
+        Terms {
+            weight: weigher.map_or(0, |weigh| weigh(key, value)),
+            pinning,
+        }
     }
 
     /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.
     #[inline(always)]
-    fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
+    pub(super) fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
         // Relaxed, both: see `Inner::now`.
         let timed = self.timed.load(Ordering::Relaxed);
         if lifetime == Lifetime::EVER {

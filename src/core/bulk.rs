@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-use super::shard::Context;
+use super::shard::{Context, Seen, Shard};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -22,32 +22,51 @@ impl<K, V> Store<K, V> {
         pin: impl Fn() -> Pin<'static>,
         mut keep: impl FnMut(&Entry<K, V>) -> bool,
     ) {
-        let mut is_inside = false;
+        let is_inside = pin().is_inner();
         for shard in self.shards() {
-            let all = pin();
-            let mut filed = Vec::new();
-            shard.for_each(&all, self.index(), |seen, _| filed.push(seen));
-            is_inside |= all.is_inner();
-            drop(all);
-            for seen in filed {
-                let pin = pin();
-                // Gone since; or another entry's by now, which is shown as well.
-                let id = seen
-                    .id()
-                    .filter(|&id| self.is_filed(&pin, seen.route(), id));
-                let Some(id) = id else {
-                    continue;
-                };
-                let held = shard.front().hold(pin, id);
-                if !keep(held.entry()) {
+            self.show(shard, &pin, |seen, entry| {
+                if !keep(entry) {
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ =
                         shard.locked(context, &mut Garbage::none(), |locked| locked.remove(seen));
                 }
-            }
+            });
         }
         // Who is inside a read would wait for itself.
-        self.collect(context, if is_inside { 0 } else { PATIENCE });
+        self.collect_patiently(context, if is_inside { 0 } else { PATIENCE });
+    }
+
+    /// Calls `each` for all entries, without a lock: each is held for the time of the call, and nothing else is.
+    pub(crate) fn show_all(
+        &self,
+        pin: impl Fn() -> Pin<'static>,
+        mut each: impl FnMut(&Entry<K, V>),
+    ) {
+        for shard in self.shards() {
+            self.show(shard, &pin, |_, entry| each(entry));
+        }
+    }
+
+    /// As [`Store::show_all`], of one shard; with what a writer needs to take the entry out during the call.
+    fn show(
+        &self,
+        shard: &Shard<K, V>,
+        pin: &impl Fn() -> Pin<'static>,
+        mut each: impl FnMut(Seen, &Entry<K, V>),
+    ) {
+        let mut filed = Vec::new();
+        shard.for_each(&pin(), self.index(), |seen, _| filed.push(seen));
+        for seen in filed {
+            let pin = pin();
+            // Gone since; or another entry's by now, which is shown as well.
+            let id = seen
+                .id()
+                .filter(|&id| self.is_filed(&pin, seen.route(), id));
+            if let Some(id) = id {
+                let held = shard.front().hold(pin, id);
+                each(seen, held.entry());
+            }
+        }
     }
 
     /// Takes everything out.
@@ -55,7 +74,7 @@ impl<K, V> Store<K, V> {
         for shard in self.shards() {
             shard.locked(context, &mut Garbage::none(), |locked| locked.clear());
         }
-        self.collect(context, PATIENCE);
+        self.collect(context);
     }
 
     /// Takes out all entries that are expired; says how many.
@@ -68,12 +87,17 @@ impl<K, V> Store<K, V> {
                 });
             }
         }
-        self.collect(context, PATIENCE);
+        self.collect(context);
         purged
     }
 
-    /// Drops what has left the cache until now, as far as readers allow: waits for them `patience` times in all.
-    fn collect(&self, context: &Context<'_>, mut patience: u32) {
+    /// Drops what has left the cache until now, as far as readers allow that soon.
+    pub(super) fn collect(&self, context: &Context<'_>) {
+        self.collect_patiently(context, PATIENCE);
+    }
+
+    /// The same; waits for readers `patience` times in all.
+    fn collect_patiently(&self, context: &Context<'_>, mut patience: u32) {
         for shard in self.shards() {
             // What leaves limbo leaves it in the order in which it came: this many, and all that was there at first is gone.
             let mut left = None;

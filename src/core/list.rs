@@ -212,11 +212,7 @@ impl List {
     pub(crate) fn new(expected: usize) -> Self {
         let exact = expected <= EXACT;
         let marks = if exact { 1 } else { MARKS };
-        let stride = if exact {
-            0
-        } else {
-            (expected / (MARKS as usize / 2)).clamp(1, u32::MAX as usize) as u32
-        };
+        let stride = if exact { 0 } else { Self::stride(expected) };
         let anchors: Box<[Node]> = (0..=marks)
             .map(|mark| match mark {
                 // The first era's mark is in the ring from the start; no entry is needed to link it.
@@ -239,13 +235,55 @@ impl List {
         list
     }
 
+    /// Links to an era.
+    fn stride(expected: usize) -> u32 {
+        (expected / (MARKS as usize / 2)).clamp(1, u32::MAX as usize) as u32
+    }
+
     pub(crate) fn is_exact(&self) -> bool {
         self.stride == 0
     }
 
-    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Has eras be as long as suits so many entries. An exact list of more than [`EXACT`] is exact no more: it gets marks.
+    pub(crate) fn expect(&mut self, expected: usize, members: impl Members) {
+        if expected <= EXACT {
+            return;
+        }
+        if self.is_exact() {
+            let mut uses: Vec<(u64, u32)> = self
+                .iter(members)
+                .map(|id| (members.member(id).stamp.last_use(self.era).0, id))
+                .collect();
+            // Those that were used last come last. Where uses tie, the order of the list counts.
+            uses.reverse();
+            uses.sort_by_key(|&(era, _)| era);
+            let mut new = Self::new(expected);
+            new.begin_at(self.era + 1);
+            for (_, id) in uses {
+                let member = members.member(id);
+                self.unlink(member, members);
+                member.stamp.set_linked(new.era);
+                new.ring(members).link_after(new.front, id, &member.node);
+                new.len += 1;
+            }
+            *self = new;
+            return;
+        }
+        self.stride = Self::stride(expected);
+        self.left = self.left.min(self.stride);
+    }
+
+    /// Has an empty list with marks begin at some era.
+    fn begin_at(&mut self, era: u64) {
+        let ring = self.ring(NoMembers);
+        ring.unlink(ring.node(self.front));
+        let mark = self.mark(era);
+        ring.link_after(ROOT, mark, ring.node(mark));
+        (self.era, self.oldest, self.front) = (era, era, mark);
     }
 
     /// The present era.

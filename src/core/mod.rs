@@ -58,6 +58,7 @@ mod list;
 #[cfg(not(nori_loom))]
 pub(crate) mod own;
 pub(crate) mod reclaim;
+mod resize;
 mod shard;
 mod side;
 mod sizing;
@@ -68,6 +69,8 @@ mod write;
 
 pub(crate) use entry::{Entry, NEVER};
 pub(crate) use index::Route;
-pub(crate) use shard::{Held, Hit, Seen};
+pub(crate) use resize::TooMuchPinned;
+pub(crate) use shard::{Held, Hit, Pinning, Seen, Terms};
+pub(crate) use side::SideWords;
 pub(crate) use store::Store;
-pub(crate) use write::Write;
+pub(crate) use write::{Gate, NotPut, Open, Refusal, Write};

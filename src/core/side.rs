@@ -10,7 +10,6 @@ pub(crate) struct SideWords(u32);
 impl SideWords {
     pub(crate) const NONE: Self = Self(0);
     /// What the entry weighs. The lock's holder alone looks at it.
-    #[allow(dead_code, reason = "options that need it follow")]
     pub(crate) const WEIGHT: Self = Self(1);
 
     /// Those of both.
@@ -26,7 +25,6 @@ impl SideWords {
     }
 
     /// Whether these are among them.
-    #[allow(dead_code, reason = "options that need it follow")]
     #[inline(always)]
     pub(crate) fn has(self, words: Self) -> bool {
         self.0 & words.0 == words.0
@@ -39,7 +37,6 @@ impl SideWords {
     }
 
     /// Where one word of these stands.
-    #[allow(dead_code, reason = "options that need it follow")]
     #[inline(always)]
     pub(super) fn place_of(self, word: Self) -> usize {
         debug_assert!(word.count() == 1 && self.has(word));

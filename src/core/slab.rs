@@ -451,11 +451,16 @@ impl<'s, K, V> Slots<'s, K, V> {
 
     /// A word beside the slot of an id, which the store has: 0 when the slot is first given out, and after that what was last
     /// written to it, also by an entry that has left.
-    #[allow(dead_code, reason = "options that need it follow")]
     #[inline(always)]
     pub(crate) fn side(self, id: u32, word: SideWords) -> &'s AtomicU64 {
         // SAFETY: as in `slot`.
         unsafe { &*self.slab.side_at(id, self.slab.side.place_of(word)) }
+    }
+
+    /// Whether there is this word beside each slot.
+    #[inline(always)]
+    pub(crate) fn has(self, word: SideWords) -> bool {
+        self.slab.side.has(word)
     }
 
     /// The id of the slot at this address, if it is one of these, and has been given out. For the holder of the lock.

@@ -29,14 +29,22 @@ struct Shared {
 }
 
 impl<K, V> Store<K, V> {
-    /// An empty store of `shards` shards, a power of two.
+    /// An empty store of `shards` shards, a power of two, whose entries are not weighed.
+    #[cfg(any(test, fuzzing, nori_loom))]
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
-        Self::with(max_keys, shards, SideWords::NONE)
+        Self::with(max_keys, shards, SideWords::NONE, None)
     }
 
-    /// The same, with words beside each slot.
-    pub(crate) fn with(max_keys: usize, shards: usize, side: SideWords) -> Self {
+    /// An empty store of `shards` shards, a power of two, with words beside each slot, and a bound on what entries weigh if those have
+    /// the weight.
+    pub(crate) fn with(
+        max_keys: usize,
+        shards: usize,
+        side: SideWords,
+        max_weight: Option<u64>,
+    ) -> Self {
         debug_assert!(shards.is_power_of_two());
+        debug_assert_eq!(side.has(SideWords::WEIGHT), max_weight.is_some());
         let sizing = Sizing::new(max_keys, shards, side);
         let fronts = Shard::fronts(shards, sizing);
         Self {
@@ -46,22 +54,33 @@ impl<K, V> Store<K, V> {
                 .collect(),
             fronts,
             shared: Box::new(Shared {
-                budget: Budget::new(max_keys),
+                budget: Budget::new(max_keys, max_weight),
                 swept: CachePadded(AtomicU64::new(0)),
             }),
         }
     }
 
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.shared.budget
+    }
+
     pub(crate) fn max_keys(&self) -> usize {
-        self.shared.budget.max()
+        self.shared.budget.keys.max() as usize
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shared.budget.used()
+        self.shared.budget.keys.used() as usize
     }
 
     pub(crate) fn shards(&self) -> &[Shard<K, V>] {
         &self.shards
+    }
+
+    /// All shards, from somewhere on that depends on the route: not always the same one is to give first.
+    pub(super) fn shards_from(&self, route: Route) -> impl Iterator<Item = &Shard<K, V>> {
+        let start = route.spread() as usize % self.shards.len();
+        let (before, after) = self.shards.split_at(start);
+        after.iter().chain(before)
     }
 
     pub(crate) fn index(&self) -> &Index {
@@ -96,6 +115,12 @@ impl<K, V> Store<K, V> {
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> Seen {
         self.shard(route).look(pin, &self.index, route, is_it)
+    }
+
+    /// The entry that was seen under the pin.
+    #[inline(always)]
+    pub(crate) fn seen<'p>(&'p self, pin: &'p Pin<'_>, seen: &Seen) -> Option<&'p Entry<K, V>> {
+        self.shard(seen.route()).seen(pin, seen)
     }
 
     /// Holds what was found under the pin, which ends.
@@ -177,6 +202,11 @@ impl<K, V> Store<K, V> {
     pub(super) fn set_swept(&self, now: u64) {
         // Relaxed: see `context`.
         self.shared.swept.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Whether the entry is pinned that was filed with this id under the pin.
+    pub(crate) fn is_pinned(&self, pin: &Pin<'_>, route: Route, id: u32) -> bool {
+        self.shard(route).is_pinned(pin, id)
     }
 
     /// As [`Store::look`], for a write that was refused.

@@ -1,10 +1,13 @@
 //! What the cache asks the allocator for: nothing on a hit, nothing on an insert once it has grown.
 
 use crate::counting::{allocations, bytes};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nori_cache::{Cache, ManualClock, Update};
+use nori_cache::{Cache, Error, ManualClock, Update};
 
 /// One test at a time: a thread that is preempted in the middle of a read holds up what others could use again.
 static TURN: Mutex<()> = Mutex::new(());
@@ -46,6 +49,37 @@ fn a_hit_allocates_nothing() {
             assert!(cache.get("nobody").is_none());
         }
         assert_eq!(cache.stats().hits, 2_001);
+    });
+    assert_eq!(during, 0);
+}
+
+/// The output of a future that is ready.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a hit waits for nothing"),
+    }
+}
+
+#[test]
+fn a_load_that_hits_allocates_nothing() {
+    let _turn = turn();
+    let cache: Cache<String, Arc<[u8; 64]>> = Cache::new(1_000);
+    let keys: Vec<_> = (0..1_000)
+        .map(|n| format!("user:{n:011}:profile"))
+        .collect();
+    for key in &keys {
+        cache.insert(key.clone(), Arc::new([0; 64]));
+    }
+    assert!(cache.get(&keys[0]).is_some());
+    let during = allocations(|| {
+        for key in &keys {
+            let key = key.as_str();
+            cache.get_or_insert_with(key, || unreachable!("it is there"));
+            now(cache.get_or_insert_async(key, || async { unreachable!("it is there") }));
+            let load = || async { Err(Error::closed()) };
+            assert!(now(cache.try_get_or_insert_async(key, load)).is_ok());
+        }
     });
     assert_eq!(during, 0);
 }
@@ -94,7 +128,7 @@ const DOUBLINGS: u64 = 64;
 #[test]
 fn an_insert_that_evicts_allocates_nothing() {
     let _turn = turn();
-    let during = steady(|cache, n| cache.insert(n, n));
+    let during = steady(|cache, n| _ = cache.insert(n, n));
     assert!(during <= DOUBLINGS, "{during} allocations");
 }
 
@@ -143,7 +177,7 @@ fn bytes_an_entry(keys: u64, insert: impl Fn(&Cache<u64, u64>, u64)) -> f64 {
 #[test]
 fn a_large_cache_of_entries_with_deadlines_takes_48_bytes_for_each() {
     let _turn = turn();
-    let taken = bytes_an_entry(1_000_000, |cache, key| cache.insert(key, key));
+    let taken = bytes_an_entry(1_000_000, |cache, key| _ = cache.insert(key, key));
     // Where addresses are dear, most slots lie in segments of doubling size, the last of which is half empty.
     let most = if cfg!(nori_portable) { 96.0 } else { 48.0 };
     assert!(taken <= most, "{taken} bytes an entry");

@@ -1,11 +1,13 @@
 //! The whole cache against a naive LRU with times to live, call by call.
 //!
-//! With one shard every answer must be the model's. With several the choice of the victim is the cache's own, and all else
+//! With one shard every answer must be the model's. With several the choice of the victims is the cache's own, and all else
 //! must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
+//! Half of the caches weigh their entries.
 
 use super::Ops;
 use super::ledger::{Ledger, Value};
-use crate::cache::{Cache, Stats, Update};
+use crate::cache::{Cache, Inserted, Refusal, Stats, Update};
+use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use arbitrary::Arbitrary;
 use std::hash::BuildHasher;
@@ -17,6 +19,8 @@ const MOST_KEYS: usize = 64;
 const KEYS: u8 = 96;
 /// The deadline that counts as never, in milliseconds of the cache's clock.
 const NEVER: u64 = (1 << 38) - 1;
+/// What an entry weighs is below this.
+const HEAVIEST: u64 = 24;
 /// Entries that have left a shard and are not dropped yet, at most: a few small batches.
 const LIMBO: usize = 64;
 
@@ -25,6 +29,8 @@ const LIMBO: usize = 64;
 pub struct Input {
     max_keys: u8,
     shards: u8,
+    /// If it is odd.
+    max_weight: u8,
     default_ttl: Life,
     hashes: Hashes,
     ops: Ops<Op>,
@@ -50,6 +56,10 @@ enum Life {
 enum Op {
     Insert(u8),
     InsertWithTtl(u8, Life),
+    InsertPinned(u8),
+    Unpin(u8),
+    SetMaxKeys(u8),
+    SetMaxWeight(u8),
     Get(u8),
     GetMany(u8, u8, u8),
     Peek(u8),
@@ -63,6 +73,15 @@ enum Op {
     /// The closure does so, and looks at its value after that.
     GetWithNested(u8, Nested),
     Retain(u8, u8),
+    InvalidateIf(u8),
+    InsertIfAbsent(u8),
+    Replace(u8),
+    RemoveIf(u8, bool),
+    Drain(u8),
+    Load(u8, Life),
+    /// The loader writes that key before it returns.
+    LoadNested(u8, Nested),
+    LoadFails(u8),
     Clear,
     PurgeExpired,
     AdvanceNanos(u32),
@@ -118,8 +137,15 @@ impl Input {
             .shards(shards)
             .ttl(ttl)
             .hasher(Hasher::new(self.hashes))
-            .clock(clock.clone())
-            .build();
+            .clock(clock.clone());
+        let max_weight = (self.max_weight & 1 == 1).then_some(u64::from(self.max_weight));
+        let cache = match max_weight {
+            Some(max_weight) => cache
+                .max_weight(max_weight)
+                .weigher(|_, value: &Value| weigh(value.serial())),
+            None => cache,
+        };
+        let cache = cache.build();
         let allowed = max_keys > 0
             && shards.is_power_of_two()
             && shards <= max_keys.next_power_of_two()
@@ -133,19 +159,25 @@ impl Input {
         };
         assert!(allowed);
         assert_eq!((cache.max_keys(), cache.shards()), (max_keys, shards));
+        assert_eq!(cache.max_weight(), max_weight.unwrap_or(u64::MAX));
         let ledger = Rc::new(Ledger::default());
         let mut subject = Subject {
             cache,
             clock,
             ttl,
+            is_weighed: max_weight.is_some(),
+            hidden: None,
+            victims: Vec::new(),
             nanos: 0,
             ledger: Rc::clone(&ledger),
             entries: Vec::new(),
             stats: Stats::default(),
             ended: 0,
+            loads: 0,
         };
         for op in self.ops.0 {
             subject.apply(op);
+            subject.settle(op);
             subject.check();
         }
         drop(subject);
@@ -200,12 +232,22 @@ struct Stored {
     key: u8,
     serial: u32,
     deadline: u64,
+    is_pinned: bool,
+}
+
+fn weigh(serial: u32) -> u64 {
+    u64::from(serial) * 7 % HEAVIEST
 }
 
 struct Subject {
     cache: Subjects,
     clock: ManualClock,
     ttl: Ttl,
+    is_weighed: bool,
+    /// This key had to go if no other is seen to have: it is back by now.
+    hidden: Option<u8>,
+    /// What had to go in this operation.
+    victims: Vec<Stored>,
     nanos: u64,
     ledger: Rc<Ledger>,
     /// The model: live entries, the least recently used first.
@@ -214,6 +256,8 @@ struct Subject {
     stats: Stats,
     /// How many entries have expired.
     ended: u64,
+    /// How many loaders have returned a value.
+    loads: u64,
 }
 
 fn name(key: u8) -> String {
@@ -226,14 +270,44 @@ impl Subject {
             Op::Insert(key) => {
                 let value = self.ledger.value();
                 let serial = value.serial();
-                self.cache.insert(name(key), value);
-                self.insert(key, serial, self.ttl);
+                let inserted = self.cache.insert(name(key), value);
+                assert_eq!(inserted, self.insert(key, serial, self.ttl));
             }
             Op::InsertWithTtl(key, life) => {
                 let value = self.ledger.value();
                 let serial = value.serial();
-                self.cache.insert_with_ttl(name(key), value, life.ttl());
-                self.insert(key, serial, life.ttl());
+                let inserted = self.cache.insert_with_ttl(name(key), value, life.ttl());
+                assert_eq!(inserted, self.insert(key, serial, life.ttl()));
+            }
+            Op::InsertPinned(key) => {
+                let value = self.ledger.value();
+                let serial = value.serial();
+                let inserted = self.cache.insert_pinned(name(key), value);
+                assert_eq!(inserted, self.insert_as(key, serial, self.ttl, true));
+            }
+            Op::Unpin(key) => {
+                let unpinned = self.cache.unpin(name(key).as_str());
+                assert_eq!(unpinned, self.unpin(key));
+            }
+            Op::SetMaxKeys(max_keys) => {
+                let max_keys = usize::from(max_keys) % (MOST_KEYS + 1);
+                let pinned = self.entries.iter().filter(|it| it.is_pinned).count();
+                let before = self.cache.max_keys();
+                let resized = self.cache.set_max_keys(max_keys);
+                assert_eq!(resized.is_ok(), max_keys > 0 && max_keys >= pinned);
+                let expected = if resized.is_ok() { max_keys } else { before };
+                assert_eq!(self.cache.max_keys(), expected);
+                self.evict(None, |it| it.entries.len() > expected);
+            }
+            Op::SetMaxWeight(max_weight) => {
+                let max_weight = u64::from(max_weight);
+                let before = self.cache.max_weight();
+                let resized = self.cache.set_max_weight(max_weight);
+                let fits = max_weight >= self.weight(|it| it.is_pinned);
+                assert_eq!(resized.is_ok(), self.is_weighed && max_weight > 0 && fits);
+                let expected = if resized.is_ok() { max_weight } else { before };
+                assert_eq!(self.cache.max_weight(), expected);
+                self.evict(None, |it| it.weight(|_| true) > expected);
             }
             Op::Get(key) => {
                 let found = self.cache.get(name(key).as_str());
@@ -294,6 +368,85 @@ impl Subject {
                 assert_eq!(shown, self.entries.len());
                 self.entries.retain(|it| keep(it.serial));
                 self.assert_tidy();
+            }
+            Op::InvalidateIf(bits) => {
+                let is_it = |serial: u32| serial & u32::from(bits) != 0;
+                self.cache.invalidate_if(|_, value| is_it(value.serial()));
+                self.entries.retain(|it| !is_it(it.serial));
+                self.assert_tidy();
+            }
+            Op::InsertIfAbsent(key) => {
+                let value = self.ledger.value();
+                let serial = value.serial();
+                let refused = self.cache.insert_if_absent(name(key), value);
+                let refused = refused.err().map(|it| it.serial());
+                match self.find(key) {
+                    Some(_) => assert_eq!(refused, Some(serial)),
+                    None => {
+                        let inserted = self.insert(key, serial, self.ttl);
+                        assert_eq!(refused.is_none(), inserted.is_stored());
+                    }
+                }
+            }
+            Op::Replace(key) => {
+                let value = self.ledger.value();
+                let serial = value.serial();
+                let refused = self.cache.replace(name(key), value);
+                let refused = refused.err().map(|it| it.serial());
+                match self.find(key) {
+                    None => assert_eq!(refused, Some(serial)),
+                    Some(Stored { is_pinned, .. }) => {
+                        let inserted = self.insert_as(key, serial, self.ttl, is_pinned);
+                        assert_eq!(refused.is_none(), inserted.is_stored());
+                    }
+                }
+            }
+            Op::RemoveIf(key, is_it) => {
+                let mut shown = None;
+                let removed = self.cache.remove_if(name(key).as_str(), |value| {
+                    shown = Some(value.serial());
+                    is_it
+                });
+                assert_eq!(shown, self.find(key).map(|it| it.serial));
+                assert_eq!(removed, is_it && shown.is_some());
+                if is_it {
+                    self.remove(key);
+                }
+            }
+            Op::Drain(most) => {
+                let drained: Vec<_> = self.cache.drain().take(most.into()).collect();
+                assert_eq!(drained.len(), self.entries.len().min(most.into()));
+                for (key, value) in drained {
+                    let is_it = |it: &Stored| name(it.key) == key && it.serial == value.serial();
+                    let at = self.entries.iter().position(is_it);
+                    self.entries.remove(at.expect("it was there"));
+                }
+            }
+            Op::Load(key, life) => {
+                let ledger = &self.ledger;
+                let mut loaded = None;
+                let found =
+                    self.cache
+                        .get_or_insert_with_ttl(name(key).as_str(), life.ttl(), || {
+                            let value = ledger.value();
+                            loaded = Some(value.serial());
+                            value
+                        });
+                let found = found.serial();
+                match self.get(key) {
+                    Some(expected) => assert_eq!((found, loaded), (expected, None)),
+                    None => {
+                        assert_eq!(Some(found), loaded);
+                        self.loads += 1;
+                        self.insert(key, found, life.ttl());
+                    }
+                }
+            }
+            Op::LoadNested(key, nested) => self.load(key, nested),
+            Op::LoadFails(key) => {
+                let load = || Err(Error::closed());
+                let found = self.cache.try_get_or_insert_with(name(key).as_str(), load);
+                assert_eq!(found.ok().map(|it| it.serial()), self.get(key));
             }
             Op::Clear => {
                 self.cache.clear();
@@ -357,6 +510,61 @@ impl Subject {
         }
     }
 
+    /// A load during which its own loader writes: what is written wins.
+    fn load(&mut self, key: u8, nested: Nested) {
+        let (cache, ledger) = (&self.cache, &self.ledger);
+        let mut inserted = None;
+        let mut loaded = None;
+        let found = cache.get_or_insert_with(name(key).as_str(), || {
+            match nested {
+                Nested::Insert(other) => {
+                    let value = ledger.value();
+                    inserted = Some(value.serial());
+                    cache.insert(name(other), value);
+                }
+                Nested::Remove(other) => {
+                    cache.remove(name(other).as_str());
+                }
+                Nested::Get(other) => {
+                    cache.get(name(other).as_str());
+                }
+                Nested::Clear => cache.clear(),
+            }
+            let value = ledger.value();
+            loaded = Some(value.serial());
+            value
+        });
+        let found = found.serial();
+        if let Some(expected) = self.get(key) {
+            assert_eq!((found, loaded), (expected, None));
+            return;
+        }
+        assert_eq!(Some(found), loaded);
+        self.loads += 1;
+        let is_own = |other: u8| other % KEYS == key % KEYS;
+        let overtaken = match nested {
+            Nested::Insert(other) => {
+                self.insert(other, inserted.expect("the loader ran"), self.ttl);
+                is_own(other)
+            }
+            Nested::Remove(other) => {
+                self.remove(other);
+                is_own(other)
+            }
+            Nested::Get(other) => {
+                self.get(other);
+                false
+            }
+            Nested::Clear => {
+                self.entries.clear();
+                true
+            }
+        };
+        if !overtaken {
+            self.insert(key, found, self.ttl);
+        }
+    }
+
     fn update(&mut self, key: u8, change: Change, nested: Option<(u8, bool)>) {
         let (cache, ledger) = (&self.cache, &self.ledger);
         let mut first = nested;
@@ -392,7 +600,9 @@ impl Subject {
         let before = self.find(key);
         match nested {
             Some((other, true)) => {
+                self.hidden = (other % KEYS != key % KEYS).then_some(key % KEYS);
                 self.insert(other, inserted.expect("the closure ran"), self.ttl);
+                self.hidden = None;
             }
             Some((other, false)) => {
                 self.remove(other);
@@ -418,23 +628,30 @@ impl Subject {
         } else if matches!(change, Change::Keep) {
             assert_eq!(shown, expected.map(|it| it.serial));
         }
-        assert_eq!(updated, writes || removes && current.is_some());
+        let is_pinned = current.is_some_and(|it| it.is_pinned);
+        let mut is_stored = writes;
         match change {
             Change::Set => {
                 let serial = stored.expect("the closure ran");
-                match current {
-                    Some(current) => self.put(key, serial, current.deadline),
+                is_stored = match current {
+                    Some(current) => self.put(key, serial, current.deadline, is_pinned),
                     None => self.insert(key, serial, self.ttl),
                 }
+                .is_stored();
             }
             Change::SetWithTtl(life) => {
-                self.insert(key, stored.expect("the closure ran"), life.ttl());
+                let serial = stored.expect("the closure ran");
+                is_stored = self
+                    .insert_as(key, serial, life.ttl(), is_pinned)
+                    .is_stored();
             }
             Change::Remove => {
                 self.remove(key);
             }
             Change::Keep => {}
         }
+        let gone = !is_stored && !matches!(change, Change::Keep);
+        assert_eq!(updated, is_stored || gone && current.is_some());
     }
 
     /// The same, rounded up.
@@ -479,12 +696,16 @@ impl Subject {
         Some(self.entries.remove(at).serial)
     }
 
-    fn insert(&mut self, key: u8, serial: u32, ttl: Ttl) {
+    fn insert(&mut self, key: u8, serial: u32, ttl: Ttl) -> Inserted {
+        self.insert_as(key, serial, ttl, false)
+    }
+
+    fn insert_as(&mut self, key: u8, serial: u32, ttl: Ttl, is_pinned: bool) -> Inserted {
         let deadline = match ttl {
             Ttl::Never => NEVER,
             Ttl::After(Duration::ZERO) => {
                 self.remove(key);
-                return;
+                return Inserted::Refused(Refusal::ZeroTtl);
             }
             Ttl::After(after) => {
                 let millis = after.as_nanos().div_ceil(1_000_000);
@@ -492,32 +713,122 @@ impl Subject {
                 u64::try_from(deadline).expect("not more than NEVER")
             }
         };
-        self.put(key, serial, deadline);
+        self.put(key, serial, deadline, is_pinned)
     }
 
-    fn put(&mut self, key: u8, serial: u32, deadline: u64) {
-        if self.remove(key).is_none() && self.entries.len() == self.cache.max_keys() {
-            let victim = self.victim();
-            self.entries.remove(victim);
-            self.stats.evictions += 1;
-        }
+    fn put(&mut self, key: u8, serial: u32, deadline: u64, is_pinned: bool) -> Inserted {
         let key = key % KEYS;
+        let weight = if self.is_weighed { weigh(serial) } else { 0 };
+        let is_other = |it: &Stored| it.key != key;
+        let before = self.find(key);
+        let pinned = |it: &Stored| it.is_pinned && is_other(it);
+        let pinned_keys = self.entries.iter().filter(|it| pinned(it)).count();
+        let refusal = if weight > self.cache.max_weight() {
+            Some(Refusal::TooHeavy)
+        } else if weight + self.weight(pinned) > self.cache.max_weight()
+            || pinned_keys == self.cache.max_keys()
+        {
+            Some(Refusal::Pinned)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.remove(key);
+            self.stats.refusals += 1;
+            return Inserted::Refused(refusal);
+        }
+        let max_weight = self.cache.max_weight();
+        let max_keys = self.cache.max_keys();
+        self.evict(Some(key), |it| {
+            let keys = it.entries.iter().filter(|it| is_other(it)).count();
+            it.weight(is_other) + weight > max_weight || keys == max_keys
+        });
+        self.remove(key);
         self.stats.inserts += 1;
         self.entries.push(Stored {
             key,
             serial,
             deadline,
+            is_pinned,
         });
+        match before {
+            Some(_) => Inserted::Replaced,
+            None => Inserted::Created,
+        }
     }
 
-    /// The entry that had to go.
-    fn victim(&self) -> usize {
-        if self.cache.shards() == 1 {
+    fn unpin(&mut self, key: u8) -> bool {
+        let is_it = |it: &Stored| it.key == key % KEYS && it.is_pinned;
+        let Some(at) = self.entries.iter().position(is_it) else {
+            return false;
+        };
+        let mut unpinned = self.entries.remove(at);
+        unpinned.is_pinned = false;
+        self.entries.push(unpinned);
+        true
+    }
+
+    /// What some of the entries weigh.
+    fn weight(&self, of: impl Fn(&Stored) -> bool) -> u64 {
+        if !self.is_weighed {
             return 0;
         }
-        let gone = |it: &Stored| self.cache.peek(name(it.key).as_str()).is_none();
-        let victim = self.entries.iter().position(gone);
-        victim.expect("a full cache evicts to insert")
+        let entries = self.entries.iter().filter(|it| of(it));
+        entries.map(|it| weigh(it.serial)).sum()
+    }
+
+    /// Takes out the entries that had to go, but not this key's, as long as there is too much.
+    fn evict(&mut self, spare: Option<u8>, is_too_much: impl Fn(&Self) -> bool) {
+        while is_too_much(self) {
+            let hidden = || {
+                self.entries
+                    .iter()
+                    .position(|it| Some(it.key) == self.hidden)
+            };
+            let victim = self.victim(spare).or_else(hidden).expect("one can go");
+            self.evict_this(victim);
+        }
+    }
+
+    fn evict_this(&mut self, victim: usize) {
+        let victim = self.entries.remove(victim);
+        self.stats.evictions += 1;
+        if self.is_weighed {
+            self.stats.evicted_weight += weigh(victim.serial);
+        }
+        self.victims.push(victim);
+    }
+
+    /// A cache with several shards may have had less luck with what it evicted for an entry's weight; but the last one that it took out
+    /// was needed. Not so if an operation has gone on after that.
+    fn settle(&mut self, op: Op) {
+        if self.cache.shards() > 1 && self.is_weighed {
+            let before = self.victims.len();
+            while let Some(victim) = self.victim(None) {
+                self.evict_this(victim);
+            }
+            let is_one = matches!(
+                op,
+                Op::Insert(_) | Op::InsertWithTtl(..) | Op::InsertPinned(_) | Op::Replace(_)
+            );
+            if self.victims.len() > before && is_one {
+                let weight = self.weight(|_| true);
+                let room = self.cache.max_weight() - weight;
+                let mut victims = self.victims.iter();
+                let was_needed = victims.any(|it| weigh(it.serial) > room);
+                let is_full = self.entries.len() == self.cache.max_keys();
+                assert!(was_needed || is_full, "evicted in vain");
+            }
+        }
+        self.victims.clear();
+    }
+
+    /// An entry that had to go.
+    fn victim(&self, spare: Option<u8>) -> Option<usize> {
+        let exact = self.cache.shards() == 1;
+        let gone = |it: &Stored| exact || self.cache.peek(name(it.key).as_str()).is_none();
+        let may_go = |it: &Stored| !it.is_pinned && Some(it.key) != spare;
+        self.entries.iter().position(|it| may_go(it) && gone(it))
     }
 
     fn check(&self) {
@@ -539,7 +850,16 @@ impl Subject {
             .collect();
         expected.sort_unstable();
         assert_eq!(all, expected);
+        let pinned = self.entries.iter().filter(|it| it.is_pinned);
+        for it in pinned {
+            assert!(self.cache.is_pinned(name(it.key).as_str()));
+        }
+        let weight = self.cache.weight();
+        assert!(self.weight(|_| true) <= weight && weight <= self.cache.max_weight());
         let len = self.cache.len();
+        if len == self.entries.len() {
+            assert_eq!(weight, self.weight(|_| true), "weight");
+        }
         assert!(self.entries.len() <= len && len <= self.cache.max_keys());
         assert_eq!(self.cache.is_empty(), len == 0);
         let stats = self.cache.stats();
@@ -549,9 +869,11 @@ impl Subject {
         let counted = Stats {
             expirations: 0,
             pending: 0,
+            loads: self.stats.loads,
             ..stats
         };
         assert_eq!(counted, self.stats);
+        assert_eq!(stats.loads.succeeded, self.loads);
         let waiting = self.ledger.alive() - len;
         assert_eq!(stats.pending, waiting as u64);
         assert!(

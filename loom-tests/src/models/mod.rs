@@ -10,6 +10,7 @@ mod gate;
 mod holds;
 mod index;
 mod limits;
+mod loading;
 mod loads;
 mod purges;
 mod reclaim;

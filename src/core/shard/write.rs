@@ -10,6 +10,7 @@ use crate::core::budget::Token;
 use crate::core::entry::{Coming, NEVER};
 use crate::core::garbage::{Garbage, Retired};
 use crate::core::index::{Lane, Outgrown, Route};
+use crate::core::list::Member;
 use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
@@ -29,16 +30,50 @@ pub(crate) struct Attempt<'a, 'c> {
     pub(crate) others: &'a [u32],
     /// For a new key; without one, a free one is taken, or that of this shard's least recently used entry.
     pub(crate) token: Option<Token<'c>>,
+    pub(crate) terms: Terms,
+    /// What has been collected for the entry's weight, if anything was. A put that is not refused has spent it.
+    pub(crate) purse: Option<u64>,
+}
+
+/// What an entry is stored with, beside its deadline.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// If the store weighs entries.
+    pub(crate) weight: u64,
+    pub(crate) pinning: Pinning,
+}
+
+/// Whether an entry can be evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pinning {
+    No,
+    Yes,
+    /// If the one that it replaces could not, and was alive.
+    AsBefore,
+}
+
+impl Terms {
+    /// Those of entries in a store that asks for nothing else.
+    pub(crate) const PLAIN: Self = Self {
+        weight: 0,
+        pinning: Pinning::No,
+    };
+
+    /// Whether it is clear from them that the short way will not do.
+    #[inline(always)]
+    pub(crate) fn is_special(self) -> bool {
+        self.weight > 0 || self.pinning == Pinning::Yes
+    }
 }
 
 impl<K, V> Shard<K, V> {
     /// Puts an entry in the place of what was seen of its key; returns the id that the entry is filed under. All that can refuse it comes
-    /// before anything is moved.
+    /// before anything is moved. Only one that is `SPECIAL` looks at the terms, and serves shards where entries are weighed or pinned.
     ///
     /// # Safety
     /// If it is not refused, `entry` has been moved, and is used no more.
     #[inline(always)]
-    pub(crate) unsafe fn put<'c>(
+    pub(crate) unsafe fn put<'c, const SPECIAL: bool>(
         &self,
         context: &Context<'c>,
         garbage: &mut Garbage<K, V>,
@@ -49,7 +84,10 @@ impl<K, V> Shard<K, V> {
         let mut guard = self.back.inner.lock();
         let mut locked = self.view(context, garbage, &mut guard);
         // SAFETY: by the contract.
-        let put = unsafe { locked.put(pin, attempt, entry) };
+        let put = unsafe { locked.put::<SPECIAL>(pin, attempt, entry) };
+        if SPECIAL {
+            locked.give_loose();
+        }
         let lagging = if put.is_ok() {
             locked.settle(None)
         } else {
@@ -67,31 +105,43 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// # Safety
     /// As there.
     #[inline(always)]
-    unsafe fn put(
+    unsafe fn put<const SPECIAL: bool>(
         &mut self,
         pin: &Pin<'_>,
         attempt: Attempt<'_, 'c>,
         entry: &Coming<K, V>,
     ) -> Result<u32, Refused> {
-        let Attempt {
-            seen,
-            others,
-            token,
-        } = attempt;
+        if !SPECIAL && self.inner.special {
+            return Err(Refused::Special);
+        }
+        let (seen, terms) = (attempt.seen, attempt.terms);
+        let purse = attempt.purse.unwrap_or(0);
         // 1. See what the key has now.
         self.expire(WORK);
-        let lane = self.locate(seen, others)?;
-        // 2. Find a slot, and a token if the key is new.
+        let mut lane = self.locate(seen, attempt.others)?;
+        // 2. Find a slot, room for what the entry weighs, and a token if the key is new.
+        let mut token = None;
+        let mut is_pinned = false;
+        if SPECIAL {
+            is_pinned = self.is_to_be_pinned(terms.pinning, lane.and(seen.id()));
+            let room = self.make_room(attempt, lane)?;
+            (lane, token) = (room.lane, room.token);
+        } else if lane.is_none() {
+            token = attempt.token;
+        }
         let vacant;
         if let Some(lane) = lane {
             vacant = self.allocate()?;
+            if SPECIAL {
+                self.set_weight(vacant.id, terms.weight);
+            }
             // 3. Fill the slot, and file it.
-            self.replace(seen, lane, &vacant, entry);
+            self.replace::<SPECIAL>(seen, lane, &vacant, entry);
         } else {
             let token = self.token(token)?;
             vacant = self.allocate()?;
             let token = match token {
-                None => self.evict(),
+                None => self.evict::<SPECIAL>(),
                 token => token,
             };
             let Some(token) = token else {
@@ -99,11 +149,35 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
                 self.apart(move |it| it.vacate(id));
                 return Err(Refused::Empty);
             };
+            if SPECIAL {
+                self.set_weight(vacant.id, terms.weight);
+            }
             self.add(token, seen, &vacant, entry);
         }
+        if SPECIAL {
+            self.spend(terms.weight, purse);
+        }
         // 4. Link it.
-        self.link(pin, &vacant);
-        Ok(vacant.id)
+        let id = vacant.id;
+        if SPECIAL && is_pinned {
+            self.note_insert();
+            self.link_pinned(id);
+        } else {
+            self.link(pin, &vacant);
+        }
+        self.schedule(&vacant);
+        Ok(id)
+    }
+
+    fn is_to_be_pinned(&self, pinning: Pinning, old: Option<u32>) -> bool {
+        match pinning {
+            Pinning::No => false,
+            Pinning::Yes => true,
+            Pinning::AsBefore => old.is_some_and(|id| {
+                let is_alive = self.entry(id).meta.deadline() > self.context.now;
+                is_alive && self.inner.is_pinned(id)
+            }),
+        }
     }
 
     /// A token for a new key, if any is free. None if one is to be had by an eviction.
@@ -112,7 +186,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if token.is_some() {
             return Ok(token);
         }
-        let token = self.context.budget.take();
+        let token = self.context.budget.keys.token();
         if token.is_none() && self.context.sweep {
             return Err(Refused::Sweep);
         }
@@ -121,7 +195,13 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Files an entry in the place of another one with the same key.
     #[inline(always)]
-    fn replace(&mut self, seen: Seen, lane: Lane, vacant: &Vacant<'_, K, V>, entry: &Coming<K, V>) {
+    fn replace<const SPECIAL: bool>(
+        &mut self,
+        seen: Seen,
+        lane: Lane,
+        vacant: &Vacant<'_, K, V>,
+        entry: &Coming<K, V>,
+    ) {
         // SAFETY: `allocate` returned the slot, vacant, and we have held the lock since; the entry may be moved, by the contract of
         // `Shard::put`.
         unsafe { vacant.slot.fill(entry) };
@@ -132,7 +212,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if before.fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
-            self.forget(seen.id, old);
+            self.forget::<SPECIAL>(seen.id, old);
         } else {
             let id = vacant.id;
             self.apart(move |it| it.replace_stranger(seen.id, seen.route, id));
@@ -182,7 +262,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Files an entry's id in place of that of one which is equal to it and hashes otherwise: a user's `Hash` and `Eq`
     /// disagree. The old id is filed, and will be looked for, under its own fragment.
     fn replace_stranger(&mut self, old: u32, route: Route, id: u32) {
-        let (token, _) = self.take_out(old);
+        let (token, _) = self.take_out::<true>(old);
         self.file(route, id);
         token.spend();
     }
@@ -195,7 +275,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let Some(id) = seen.id().filter(|_| stands) else {
             return Ok(false);
         };
-        let (token, alive) = self.take_out(id);
+        let (token, alive) = self.take_out::<true>(id);
         drop(token);
         self.inner.counts.expirations += u64::from(!alive);
         self.apart(move |it| it.drain(1));
@@ -204,24 +284,34 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Evicts the least recently used entry for another shard, and returns its token.
     pub(crate) fn give(&mut self) -> Option<Token<'c>> {
-        let token = self.evict();
+        let token = self.evict::<true>();
         self.drain(1);
         token
     }
 
-    /// Evicts the least recently used entry and returns its token.
+    /// The entry to evict.
     #[inline(always)]
-    fn evict(&mut self) -> Option<Token<'c>> {
-        let slots = self.slots();
+    pub(super) fn victim(&mut self) -> Option<u32> {
         let front = self.front;
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
-        let id = self.inner.list.victim(seen, &front.slab)?;
+        self.inner.list.victim(seen, &front.slab)
+    }
+
+    /// Evicts the least recently used entry and returns its token.
+    #[inline(always)]
+    pub(super) fn evict<const SPECIAL: bool>(&mut self) -> Option<Token<'c>> {
+        let slots = self.slots();
+        let id = self.victim()?;
         // The next one is the oldest again, and no longer in the processor's cache.
-        if let Some(next) = self.inner.list.before(id, &front.slab) {
+        if let Some(next) = self.inner.list.before(id, &self.front.slab) {
             slots.slot(next).prefetch();
         }
-        let (token, alive) = self.take_out(id);
+        let (token, alive) = self.take_out::<SPECIAL>(id);
+        if SPECIAL && alive {
+            let evicted = &self.inner.rare.evicted_weight;
+            self.inner.rare.evicted_weight = evicted.saturating_add(self.weight_of(id));
+        }
         let counts = &mut self.inner.counts;
         *(if alive {
             &mut counts.evictions
@@ -248,7 +338,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         self.publish_due();
         let id = expired?;
         self.inner.counts.expirations += 1;
-        let (token, _) = self.take_out(id);
+        let (token, _) = self.take_out::<true>(id);
         self.drain(1);
         Some(token)
     }
@@ -268,14 +358,15 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
         let slots = self.slots();
-        let ids: Vec<u32> = self.inner.list.iter(slots).collect();
+        let listed = self.inner.list.iter(slots);
+        let ids: Vec<u32> = listed.chain(self.inner.pinned_ids(slots)).collect();
         let annex = self.context.index.clear(self.shard.number);
         self.retire_annex(annex);
         for id in ids {
             let expired = self.entry(id).meta.deadline() <= self.context.now;
             self.inner.counts.expirations += u64::from(expired);
-            self.forget(id, slots.slot(id));
-            drop(self.context.budget.reclaim());
+            self.forget::<true>(id, slots.slot(id));
+            drop(self.context.budget.keys.reclaim());
         }
         self.changed();
     }
@@ -307,19 +398,59 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unknown.is_none().then_some(None)
     }
 
-    /// Links a filed entry into list and wheel.
     #[inline(always)]
-    fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
+    fn note_insert(&mut self) {
         self.inner.counts.inserts += 1;
         self.changed();
+    }
+
+    /// Links a filed entry into the list.
+    #[inline(always)]
+    fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
+        self.note_insert();
+        self.link_unpinned(|| Some(pin.index()), vacant.id, &vacant.slot.member);
+    }
+
+    /// Links an entry as the one that was used last: by a thread, if it is said which.
+    #[inline(always)]
+    pub(super) fn link_unpinned(
+        &mut self,
+        thread: impl FnOnce() -> Option<usize>,
+        id: u32,
+        member: &Member,
+    ) {
         let front = self.front;
         let inner = &mut *self.inner;
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
-        let member = (vacant.id, &vacant.slot.member);
-        if inner.list.push_front(member, seen, &front.slab) {
-            inner.begin_era(front, pin.index());
+        if inner.list.push_front((id, member), seen, &front.slab) {
+            inner.begin_era(front, thread());
         }
+    }
+
+    /// Has the list expect so many entries.
+    pub(crate) fn expect(&mut self, expected: usize) {
+        let slots = self.slots();
+        let was_exact = self.inner.list.is_exact();
+        self.inner.list.expect(expected, slots);
+        if was_exact && !self.inner.list.is_exact() {
+            // Relaxed: see `Front::take_over`. Reads begin no eras from now on.
+            self.front.owner.store(SHARED, Ordering::Relaxed);
+            self.front.begin(self.inner.list.era(), false);
+        }
+    }
+
+    /// Has an entry count as used.
+    pub(super) fn relink(&mut self, id: u32) {
+        let slots = self.slots();
+        let member = &slots.slot(id).member;
+        self.inner.list.unlink(member, slots);
+        self.link_unpinned(|| None, id, member);
+    }
+
+    /// Files an entry in the wheel, if it has to be.
+    #[inline(always)]
+    fn schedule(&mut self, vacant: &Vacant<'_, K, V>) {
         // SAFETY: just filled; we hold the lock.
         let deadline = unsafe { vacant.slot.entry() }.meta.deadline();
         if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
@@ -336,7 +467,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.
     #[inline(always)]
-    fn take_out(&mut self, id: u32) -> (Token<'c>, bool) {
+    fn take_out<const SPECIAL: bool>(&mut self, id: u32) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
         // SAFETY: the id is in the index, and we hold the lock.
         let meta = unsafe { slot.entry() }.meta;
@@ -344,21 +475,44 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if index.remove(range, meta.fragment(), id) {
             self.apart(|it| it.refit());
         }
-        self.forget(id, slot);
+        self.forget::<SPECIAL>(id, slot);
         self.changed();
         let alive = meta.deadline() > self.context.now;
-        (self.context.budget.reclaim(), alive)
+        (self.context.budget.keys.reclaim(), alive)
     }
 
-    /// Takes an entry that is no longer in the index out of the list, into limbo. The wheel finds out by itself.
+    /// Takes an entry that is no longer in the index out of its list, into limbo. The wheel finds out by itself.
     #[inline(always)]
-    fn forget(&mut self, id: u32, slot: &Slot<K, V>) {
+    fn forget<const SPECIAL: bool>(&mut self, id: u32, slot: &Slot<K, V>) {
         let slots = self.slots();
+        let was_pinned =
+            SPECIAL && self.inner.special && self.apart(move |it| it.forget_special(id));
         let Inner { list, limbo, .. } = &mut *self.inner;
         let member = &slot.member;
-        list.unlink(member, slots);
+        if !was_pinned {
+            list.unlink(member, slots);
+        }
         // SAFETY: slots stay where they are until they are vacant.
         unsafe { limbo.retire(id, &member.node) };
+    }
+
+    /// What an entry weighed is loose from here on. True if it was pinned: then it is in no list.
+    fn forget_special(&mut self, id: u32) -> bool {
+        self.inner.loose += self.weight_of(id);
+        self.unlink_pinned(id)
+    }
+
+    /// Where an entry is filed now.
+    pub(super) fn lane_of(&self, id: u32) -> Option<Lane> {
+        let fragment = self.entry(id).meta.fragment();
+        self.context.index.lane_of(self.shard.number, fragment, id)
+    }
+
+    /// Takes out what the key has, as nothing is to be stored in its place. As [`Locked::remove`].
+    pub(crate) fn refuse(&mut self, seen: Seen) -> Result<bool, Refused> {
+        let alive = self.remove(seen)?;
+        self.inner.rare.refusals += 1;
+        Ok(alive)
     }
 }
 
@@ -366,12 +520,14 @@ impl Inner {
     /// Makes known that an era has begun. In an exact list that threads have read at the same time reads begin no eras: now and then
     /// one of them is asked to try again.
     #[inline(never)]
-    fn begin_era<K, V>(&mut self, front: &Front<K, V>, thread: usize) {
+    fn begin_era<K, V>(&mut self, front: &Front<K, V>, thread: Option<usize>) {
         front.begin(self.list.era(), self.list.is_exact());
         // Relaxed, both: see `Front::take_over`.
         if self.list.is_exact() && front.owner.load(Ordering::Relaxed) == SHARED {
             self.links += 1;
-            if self.links >= TERM {
+            if self.links >= TERM
+                && let Some(thread) = thread
+            {
                 self.links = 0;
                 front.owner.store(thread as u64 + 1, Ordering::Relaxed);
             }

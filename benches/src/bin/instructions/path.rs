@@ -1,7 +1,8 @@
 //! The paths that are counted, and who has them.
 
 use crate::operations::{
-    Run, evict, fill, hit, hot, incr, insert_and_remove, miss, typed_get, update,
+    Run, evict, fill, hit, hot, incr, insert_and_remove, load_cold, load_hit, load_hit_async, miss,
+    typed_get, update,
 };
 use crate::rivals;
 use nori_cache_benches::Profile;
@@ -84,6 +85,21 @@ pub const PATHS: &[Path] = &[
     Path {
         name: "insert-remove",
         own: &[(OURS, insert_and_remove)],
+        rivals: &[],
+    },
+    Path {
+        name: "load-hit",
+        own: &[(OURS, load_hit)],
+        rivals: &[],
+    },
+    Path {
+        name: "load-hit-async",
+        own: &[(OURS, load_hit_async)],
+        rivals: &[],
+    },
+    Path {
+        name: "load-cold",
+        own: &[(OURS, load_cold)],
         rivals: &[],
     },
     Path {

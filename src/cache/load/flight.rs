@@ -1,0 +1,110 @@
+//! One load, its leader, and those who follow it.
+
+use super::table::Table;
+use crate::flights::queue::Queue;
+use crate::flights::unless_circular;
+use crate::flights::wait_graph::{Node, Work};
+use std::sync::Arc;
+
+/// The load of a key, that somebody leads and others may wait for.
+pub(crate) struct Flight<K, V> {
+    pub(super) key: K,
+    node: Node,
+    queue: Queue<Phase<V>>,
+}
+
+#[derive(Default)]
+enum Phase<V> {
+    #[default]
+    Loading,
+    /// Its key was written meanwhile: the value will not be stored.
+    Overtaken,
+    /// With the value for those who wait; `None` if the leader gave up, or knew of nobody who waits: they look again.
+    Ended(Option<Arc<V>>),
+}
+
+/// It would wait for itself, by some way round.
+#[derive(Debug)]
+pub(crate) struct Circular;
+
+impl<K, V> Flight<K, V> {
+    /// A load of a cache, told by its table's address, and which of its loads.
+    pub(super) fn new(key: K, table: usize, number: u64) -> Self {
+        Self {
+            key,
+            node: (table, number, Work::Load),
+            queue: Queue::default(),
+        }
+    }
+
+    /// Waits for the leader. `None` if it gave up.
+    ///
+    /// The value is not cloned here but handed out as it is, because a clone is user code, and this looks under the queue's lock.
+    pub(crate) async fn answer(&self) -> Result<Option<Arc<V>>, Circular> {
+        let ended = self.queue.wait(|phase| match phase {
+            Phase::Ended(answer) => Some(answer.clone()),
+            _ => None,
+        });
+        unless_circular(self.node, ended).await.ok_or(Circular)
+    }
+
+    /// Keeps the value out of the cache. If it is being stored, that is over first: then the write comes after it.
+    pub(super) fn overtake(&self) {
+        self.queue.with(|phase| {
+            if matches!(phase, Phase::Loading) {
+                *phase = Phase::Overtaken;
+            }
+        });
+    }
+}
+
+/// Leads a load, and abandons it when dropped before the end.
+pub(crate) struct Leader<'t, K, V> {
+    table: &'t Table<K, V>,
+    hash: u64,
+    flight: Arc<Flight<K, V>>,
+    answer: Option<Arc<V>>,
+}
+
+impl<'t, K, V> Leader<'t, K, V> {
+    pub(super) fn new(table: &'t Table<K, V>, hash: u64, flight: Arc<Flight<K, V>>) -> Self {
+        Self {
+            table,
+            hash,
+            flight,
+            answer: None,
+        }
+    }
+
+    /// What the load's closure runs inside of.
+    pub(crate) fn node(&self) -> Node {
+        self.flight.node
+    }
+
+    /// Where the flight is in memory, which tells it from others.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.flight).addr()
+    }
+
+    /// Calls `put`, which is to store the value, unless a write has overtaken the load; a write that comes meanwhile waits for it.
+    /// So `put` must not run user code.
+    pub(crate) fn store<R>(&self, put: impl FnOnce() -> R) -> Option<R> {
+        self.flight
+            .queue
+            .with(|phase| matches!(phase, Phase::Loading).then(put))
+    }
+
+    /// Answers those who wait, if any do, with what `clone` gives.
+    pub(crate) fn end(mut self, clone: impl FnOnce() -> V) {
+        if !self.flight.queue.is_empty() {
+            self.answer = Some(Arc::new(clone()));
+        }
+    }
+}
+
+impl<K, V> Drop for Leader<'_, K, V> {
+    fn drop(&mut self) {
+        self.table.leave(self.hash, &self.flight);
+        self.flight.queue.change(Phase::Ended(self.answer.take()));
+    }
+}
