@@ -44,7 +44,10 @@ mod time;
 
 #[cfg(not(nori_loom))]
 pub use crate::{
-    cache::{Cache, CacheBuilder, Drain, Expiry, Iter, LoadStats, Loaded, Stats, Update},
+    cache::{
+        Cache, CacheBuilder, Drain, Expiry, Inserted, Iter, LoadStats, Loaded, Refusal, Stats,
+        Update,
+    },
     core::Policy,
     error::Error,
     time::{Clock, ManualClock, Ttl},

@@ -46,6 +46,7 @@ mod core {
     pub(crate) mod own;
     mod policy;
     pub(crate) mod reclaim;
+    mod resize;
     pub(crate) mod shard;
     mod side;
     mod sizing;
@@ -58,11 +59,12 @@ mod core {
     pub(crate) use index::Route;
     pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
     pub use policy::Policy;
-    pub(crate) use shard::{Held, Hit, Seen};
+    pub(crate) use resize::TooMuchPinned;
+    pub(crate) use shard::{Held, Hit, Pinning, Seen, Terms};
     pub(crate) use side::SideWords;
     pub(crate) use sizing::Plan;
     pub(crate) use store::Store;
-    pub(crate) use write::{Gate, Open, Write};
+    pub(crate) use write::{Gate, NotPut, Open, Refusal, Write};
 }
 
 /// The rooms of `src/response` that stored responses are made of.

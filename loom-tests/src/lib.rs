@@ -93,6 +93,7 @@ mod core {
         pub(crate) use domain::{Domain, Grace, Ticket, Wait};
         pub(crate) use record::{Hold, Pin, Record};
     }
+    pub(crate) mod resize;
     pub(crate) mod shard;
     pub(crate) mod side;
     pub(crate) mod sizing;

@@ -1,12 +1,11 @@
 use super::lifetime::{Jitter, Lifetime, Lifetimes};
-use super::{Cache, Config, Expiry};
+use super::{Cache, Config, Expiry, Weigher};
 use crate::core::Policy;
 use crate::error::Error;
 use crate::sync::AtomicBool;
 use crate::time::{Clock, Ttl};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::marker::PhantomData;
 
 /// Keys a cache holds if nothing else is said.
 const DEFAULT_MAX_KEYS: usize = 10_000;
@@ -41,7 +40,8 @@ pub struct CacheBuilder<K, V, S = ahash::RandomState> {
     policy: Policy,
     hasher: S,
     clock: Clock,
-    builds: PhantomData<fn() -> (K, V)>,
+    max_weight: Option<u64>,
+    weigher: Option<Weigher<K, V>>,
 }
 
 impl<K, V> CacheBuilder<K, V> {
@@ -56,7 +56,8 @@ impl<K, V> CacheBuilder<K, V> {
             policy: Policy::Lru,
             hasher: ahash::RandomState::new(),
             clock: Clock::system(),
-            builds: PhantomData,
+            max_weight: None,
+            weigher: None,
         }
     }
 }
@@ -65,6 +66,40 @@ impl<K, V, S> CacheBuilder<K, V, S> {
     /// How many keys the cache holds at most, over all shards; 10,000 by default. At least 1.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
+        self
+    }
+
+    /// What the entries weigh at most, all together and at every moment, by the [`weigher`](Self::weigher), without which there is no
+    /// such bound. It holds beside [`max_keys`](Self::max_keys): a cache that is to be bounded by weight alone wants as many keys as
+    /// may ever be in it. At least 1.
+    ///
+    /// An entry that is heavier than that is refused, as [`insert`](Cache::insert) returns; it never empties the cache. Others make
+    /// room: the least recently used ones go, first in the key's shard and then in all of them in turn, until the new one fits.
+    pub fn max_weight(mut self, max_weight: u64) -> Self {
+        self.max_weight = Some(max_weight);
+        self
+    }
+
+    /// What an entry weighs: its bytes, say, or what it costs to make. Called once for each value that is to be stored, before that,
+    /// and without a lock; what it returns holds for as long as the value is in the cache. If it panics, the caller sees that, and
+    /// nothing has changed. Without [`max_weight`](Self::max_weight) weights are counted and not bounded.
+    ///
+    /// Zero is allowed: such an entry takes a key, but no weight, and gives none when it is evicted.
+    ///
+    /// ```
+    /// use nori_cache::Cache;
+    ///
+    /// let cache: Cache<String, Vec<u8>> = Cache::builder()
+    ///     .max_keys(1_000_000)
+    ///     .max_weight(64 << 20)
+    ///     .weigher(|key: &String, bytes: &Vec<u8>| (key.len() + bytes.len()) as u64)
+    ///     .build()?;
+    /// cache.insert("key".to_owned(), vec![0; 1_000]);
+    /// assert_eq!(cache.weight(), 1_003);
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigher));
         self
     }
 
@@ -156,7 +191,8 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             policy: self.policy,
             hasher,
             clock: self.clock,
-            builds: PhantomData,
+            max_weight: self.max_weight,
+            weigher: self.weigher,
         }
     }
 
@@ -172,15 +208,23 @@ impl<K, V, S> CacheBuilder<K, V, S> {
     /// to be zeroed.
     ///
     /// # Errors
-    /// [`Error::is_invalid_config`] if `max_keys`, `shards`, `ttl`, `time_to_idle` or `ttl_jitter` has a value that is not allowed.
+    /// [`Error::is_invalid_config`] if `max_keys`, `max_weight`, `shards`, `ttl`, `time_to_idle` or `ttl_jitter` has a value that is
+    /// not allowed, or there is a `max_weight` and no `weigher`.
     pub fn build(self) -> Result<Cache<K, V, S>, Error>
     where
         K: Hash + Eq,
         S: BuildHasher,
     {
-        if self.max_keys == 0 {
-            return Err(Error::invalid_config("max_keys", 0, "at least 1"));
-        }
+        check_max_keys(self.max_keys, MAX_SHARDS)?;
+        let max_weight = match (self.max_weight, &self.weigher) {
+            (Some(0), _) => return Err(Error::invalid_config("max_weight", 0, "at least 1")),
+            (Some(_), None) => {
+                let allowed = "set, as max_weight is";
+                return Err(Error::invalid_config("weigher", "missing", allowed));
+            }
+            (None, None) => None,
+            (max_weight, Some(_)) => Some(max_weight.unwrap_or(u64::MAX)),
+        };
         let lifetime = |name, ttl| {
             let allowed = "longer than zero, or Ttl::Never";
             Lifetime::new(ttl).ok_or_else(|| Error::invalid_config(name, "zero", allowed))
@@ -194,15 +238,11 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             Some(shards) => check_shards(shards, self.max_keys)?,
             None => default_shards(self.max_keys),
         };
-        if self.max_keys.div_ceil(shards) > MAX_KEYS_PER_SHARD {
-            let allowed = format_args!(
-                "at most {} with {shards} shards",
-                MAX_KEYS_PER_SHARD.saturating_mul(shards)
-            );
-            return Err(Error::invalid_config("max_keys", self.max_keys, allowed));
-        }
+        check_max_keys(self.max_keys, shards)?;
         Ok(Cache::with(Config {
             max_keys: self.max_keys,
+            max_weight,
+            weigher: self.weigher,
             ttl,
             lifetimes: Lifetimes {
                 idle,
@@ -216,6 +256,19 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             clock: self.clock,
         }))
     }
+}
+
+/// Whether so many shards can hold so many keys.
+pub(super) fn check_max_keys(max_keys: usize, shards: usize) -> Result<(), Error> {
+    if max_keys == 0 {
+        return Err(Error::invalid_config("max_keys", 0, "at least 1"));
+    }
+    if max_keys.div_ceil(shards) > MAX_KEYS_PER_SHARD {
+        let most = MAX_KEYS_PER_SHARD.saturating_mul(shards);
+        let allowed = format_args!("at most {most} with {shards} shards");
+        return Err(Error::invalid_config("max_keys", max_keys, allowed));
+    }
+    Ok(())
 }
 
 fn check_shards(shards: usize, max_keys: usize) -> Result<usize, Error> {
@@ -242,6 +295,7 @@ impl<K, V, S> fmt::Debug for CacheBuilder<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheBuilder")
             .field("max_keys", &self.max_keys)
+            .field("max_weight", &self.max_weight)
             .field("ttl", &self.ttl)
             .field("time_to_idle", &self.time_to_idle)
             .field("ttl_jitter", &self.ttl_jitter)

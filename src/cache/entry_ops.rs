@@ -12,7 +12,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Stores a value with the cache's time to live if the key has none, in one step.
     ///
     /// # Errors
-    /// The value, if there is a live entry, which stays as it is.
+    /// The value, if there is a live entry, which stays as it is; or if it is refused, as [`insert`](Self::insert) tells.
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);
@@ -53,7 +53,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Stores a value with the cache's time to live if the key has one, in one step.
     ///
     /// # Errors
-    /// The value, if there is no live entry.
+    /// The value, if there is no live entry; or if it is refused, as [`insert`](Self::insert) tells: then the key has none any more.
+    /// A pinned entry stays pinned.
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);

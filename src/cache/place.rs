@@ -2,12 +2,12 @@
 
 use super::Cache;
 use super::lifetime::Lifetime;
-use crate::core::{Gate, Hit, own};
+use crate::core::{Gate, Hit, Pinning, own};
 use std::hash::{BuildHasher, Hash};
 
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Stores a value if the key has a live entry, or if it has none, as `over` says, and the gate lets it pass; otherwise gives
-    /// the value back. Without a lifetime, it is that of [`Cache::insert`].
+    /// the value back, as it does if there is no room for it. Without a lifetime, it is that of [`Cache::insert`].
     pub(super) fn put_where(
         &self,
         key: K,
@@ -17,6 +17,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         gate: &impl Gate,
     ) -> Result<(), V> {
         let inner = &*self.inner;
+        let terms = inner.terms(&key, &value, Pinning::AsBefore);
         let route = inner.route(&key);
         let (now, deadlines) = match lifetime {
             Some(lifetime) => inner.deadlines(route, lifetime),
@@ -24,12 +25,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         };
         let mut write = inner.write(now);
         let goes = |hit: Option<Hit<'_, K, V>>| inner.alive(hit).is_some() == over;
-        let put = write.put_where(route, (deadlines, key, value), goes, gate);
+        let put = write.put_where(route, (deadlines, key, value), terms, goes, gate);
         if let Ok(id) = put {
             own::filed(&write, route, id);
         }
         // What was refused is dropped behind the pin.
         drop(write);
-        put.map(|_| ()).map_err(|(_, value)| value)
+        put.map(|_| ()).map_err(|(.., value)| value)
     }
 }

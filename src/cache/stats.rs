@@ -24,6 +24,10 @@ pub struct Stats {
     pub inserts: u64,
     /// Live entries that had to make room for others.
     pub evictions: u64,
+    /// What those weighed, in a cache with a weigher.
+    pub evicted_weight: u64,
+    /// Values that were not stored because they are too heavy, or pinned entries left no room.
+    pub refusals: u64,
     /// Entries whose time to live had passed when they left, whichever way: found by a write, removed, replaced, cleared.
     pub expirations: u64,
     /// Entries that have left the cache and still wait to be dropped: for readers that may be in them, and for writes to come. Not a
@@ -52,6 +56,8 @@ impl Stats {
             misses: self.misses.saturating_sub(previous.misses),
             inserts: self.inserts.saturating_sub(previous.inserts),
             evictions: self.evictions.saturating_sub(previous.evictions),
+            evicted_weight: self.evicted_weight.saturating_sub(previous.evicted_weight),
+            refusals: self.refusals.saturating_sub(previous.refusals),
             expirations: self.expirations.saturating_sub(previous.expirations),
             pending: self.pending,
             loads: self.loads.since(&previous.loads),

@@ -1,9 +1,11 @@
 //! Writes.
 
 use super::lifetime::Lifetime;
-use super::{Cache, Inner};
+use super::{Cache, Inner, Inserted, Refusal};
 use crate::core::reclaim;
-use crate::core::{Deadlines, Held, INHERITED, Limit, NEVER, Route, Seen, Write, own};
+use crate::core::{
+    Deadlines, Held, INHERITED, Limit, NEVER, NotPut, Pinning, Route, Seen, Terms, Write, own,
+};
 use crate::time::Ttl;
 use equivalent::Equivalent;
 use std::hash::{BuildHasher, Hash};
@@ -30,23 +32,44 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// cache.insert("key", 2);
     /// assert_eq!(cache.get("key"), Some(2));
     /// ```
-    pub fn insert(&self, key: K, value: V) {
+    ///
+    /// Returns what has become of the value; only a cache with a weigher or with pinned entries ever refuses one, or one that is told
+    /// by an [`Expiry`](super::Expiry) that it is not to live.
+    pub fn insert(&self, key: K, value: V) -> Inserted {
         let inner = &*self.inner;
-        if inner.special {
-            return self.insert_specially(key, value);
+        if !inner.plain {
+            return self.insert_specially(key, value, None, Pinning::No);
         }
         let (now, deadline) = inner.deadline(inner.ttl);
-        self.put(inner.route(&key), key, value, (now, deadline));
+        let route = inner.route(&key);
+        self.put(route, (key, value), (now, deadline), Terms::PLAIN)
     }
 
-    /// As [`insert`](Self::insert), where there is more to lifetimes than one time to live.
-    #[cold]
-    fn insert_specially(&self, key: K, value: V) {
+    /// As [`insert`](Self::insert), with or without a lifetime, where the entry is weighed or pinned, or there is more to lifetimes than
+    /// one time to live.
+    #[inline(never)]
+    pub(super) fn insert_specially(
+        &self,
+        key: K,
+        value: V,
+        lifetime: Option<Lifetime>,
+        pinning: Pinning,
+    ) -> Inserted {
         let inner = &*self.inner;
+        let terms = inner.terms(&key, &value, pinning);
         let route = inner.route(&key);
-        match inner.lifetime_of(route, &key, &value) {
-            Some(lifetime) => self.put(route, key, value, inner.deadlines(route, lifetime)),
-            None => _ = self.remove(&key),
+        if !inner.special {
+            let (now, deadline) = inner.deadline(lifetime.unwrap_or(inner.ttl));
+            return self.put(route, (key, value), (now, deadline), terms);
+        }
+        match lifetime.or_else(|| inner.lifetime_of(route, &key, &value)) {
+            Some(lifetime) => {
+                self.put(route, (key, value), inner.deadlines(route, lifetime), terms)
+            }
+            None => {
+                self.remove(&key);
+                Inserted::Refused(Refusal::ZeroTtl)
+            }
         }
     }
 
@@ -61,37 +84,46 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// cache.insert_with_ttl("token", "abc", Duration::ZERO);
     /// assert!(cache.is_empty());
     /// ```
-    pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) {
+    pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) -> Inserted {
         let inner = &*self.inner;
         let Some(lifetime) = Lifetime::new(ttl.into()) else {
             self.remove(&key);
-            return;
+            return Inserted::Refused(Refusal::ZeroTtl);
         };
-        let route = inner.route(&key);
-        if inner.special {
-            self.put(route, key, value, inner.deadlines(route, lifetime));
-        } else {
-            self.put(route, key, value, inner.deadline(lifetime));
+        if !inner.plain {
+            return self.insert_specially(key, value, Some(lifetime), Pinning::No);
         }
+        let (now, deadline) = inner.deadline(lifetime);
+        let route = inner.route(&key);
+        self.put(route, (key, value), (now, deadline), Terms::PLAIN)
     }
 
     #[inline(always)]
     fn put<L: Limit>(
         &self,
         route: Route,
-        key: K,
-        value: V,
+        (key, value): (K, V),
         (now, deadlines): (u64, impl Into<Deadlines<L>>),
-    ) {
+        terms: Terms,
+    ) -> Inserted {
         let inner = &*self.inner;
         inner.overtake(route, |other| *other == key);
         let mut write = inner.write(now);
-        let id = write.insert(route, deadlines, key, value);
-        own::filed(&write, route, id);
+        match write.insert_on(route, (deadlines, key, value), terms) {
+            Ok((id, replaced)) => {
+                own::filed(&write, route, id);
+                if replaced {
+                    Inserted::Replaced
+                } else {
+                    Inserted::Created
+                }
+            }
+            Err(refusal) => Inserted::Refused(refusal.into()),
+        }
     }
 
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
-    /// of the key. True if that changed the cache.
+    /// of the key. True if that changed the cache. A value that is too heavy removes the key.
     ///
     /// Optimistic: no lock is held while `f` runs, and it runs again if another thread has changed the key meanwhile: as often
     /// as that happens, and not for other keys. As with [`get_with`](Self::get_with), it keeps nothing but this entry from being
@@ -150,7 +182,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);
-    /// (0..10).for_each(|n| cache.insert(n, n));
+    /// (0..10).for_each(|n| _ = cache.insert(n, n));
     /// cache.retain(|_, value| value % 2 == 0);
     /// assert_eq!(cache.len(), 5);
     /// ```
@@ -299,9 +331,15 @@ impl<K, V, S> Inner<K, V, S> {
         write.set_now(now);
         // An expired entry was not shown, and may have been taken out since.
         let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && !alive);
-        let id = write.put(seen, (deadlines, key, value), stands)?;
-        own::filed(write, route, id);
-        Ok(true)
+        let terms = self.terms(&key, &value, Pinning::AsBefore);
+        match write.put(seen, (deadlines, key, value), terms, stands) {
+            Ok(id) => {
+                own::filed(write, route, id);
+                Ok(true)
+            }
+            Err((NotPut::Outdated, entry)) => Err(entry.key),
+            Err((NotPut::Refused(_), _)) => Ok(alive),
+        }
     }
 
     /// The time now, if any deadline counts, and the deadlines of an entry that lives as long as the one in whose place it comes.
@@ -315,6 +353,15 @@ impl<K, V, S> Inner<K, V, S> {
             limit: INHERITED,
         };
         (self.now(), deadlines)
+    }
+
+    /// What an entry is stored with, beside its deadline.
+    pub(super) fn terms(&self, key: &K, value: &V, pinning: Pinning) -> Terms {
+        let weigher = self.weigher.as_ref();
+        Terms {
+            weight: weigher.map_or(0, |weigh| weigh(key, value)),
+            pinning,
+        }
     }
 
     /// What the closure of an update says, with what an [`Expiry`](super::Expiry) says of the lifetime where the closure says nothing.

@@ -32,7 +32,7 @@ impl<K, V> Store<K, V> {
             });
         }
         // Who is inside a read would wait for itself.
-        self.collect(context, if is_inside { 0 } else { PATIENCE });
+        self.collect_patiently(context, if is_inside { 0 } else { PATIENCE });
     }
 
     /// Calls `each` for all entries, without a lock: each is held for the time of the call, and nothing else is.
@@ -92,7 +92,7 @@ impl<K, V> Store<K, V> {
         for shard in self.shards() {
             shard.locked(context, &mut Garbage::none(), |locked| locked.clear());
         }
-        self.collect(context, PATIENCE);
+        self.collect(context);
     }
 
     /// Takes out all entries that are expired; says how many.
@@ -105,12 +105,17 @@ impl<K, V> Store<K, V> {
                 });
             }
         }
-        self.collect(context, PATIENCE);
+        self.collect(context);
         purged
     }
 
-    /// Drops what has left the cache until now, as far as readers allow: waits for them `patience` times in all.
-    fn collect(&self, context: &Context<'_>, mut patience: u32) {
+    /// Drops what has left the cache until now, as far as readers allow that soon.
+    pub(super) fn collect(&self, context: &Context<'_>) {
+        self.collect_patiently(context, PATIENCE);
+    }
+
+    /// The same; waits for readers `patience` times in all.
+    fn collect_patiently(&self, context: &Context<'_>, mut patience: u32) {
         for shard in self.shards() {
             // What leaves limbo leaves it in the order in which it came: this many, and all that was there at first is gone.
             let mut left = None;

@@ -67,6 +67,12 @@ impl<K, V> Garbage<K, V> {
         }
     }
 
+    /// Adds an entry that was in no slot.
+    #[cold]
+    pub(crate) fn add(&mut self, entry: Entry<K, V>) {
+        self.more().entries.push(entry);
+    }
+
     /// Makes the first place free, for a write that tries again.
     pub(crate) fn move_up(&mut self) {
         if self.start == 0 {

@@ -10,14 +10,11 @@ pub(crate) struct SideWords(u32);
 impl SideWords {
     pub(crate) const NONE: Self = Self(0);
     /// What the entry weighs. The lock's holder alone looks at it.
-    #[allow(dead_code, reason = "options that need it follow")]
     pub(crate) const WEIGHT: Self = Self(1);
-
     /// The limit of an entry that has an idle deadline, in a [`MetaWord`](super::life::MetaWord) without a fragment.
     pub(crate) const LIMIT: Self = Self(2);
 
     /// Those of both.
-    #[cfg(test)]
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

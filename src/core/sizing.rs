@@ -13,6 +13,8 @@ pub(crate) struct Plan {
     pub(crate) policy: Policy,
     /// What each slot has beside its entry.
     pub(crate) side: SideWords,
+    /// What the entries weigh at most, if they have a word for that.
+    pub(crate) max_weight: Option<u64>,
 }
 
 impl Plan {
@@ -24,6 +26,7 @@ impl Plan {
             shards,
             policy: Policy::Lru,
             side: SideWords::NONE,
+            max_weight: None,
         }
     }
 }

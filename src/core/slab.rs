@@ -451,10 +451,16 @@ impl<'s, K, V> Slots<'s, K, V> {
         unsafe { &*self.slab.side_at(id, self.slab.side.place_of(word)) }
     }
 
+    /// Whether there is this word beside each slot.
+    #[inline(always)]
+    pub(crate) fn has(self, word: SideWords) -> bool {
+        self.slab.side.has(word)
+    }
+
     /// The deadlines of an id's entry.
     #[inline(always)]
     pub(crate) fn life(self, id: u32) -> Life<'s> {
-        let limit = self.slab.side.has(SideWords::LIMIT);
+        let limit = self.has(SideWords::LIMIT);
         Life::new(self.slot(id).word(), limit.then(|| self.limit(id)))
     }
 
@@ -462,12 +468,6 @@ impl<'s, K, V> Slots<'s, K, V> {
     #[cold]
     pub(crate) fn limit(self, id: u32) -> MetaWord<'s> {
         MetaWord::new(self.side(id, SideWords::LIMIT))
-    }
-
-    /// Whether entries have a limit beside their first deadline.
-    #[inline(always)]
-    pub(crate) fn has_limits(self) -> bool {
-        self.slab.side.has(SideWords::LIMIT)
     }
 
     /// The id of the slot at this address, if it is one of these, and has been given out. For the holder of the lock.

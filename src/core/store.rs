@@ -5,6 +5,7 @@ use super::index::{Index, Route};
 use super::policy::{Balance, Policy};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
+use super::side::SideWords;
 use super::sizing::{Plan, Sizing};
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 use std::sync::Arc;
@@ -40,9 +41,11 @@ impl<K, V> Store<K, V> {
             max_keys,
             shards,
             policy,
-            ..
+            side,
+            max_weight,
         } = plan;
         debug_assert!(shards.is_power_of_two());
+        debug_assert_eq!(side.has(SideWords::WEIGHT), max_weight.is_some());
         let sizing = Sizing::new(plan);
         let balance = (policy == Policy::Adaptive).then(|| Arc::new(Balance::new()));
         let fronts = Shard::fronts(shards, sizing);
@@ -53,22 +56,33 @@ impl<K, V> Store<K, V> {
                 .collect(),
             fronts,
             shared: Box::new(Shared {
-                budget: Budget::new(max_keys),
+                budget: Budget::new(max_keys, max_weight),
                 swept: CachePadded(AtomicU64::new(0)),
             }),
         }
     }
 
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.shared.budget
+    }
+
     pub(crate) fn max_keys(&self) -> usize {
-        self.shared.budget.max()
+        self.shared.budget.keys.max() as usize
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shared.budget.used()
+        self.shared.budget.keys.used() as usize
     }
 
     pub(crate) fn shards(&self) -> &[Shard<K, V>] {
         &self.shards
+    }
+
+    /// All shards, from somewhere on that depends on the route: not always the same one is to give first.
+    pub(super) fn shards_from(&self, route: Route) -> impl Iterator<Item = &Shard<K, V>> {
+        let start = route.spread() as usize % self.shards.len();
+        let (before, after) = self.shards.split_at(start);
+        after.iter().chain(before)
     }
 
     pub(crate) fn index(&self) -> &Index {
@@ -103,6 +117,12 @@ impl<K, V> Store<K, V> {
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> Seen {
         self.shard(route).look(pin, &self.index, route, is_it)
+    }
+
+    /// The entry that was seen under the pin.
+    #[inline(always)]
+    pub(crate) fn seen<'p>(&'p self, pin: &'p Pin<'_>, seen: &Seen) -> Option<Hit<'p, K, V>> {
+        self.shard(seen.route()).seen(pin, seen)
     }
 
     /// Holds what was found under the pin, which ends.
@@ -184,6 +204,11 @@ impl<K, V> Store<K, V> {
     pub(super) fn set_swept(&self, now: u64) {
         // Relaxed: see `context`.
         self.shared.swept.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Whether the entry is pinned that was filed with this id under the pin.
+    pub(crate) fn is_pinned(&self, pin: &Pin<'_>, route: Route, id: u32) -> bool {
+        self.shard(route).is_pinned(pin, id)
     }
 
     /// As [`Store::look`], for a write that was refused.

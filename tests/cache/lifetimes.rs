@@ -57,7 +57,7 @@ fn which_calls_restart_the_idle_time() {
         [Some(1), None]
     )));
     assert!(outlives(|cache| assert!(cache.touch(&1))));
-    assert!(outlives(|cache| cache.insert(1, 2)));
+    assert!(outlives(|cache| _ = cache.insert(1, 2)));
     assert!(outlives(|cache| assert!(
         cache.update(1, |_| Update::Set(3))
     )));
@@ -81,7 +81,7 @@ fn which_calls_do_not() {
 fn what_has_been_idle_is_gone_for_every_call() {
     let (clock, builder) = manual();
     let cache: Cache<u64, u64> = builder.time_to_idle(MS).build().unwrap();
-    (0..6).for_each(|n| cache.insert(n, n));
+    (0..6).for_each(|n| _ = cache.insert(n, n));
     assert_eq!(cache.ttl(&0), after(1));
     clock.advance(MS);
     assert_eq!((cache.get(&0), cache.peek(&0)), (None, None));
@@ -170,11 +170,11 @@ fn idle_entries_make_room_before_others() {
         .time_to_idle(ms(100))
         .build()
         .unwrap();
-    (0..100).for_each(|n| cache.insert(n, n));
+    (0..100).for_each(|n| _ = cache.insert(n, n));
     clock.advance(ms(99));
     (0..50).for_each(|n| assert_eq!(cache.get(&n), Some(n)));
     clock.advance(MS);
-    (100..150).for_each(|n| cache.insert(n, n));
+    (100..150).for_each(|n| _ = cache.insert(n, n));
     assert!((0..50).chain(100..150).all(|n| cache.contains_key(&n)));
     let stats = cache.stats();
     assert_eq!((stats.expirations, stats.evictions), (50, 0));
@@ -483,14 +483,14 @@ fn an_expiry_that_panics_changes_nothing() {
         assert_eq!(std::mem::take(&mut *all), [asked]);
         it.asked.clear_poison();
     };
-    panics("create 1 10 100", &|cache| cache.insert(1, 10));
+    panics("create 1 10 100", &|cache| _ = cache.insert(1, 10));
     assert!(it.cache.is_empty());
     it.with(Script::DEFAULT, &["create 1 11 100"], |cache| {
         cache.insert(1, 11)
     });
     it.clock.advance(ms(1));
     panics("read 1 11 99", &|cache| assert!(cache.get(&1).is_none()));
-    panics("update 1 12 100 99", &|cache| cache.insert(1, 12));
+    panics("update 1 12 100 99", &|cache| _ = cache.insert(1, 12));
     panics("update 1 13 99 99", &|cache| {
         assert!(cache.update(1, |_| Update::Set(13)))
     });
@@ -597,7 +597,7 @@ fn jitter_shortens_what_begins_and_nothing_else() {
             Some(Ttl::After(left)) => left.as_millis(),
             other => panic!("{other:?}"),
         };
-        (0..500).for_each(|n| cache.insert(n, n));
+        (0..500).for_each(|n| _ = cache.insert(n, n));
         let lives: Vec<_> = (0..500).map(left).collect();
         assert!(lives.iter().all(|it| (800..=1_000).contains(it)));
         assert!(lives.iter().any(|&it| it < 850) && lives.iter().any(|&it| it > 950));

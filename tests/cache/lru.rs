@@ -266,8 +266,8 @@ fn step(
     match op {
         Op::Insert(key, life) => {
             match life {
-                None => cache.insert(key, value),
-                _ => cache.insert_with_ttl(key, value, Life::ttl(life)),
+                None => _ = cache.insert(key, value),
+                _ => _ = cache.insert_with_ttl(key, value, Life::ttl(life)),
             }
             return Ok(model.insert(key, value, life));
         }

@@ -15,8 +15,10 @@ mod loads_and_writes;
 mod loads_async;
 mod loads_hostile;
 mod lru;
+mod pins;
 mod policies;
 mod reads;
+mod resizing;
 #[cfg(feature = "serde")]
 mod snapshots;
 mod stress;
@@ -27,4 +29,5 @@ mod updates;
 mod visibility;
 #[path = "../support/watchdog.rs"]
 mod watchdog;
+mod weights;
 mod writes;

@@ -11,7 +11,7 @@ use crate::core::garbage::Garbage;
 use crate::core::reclaim::{Domain, Pin};
 use crate::core::shard::{Context, Locked, Seen};
 use crate::core::entry::Entry;
-use crate::core::{NEVER, Plan, Policy, Route, Store, Write};
+use crate::core::{NEVER, Plan, Policy, Route, Store, Terms, Write};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -213,7 +213,7 @@ impl<'d> Subject<'d> {
             }
             // One at least must be had, or be an entry's.
             Op::TakeToken if self.tokens.len() + 1 < self.store.max_keys() => {
-                self.tokens.extend(self.context().budget.take());
+                self.tokens.extend(self.context().budget.keys.token());
             }
             Op::TakeToken => {}
             Op::ReturnToken => drop(self.tokens.pop()),
@@ -291,7 +291,8 @@ impl<'d> Subject<'d> {
                 None => (write.look(route, |&other| other == key), self.changes),
             };
             // Not once more by itself: whatever the key has now does not stand.
-            let put = write.put(seen, (deadline, key, value), |_| false).is_ok();
+            let put = write.put(seen, (deadline, key, value), Terms::PLAIN, |_| false);
+            let put = put.is_ok();
             drop(write);
             let unchanged = since == self.changes;
             self.changes += 1;

@@ -8,6 +8,7 @@ use super::{Kind, Witness, check, race, racer};
 use crate::core::index::Route;
 use crate::core::life::{Deadlines, INHERITED};
 use crate::core::reclaim::Record;
+use crate::core::shard::Terms;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -34,7 +35,11 @@ fn put(world: &World<u64>, record: &Record, now: u64, limit: u64) {
     let mut write = world.write_at(record, now);
     let seen = write.look_closely(Route::new(KEY), |other| *other == KEY).0;
     let stands = |_| true;
-    assert!(write.put(seen, (deadlines, KEY, 1), stands).is_ok());
+    assert!(
+        write
+            .put(seen, (deadlines, KEY, 1), Terms::PLAIN, stands)
+            .is_ok()
+    );
 }
 
 /// As a read at `now` does that moves the first deadline. Whether it found the entry alive.

@@ -32,6 +32,14 @@ pub(crate) enum Refused {
     Empty,
     /// No id is left: too many entries wait for a reader to end.
     Exhausted,
+    /// Entries here are weighed, or some are pinned: not for the way that all others take.
+    Special,
+    /// The entries of this shard that a write evicts weigh too little to make room: all shards are to give.
+    Heavy,
+    /// The entry weighs more than the cache holds.
+    TooHeavy,
+    /// Pinned entries leave no room for it.
+    Pinned,
 }
 
 /// The shard, as the lock's holder sees it. Made where it is needed, so that what a write works with is not in memory for the few that
@@ -58,6 +66,9 @@ impl<K, V> Shard<K, V> {
         let mut guard = self.back.inner.lock();
         let mut locked = self.view(context, garbage, &mut guard);
         let result = work(&mut locked);
+        if locked.inner.loose > 0 {
+            locked.apart(|it| it.give_loose());
+        }
         let lagging = locked.settle(None);
         drop(guard);
         quiesce(context.domain, lagging);

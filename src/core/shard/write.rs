@@ -12,6 +12,7 @@ use crate::core::garbage::{Garbage, Retired};
 use crate::core::index::{Fragment, Lane, Outgrown, Route};
 use crate::core::life::{INHERITED, Limit};
 use crate::core::reclaim::Pin;
+use crate::core::side::SideWords;
 use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
 use crate::sync::Ordering;
@@ -30,16 +31,50 @@ pub(crate) struct Attempt<'a, 'c> {
     pub(crate) others: &'a [u32],
     /// For a new key; without one, a free one is taken, or that of this shard's least recently used entry.
     pub(crate) token: Option<Token<'c>>,
+    pub(crate) terms: Terms,
+    /// What has been collected for the entry's weight, if anything was. A put that is not refused has spent it.
+    pub(crate) purse: Option<u64>,
+}
+
+/// What an entry is stored with, beside its deadline.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// If the store weighs entries.
+    pub(crate) weight: u64,
+    pub(crate) pinning: Pinning,
+}
+
+/// Whether an entry can be evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pinning {
+    No,
+    Yes,
+    /// If the one that it replaces could not, and was alive.
+    AsBefore,
+}
+
+impl Terms {
+    /// Those of entries in a store that asks for nothing else.
+    pub(crate) const PLAIN: Self = Self {
+        weight: 0,
+        pinning: Pinning::No,
+    };
+
+    /// Whether it is clear from them that the short way will not do.
+    #[inline(always)]
+    pub(crate) fn is_special(self) -> bool {
+        self.weight > 0 || self.pinning == Pinning::Yes
+    }
 }
 
 impl<K, V> Shard<K, V> {
     /// Puts an entry in the place of what was seen of its key; returns the id that the entry is filed under. All that can refuse it comes
-    /// before anything is moved.
+    /// before anything is moved. Only one that is `SPECIAL` looks at the terms, and serves shards where entries are weighed or pinned.
     ///
     /// # Safety
     /// If it is not refused, `entry` has been moved, and is used no more.
     #[inline(always)]
-    pub(crate) unsafe fn put<'c, L: Limit>(
+    pub(crate) unsafe fn put<'c, L: Limit, const SPECIAL: bool>(
         &self,
         context: &Context<'c>,
         garbage: &mut Garbage<K, V>,
@@ -50,7 +85,10 @@ impl<K, V> Shard<K, V> {
         let mut guard = self.back.inner.lock();
         let mut locked = self.view(context, garbage, &mut guard);
         // SAFETY: by the contract.
-        let put = unsafe { locked.put(pin, attempt, entry) };
+        let put = unsafe { locked.put::<L, SPECIAL>(pin, attempt, entry) };
+        if SPECIAL {
+            locked.give_loose();
+        }
         let lagging = if put.is_ok() {
             locked.settle(None)
         } else {
@@ -68,31 +106,43 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// # Safety
     /// As there.
     #[inline(always)]
-    unsafe fn put<L: Limit>(
+    unsafe fn put<L: Limit, const SPECIAL: bool>(
         &mut self,
         pin: &Pin<'_>,
         attempt: Attempt<'_, 'c>,
         entry: &Coming<K, V, L>,
     ) -> Result<u32, Refused> {
-        let Attempt {
-            seen,
-            others,
-            token,
-        } = attempt;
+        if !SPECIAL && self.inner.special {
+            return Err(Refused::Special);
+        }
+        let (seen, terms) = (attempt.seen, attempt.terms);
+        let purse = attempt.purse.unwrap_or(0);
         // 1. See what the key has now.
         self.expire(WORK);
-        let lane = self.locate(seen, others)?;
-        // 2. Find a slot, and a token if the key is new.
+        let mut lane = self.locate(seen, attempt.others)?;
+        // 2. Find a slot, room for what the entry weighs, and a token if the key is new.
+        let mut token = None;
+        let mut is_pinned = false;
+        if SPECIAL {
+            is_pinned = self.is_to_be_pinned(terms.pinning, lane.and(seen.id()));
+            let room = self.make_room(attempt, lane)?;
+            (lane, token) = (room.lane, room.token);
+        } else if lane.is_none() {
+            token = attempt.token;
+        }
         let vacant;
         if let Some(lane) = lane {
             vacant = self.allocate()?;
+            if SPECIAL {
+                self.set_weight(vacant.id, terms.weight);
+            }
             // 3. Fill the slot, and file it.
-            self.replace(seen, lane, &vacant, entry);
+            self.replace::<L, SPECIAL>(seen, lane, &vacant, entry);
         } else {
             let token = self.token(token)?;
             vacant = self.allocate()?;
             let token = match token {
-                None => self.evict(Some(seen.route)),
+                None => self.evict::<SPECIAL>(Some(seen.route)),
                 token => token,
             };
             let Some(token) = token else {
@@ -100,11 +150,35 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
                 self.apart(move |it| it.vacate(id));
                 return Err(Refused::Empty);
             };
+            if SPECIAL {
+                self.set_weight(vacant.id, terms.weight);
+            }
             self.add(token, seen, &vacant, entry);
         }
+        if SPECIAL {
+            self.spend(terms.weight, purse);
+        }
         // 4. Link it.
-        self.link(pin, &vacant);
-        Ok(vacant.id)
+        let id = vacant.id;
+        if SPECIAL && is_pinned {
+            self.note_insert();
+            self.link_pinned(id);
+        } else {
+            self.link(pin, &vacant);
+        }
+        self.schedule(&vacant);
+        Ok(id)
+    }
+
+    fn is_to_be_pinned(&self, pinning: Pinning, old: Option<u32>) -> bool {
+        match pinning {
+            Pinning::No => false,
+            Pinning::Yes => true,
+            Pinning::AsBefore => old.is_some_and(|id| {
+                let has_expired = self.slots().life(id).has_expired(self.context.now);
+                !has_expired && self.inner.is_pinned(id)
+            }),
+        }
     }
 
     /// A token for a new key, if any is free. None if one is to be had by an eviction.
@@ -113,7 +187,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if token.is_some() {
             return Ok(token);
         }
-        let token = self.context.budget.take();
+        let token = self.context.budget.keys.token();
         if token.is_none() && self.context.sweep {
             return Err(Refused::Sweep);
         }
@@ -122,7 +196,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Files an entry in the place of another one with the same key.
     #[inline(always)]
-    fn replace<L: Limit>(
+    fn replace<L: Limit, const SPECIAL: bool>(
         &mut self,
         seen: Seen,
         lane: Lane,
@@ -142,7 +216,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if old.word().get().fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
-            self.forget(seen.id, old);
+            self.forget::<SPECIAL>(seen.id, old);
         } else {
             let id = vacant.id;
             self.apart(move |it| it.replace_stranger(seen.id, seen.route, id));
@@ -221,7 +295,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Files an entry's id in place of that of one which is equal to it and hashes otherwise: a user's `Hash` and `Eq`
     /// disagree. The old id is filed, and will be looked for, under its own fragment.
     fn replace_stranger(&mut self, old: u32, route: Route, id: u32) {
-        let (token, _) = self.take_out(old);
+        let (token, _) = self.take_out::<true>(old);
         self.file(route, id);
         token.spend();
     }
@@ -234,7 +308,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let Some(id) = seen.id().filter(|_| stands) else {
             return Ok(false);
         };
-        let (token, alive) = self.take_out(id);
+        let (token, alive) = self.take_out::<true>(id);
         drop(token);
         self.inner.counts.expirations += u64::from(!alive);
         self.apart(move |it| it.drain(1));
@@ -275,29 +349,44 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Evicts the least recently used entry for another shard, and returns its token.
     pub(crate) fn give(&mut self) -> Option<Token<'c>> {
-        let token = self.evict(None);
+        let token = self.evict::<true>(None);
         self.drain(1);
         token
     }
 
-    /// Evicts the least recently used entry, or what another policy chooses, for a key if that is known. Returns its token.
+    /// The entry to evict: the least recently used one, or what another policy chooses.
     #[inline(always)]
-    fn evict(&mut self, coming: Option<Route>) -> Option<Token<'c>> {
-        let slots = self.slots();
+    pub(super) fn victim(&mut self) -> Option<u32> {
         let front = self.front;
+        if self.inner.list.is_special() {
+            return self.inner.special_victim(front);
+        }
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
-        let id = if self.inner.list.is_special() {
+        self.inner.list.victim(seen, &front.slab)
+    }
+
+    /// Evicts an entry, for a key if that is known, and returns its token.
+    #[inline(always)]
+    pub(super) fn evict<const SPECIAL: bool>(
+        &mut self,
+        coming: Option<Route>,
+    ) -> Option<Token<'c>> {
+        let slots = self.slots();
+        let id = self.victim()?;
+        if self.inner.list.is_special() {
             let coming = coming.map(|route| self.context.index.fragment_of(route));
-            self.inner.special_victim(front, coming)?
-        } else {
-            self.inner.list.victim(seen, &front.slab)?
-        };
+            self.inner.remember(self.front, id, coming);
+        }
         // The next one is the oldest again, and no longer in the processor's cache.
-        if let Some(next) = self.inner.list.before(id, &front.slab) {
+        if let Some(next) = self.inner.list.before(id, &self.front.slab) {
             slots.slot(next).prefetch();
         }
-        let (token, alive) = self.take_out(id);
+        let (token, alive) = self.take_out::<SPECIAL>(id);
+        if SPECIAL && alive {
+            let evicted = &self.inner.rare.evicted_weight;
+            self.inner.rare.evicted_weight = evicted.saturating_add(self.weight_of(id));
+        }
         let counts = &mut self.inner.counts;
         *(if alive {
             &mut counts.evictions
@@ -324,7 +413,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         self.publish_due();
         let id = expired?;
         self.inner.counts.expirations += 1;
-        let (token, _) = self.take_out(id);
+        let (token, _) = self.take_out::<true>(id);
         self.drain(1);
         Some(token)
     }
@@ -344,15 +433,16 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
         let slots = self.slots();
-        let ids: Vec<u32> = self.inner.list.iter(slots).collect();
+        let listed = self.inner.list.iter(slots);
+        let ids: Vec<u32> = listed.chain(self.inner.pinned_ids(slots)).collect();
         let annex = self.context.index.clear(self.shard.number);
         self.retire_annex(annex);
         for id in ids {
             let slot = slots.slot(id);
             self.inner.counts.expirations +=
                 u64::from(slots.life(id).has_expired(self.context.now));
-            self.forget(id, slot);
-            drop(self.context.budget.reclaim());
+            self.forget::<true>(id, slot);
+            drop(self.context.budget.keys.reclaim());
         }
         self.changed();
     }
@@ -385,18 +475,74 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unknown.is_none().then_some(None)
     }
 
-    /// Links a filed entry into list and wheel.
     #[inline(always)]
-    fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
+    fn note_insert(&mut self) {
         self.inner.counts.inserts += 1;
         self.changed();
-        let inner = &mut *self.inner;
+    }
+
+    /// Links a filed entry into the list.
+    #[inline(always)]
+    fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
+        self.note_insert();
+        self.link_unpinned(|| Some(pin.index()), vacant.id, vacant.slot);
+    }
+
+    /// Links an entry as the one that was used last: by a thread, if it is said which.
+    #[inline(always)]
+    pub(super) fn link_unpinned(
+        &mut self,
+        thread: impl FnOnce() -> Option<usize>,
+        id: u32,
+        slot: &Slot<K, V>,
+    ) {
+        let (front, inner) = (self.front, &mut *self.inner);
         if inner.list.is_due() {
-            inner.special_link(self.front, vacant, pin.index());
+            inner.special_link(front, (id, slot), thread());
         } else {
-            let member = (vacant.id, &vacant.slot.member);
-            inner.list.push_front(member, || 0, &self.front.slab);
+            let member = (id, &slot.member);
+            inner.list.push_front(member, || 0, &front.slab);
         }
+    }
+
+    /// Has the list expect so many entries.
+    pub(crate) fn expect(&mut self, expected: usize) {
+        let slots = self.slots();
+        if let Some(adaptive) = &mut self.inner.adaptive {
+            adaptive.expect(expected);
+            return;
+        }
+        let was_exact = self.inner.list.is_exact();
+        self.inner.list.expect(expected, slots);
+        if was_exact && !self.inner.list.is_exact() {
+            // Relaxed: see `Front::take_over`. Reads begin no eras from now on.
+            self.front.owner.store(SHARED, Ordering::Relaxed);
+            self.front.begin(self.inner.list.era(), false);
+        }
+    }
+
+    /// Has an entry count as used.
+    pub(super) fn relink(&mut self, id: u32) {
+        let slot = self.slots().slot(id);
+        self.unlink(id, slot);
+        self.link_unpinned(|| None, id, slot);
+    }
+
+    /// Takes an entry out of the list.
+    #[inline(always)]
+    fn unlink(&mut self, id: u32, slot: &Slot<K, V>) {
+        let slots = self.slots();
+        let Inner { list, adaptive, .. } = &mut *self.inner;
+        if let Some(adaptive) = adaptive {
+            let fragment = slot.word().get().fragment();
+            adaptive.leave(id, fragment, list, slots);
+        }
+        list.unlink(&slot.member, slots);
+    }
+
+    /// Files an entry in the wheel, if it has to be.
+    #[inline(always)]
+    fn schedule(&mut self, vacant: &Vacant<'_, K, V>) {
         let deadline = vacant.slot.word().get().deadline();
         if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
             let id = vacant.id;
@@ -412,17 +558,17 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.
     #[inline(always)]
-    fn take_out(&mut self, id: u32) -> (Token<'c>, bool) {
+    fn take_out<const SPECIAL: bool>(&mut self, id: u32) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
         let fragment = slot.word().get().fragment();
         let (index, range) = (self.context.index, self.shard.number);
         if index.remove(range, fragment, id) {
             self.apart(|it| it.refit());
         }
-        self.forget(id, slot);
+        self.forget::<SPECIAL>(id, slot);
         self.changed();
         let alive = self.is_alive(id, slot);
-        (self.context.budget.reclaim(), alive)
+        (self.context.budget.keys.reclaim(), alive)
     }
 
     #[inline(always)]
@@ -431,49 +577,62 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if slot.word().has_expired(now) {
             return false;
         }
-        !self.slots().has_limits() || self.apart(move |it| !it.slots().life(id).has_expired(now))
+        !self.slots().has(SideWords::LIMIT)
+            || self.apart(move |it| !it.slots().life(id).has_expired(now))
     }
 
-    /// Takes an entry that is no longer in the index out of the list, into limbo. The wheel finds out by itself.
+    /// Takes an entry that is no longer in the index out of its list, into limbo. The wheel finds out by itself.
     #[inline(always)]
-    fn forget(&mut self, id: u32, slot: &Slot<K, V>) {
-        let slots = self.slots();
-        let Inner {
-            list,
-            limbo,
-            adaptive,
-            ..
-        } = &mut *self.inner;
-        let member = &slot.member;
-        if let Some(adaptive) = adaptive {
-            let fragment = slot.word().get().fragment();
-            adaptive.leave(id, fragment, list, slots);
+    fn forget<const SPECIAL: bool>(&mut self, id: u32, slot: &Slot<K, V>) {
+        let was_pinned =
+            SPECIAL && self.inner.special && self.apart(move |it| it.forget_special(id));
+        if !was_pinned {
+            self.unlink(id, slot);
         }
-        list.unlink(member, slots);
+        let node = &slot.member.node;
         // SAFETY: slots stay where they are until they are vacant.
-        unsafe { limbo.retire(id, &member.node) };
+        unsafe { self.inner.limbo.retire(id, node) };
+    }
+
+    /// What an entry weighed is loose from here on. True if it was pinned: then it is in no list.
+    fn forget_special(&mut self, id: u32) -> bool {
+        self.inner.loose += self.weight_of(id);
+        self.unlink_pinned(id)
+    }
+
+    /// Where an entry is filed now.
+    pub(super) fn lane_of(&self, id: u32) -> Option<Lane> {
+        let fragment = self.slots().slot(id).word().get().fragment();
+        self.context.index.lane_of(self.shard.number, fragment, id)
+    }
+
+    /// Takes out what the key has, as nothing is to be stored in its place. As [`Locked::remove`].
+    pub(crate) fn refuse(&mut self, seen: Seen) -> Result<bool, Refused> {
+        let alive = self.remove(seen)?;
+        self.inner.rare.refusals += 1;
+        Ok(alive)
     }
 }
 
 impl Inner {
     /// The victim in a list that is exact, or has two segments.
     #[inline(never)]
-    fn special_victim<K, V>(
-        &mut self,
-        front: &Front<K, V>,
-        coming: Option<Fragment>,
-    ) -> Option<u32> {
-        let Some(adaptive) = &mut self.adaptive else {
-            // Relaxed: recency orders nothing.
-            let seen = || front.era.load(Ordering::Relaxed);
-            return self.list.victim(seen, &front.slab);
-        };
-        let slots = front.slab.slots();
-        let id = adaptive.victim(&mut self.list, slots)?;
-        let slot = slots.slot(id);
-        let fragment = slot.word().get().fragment();
-        adaptive.remember(fragment, &slot.member, coming);
-        Some(id)
+    fn special_victim<K, V>(&mut self, front: &Front<K, V>) -> Option<u32> {
+        if let Some(adaptive) = &mut self.adaptive {
+            return adaptive.victim(&mut self.list, front.slab.slots());
+        }
+        // Relaxed: recency orders nothing.
+        let seen = || front.era.load(Ordering::Relaxed);
+        self.list.victim(seen, &front.slab)
+    }
+
+    /// Has the policy remember an entry that is evicted, if it does that; for a key, if that is known.
+    #[inline(never)]
+    fn remember<K, V>(&mut self, front: &Front<K, V>, id: u32, coming: Option<Fragment>) {
+        if let Some(adaptive) = &mut self.adaptive {
+            let slot = front.slab.slots().slot(id);
+            adaptive.remember(slot.word().get().fragment(), &slot.member, coming);
+        }
     }
 
     /// Links an entry where another era begins, or a policy says where.
@@ -481,12 +640,12 @@ impl Inner {
     fn special_link<K, V>(
         &mut self,
         front: &Front<K, V>,
-        vacant: &Vacant<'_, K, V>,
-        thread: usize,
+        (id, slot): (u32, &Slot<K, V>),
+        thread: Option<usize>,
     ) {
-        let member = (vacant.id, &vacant.slot.member);
+        let member = (id, &slot.member);
         let begun = if let Some(adaptive) = &mut self.adaptive {
-            let fragment = vacant.slot.word().get().fragment();
+            let fragment = slot.word().get().fragment();
             adaptive.link(member, fragment, &mut self.list, front.slab.slots())
         } else {
             // Relaxed: recency orders nothing.
@@ -501,12 +660,14 @@ impl Inner {
     /// Makes known that an era has begun. In an exact list that threads have read at the same time reads begin no eras: now and then
     /// one of them is asked to try again.
     #[inline(never)]
-    fn begin_era<K, V>(&mut self, front: &Front<K, V>, thread: usize) {
+    fn begin_era<K, V>(&mut self, front: &Front<K, V>, thread: Option<usize>) {
         front.begin(self.list.era(), self.list.is_exact());
         // Relaxed, both: see `Front::take_over`.
         if self.list.is_exact() && front.owner.load(Ordering::Relaxed) == SHARED {
             self.links += 1;
-            if self.links >= TERM {
+            if self.links >= TERM
+                && let Some(thread) = thread
+            {
                 self.links = 0;
                 front.owner.store(thread as u64 + 1, Ordering::Relaxed);
             }
