@@ -81,7 +81,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
     /// be gone up to a sixteenth of it earlier**. With a [ticking clock](Clock::ticking) it is that clock's time that counts for reads: an
     /// entry may go earlier by what that is late, too.
     ///
-    /// Each slot takes 8 bytes more, and a hit some twenty instructions.
+    /// Each slot takes 8 bytes more.
     ///
     /// ```
     /// use nori_cache::{Cache, ManualClock};

@@ -167,7 +167,7 @@ impl<K, V, S> Inner<K, V, S> {
 
     /// Makes known that there are going to be entries with a time to live.
     pub(super) fn expect_deadlines(&self) {
-        // Relaxed, all: see `Inner::now`, and `Inner::is_within_limit`.
+        // Relaxed, all: see `Inner::now`, and `Inner::has_limits`.
         for it in [&self.timed, &self.lifetimes.limited] {
             if !it.load(Ordering::Relaxed) {
                 it.store(true, Ordering::Relaxed);

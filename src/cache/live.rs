@@ -98,7 +98,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         };
         inner.reads.hit(&pin);
         inner.store.touch(&pin, route, &hit);
-        inner.restart_idle(hit.life());
+        inner.restart_idle(hit.word());
         let held = inner.store.hold(hit.found(), pin);
         inner.ask_after_read(route, &held);
         Some(read(&held.entry().value))
@@ -172,30 +172,27 @@ impl<K, V, S> Inner<K, V, S> {
     /// Whether an entry is alive that has its first deadline in this word.
     #[inline(always)]
     pub(super) fn is_alive<'w>(&self, word: MetaWord<'w>, life: impl FnOnce() -> Life<'w>) -> bool {
-        let has_limit = self.lifetimes.idle != Lifetime::EVER;
-        self.is_ahead(word) && (!has_limit || self.is_within_limit(life()))
+        self.is_ahead(word) && (!self.has_limits() || self.is_ahead_of_limit(life()))
     }
 
-    /// Whether an entry that has an idle deadline, which is yet to come, has not reached its limit.
-    #[cold]
-    pub(super) fn is_within_limit(&self, life: Life<'_>) -> bool {
+    /// Whether there may be entries with a limit beside their first deadline.
+    #[inline(always)]
+    fn has_limits(&self) -> bool {
         // Relaxed: a thread that has not learnt yet of the first limit takes its entry for one without, as it was just now.
-        if !self.lifetimes.limited.load(Ordering::Relaxed) {
-            return true;
-        }
+        self.lifetimes.idle != Lifetime::EVER && self.lifetimes.limited.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn is_ahead_of_limit(&self, life: Life<'_>) -> bool {
         life.second().is_none_or(|limit| self.is_ahead(limit))
     }
 
-    /// Restarts the idle time of an entry that is read.
-    #[inline(always)]
-    pub(super) fn restart_idle(&self, life: Life<'_>) {
-        if let Some(word) = life.idle() {
-            self.restart(word);
-        }
-    }
-
-    fn restart(&self, word: MetaWord<'_>) {
+    /// Restarts the idle time, if there is one, of an entry that is read and has its first deadline in this word.
+    pub(super) fn restart_idle(&self, word: MetaWord<'_>) {
         let idle = self.lifetimes.idle;
+        if idle == Lifetime::EVER {
+            return;
+        }
         let restarted = |last, now| idle.restarted(last, self.clock.round_up(now));
         let roughly = self.clock.roughly().min(NEVER - 1);
         if restarted(word.get().deadline(), roughly).is_some() {
@@ -234,21 +231,20 @@ impl<K, V, S> Inner<K, V, S> {
         (now, lifetime.deadline(self.clock.round_up(now)))
     }
 
-    /// The same, of an entry that is stored without a lifetime of its own. Where it is not to live, it has expired already.
-    #[inline(always)]
-    pub(super) fn default_deadlines(
+    /// The same, of an entry that is about to be stored with this lifetime or without one of its own. Where it is not to live, it has expired
+    /// already.
+    #[cold]
+    pub(super) fn deadlines_of(
         &self,
         route: Route,
         key: &K,
         value: &V,
+        lifetime: Option<Lifetime>,
     ) -> (u64, Deadlines<u64>)
     where
         K: Eq,
     {
-        if !self.special {
-            return self.deadlines(route, self.ttl);
-        }
-        match self.lifetime_of(route, key, value) {
+        match lifetime.or_else(|| self.lifetime_of(route, key, value)) {
             Some(lifetime) => self.special_deadlines(route, Some(lifetime)),
             None => {
                 let deadlines = Deadlines {

@@ -2,7 +2,7 @@
 
 use super::Cache;
 use super::lifetime::Lifetime;
-use crate::core::{Gate, Hit, own};
+use crate::core::{Deadlines, Gate, Hit, Limit, Route, own};
 use std::hash::{BuildHasher, Hash};
 
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
@@ -18,10 +18,25 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ) -> Result<(), V> {
         let inner = &*self.inner;
         let route = inner.route(&key);
-        let (now, deadlines) = match lifetime {
-            Some(lifetime) => inner.deadlines(route, lifetime),
-            None => inner.default_deadlines(route, &key, &value),
-        };
+        if inner.special {
+            let deadlines = inner.deadlines_of(route, &key, &value, lifetime);
+            self.put_until(route, key, value, deadlines, over, gate)
+        } else {
+            let deadline = inner.deadline(lifetime.unwrap_or(inner.ttl));
+            self.put_until(route, key, value, deadline, over, gate)
+        }
+    }
+
+    fn put_until<L: Limit>(
+        &self,
+        route: Route,
+        key: K,
+        value: V,
+        (now, deadlines): (u64, impl Into<Deadlines<L>>),
+        over: bool,
+        gate: &impl Gate,
+    ) -> Result<(), V> {
+        let inner = &*self.inner;
         let mut write = inner.write(now);
         let goes = |hit: Option<Hit<'_, K, V>>| inner.alive(hit).is_some() == over;
         let put = write.put_where(route, (deadlines, key, value), goes, gate);

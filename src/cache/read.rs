@@ -208,7 +208,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             values.push(hit.as_ref().map(|hit| {
                 found += 1;
                 inner.store.touch(&pin, route, hit);
-                inner.restart_idle(hit.life());
+                inner.restart_idle(hit.word());
                 hit.entry.value.clone()
             }));
         }

@@ -473,12 +473,19 @@ impl<'s, K, V> Slots<'s, K, V> {
     /// The id of the slot at this address, if it is one of these, and has been given out. For the holder of the lock.
     #[cold]
     pub(crate) fn id_of(self, slot: *mut ()) -> Option<u32> {
+        self.id_at(slot).filter(|&id| id < self.slab.used.get())
+    }
+
+    /// The id of the slot at this address, if it is one of these. Also for a reader who keeps the slot from being vacated: a segment that was
+    /// given back before the slot's own took its memory reads as null, as that came before the slot's id was filed; and one that has come
+    /// since lies elsewhere.
+    pub(crate) fn id_at(self, slot: *mut ()) -> Option<u32> {
         let stride = Slot::<K, V>::STRIDE;
         let within = |segment: *mut Slot<K, V>, len: usize| {
             let offset = slot.addr().wrapping_sub(segment.addr());
             (offset < len * stride).then_some((offset / stride) as u32)
         };
-        let id = within(self.base, self.first as usize).or_else(|| {
+        within(self.base, self.first as usize).or_else(|| {
             let mut start = self.first;
             self.slab
                 .further
@@ -493,8 +500,7 @@ impl<'s, K, V> Slots<'s, K, V> {
                     start = start.saturating_add(len as u32);
                     id
                 })
-        });
-        id.filter(|&id| id < self.slab.used.get())
+        })
     }
 
     /// The node that links a slot into the list, or chains it to another slot that is in no list.

@@ -13,7 +13,6 @@ use crate::sync::Ordering;
 #[derive(Debug)]
 pub(crate) struct Hit<'p, K, V> {
     front: &'p Front<K, V>,
-    id: u32,
     slot: &'p Slot<K, V>,
     pub(crate) entry: &'p Entry<K, V>,
 }
@@ -23,7 +22,6 @@ pub(crate) struct Hit<'p, K, V> {
 pub(crate) struct Found<K, V> {
     front: *const Front<K, V>,
     slot: *const Slot<K, V>,
-    id: u32,
 }
 
 impl<K, V> Found<K, V> {
@@ -40,7 +38,6 @@ impl<K, V> Found<K, V> {
         Held {
             front,
             slot,
-            id: self.id,
             _hold: hold,
         }
     }
@@ -51,7 +48,6 @@ impl<K, V> Found<K, V> {
 pub(crate) struct Held<'s, 'd, K, V> {
     front: &'s Front<K, V>,
     slot: &'s Slot<K, V>,
-    id: u32,
     /// Names the slot, or is the pin under which it was found.
     _hold: Hold<'d>,
 }
@@ -65,12 +61,12 @@ impl<K, V> Held<'_, '_, K, V> {
 
     /// What a writer needs of it.
     pub(crate) fn seen(&self, route: Route) -> Seen {
-        Seen::entry(route, self.id)
+        Seen::entry(route, self.front.id_of(self.slot))
     }
 
     /// The entry's deadlines.
     pub(crate) fn life(&self) -> Life<'_> {
-        self.front.slab.slots().life(self.id)
+        self.front.life(self.slot)
     }
 
     #[inline(always)]
@@ -91,7 +87,6 @@ impl<K, V> Front<K, V> {
         Held {
             front: self,
             slot,
-            id,
             _hold: hold,
         }
     }
@@ -99,6 +94,20 @@ impl<K, V> Front<K, V> {
     /// Holds an entry that was filed with this id under the pin, which goes on.
     pub(crate) fn hold_too<'d>(&self, pin: &Pin<'d>, id: u32) -> Hold<'d> {
         pin.hold_too(self.slab.slots().slot(id).address())
+    }
+
+    /// The deadlines of an entry that is held, or that a pinned reader has found.
+    #[inline(always)]
+    fn life<'s>(&'s self, slot: &'s Slot<K, V>) -> Life<'s> {
+        let slots = self.slab.slots();
+        let limit = slots.has_limits().then(|| slots.limit(self.id_of(slot)));
+        Life::new(slot.word(), limit)
+    }
+
+    /// The id of the slot of an entry that is held, or that a pinned reader has found.
+    fn id_of(&self, slot: &Slot<K, V>) -> u32 {
+        let id = self.slab.slots().id_at(slot.address());
+        id.expect("the slot is one of these")
     }
 
     /// Finds a key: the entry of this route that `is_it` accepts.
@@ -112,12 +121,11 @@ impl<K, V> Front<K, V> {
     ) -> Option<Hit<'p, K, V>> {
         let near = index.find_near(route, |id| self.accept(id, &is_it));
         let found = near.unwrap_or_else(|Further| self.find_further(index, route, is_it));
-        let (_, (id, slot)) = found?;
+        let (_, slot) = found?;
         // SAFETY: as in `accept`.
         let entry = unsafe { slot.entry() };
         Some(Hit {
             front: self,
-            id,
             slot,
             entry,
         })
@@ -135,7 +143,6 @@ impl<K, V> Front<K, V> {
         let entry = unsafe { slot.entry() };
         Hit {
             front: self,
-            id,
             slot,
             entry,
         }
@@ -148,15 +155,15 @@ impl<K, V> Front<K, V> {
         index: &Index,
         route: Route,
         is_it: impl Fn(&K) -> bool + Copy,
-    ) -> Option<(Place, (u32, &Slot<K, V>))> {
+    ) -> Option<(Place, &Slot<K, V>)> {
         index.find_further(route, |id| self.accept(id, &is_it))
     }
 
     #[inline(always)]
-    fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<(u32, &Slot<K, V>)> {
+    fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<&Slot<K, V>> {
         let slot = self.slab.slots().slot(id);
         // SAFETY: a pinned reader found the id in the index, so its slot holds the entry at least until the unpin.
-        is_it(unsafe { &slot.entry().key }).then_some((id, slot))
+        is_it(unsafe { &slot.entry().key }).then_some(slot)
     }
 
     /// Has an era begin, of a list that is exact or not. For the holder of the lock.
@@ -219,7 +226,7 @@ impl<'p, K, V> Hit<'p, K, V> {
     /// The entry's deadlines.
     #[inline(always)]
     pub(crate) fn life(&self) -> Life<'p> {
-        self.front.slab.slots().life(self.id)
+        self.front.life(self.slot)
     }
 
     /// What is to be held of it.
@@ -228,7 +235,6 @@ impl<'p, K, V> Hit<'p, K, V> {
         Found {
             front: self.front,
             slot: self.slot,
-            id: self.id,
         }
     }
 

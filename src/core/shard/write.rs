@@ -185,9 +185,10 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let word = life.limit();
         let before = before.min(word.get().deadline());
         word.set(word.get().with_deadline(limit));
-        // What readers look at first is filed when the entry is linked.
-        let is_second = life.idle().is_some();
-        if is_second && Wheel::is_needed(&slots.slot(id).timer, limit, before) {
+        // What readers look at first is filed when the entry is linked, and that will do unless the limit comes before it. To file what comes
+        // later would make it look as if the slot were filed early enough.
+        let first = slots.slot(id).word().get().deadline();
+        if limit < first && Wheel::is_needed(&slots.slot(id).timer, limit, before) {
             self.file_in_wheel(id, limit);
         }
     }
