@@ -29,6 +29,7 @@
 //! | `Index` tags and ids of a range, and its annex | pinned readers; the shard's writer | the shard's writer |
 //! | `Slab::further` | pinned readers; the shard's writer | the shard's writer, before it gives out an id of that segment, and when all slots of it are vacant again |
 //! | `Slot::entry` | pinned readers that found its id; the shard's writer | the shard's writer: while the slot is vacant, and when its grace period is over |
+//! | `Slot::meta`, and the limit beside it | readers and the shard's writer | the shard's writer, while the slot is vacant; after that the same, by compare-and-swap: later by readers, nearer by the writer alone, to its end by either ([`life`]) |
 //! | `Member::stamp` | readers and the shard's writer | the same; a lost store is a lost use |
 //! | `Member::node`, `Slot::timer` | the lock's holder | the lock's holder |
 //! | `Front::current` | hits | the shard's writer |
