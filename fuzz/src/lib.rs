@@ -44,6 +44,7 @@ mod core {
     mod links;
     pub(crate) mod list;
     pub(crate) mod own;
+    mod policy;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
     mod side;
@@ -56,6 +57,7 @@ mod core {
     pub(crate) use entry::{Meta, NEVER};
     pub(crate) use index::Route;
     pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
+    pub use policy::Policy;
     pub(crate) use shard::{Held, Hit, Seen};
     pub(crate) use side::SideWords;
     pub(crate) use store::Store;

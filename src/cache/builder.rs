@@ -1,5 +1,6 @@
 use super::lifetime::{Jitter, Lifetime, Lifetimes};
 use super::{Cache, Config, Expiry};
+use crate::core::Policy;
 use crate::error::Error;
 use crate::sync::AtomicBool;
 use crate::time::{Clock, Ttl};
@@ -37,6 +38,7 @@ pub struct CacheBuilder<K, V, S = ahash::RandomState> {
     ttl_jitter: f64,
     expiry: Option<Box<dyn Expiry<K, V>>>,
     shards: Option<usize>,
+    policy: Policy,
     hasher: S,
     clock: Clock,
     builds: PhantomData<fn() -> (K, V)>,
@@ -51,6 +53,7 @@ impl<K, V> CacheBuilder<K, V> {
             ttl_jitter: 0.0,
             expiry: None,
             shards: None,
+            policy: Policy::Lru,
             hasher: ahash::RandomState::new(),
             clock: Clock::system(),
             builds: PhantomData,
@@ -135,6 +138,12 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         self
     }
 
+    /// Which entry goes when the cache is full and a new key comes; [`Policy::Lru`] by default.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// The hasher for keys; [`ahash::RandomState`] by default.
     pub fn hasher<H>(self, hasher: H) -> CacheBuilder<K, V, H> {
         CacheBuilder {
@@ -144,6 +153,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             ttl_jitter: self.ttl_jitter,
             expiry: self.expiry,
             shards: self.shards,
+            policy: self.policy,
             hasher,
             clock: self.clock,
             builds: PhantomData,
@@ -201,6 +211,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
                 limited: AtomicBool::new(ttl != Lifetime::EVER),
             },
             shards,
+            policy: self.policy,
             hasher: self.hasher,
             clock: self.clock,
         }))
@@ -235,6 +246,7 @@ impl<K, V, S> fmt::Debug for CacheBuilder<K, V, S> {
             .field("time_to_idle", &self.time_to_idle)
             .field("ttl_jitter", &self.ttl_jitter)
             .field("shards", &self.shards)
+            .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
 }

@@ -80,6 +80,15 @@ impl<K, V, E: Expiry<K, V> + ?Sized> Expiry<K, V> for Arc<E> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
+    /// How long it is until a deadline, by the clock itself; `None` if it has passed.
+    pub(super) fn left(&self, deadline: u64) -> Option<Ttl> {
+        if deadline == NEVER {
+            return Some(Ttl::Never);
+        }
+        let now = self.clock_now();
+        (now < deadline).then(|| self.remaining(deadline, now))
+    }
+
     /// What an entry with this deadline has still to live, in milliseconds: one at least.
     pub(super) fn remaining(&self, deadline: u64, now: u64) -> Ttl {
         if deadline == NEVER {

@@ -11,6 +11,9 @@ mod live;
 mod load;
 mod place;
 mod read;
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+mod snapshot;
 mod stats;
 mod write;
 
@@ -23,7 +26,7 @@ pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Route, SideWords, Store};
+use crate::core::{NEVER, Policy, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::{Lifetime, Lifetimes};
@@ -98,6 +101,7 @@ struct Config<K, V, S> {
     ttl: Lifetime,
     lifetimes: Lifetimes<K, V>,
     shards: usize,
+    policy: Policy,
     hasher: S,
     clock: Clock,
 }
@@ -139,7 +143,7 @@ impl<K, V, S> Cache<K, V, S> {
         };
         Self {
             inner: Arc::new(Inner {
-                store: Store::with(config.max_keys, config.shards, side),
+                store: Store::with(config.max_keys, config.shards, config.policy, side),
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,

@@ -148,8 +148,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let deadline = self.look(key, |hit| hit.life().deadline())?;
-        let now = self.inner.clock_now();
-        (now < deadline).then(|| self.inner.remaining(deadline, now))
+        self.inner.left(deadline)
     }
 
     /// The values under `keys`, in their order. Each key counts as a read and, if found, as a use.

@@ -68,6 +68,25 @@ impl<K, V> Store<K, V> {
         }
     }
 
+    /// All that a shard holds, from the least to the most recently used, as far as stamps tell.
+    #[cfg(feature = "serde")]
+    pub(crate) fn by_use(&self, pin: &Pin<'_>, shard: usize) -> Vec<Seen> {
+        self.shards()[shard].by_use(pin, self.index())
+    }
+
+    /// Holds what was shown once, or what has taken its place since: what is filed under the same fragment, of the same key but for
+    /// one in 2^26. None if nothing is.
+    #[cfg(feature = "serde")]
+    pub(crate) fn hold_again<'s, 'd>(
+        &'s self,
+        pin: Pin<'d>,
+        seen: &Seen,
+    ) -> Option<Held<'s, 'd, K, V>> {
+        let shard = self.shard(seen.route());
+        let id = shard.filed_like(self.index(), seen)?;
+        Some(shard.front().hold(pin, id))
+    }
+
     /// Takes everything out.
     pub(crate) fn clear(&self, context: &Context<'_>) {
         for shard in self.shards() {

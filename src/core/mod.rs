@@ -59,6 +59,7 @@ mod links;
 mod list;
 #[cfg(not(nori_loom))]
 pub(crate) mod own;
+mod policy;
 pub(crate) mod reclaim;
 mod shard;
 mod side;
@@ -71,6 +72,8 @@ mod write;
 pub(crate) use entry::{Meta, NEVER};
 pub(crate) use index::Route;
 pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
+#[cfg(not(nori_loom))]
+pub use policy::Policy;
 pub(crate) use shard::{Held, Hit, Seen};
 pub(crate) use side::SideWords;
 pub(crate) use store::Store;

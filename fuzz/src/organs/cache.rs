@@ -1,11 +1,12 @@
 //! The whole cache against a naive LRU with times to live, call by call.
 //!
-//! With one shard every answer must be the model's. With several the choice of the victim is the cache's own, and all else
-//! must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
+//! With one shard of an LRU every answer must be the model's. With several, or another policy, the choice of the victim is the
+//! cache's own, and all else must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
 
 use super::Ops;
 use super::ledger::{Ledger, Value};
 use crate::cache::{Cache, Stats, Update};
+use crate::core::Policy;
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use arbitrary::Arbitrary;
@@ -26,6 +27,7 @@ const LIMBO: usize = 64;
 pub struct Input {
     max_keys: u8,
     shards: u8,
+    adaptive: bool,
     default_ttl: Life,
     /// No idle time, or so many milliseconds.
     idle: Option<u16>,
@@ -129,9 +131,15 @@ impl Input {
         let ttl = self.default_ttl.ttl();
         let idle = self.idle.map(u64::from);
         let idle = idle.map_or(Ttl::Never, |millis| Duration::from_millis(millis).into());
+        let policy = if self.adaptive {
+            Policy::Adaptive
+        } else {
+            Policy::Lru
+        };
         let cache = Cache::builder()
             .max_keys(max_keys)
             .shards(shards)
+            .policy(policy)
             .ttl(ttl)
             .time_to_idle(idle)
             .hasher(Hasher::new(self.hashes))
@@ -153,6 +161,7 @@ impl Input {
         let ledger = Rc::new(Ledger::default());
         let mut subject = Subject {
             cache,
+            policy,
             clock,
             ttl,
             idle: self.idle.map(u64::from),
@@ -232,6 +241,7 @@ impl Stored {
 
 struct Subject {
     cache: Subjects,
+    policy: Policy,
     clock: ManualClock,
     ttl: Ttl,
     idle: Option<u64>,
@@ -716,7 +726,7 @@ impl Subject {
 
     /// The entry that had to go.
     fn victim(&self) -> usize {
-        if self.cache.shards() == 1 {
+        if self.policy == Policy::Lru && self.cache.shards() == 1 {
             return 0;
         }
         let gone = |it: &Stored| self.cache.peek(name(it.key).as_str()).is_none();
