@@ -6,6 +6,7 @@ use crate::core::index::{Further, Index, Place, Route};
 use crate::core::life::{Life, MetaWord};
 use crate::core::list::{self, RENEWAL, Stamp};
 use crate::core::reclaim::{Hold, Pin};
+use crate::core::side::SideWords;
 use crate::core::slab::Slot;
 use crate::sync::Ordering;
 
@@ -100,7 +101,7 @@ impl<K, V> Front<K, V> {
     #[inline(always)]
     fn life<'s>(&'s self, slot: &'s Slot<K, V>) -> Life<'s> {
         let slots = self.slab.slots();
-        let limit = slots.has_limits().then(|| slots.limit(self.id_of(slot)));
+        let limit = slots.has(SideWords::LIMIT).then(|| slots.limit(self.id_of(slot)));
         Life::new(slot.word(), limit)
     }
 
