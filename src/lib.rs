@@ -48,7 +48,7 @@ pub use crate::{
         Cache, CacheBuilder, Drain, Expiry, Inserted, Iter, LoadStats, Loaded, Refusal, Stats,
         Update,
     },
-    core::Policy,
+    core::{Policy, RemovalCause},
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };

@@ -43,6 +43,7 @@ mod core {
     mod limbo;
     mod links;
     pub(crate) mod list;
+    pub(crate) mod listener;
     pub(crate) mod own;
     mod policy;
     pub(crate) mod reclaim;
@@ -57,6 +58,8 @@ mod core {
 
     pub(crate) use entry::{Meta, NEVER};
     pub(crate) use index::Route;
+    pub(crate) use listener::Listener;
+    pub use listener::RemovalCause;
     pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
     pub use policy::Policy;
     pub(crate) use resize::TooMuchPinned;

@@ -81,6 +81,7 @@ mod core {
     pub(crate) mod limbo;
     pub(crate) mod links;
     pub(crate) mod list;
+    pub(crate) mod listener;
     pub(crate) mod policy;
     pub(crate) mod reclaim {
         use crate::barrier;

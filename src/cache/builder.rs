@@ -1,6 +1,6 @@
 use super::lifetime::{Jitter, Lifetime, Lifetimes};
 use super::{Cache, Config, Expiry, Weigher};
-use crate::core::Policy;
+use crate::core::{Listener, Policy, RemovalCause};
 use crate::error::Error;
 use crate::sync::AtomicBool;
 use crate::time::{Clock, Ttl};
@@ -42,6 +42,7 @@ pub struct CacheBuilder<K, V, S = ahash::RandomState> {
     clock: Clock,
     max_weight: Option<u64>,
     weigher: Option<Weigher<K, V>>,
+    listener: Option<Listener<K, V>>,
 }
 
 impl<K, V> CacheBuilder<K, V> {
@@ -58,6 +59,7 @@ impl<K, V> CacheBuilder<K, V> {
             clock: Clock::system(),
             max_weight: None,
             weigher: None,
+            listener: None,
         }
     }
 }
@@ -100,6 +102,42 @@ impl<K, V, S> CacheBuilder<K, V, S> {
     /// ```
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
         self.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// Has a function be told of each entry that leaves, with the reason: once, by the thread whose call took it out, before that call
+    /// returns. For what has expired, that is the call which comes across it. What the cache holds when it is dropped leaves
+    /// silently, and so does a value whose time to live is zero, as it never comes in.
+    ///
+    /// No lock is held meanwhile, and nothing but this entry is kept from being dropped: the function may take its time, which is that of
+    /// the call, and may call the cache. A reader may still be in the entry, so it is lent, not given. If the function panics, the
+    /// panic ends there, and is counted in [`Stats::listener_panics`](crate::Stats::listener_panics).
+    ///
+    /// Threads are told of what they have taken out each on its own: a removal may be told before the insertion has returned
+    /// that it removes. Without a listener nothing of this costs anything; with one, a write allocates for what it tells.
+    ///
+    /// ```
+    /// use nori_cache::{Cache, RemovalCause};
+    /// use std::sync::mpsc;
+    ///
+    /// let (told, gone) = mpsc::channel();
+    /// let cache: Cache<u64, String> = Cache::builder()
+    ///     .max_keys(1)
+    ///     .on_removal(move |key: &u64, _: &String, cause| _ = told.send((*key, cause)))
+    ///     .build()?;
+    /// cache.insert(1, "one".to_owned());
+    /// cache.insert(1, "uno".to_owned());
+    /// cache.insert(2, "two".to_owned());
+    /// cache.remove(&2);
+    /// let all: Vec<_> = gone.try_iter().collect();
+    /// assert_eq!(all, [(1, RemovalCause::Replaced), (1, RemovalCause::Evicted), (2, RemovalCause::Removed)]);
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn on_removal(
+        mut self,
+        listener: impl Fn(&K, &V, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Listener::new(Box::new(listener)));
         self
     }
 
@@ -193,6 +231,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             clock: self.clock,
             max_weight: self.max_weight,
             weigher: self.weigher,
+            listener: self.listener,
         }
     }
 
@@ -243,6 +282,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             max_keys: self.max_keys,
             max_weight,
             weigher: self.weigher,
+            listener: self.listener,
             ttl,
             lifetimes: Lifetimes {
                 idle,

@@ -30,7 +30,7 @@ pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Plan, Policy, Route, SideWords, Store};
+use crate::core::{Listener, NEVER, Plan, Policy, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::{Lifetime, Lifetimes};
@@ -113,6 +113,7 @@ struct Config<K, V, S> {
     /// If there is a weigher.
     max_weight: Option<u64>,
     weigher: Option<Weigher<K, V>>,
+    listener: Option<Listener<K, V>>,
     ttl: Lifetime,
     lifetimes: Lifetimes<K, V>,
     shards: usize,
@@ -159,16 +160,20 @@ impl<K, V, S> Cache<K, V, S> {
             side = side.and(SideWords::WEIGHT);
         }
         let special = lifetimes.is_special();
+        let mut store = Store::with(Plan {
+            max_keys: config.max_keys,
+            shards: config.shards,
+            policy: config.policy,
+            side,
+            max_weight: config.max_weight,
+        });
+        if let Some(listener) = config.listener {
+            store = store.listening(Arc::new(listener));
+        }
         Self {
             inner: Arc::new(Inner {
-                store: Store::with(Plan {
-                    max_keys: config.max_keys,
-                    shards: config.shards,
-                    policy: config.policy,
-                    side,
-                    max_weight: config.max_weight,
-                }),
-                plain: !special && config.weigher.is_none(),
+                plain: !special && config.weigher.is_none() && store.listener().is_none(),
+                store,
                 special,
                 weigher: config.weigher,
                 hasher: config.hasher,
@@ -221,7 +226,9 @@ impl<K, V, S> Cache<K, V, S> {
     /// What the cache has done so far. Takes each shard's lock for a moment.
     pub fn stats(&self) -> Stats {
         let (hits, misses) = self.inner.reads.sum();
+        let listener = self.inner.store.listener();
         let mut stats = Stats {
+            listener_panics: listener.map_or(0, |listener| listener.panics()),
             hits,
             misses,
             loads: self.inner.loading.sum(),
@@ -234,6 +241,8 @@ impl<K, V, S> Cache<K, V, S> {
             stats.expirations += counts.expirations;
             stats.evicted_weight = stats.evicted_weight.saturating_add(rare.evicted_weight);
             stats.refusals += rare.refusals;
+            stats.removals += rare.removals;
+            stats.cleared += rare.cleared;
             stats.pending += u64::from(pending);
         }
         stats

@@ -338,7 +338,10 @@ impl<K, V, S> Inner<K, V, S> {
                 Ok(true)
             }
             Err((NotPut::Outdated, entry)) => Err(entry.key),
-            Err((NotPut::Refused(_), _)) => Ok(alive),
+            Err((NotPut::Refused(_), entry)) => {
+                write.add_refused(entry);
+                Ok(alive)
+            }
         }
     }
 
@@ -361,6 +364,7 @@ impl<K, V, S> Inner<K, V, S> {
         Terms {
             weight: weigher.map_or(0, |weigh| weigh(key, value)),
             pinning,
+            heard: self.store.listener().is_some(),
         }
     }
 

@@ -90,7 +90,18 @@ impl<K, V> Store<K, V> {
     /// Takes everything out.
     pub(crate) fn clear(&self, context: &Context<'_>) {
         for shard in self.shards() {
-            shard.locked(context, &mut Garbage::none(), |locked| locked.clear());
+            if shard.listener().is_none() {
+                shard.locked(context, &mut Garbage::none(), |locked| locked.clear());
+                continue;
+            }
+            // What is told of is held, so not all at a time.
+            let mut left = shard.locked(context, &mut Garbage::none(), |locked| locked.count());
+            while left > 0 {
+                let most = left.min(AT_ONCE as usize);
+                let mut garbage = Garbage::none();
+                let cleared = shard.locked(context, &mut garbage, |it| it.clear_some(most));
+                left = if cleared < most { 0 } else { left - cleared };
+            }
         }
         self.collect(context);
     }

@@ -57,6 +57,7 @@ mod life;
 mod limbo;
 mod links;
 mod list;
+mod listener;
 #[cfg(not(nori_loom))]
 pub(crate) mod own;
 mod policy;
@@ -73,6 +74,10 @@ mod write;
 pub(crate) use entry::{Meta, NEVER};
 pub(crate) use index::Route;
 pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
+#[cfg(not(nori_loom))]
+pub(crate) use listener::Listener;
+#[cfg(not(nori_loom))]
+pub use listener::RemovalCause;
 #[cfg(not(nori_loom))]
 pub use policy::Policy;
 pub(crate) use resize::TooMuchPinned;

@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::index::{Index, Route};
+use super::listener::Listener;
 use super::policy::{Balance, Policy};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
@@ -64,6 +65,19 @@ impl<K, V> Store<K, V> {
 
     pub(crate) fn budget(&self) -> &Budget {
         &self.shared.budget
+    }
+
+    /// The same store, whose listener is told what leaves. Before anybody uses it.
+    pub(crate) fn listening(mut self, listener: Arc<Listener<K, V>>) -> Self {
+        for shard in &mut self.shards {
+            shard.listen(Arc::clone(&listener));
+        }
+        self
+    }
+
+    /// Who is told what leaves.
+    pub(crate) fn listener(&self) -> Option<&Arc<Listener<K, V>>> {
+        self.shards[0].listener()
     }
 
     pub(crate) fn max_keys(&self) -> usize {

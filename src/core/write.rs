@@ -155,11 +155,17 @@ impl<'s, K, V> Write<'s, K, V> {
         match self.put_slow(seen, entry, terms, |_| true, refused) {
             Ok((id, seen)) => Ok((id, self.was_alive(&seen))),
             Err((NotPut::Refused(refusal), entry)) => {
-                self.garbage.add(entry);
+                self.add_refused(entry);
                 Err(refusal)
             }
             Err((NotPut::Outdated, _)) => unreachable!("whatever the key has may be replaced"),
         }
+    }
+
+    /// Has an entry that was refused be dropped with what the write leaves. The listener is told.
+    #[cold]
+    pub(crate) fn add_refused(&mut self, entry: Entry<K, V>) {
+        self.garbage.add_refused(entry, self.store.listener());
     }
 
     /// Puts a value in the place of what was seen of its key, or of what the key has by now, if that `stands`. Gives key and value back

@@ -10,6 +10,7 @@ mod expiry;
 mod expiry_rounding;
 mod layouts;
 mod lifetimes;
+mod listener;
 mod loads;
 mod loads_and_writes;
 mod loads_async;

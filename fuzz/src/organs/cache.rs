@@ -872,7 +872,7 @@ impl Subject {
     /// A cache with several shards may have had less luck with what it evicted for an entry's weight; but the last one that it took out
     /// was needed. Not so if an operation has gone on after that.
     fn settle(&mut self, op: Op) {
-        if self.cache.shards() > 1 && self.is_weighed {
+        if !self.is_exact() && self.is_weighed {
             let before = self.victims.len();
             while let Some(victim) = self.victim(None) {
                 self.evict_this(victim);
@@ -893,9 +893,14 @@ impl Subject {
         self.victims.clear();
     }
 
+    /// Whether the model knows which entry goes.
+    fn is_exact(&self) -> bool {
+        self.policy == Policy::Lru && self.cache.shards() == 1
+    }
+
     /// An entry that had to go.
     fn victim(&self, spare: Option<u8>) -> Option<usize> {
-        let exact = self.policy == Policy::Lru && self.cache.shards() == 1;
+        let exact = self.is_exact();
         let gone = |it: &Stored| exact || self.cache.peek(name(it.key).as_str()).is_none();
         let may_go = |it: &Stored| !it.is_pinned && Some(it.key) != spare;
         self.entries.iter().position(|it| may_go(it) && gone(it))

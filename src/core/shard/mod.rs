@@ -19,6 +19,7 @@ use super::garbage::Retired;
 use super::index::{Fragment, Index};
 use super::limbo::Limbo;
 use super::list::{List, Stamp};
+use super::listener::Listener;
 use super::policy::{Adaptive, Balance, Policy};
 use super::side::SideWords;
 use super::sizing::Sizing;
@@ -40,6 +41,7 @@ pub(crate) struct Shard<K, V> {
     /// Where the front is.
     #[expect(dead_code, reason = "it keeps the front where it is")]
     fronts: Fronts<K, V>,
+    listener: Option<Arc<Listener<K, V>>>,
     back: CachePadded<Back>,
 }
 
@@ -112,6 +114,8 @@ pub(crate) struct Counts {
 pub(crate) struct RareCounts {
     pub(crate) evicted_weight: u64,
     pub(crate) refusals: u64,
+    pub(crate) removals: u64,
+    pub(crate) cleared: u64,
 }
 
 // SAFETY: the pointer is a shared reference into what the shard owns a share of.
@@ -149,6 +153,7 @@ impl<K, V> Shard<K, V> {
             number,
             front: NonNull::from(&*fronts[number]),
             fronts,
+            listener: None,
             back: CachePadded(Back {
                 version: AtomicU64::new(0),
                 due: AtomicU64::new(IDLE),
@@ -212,7 +217,19 @@ impl<K, V> Shard<K, V> {
     /// What has happened, and how many entries have left the list and are still in their slots.
     pub(crate) fn counts(&self) -> (Counts, RareCounts, u32) {
         let inner = self.back.inner.lock();
-        (inner.counts, inner.rare, inner.limbo.queued())
+        let (counts, rare) = (inner.counts, inner.rare);
+        (counts, rare, inner.limbo.queued())
+    }
+
+    /// Who is told what leaves.
+    pub(crate) fn listener(&self) -> Option<&Arc<Listener<K, V>>> {
+        self.listener.as_ref()
+    }
+
+    /// Has a listener be told what leaves from now on. Of a shard that nobody uses yet.
+    pub(crate) fn listen(&mut self, listener: Arc<Listener<K, V>>) {
+        self.back.inner.lock().special = true;
+        self.listener = Some(listener);
     }
 
     /// How many entries have left the list and are still in their slots, and how many slots there is memory for.

@@ -133,7 +133,7 @@ impl<K, V> Locked<'_, '_, '_, K, V> {
         }
         if pinned.ids.is_empty() {
             self.inner.pinned = None;
-            self.inner.special = self.is_weighed();
+            self.inner.special = self.is_weighed() || self.shard.listener().is_some();
         }
         self.context.budget.keys.unpin(1);
         if let Some(pool) = self.context.budget.weight() {

@@ -101,7 +101,9 @@ impl<K, V> Front<K, V> {
     #[inline(always)]
     fn life<'s>(&'s self, slot: &'s Slot<K, V>) -> Life<'s> {
         let slots = self.slab.slots();
-        let limit = slots.has(SideWords::LIMIT).then(|| slots.limit(self.id_of(slot)));
+        let limit = slots
+            .has(SideWords::LIMIT)
+            .then(|| slots.limit(self.id_of(slot)));
         Life::new(slot.word(), limit)
     }
 

@@ -182,7 +182,10 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
         if let Some(spare) = spare
             && self.victim() == Some(spare)
         {
-            self.relink(spare);
+            // Relaxed: recency orders nothing.
+            let era = self.front.era.load(Ordering::Relaxed);
+            let era = era.max(self.inner.list.era());
+            self.slots().slot(spare).member.stamp.touch(era);
             if self.victim() == Some(spare) {
                 return None;
             }

@@ -11,7 +11,8 @@ use crate::core::entry::{Coming, NEVER};
 use crate::core::garbage::{Garbage, Retired};
 use crate::core::index::{Fragment, Lane, Outgrown, Route};
 use crate::core::life::{INHERITED, Limit};
-use crate::core::reclaim::Pin;
+use crate::core::listener::{Departed, RemovalCause};
+use crate::core::reclaim::{self, Pin};
 use crate::core::side::SideWords;
 use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
@@ -42,6 +43,8 @@ pub(crate) struct Terms {
     /// If the store weighs entries.
     pub(crate) weight: u64,
     pub(crate) pinning: Pinning,
+    /// Whether somebody listens to what leaves.
+    pub(crate) heard: bool,
 }
 
 /// Whether an entry can be evicted.
@@ -58,12 +61,13 @@ impl Terms {
     pub(crate) const PLAIN: Self = Self {
         weight: 0,
         pinning: Pinning::No,
+        heard: false,
     };
 
     /// Whether it is clear from them that the short way will not do.
     #[inline(always)]
     pub(crate) fn is_special(self) -> bool {
-        self.weight > 0 || self.pinning == Pinning::Yes
+        self.weight > 0 || self.pinning == Pinning::Yes || self.heard
     }
 }
 
@@ -216,7 +220,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if old.word().get().fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
-            self.forget::<SPECIAL>(seen.id, old);
+            self.forget::<SPECIAL>(seen.id, old, RemovalCause::Replaced);
         } else {
             let id = vacant.id;
             self.apart(move |it| it.replace_stranger(seen.id, seen.route, id));
@@ -296,7 +300,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Files an entry's id in place of that of one which is equal to it and hashes otherwise: a user's `Hash` and `Eq`
     /// disagree. The old id is filed, and will be looked for, under its own fragment.
     fn replace_stranger(&mut self, old: u32, route: Route, id: u32) {
-        let (token, _) = self.take_out::<true>(old);
+        let (token, _) = self.take_out::<true>(old, RemovalCause::Replaced);
         self.file(route, id);
         token.spend();
     }
@@ -304,12 +308,18 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Takes a key's entry out. True if it was still alive; refused means to look again.
     #[inline(always)]
     pub(crate) fn remove(&mut self, seen: Seen) -> Result<bool, Refused> {
+        self.remove_as(seen, RemovalCause::Removed)
+    }
+
+    #[inline(always)]
+    fn remove_as(&mut self, seen: Seen, cause: RemovalCause) -> Result<bool, Refused> {
         self.expire(WORK);
         let stands = self.locate(seen, &[])?.is_some();
         let Some(id) = seen.id().filter(|_| stands) else {
             return Ok(false);
         };
-        let (token, alive) = self.take_out::<true>(id);
+        let (token, alive) = self.take_out::<true>(id, cause);
+        self.inner.rare.removals += u64::from(alive && cause == RemovalCause::Removed);
         drop(token);
         self.inner.counts.expirations += u64::from(!alive);
         self.apart(move |it| it.drain(1));
@@ -383,7 +393,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if let Some(next) = self.inner.list.before(id, &self.front.slab) {
             slots.slot(next).prefetch();
         }
-        let (token, alive) = self.take_out::<SPECIAL>(id);
+        let (token, alive) = self.take_out::<SPECIAL>(id, RemovalCause::Evicted);
         if SPECIAL && alive {
             let evicted = &self.inner.rare.evicted_weight;
             self.inner.rare.evicted_weight = evicted.saturating_add(self.weight_of(id));
@@ -414,7 +424,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         self.publish_due();
         let id = expired?;
         self.inner.counts.expirations += 1;
-        let (token, _) = self.take_out::<true>(id);
+        let (token, _) = self.take_out::<true>(id, RemovalCause::Expired);
         self.drain(1);
         Some(token)
     }
@@ -431,6 +441,32 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         })
     }
 
+    /// Takes out some entries, as [`Locked::clear`] does all; says how many.
+    pub(crate) fn clear_some(&mut self, most: usize) -> usize {
+        let slots = self.slots();
+        let listed = self.inner.list.iter(slots);
+        let ids: Vec<u32> = listed
+            .chain(self.inner.pinned_ids(slots))
+            .take(most)
+            .collect();
+        for &id in &ids {
+            let (token, alive) = self.take_out::<true>(id, RemovalCause::Cleared);
+            drop(token);
+            let (counts, rare) = (&mut self.inner.counts, &mut self.inner.rare);
+            *(if alive {
+                &mut rare.cleared
+            } else {
+                &mut counts.expirations
+            }) += 1;
+        }
+        ids.len()
+    }
+
+    /// How many entries there are.
+    pub(crate) fn count(&self) -> usize {
+        self.inner.list.len() + self.inner.pinned_ids(self.slots()).count()
+    }
+
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
         let slots = self.slots();
@@ -440,9 +476,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         self.retire_annex(annex);
         for id in ids {
             let slot = slots.slot(id);
-            self.inner.counts.expirations +=
-                u64::from(slots.life(id).has_expired(self.context.now));
-            self.forget::<true>(id, slot);
+            let alive = !slots.life(id).has_expired(self.context.now);
+            let (counts, rare) = (&mut self.inner.counts, &mut self.inner.rare);
+            *(if alive {
+                &mut rare.cleared
+            } else {
+                &mut counts.expirations
+            }) += 1;
+            self.forget::<true>(id, slot, RemovalCause::Cleared);
             drop(self.context.budget.keys.reclaim());
         }
         self.changed();
@@ -522,13 +563,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         }
     }
 
-    /// Has an entry count as used.
-    pub(super) fn relink(&mut self, id: u32) {
-        let slot = self.slots().slot(id);
-        self.unlink(id, slot);
-        self.link_unpinned(|| None, id, slot);
-    }
-
     /// Takes an entry out of the list.
     #[inline(always)]
     fn unlink(&mut self, id: u32, slot: &Slot<K, V>) {
@@ -559,14 +593,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.
     #[inline(always)]
-    fn take_out<const SPECIAL: bool>(&mut self, id: u32) -> (Token<'c>, bool) {
+    fn take_out<const SPECIAL: bool>(&mut self, id: u32, cause: RemovalCause) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
         let fragment = slot.word().get().fragment();
         let (index, range) = (self.context.index, self.shard.number);
         if index.remove(range, fragment, id) {
             self.apart(|it| it.refit());
         }
-        self.forget::<SPECIAL>(id, slot);
+        self.forget::<SPECIAL>(id, slot, cause);
         self.changed();
         let alive = self.is_alive(id, slot);
         (self.context.budget.keys.reclaim(), alive)
@@ -584,9 +618,9 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Takes an entry that is no longer in the index out of its list, into limbo. The wheel finds out by itself.
     #[inline(always)]
-    fn forget<const SPECIAL: bool>(&mut self, id: u32, slot: &Slot<K, V>) {
+    fn forget<const SPECIAL: bool>(&mut self, id: u32, slot: &Slot<K, V>, cause: RemovalCause) {
         let was_pinned =
-            SPECIAL && self.inner.special && self.apart(move |it| it.forget_special(id));
+            SPECIAL && self.inner.special && self.apart(move |it| it.forget_special(id, cause));
         if !was_pinned {
             self.unlink(id, slot);
         }
@@ -595,8 +629,20 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unsafe { self.inner.limbo.retire(id, node) };
     }
 
-    /// What an entry weighed is loose from here on. True if it was pinned: then it is in no list.
-    fn forget_special(&mut self, id: u32) -> bool {
+    /// What an entry weighed is loose from here on, and the listener is to be told of it. True if it was pinned: then it is in no list.
+    fn forget_special(&mut self, id: u32, cause: RemovalCause) -> bool {
+        #[cfg(not(nori_loom))]
+        if let Some(listener) = self.shard.listener() {
+            let (slots, now) = (self.slots(), self.context.now);
+            let expired = slots.life(id).has_expired(now);
+            let cause = if expired {
+                RemovalCause::Expired
+            } else {
+                cause
+            };
+            let departed = Departed::new(listener, slots.slot(id), cause, reclaim::pin());
+            self.garbage.add_departed(departed);
+        }
         self.inner.loose += self.weight_of(id);
         self.unlink_pinned(id)
     }
@@ -609,7 +655,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Takes out what the key has, as nothing is to be stored in its place. As [`Locked::remove`].
     pub(crate) fn refuse(&mut self, seen: Seen) -> Result<bool, Refused> {
-        let alive = self.remove(seen)?;
+        let alive = self.remove_as(seen, RemovalCause::Replaced)?;
         self.inner.rare.refusals += 1;
         Ok(alive)
     }
