@@ -38,7 +38,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// A sharded in-process cache with a hard bound on its keys, LRU eviction and a time to live for each entry.
+/// A sharded in-process cache with a hard bound on its keys, LRU or adaptive eviction and a time to live for each entry.
 ///
 /// A `Cache` is a handle: clones are cheap and share the entries. All calls take `&self`, from any thread, in sync and in
 /// async code; none of them waits for I/O or for a background thread, of which there is none.
@@ -48,8 +48,8 @@ use std::sync::Arc;
 /// * **Writes lock one shard** for as long as it takes to link an entry; your code (`Hash`, `Eq`, `Clone`, `Drop`, closures)
 ///   never runs under that lock, so it may panic or call the cache.
 /// * **At most [`max_keys`](Self::max_keys) keys**, over all shards, at any moment; and none is evicted before there are that
-///   many. The least recently used entry of a shard goes first, expired ones before live ones: as far as a write finds one
-///   among 1,024 that it looks at.
+///   many. The least recently used entry of a shard goes first, or what [`Policy::Adaptive`] chooses; expired ones before
+///   live ones: as far as a write finds one among 1,024 that it looks at.
 /// * **At most [`max_weight`](Self::max_weight)** in the same way, if there is a [`weigher`](CacheBuilder::weigher).
 /// * **Keys may be hostile.** Where `Hash` and `Eq` disagree, or change their minds, answers are wrong; nothing else is.
 /// * **Entries that left are dropped later**, on the thread of some write: when every read that was going on at the time has

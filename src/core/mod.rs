@@ -5,9 +5,9 @@
 //! 1. A writer hashes the key, pins ([`write`]), and looks the key up as a reader would ([`shard`], `look`): this is where keys are
 //!    compared. Then it takes the shard's lock and checks that what it saw still stands (`locate`).
 //! 2. It takes a slot ([`slab`]), that of an entry at the end of step 6 if there is one, and a token of the [`budget`],
-//!    evicting the shard's oldest entry if there is none left, fills the slot, and files the slot's id in the [`index`]: with
+//!    evicting the shard's oldest entry, or what the policy chooses, if there is none left, fills the slot, and files the slot's id in the [`index`]: with
 //!    that Release store the entry is published.
-//! 3. It links the slot at the front of the [`list`] and, if the entry has a deadline before which nobody would look at the
+//! 3. It links the slot at the front of the [`list`], or where an adaptive [`policy`] says, and, if the entry has a deadline before which nobody would look at the
 //!    id, files that in the timer [`wheel`]. It lets go of the lock.
 //! 4. Readers pin ([`reclaim`]), find the id in the index, go to the slot, compare the key, look at the deadline, leave a
 //!    stamp, and clone the value; then they unpin. One that is to run a closure names the slot on its own record, unpins, and runs it then. No lock, and no line that another reader needs is written.
@@ -36,9 +36,10 @@
 //! | `Front::era`, `Front::owner` | hits in an exact list; the shard's writer | the shard's writer; in an exact list also readers, unless two read at the same time |
 //! | `Back::version` | writers before and under the lock | the shard's writer |
 //! | `Back::due` | writers of other shards, as a hint | the shard's writer |
-//! | `Slab::used`, `Inner` (vacancies, limbo, list, wheel, counts) | the lock's holder | the lock's holder |
+//! | `Slab::used`, `Inner` (vacancies, limbo, list, wheel, counts, adaptive policy) | the lock's holder | the lock's holder |
 //! | `Budget::free` | anybody | anybody, by compare-and-swap |
 //! | `Store::swept` | writers, as a hint | writers |
+//! | `Balance` | writers, if the policy is adaptive | the same, by compare-and-swap |
 //! | `Domain::epoch` | pins | collectors |
 //! | `Domain::asked` | collectors | collectors, after a heavy barrier or once readers have settled; who leases a record |
 //! | `Group::leased` | collectors; threads that read for the first time | threads that read for the first time, or end |

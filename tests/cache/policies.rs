@@ -63,7 +63,7 @@ fn workloads() -> Vec<(&'static str, Vec<u64>)> {
     let mut random = Random(1);
     let mut at = KEYS / 2;
     let workload =
-        |mut next: Box<dyn FnMut(u64) -> u64 + '_>| (0..REQUESTS).map(|nth| next(nth)).collect();
+        |mut next: Box<dyn FnMut(u64) -> u64 + '_>| (0..REQUESTS).map(&mut next).collect();
     let skewed = workload(Box::new(|_| random.skewed(KEYS)));
     let loops = workload(Box::new(|nth| nth % KEYS));
     let there_and_back = workload(Box::new(|nth| {

@@ -2,7 +2,7 @@
 
 use crate::count::Counts;
 use crate::path::{Cell, Path};
-use nori_cache_benches::subjects::{FLOOR, OURS, OURS_NO_TTL, OURS_TICKING};
+use nori_cache_benches::subjects::{FLOOR, OURS, OURS_ADAPTIVE, OURS_NO_TTL, OURS_TICKING};
 
 /// What another compiler may make of the same sources, in per cent.
 const SLACK: u64 = 5;
@@ -17,11 +17,21 @@ const BUDGETS: &[(Cell, Limit)] = &[
     (("hit", OURS_NO_TTL), Limit::AboveFloor(46)),
     (("hit", OURS_TICKING), Limit::AboveFloor(46)),
     (("hit", OURS), Limit::AboveFloor(77)),
+    (("hit", OURS_ADAPTIVE), Limit::AboveFloor(77)),
     (("hot", OURS), Limit::Instructions(222)),
     (("miss", OURS), Limit::Instructions(140)),
     (("update", OURS), Limit::Instructions(657)),
     (("insert-evicting", OURS), Limit::Instructions(794)),
     (("insert-into-room", OURS), Limit::Instructions(818)),
+    (("update", OURS_ADAPTIVE), Limit::Instructions(872)),
+    (
+        ("insert-evicting", OURS_ADAPTIVE),
+        Limit::Instructions(1_100),
+    ),
+    (
+        ("insert-into-room", OURS_ADAPTIVE),
+        Limit::Instructions(1_021),
+    ),
     (("insert-remove", OURS), Limit::Instructions(1_112)),
     (("load-hit", OURS), Limit::Instructions(228)),
     (("load-hit-async", OURS), Limit::Instructions(252)),
