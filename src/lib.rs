@@ -78,6 +78,7 @@ pub use crate::{
 
 #[cfg(all(feature = "macros", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "macros")))]
+#[doc(inline)]
 pub use nori_cache_macros::cached;
 
 /// For what `#[cached]` writes, and nobody else.

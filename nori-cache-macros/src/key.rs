@@ -148,17 +148,10 @@ pub(crate) fn from_template(
 pub(crate) fn from_arguments(
     function: &Function,
     options: &Options,
-    is_associated: bool,
+    uncached: &TokenStream,
 ) -> TokenStream {
     let krate = options.krate();
-    let name = function.sig.ident.unraw().to_string();
-    let head = if is_associated {
-        let name = format!("::{name}(");
-        quote!(#krate::__macros::Key::new(::core::any::type_name::<Self>()).text(#name))
-    } else {
-        let name = format!("::{name}(");
-        quote!(#krate::__macros::Key::new(::core::concat!(::core::module_path!(), #name)))
-    };
+    let head = quote!(#krate::__macros::Key::of(&#uncached).text("("));
     let arguments = keyed(function, options);
     if arguments.is_empty() {
         return quote!(#head.text(")").end());

@@ -70,9 +70,9 @@ use proc_macro::TokenStream;
 /// | `a:b` | `en` | `user:a%3Ab:en` |
 /// | `a` | `b:en` | `user:a:b:en` |
 ///
-/// Without a template the key is `path::of::user(42,en)`. Renaming or moving the function then starts with an empty cache, and two functions
-/// of one name in the bodies of others in the same module would share it: give such a template. Two functions with one template share
-/// their entries, as two calls with one key do; and an expression for the key is as good as you make it.
+/// Without a template the key is `path::of::user(42,en)`, as the compiler names the function: with the type of a method, and with the function that
+/// it stands in. Renaming or moving it then starts with an empty cache, and so may another version of the compiler. Two functions
+/// with one template share their entries, as two calls with one key do; and an expression for the key is as good as you make it.
 ///
 /// A plain `fn` is cached by its argument or the tuple of all of them, owned: `&str` is looked up as it is and stored as a `String`, several
 /// arguments are cloned for each call.
@@ -93,13 +93,16 @@ use proc_macro::TokenStream;
 /// # What is cached
 ///
 /// What the function returns: any type that is `Cacheable` (`async`), or `Clone + Send + Sync` (plain). Of a `Result` only the `Ok` value;
-/// errors are never stored. A `None` is an answer like any other.
+/// errors are never stored. A `None` is an answer like any other. (A plain `fn` writes its return type as `Result<…>`: the attribute
+/// sees names. That it is one, or is none, is checked.)
+///
+/// # Who waits for whom
 ///
 /// However many call an `async` function with the same key at a time, one call runs, in the task of the first, and all get its value. If
 /// it fails, its caller gets the error as it is, of whatever type. Those who waited get clones of it, if its type is
 /// `Clone + Send + Sync + 'static`. If not, they ask again: one of them calls, the others wait for that; after three such calls that
-/// failed, each makes its own. So an error type that can be cloned keeps a source that fails from being asked by all.
-/// The arguments and the function's future must be `Send`.
+/// failed, each makes its own. (Of a plain `fn`, too, one call runs; those who waited for one that failed call one after the other.) So an error type that can be cloned keeps a source that fails from being asked by all.
+/// The arguments and the function's future must be `Send`, and its error owns what is in it.
 ///
 /// # When the cache fails
 ///
@@ -110,8 +113,7 @@ use proc_macro::TokenStream;
 ///
 /// # Methods
 ///
-/// `async` methods say what of `self` the answer depends on: in the key, or with `skip(self)`. Without a template the key has the
-/// path of the type.
+/// `async` methods say what of `self` the answer depends on: in the key, or with `skip(self)`.
 ///
 /// ```
 /// use nori_cache::{CacheBackend, MemoryCacheBackend, cached};

@@ -4,6 +4,7 @@
 //! contain the first character of that text: there, that character is percent-encoded, and so is `%`. What follows the last argument is
 //! the end of the key, which needs no such care. So keys read as the template does: `user:42:en`, and `user:a%3Ab:en` where it matters.
 
+use std::any::type_name;
 use std::fmt::{self, Display, Write};
 
 /// What an argument must be to stand in a template: it is told from others by its text.
@@ -25,6 +26,14 @@ impl Key {
     /// A key that begins with this text.
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
+    }
+
+    /// A key that begins with the path of a function, which is given as the one that is called `…_uncached`.
+    ///
+    /// Not by `module_path!`, which two functions in the bodies of others have in common, and methods of several types.
+    pub fn of<F>(_: &F) -> Self {
+        let path = type_name::<F>();
+        Self::new(path.strip_suffix("_uncached").unwrap_or(path))
     }
 
     /// What stands between arguments.

@@ -4,6 +4,7 @@ use crate::{Failing, Gate, Runs, all_have_asked};
 use nori_cache::{CacheBackend, CacheBackendExt, MemoryCacheBackend, Ttl, cached};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Which call it comes from; told apart from all others, as it cannot be cloned.
 #[derive(Debug, PartialEq)]
@@ -212,6 +213,95 @@ async fn what_is_stored_and_cannot_be_read_does_not_keep_the_function_from_runni
     let backend = MemoryCacheBackend::new(10);
     backend.set("number", "text", Ttl::Never).await.unwrap();
     assert_eq!(number(&backend).await, 7);
+}
+
+#[tokio::test]
+async fn who_waits_too_long_calls() {
+    static RUNS: Runs = Runs::new();
+    static GATE: Gate = Gate::new();
+
+    #[cached(key = "slow", backend = *backend, skip(backend))]
+    async fn slow(backend: &MemoryCacheBackend) -> usize {
+        match RUNS.next() {
+            // The first goes on until the other one has its answer.
+            1 => GATE.pass().await,
+            _ => GATE.open(),
+        }
+        RUNS.count()
+    }
+
+    let builder = MemoryCacheBackend::builder().patience(Duration::from_millis(1));
+    let backend = builder.build().unwrap();
+    let (first, second) = tokio::join!(slow(&backend), slow(&backend));
+    assert_eq!((first, second), (2, 2));
+}
+
+#[cfg(feature = "tracing")]
+mod told {
+    use super::*;
+    use std::fmt::Debug;
+    use std::sync::Mutex;
+    use tracing::field::{Field, Visit};
+    use tracing::{Event, Level, Metadata, Subscriber, span};
+
+    /// What was told on this thread.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<String>>>);
+
+    impl Visit for Told {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.0
+                .lock()
+                .unwrap()
+                .push(format!("{}: {value:?}", field.name()));
+        }
+    }
+
+    impl Subscriber for Told {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target() == "nori_cache::cached"
+        }
+        fn event(&self, event: &Event<'_>) {
+            assert_eq!(*event.metadata().level(), Level::WARN);
+            event.record(&mut self.clone());
+        }
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn each_failure_of_the_cache_is_an_event() {
+        #[cached(key = "told", backend = backend, skip(backend, fails))]
+        async fn told(backend: &Arc<Failing>, fails: bool) -> Result<u8, Unique> {
+            if fails { Err(Unique(1)) } else { Ok(1) }
+        }
+
+        let told_of = Told::default();
+        let _guard = tracing::subscriber::set_default(told_of.clone());
+        let backend = Arc::new(Failing::new());
+        let all = || std::mem::take(&mut *told_of.0.lock().unwrap());
+        for (reads, writes) in [(true, false), (false, true)] {
+            backend.set(reads, writes);
+            told(&backend, false).await.unwrap();
+            let expected = [
+                "message: the cache failed; the function answers",
+                "error: get_or_load \"told\": no connection: unplugged",
+            ];
+            let mut events = all();
+            events.sort();
+            assert_eq!(events, [expected[1], expected[0]], "{reads} {writes}");
+        }
+        // A failure of the function is none of the cache's.
+        backend.set(false, false);
+        told(&backend, true).await.unwrap_err();
+        told(&backend, false).await.unwrap();
+        assert!(all().is_empty());
+    }
 }
 
 /// The environment is the process's, so this runs its other half in a process of its own.

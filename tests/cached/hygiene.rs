@@ -139,6 +139,45 @@ async fn the_crate_may_have_another_name() {
     assert_eq!(by_a_path_cache().len(), 1);
 }
 
+/// What is written passes the strictest lints.
+#[deny(warnings, missing_docs, unused, clippy::pedantic, clippy::nursery)]
+#[deny(unused_qualifications, unused_lifetimes, single_use_lifetimes)]
+pub mod strict {
+    use nori_cache::cached;
+
+    /// A function.
+    ///
+    /// # Errors
+    /// Never.
+    #[cached(key = "strict:{a}:{b}", ttl = "5m", skip(c))]
+    pub async fn asynchronous(a: &str, mut b: u8, c: &mut u8) -> Result<u8, std::fmt::Error> {
+        std::future::ready(()).await;
+        *c += 1;
+        b += 1;
+        Ok(b)
+    }
+
+    /// A function.
+    ///
+    /// # Errors
+    /// Never.
+    #[cached(max_keys = 2, ttl = "5m")]
+    #[must_use]
+    pub fn plain(a: &str, b: u8) -> Option<usize> {
+        a.len().checked_add(usize::from(b))
+    }
+}
+
+#[tokio::test]
+async fn strict_lints_are_content() {
+    let mut calls = 0;
+    for _ in 0..2 {
+        assert_eq!(strict::asynchronous("a", 1, &mut calls).await, Ok(2));
+        assert_eq!(strict::plain("a", 1), Some(2));
+    }
+    assert_eq!(calls, 1);
+}
+
 /// Macros of users may write functions, with names of their own.
 macro_rules! written {
     ($name:ident, $key:literal, $argument:ident) => {

@@ -51,12 +51,30 @@ fn templates_say_what_keys_look_like() {
 
 #[test]
 fn without_a_template_the_key_has_the_path_of_the_function() {
-    #[cached]
-    async fn none() -> u8 {
-        0
+    mod inner {
+        #[nori_cache::cached]
+        pub async fn none() -> u8 {
+            0
+        }
+    }
+    fn one() -> String {
+        #[cached]
+        async fn same(n: u8) -> u8 {
+            n
+        }
+        same_cache_key(1)
+    }
+    fn other() -> String {
+        #[cached]
+        async fn same(n: u8) -> u8 {
+            n
+        }
+        same_cache_key(1)
     }
 
-    assert_eq!(none_cache_key(), "cached::keys::none()");
+    assert!(inner::none_cache_key().ends_with("::inner::none()"));
+    assert!(one().ends_with("::one::same(1)"), "{}", one());
+    assert!(other().ends_with("::other::same(1)"), "{}", other());
     assert_eq!(three_cache_key("a", "b", "c"), "cached::keys::three(a,b,c)");
     assert_eq!(
         three_cache_key("a,", "%", ",)"),

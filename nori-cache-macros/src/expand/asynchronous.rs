@@ -126,7 +126,7 @@ fn key(options: &Options, function: &Function, parts: &Parts) -> TokenStream {
         Some(KeyOption::Expression { expr, .. }) => quote_spanned! {expr.span()=>
             ::core::convert::Into::<::std::string::String>::into(#expr)
         },
-        None => key::from_arguments(function, options, parts.is_associated),
+        None => key::from_arguments(function, options, &parts.path(&parts.uncached)),
     }
 }
 
