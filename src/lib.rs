@@ -48,6 +48,7 @@ mod time;
 #[cfg(not(nori_loom))]
 pub use crate::{
     cache::{Cache, CacheBuilder, Drain, Iter, LoadStats, Loaded, Stats, Update},
+    core::Policy,
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };

@@ -43,6 +43,7 @@ mod core {
     mod links;
     pub(crate) mod list;
     pub(crate) mod own;
+    mod policy;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
     mod sizing;
@@ -53,6 +54,7 @@ mod core {
 
     pub(crate) use entry::{Entry, NEVER};
     pub(crate) use index::Route;
+    pub use policy::Policy;
     pub(crate) use shard::{Held, Hit, Seen};
     pub(crate) use store::Store;
     pub(crate) use write::{Gate, Open, Write};

@@ -9,6 +9,9 @@ mod lifetime;
 mod load;
 mod place;
 mod read;
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+mod snapshot;
 mod stats;
 mod write;
 
@@ -20,7 +23,7 @@ pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Route, Store};
+use crate::core::{NEVER, Policy, Route, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::Lifetime;
@@ -89,6 +92,7 @@ struct Config<S> {
     max_keys: usize,
     ttl: Lifetime,
     shards: usize,
+    policy: Policy,
     hasher: S,
     clock: Clock,
 }
@@ -123,7 +127,7 @@ impl<K, V, S> Cache<K, V, S> {
     fn with(config: Config<S>) -> Self {
         Self {
             inner: Arc::new(Inner {
-                store: Store::new(config.max_keys, config.shards),
+                store: Store::with_policy(config.max_keys, config.shards, config.policy),
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,

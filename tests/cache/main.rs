@@ -14,7 +14,10 @@ mod loads_and_writes;
 mod loads_async;
 mod loads_hostile;
 mod lru;
+mod policies;
 mod reads;
+#[cfg(feature = "serde")]
+mod snapshots;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,11 +1,12 @@
 //! The whole cache against a naive LRU with times to live, call by call.
 //!
-//! With one shard every answer must be the model's. With several the choice of the victim is the cache's own, and all else
-//! must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
+//! With one shard of an LRU every answer must be the model's. With several, or another policy, the choice of the victim is the
+//! cache's own, and all else must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
 
 use super::Ops;
 use super::ledger::{Ledger, Value};
 use crate::cache::{Cache, Stats, Update};
+use crate::core::Policy;
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use arbitrary::Arbitrary;
@@ -26,6 +27,7 @@ const LIMBO: usize = 64;
 pub struct Input {
     max_keys: u8,
     shards: u8,
+    adaptive: bool,
     default_ttl: Life,
     hashes: Hashes,
     ops: Ops<Op>,
@@ -123,9 +125,15 @@ impl Input {
         };
         let clock = ManualClock::new();
         let ttl = self.default_ttl.ttl();
+        let policy = if self.adaptive {
+            Policy::Adaptive
+        } else {
+            Policy::Lru
+        };
         let cache = Cache::builder()
             .max_keys(max_keys)
             .shards(shards)
+            .policy(policy)
             .ttl(ttl)
             .hasher(Hasher::new(self.hashes))
             .clock(clock.clone())
@@ -146,6 +154,7 @@ impl Input {
         let ledger = Rc::new(Ledger::default());
         let mut subject = Subject {
             cache,
+            policy,
             clock,
             ttl,
             nanos: 0,
@@ -215,6 +224,7 @@ struct Stored {
 
 struct Subject {
     cache: Subjects,
+    policy: Policy,
     clock: ManualClock,
     ttl: Ttl,
     nanos: u64,
@@ -659,7 +669,7 @@ impl Subject {
 
     /// The entry that had to go.
     fn victim(&self) -> usize {
-        if self.cache.shards() == 1 {
+        if self.policy == Policy::Lru && self.cache.shards() == 1 {
             return 0;
         }
         let gone = |it: &Stored| self.cache.peek(name(it.key).as_str()).is_none();
