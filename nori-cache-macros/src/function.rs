@@ -189,6 +189,10 @@ fn returned(sig: &Signature, errors: &mut Errors) -> Type {
             if let Some(span) = find(ty.to_token_stream(), "impl") {
                 let message = "a cache holds values of one type: write it, instead of `impl`";
                 errors.at(span, message);
+            } else if let Some(span) = borrows(ty.to_token_stream()) {
+                let message =
+                    "what is returned must not borrow: a cache keeps it for longer than this call";
+                errors.at(span, message);
             }
             (**ty).clone()
         }
@@ -256,4 +260,80 @@ pub(crate) fn find(tokens: TokenStream, word: &str) -> Option<Span> {
         TokenTree::Group(group) => find(group.stream(), word),
         _ => None,
     })
+}
+
+/// Where a type borrows something for less than for ever.
+pub(crate) fn borrows(tokens: TokenStream) -> Option<Span> {
+    let mut tokens = tokens.into_iter().peekable();
+    let (mut reference, mut takes_arguments) = (None, false);
+    while let Some(token) = tokens.next() {
+        let follows_fn = std::mem::take(&mut takes_arguments);
+        match token {
+            TokenTree::Punct(punct) if punct.as_char() == '&' => reference = Some(punct.span()),
+            TokenTree::Punct(punct) if punct.as_char() == '\'' => {
+                let is_static = |next: &TokenTree| next.to_string() == "static";
+                if tokens.next_if(is_static).is_none() {
+                    return Some(punct.span());
+                }
+                reference = None;
+                continue;
+            }
+            // What is handed to a function is not kept in it.
+            TokenTree::Group(_) if follows_fn => {}
+            TokenTree::Group(group) => {
+                if let Some(span) = borrows(group.stream()) {
+                    return Some(span);
+                }
+            }
+            TokenTree::Ident(ident) => {
+                takes_arguments = ["fn", "Fn", "FnMut", "FnOnce"]
+                    .iter()
+                    .any(|word| ident == word);
+            }
+            _ => {}
+        }
+        // A reference without a lifetime.
+        if let Some(span) = reference
+            && !matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '\'')
+        {
+            return Some(span);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_borrow_are_told_from_those_that_own() {
+        let borrow = |text: &str| borrows(text.parse().unwrap()).is_some();
+        for text in [
+            "&str",
+            "&'a str",
+            "&'_ [u8]",
+            "Cow<'_, str>",
+            "Option<&u8>",
+            "(u8, &str)",
+            "&'static &str",
+            "[&str; 2]",
+            "Box<dyn Trait + 'a>",
+            "fn() -> &'a str",
+        ] {
+            assert!(borrow(text), "{text}");
+        }
+        for text in [
+            "String",
+            "&'static str",
+            "Option<&'static [u8]>",
+            "Cow<'static, str>",
+            "Arc<dyn Fn(&str) -> u8 + Send>",
+            "fn(&str, &u8) -> u8",
+            "Box<dyn Trait + 'static>",
+            "&'static &'static str",
+        ] {
+            assert!(!borrow(text), "{text}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use syn::Expr;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
-/// The arguments that are not skipped, or `None` for what is not known.
+/// The arguments that are not skipped.
 pub(crate) fn keyed<'a>(function: &'a Function, options: &Options) -> Vec<&'a Argument> {
     let arguments = function.arguments.iter();
     let kept = |argument: &&Argument| !options.skips(&argument.name.unraw().to_string());

@@ -51,7 +51,7 @@ use proc_macro::TokenStream;
 /// | `key: TYPE = EXPR` | for a plain `fn`: an expression for the key, of a type that is `Hash` and `Eq` | |
 /// | `skip(db, …)` | arguments that are not in the key, `self` among them | none |
 /// | `ttl = "1h 30m"` | how long an answer lives, in `d`, `h`, `m`, `s` and `ms`; or `"never"` | the backend's default; for a plain `fn`, `"never"` |
-/// | `ttl = EXPR` | the same as a `Duration` or a `Ttl`; for `async`, arguments may be in it | |
+/// | `ttl = EXPR` | the same as a `Duration` or a `Ttl`; for `async`, arguments may be in it; for a plain `fn` it is looked at once | |
 /// | `backend = EXPR` | for `async`: a backend, or what leads to one, as an `Arc<dyn CacheBackend>` does; arguments may be in it | that of the process: `get_backend()` |
 /// | `max_keys = EXPR` | for a plain `fn`: how many keys its cache holds | 10,000 |
 /// | `associated` | for an `async fn` in an `impl` whose signature has neither `self` nor `Self` | |
@@ -101,8 +101,10 @@ use proc_macro::TokenStream;
 /// However many call an `async` function with the same key at a time, one call runs, in the task of the first, and all get its value. If
 /// it fails, its caller gets the error as it is, of whatever type. Those who waited get clones of it, if its type is
 /// `Clone + Send + Sync + 'static`. If not, they ask again: one of them calls, the others wait for that; after three such calls that
-/// failed, each makes its own. (Of a plain `fn`, too, one call runs; those who waited for one that failed call one after the other.) So an error type that can be cloned keeps a source that fails from being asked by all.
-/// The arguments and the function's future must be `Send`, and its error owns what is in it.
+/// failed, each makes its own. So an error type that can be cloned keeps a source that fails from being asked by all. The arguments and the
+/// function's future must be `Send`.
+///
+/// Of a plain `fn` one call runs, too. Those who wait for it block their threads, and if it fails they call one after the other.
 ///
 /// # When the cache fails
 ///
@@ -148,7 +150,7 @@ use proc_macro::TokenStream;
 /// # What is refused
 ///
 /// With an error that says what to do: generic functions and `impl Trait` (they are many functions, which would share their entries);
-/// `const`, `unsafe` and `extern` functions; functions that return nothing; patterns in the place of arguments' names; `&mut` arguments that are
+/// `const`, `unsafe` and `extern` functions; functions that return nothing, or what borrows; patterns in the place of arguments' names; `&mut` arguments that are
 /// not skipped. Lifetimes, borrowed arguments and `mut` ones are fine. An argument that is used by options alone, such as one that leads to
 /// the backend, counts as used.
 ///

@@ -18,6 +18,9 @@ pub trait KeyPart: Display {}
 
 impl<T: Display + ?Sized> KeyPart for T {}
 
+/// Bytes that a key has for arguments before it allocates again.
+const ROOM: usize = 48;
+
 /// A key that grows by the pieces of its template.
 #[derive(Debug)]
 pub struct Key(String);
@@ -25,7 +28,9 @@ pub struct Key(String);
 impl Key {
     /// A key that begins with this text.
     pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
+        let mut key = String::with_capacity(text.len() + ROOM);
+        key.push_str(text);
+        Self(key)
     }
 
     /// A key that begins with the path of a function, which is given as the one that is called `…_uncached`.

@@ -11,7 +11,7 @@ mod attributes;
 mod plain;
 
 use crate::errors::Errors;
-use crate::function::{Argument, Function, find};
+use crate::function::{Argument, Function};
 use crate::key;
 use crate::options::Options;
 use attributes::Attributes;
@@ -59,7 +59,7 @@ impl Parts {
             receiver: function.receiver(),
             is_associated: function.receiver.is_some()
                 || options.associated.is_some()
-                || find(signature_types(function), "Self").is_some(),
+                || function.names_self_type().is_some(),
             uncached: function.companion("uncached"),
             key: function.companion("cache_key"),
             remove: function.companion("cache_remove"),
@@ -90,12 +90,6 @@ impl Parts {
         let names = arguments.into_iter().map(|argument| &argument.name);
         quote!(#(#receiver,)* #(#names),*)
     }
-}
-
-fn signature_types(function: &Function) -> TokenStream {
-    let returns = &function.returns;
-    let types = function.arguments.iter().map(|argument| &argument.ty);
-    quote!(#(#types)* #returns)
 }
 
 /// The function as it was written, by its other name.

@@ -2,10 +2,10 @@
 
 use super::{Parts, variable};
 use crate::errors::Errors;
-use crate::function::{Argument, Function};
+use crate::function::{Argument, Function, borrows};
 use crate::key;
 use crate::options::{KeyOption, Options};
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Type;
 use syn::spanned::Spanned;
@@ -44,15 +44,6 @@ pub(super) fn check(function: &Function, options: &Options, errors: &mut Errors)
             }
         }
     }
-}
-
-/// Where a type borrows something.
-fn borrows(tokens: TokenStream) -> Option<Span> {
-    tokens.into_iter().find_map(|token| match token {
-        TokenTree::Punct(punct) if matches!(punct.as_char(), '&' | '\'') => Some(punct.span()),
-        TokenTree::Group(group) => borrows(group.stream()),
-        _ => None,
-    })
 }
 
 pub(super) fn expand(options: &Options, function: &Function, parts: &Parts) -> TokenStream {
@@ -96,7 +87,7 @@ pub(super) fn expand(options: &Options, function: &Function, parts: &Parts) -> T
         Some((_, expr)) => quote!(::core::option::Option::Some(#expr)),
         None => quote!(::core::option::Option::None),
     };
-    let called_twice = if is_result {
+    let mismatch = if is_result {
         format!(
             "`{}` is not the standard library's `Result`, as which it is written",
             returns.to_token_stream()
@@ -108,7 +99,7 @@ pub(super) fn expand(options: &Options, function: &Function, parts: &Parts) -> T
         const _: () = {
             #[allow(unused_imports)]
             use #krate::__macros::NotResult as _;
-            ::core::assert!(#krate::__macros::Returned::<#returns>::IS_RESULT == #is_result, #called_twice);
+            ::core::assert!(#krate::__macros::Returned::<#returns>::IS_RESULT == #is_result, #mismatch);
         };
     };
     let call = quote_spanned! {returns.span()=>

@@ -61,6 +61,11 @@ fn never(n: u8) -> ! {
 }
 
 #[cached]
+async fn lends(text: &str) -> Option<&str> {
+    Some(text)
+}
+
+#[cached]
 fn taken_apart((a, b): (u8, u8), _: u8, ref c: u8) -> u8 {
     a + b + c
 }
