@@ -274,7 +274,15 @@ async fn arguments_may_borrow_and_be_changed_within() {
         Ok(lines)
     }
 
-    assert_eq!(lines("a", 1, &["x"]).await, Ok(vec!["a".to_owned(); 2]));
+    assert_eq!(
+        is_send(lines("a", 1, &["x"])).await,
+        Ok(vec!["a".to_owned(); 2])
+    );
+    let spawned = tokio::spawn(async {
+        let text = "b".to_owned();
+        lines(&text, 0, &[text.as_str(); 2]).await
+    });
+    assert_eq!(spawned.await.unwrap(), Ok(vec!["b".to_owned(); 2]));
     assert_eq!(lines("a", 1, &[]).await, Ok(vec!["a".to_owned(); 2]));
     assert_eq!(lines_cache_key("a", 1), "a:1");
 }

@@ -74,6 +74,12 @@ async fn methods_say_what_of_self_is_in_the_key() {
     assert_eq!(a.name(1).await.unwrap(), "a's 1, 2");
     assert_eq!(a.name_uncached(1).await.unwrap(), "a's 1, 3");
     assert_eq!(b.name(1).await.unwrap(), "b's 1, 1");
+    let spawned = tokio::spawn(async move {
+        let name = b.name(1).await.unwrap();
+        b.name_cache_remove(1).await.unwrap();
+        name
+    });
+    assert_eq!(spawned.await.unwrap(), "b's 1, 1");
 }
 
 #[tokio::test]
