@@ -17,6 +17,7 @@
 //! | `backend` | [`CacheBackend`], the contract of stores over string keys |
 //! | `config` | [`Config`]: from the environment to a backend |
 //! | `global` | [`get_backend`], [`cache_get`] and so on: the backend of the process |
+//! | `memo` | what functions under `#[cached]` call |
 //! | `response` | HTTP responses, cached by a tower layer |
 //!
 //! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
@@ -35,6 +36,8 @@ mod error;
 mod flights;
 #[cfg(all(feature = "global", not(nori_loom)))]
 mod global;
+#[cfg(all(feature = "macros", not(nori_loom)))]
+mod memo;
 #[cfg(all(feature = "tower", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "response", feature = "tower"))))]
 pub mod response;
@@ -76,6 +79,18 @@ pub use crate::{
         reset_backend, set_backend,
     },
 };
+
+#[cfg(all(feature = "macros", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "macros")))]
+#[doc(inline)]
+pub use nori_cache_macros::cached;
+
+/// For what `#[cached]` writes, and nobody else.
+#[cfg(all(feature = "macros", not(nori_loom)))]
+#[doc(hidden)]
+pub mod __macros {
+    pub use crate::memo::*;
+}
 
 #[cfg(all(any(doc, test), not(nori_loom)))]
 pub mod docs;

@@ -2,7 +2,9 @@
 
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-use super::shard::{Context, Held, Seen, Shard};
+#[cfg(feature = "serde")]
+use super::shard::Held;
+use super::shard::{Context, Seen, Shard};
 use super::store::Store;
 use crate::sync::thread;
 
