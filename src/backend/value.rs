@@ -1,16 +1,19 @@
 //! [`Value`]: what callers hand to stores, and get back.
 //!
-//! A value is in one of three forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it as
-//! JSON; a store in memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*:
-//! JSON bytes, as a store elsewhere keeps them. *Integer*: what counters are, and every integer type that fits.
+//! A value is in one of four forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it; a store in
+//! memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*: bytes, as a store
+//! elsewhere keeps them, JSON unless a [`Codec`] is named that reads them. *Integer*: what counters are, and every integer type
+//! that fits. *Refused*: any of these, where the codec of whoever reads did not write it.
 //!
 //! A value reads the same in each form: as `T` if it is one, else through JSON. What JSON cannot represent is an error when the
 //! value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
 
-use super::{codec, representable};
+use super::codec::{Codec, Format, json};
+use super::representable;
+use super::undecodable::Refused;
 use crate::error::Error;
 use serde_core::{Serialize, de::DeserializeOwned};
-use std::any::{Any, type_name};
+use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -40,19 +43,28 @@ pub struct Value(Form);
 #[derive(Clone)]
 enum Form {
     Typed(Arc<dyn Typed>),
-    Encoded(Arc<Vec<u8>>),
-    Integer(i64),
+    Encoded(Arc<Vec<u8>>, Option<Arc<Reader>>),
+    /// Whether it reads as one of the integer types only, and not by way of JSON.
+    Integer(i64, bool),
+    Refused(Arc<(Value, Refused)>),
+}
+
+/// Who reads encoded bytes, where that takes more than JSON.
+struct Reader {
+    codec: Codec,
+    key: Box<str>,
 }
 
 /// A user's value that knows how to write itself.
-trait Typed: Any + Send + Sync {
-    fn encode(&self) -> Result<Vec<u8>, Error>;
+pub(super) trait Typed: Any + Send + Sync {
+    /// Behind what is in `out`.
+    fn encode(&self, format: Format, out: Vec<u8>) -> Result<Vec<u8>, Error>;
     fn type_name(&self) -> &'static str;
 }
 
 impl<T: Serialize + Send + Sync + 'static> Typed for T {
-    fn encode(&self) -> Result<Vec<u8>, Error> {
-        codec::encode(self)
+    fn encode(&self, format: Format, out: Vec<u8>) -> Result<Vec<u8>, Error> {
+        format.encode(self, out)
     }
 
     fn type_name(&self) -> &'static str {
@@ -67,10 +79,10 @@ impl Value {
     /// [`Error::is_encoding`] for what JSON cannot represent: NaN, infinities, maps with keys that are not strings, raw bytes,
     /// more than 127 levels; and whatever the type's own `Serialize` fails with.
     pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, Error> {
-        let any: &dyn Any = &value;
-        if let Some(integer) = to_integer(any) {
+        if let Some(integer) = to_integer(&value) {
             return Ok(Self::integer(integer));
         }
+        let any: &dyn Any = &value;
         if let Some(text) = any.downcast_ref::<&'static str>() {
             // It will be asked for as a `String`.
             return Ok(Self(Form::Typed(Arc::new(String::from(*text)))));
@@ -81,20 +93,19 @@ impl Value {
         Ok(Self(Form::Typed(Arc::new(value))))
     }
 
-    /// A shared value of one of our own types, of which it is known that JSON can represent it.
-    #[cfg(feature = "tower")]
+    /// A shared value of which it is known that it can be represented.
     pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: Arc<T>) -> Self {
         Self(Form::Typed(value))
     }
 
     /// A value as a store keeps it: JSON, or any other UTF-8, which then reads as a string.
     pub fn encoded(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(Form::Encoded(Arc::new(bytes.into())))
+        Self(Form::Encoded(Arc::new(bytes.into()), None))
     }
 
     /// An integer: what counters are.
     pub fn integer(integer: i64) -> Self {
-        Self(Form::Integer(integer))
+        Self(Form::Integer(integer, false))
     }
 
     /// The value as `T`: a clone if that is what it is, else by way of JSON.
@@ -114,8 +125,8 @@ impl Value {
     pub(super) fn quick<T: Clone + 'static>(&self) -> Option<T> {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
-            Form::Integer(integer) => from_integer(*integer),
-            Form::Encoded(_) => None,
+            Form::Integer(integer, _) => from_integer(*integer),
+            Form::Encoded(..) | Form::Refused(_) => None,
         }
     }
 
@@ -138,8 +149,8 @@ impl Value {
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref(),
-            Form::Integer(integer) => (integer as &dyn Any).downcast_ref(),
-            Form::Encoded(_) => None,
+            Form::Integer(integer, _) => (integer as &dyn Any).downcast_ref(),
+            Form::Encoded(..) | Form::Refused(_) => None,
         }
     }
 
@@ -149,9 +160,10 @@ impl Value {
     /// [`Error::is_encoding`] if the type's own `Serialize` fails.
     pub fn encode(&self) -> Result<Cow<'_, [u8]>, Error> {
         match &self.0 {
-            Form::Typed(value) => value.encode().map(Cow::Owned),
-            Form::Encoded(bytes) => Ok(Cow::Borrowed(bytes)),
-            Form::Integer(integer) => Ok(Cow::Owned(integer.to_string().into_bytes())),
+            Form::Typed(value) => value.encode(Format::Json, Vec::new()).map(Cow::Owned),
+            Form::Encoded(bytes, _) => Ok(Cow::Borrowed(bytes)),
+            Form::Integer(integer, _) => Ok(Cow::Owned(integer.to_string().into_bytes())),
+            Form::Refused(refused) => refused.0.encode(),
         }
     }
 
@@ -183,9 +195,10 @@ impl Value {
 
     fn as_integer(&self) -> Result<Option<i64>, Error> {
         Ok(match &self.0 {
-            Form::Integer(integer) => Some(*integer),
-            Form::Encoded(bytes) => codec::integer(bytes),
-            Form::Typed(value) => codec::integer(&value.encode()?),
+            Form::Integer(integer, _) => Some(*integer),
+            Form::Encoded(bytes, _) => json::integer(bytes),
+            Form::Typed(_) => json::integer(&self.encode()?),
+            Form::Refused(refused) => refused.0.as_integer()?,
         })
     }
 
@@ -194,8 +207,10 @@ impl Value {
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Form::Typed(a), Form::Typed(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
-            (Form::Encoded(a), Form::Encoded(b)) => a == b,
-            (Form::Integer(a), Form::Integer(b)) => a == b,
+            (Form::Encoded(a, _), Form::Encoded(b, _)) => a == b,
+            (Form::Integer(a, _), Form::Integer(b, _)) => a == b,
+            (Form::Refused(refused), _) => refused.0.is_same(other),
+            (_, Form::Refused(refused)) => self.is_same(&refused.0),
             _ => false,
         }
     }
@@ -203,18 +218,70 @@ impl Value {
     /// The integer, if it is stored as one.
     #[inline]
     pub(super) fn bare_integer(&self) -> Option<i64> {
-        match self.0 {
-            Form::Integer(integer) => Some(integer),
+        match &self.0 {
+            Form::Integer(integer, _) => Some(*integer),
+            Form::Refused(refused) => refused.0.bare_integer(),
             _ => None,
         }
+    }
+
+    /// The value as it was handed over, if it was.
+    pub(super) fn typed(&self) -> Option<&dyn Typed> {
+        match &self.0 {
+            Form::Typed(value) => Some(&**value),
+            Form::Refused(refused) => refused.0.typed(),
+            _ => None,
+        }
+    }
+
+    /// Encoded bytes or an integer, to be read by a codec, under a key.
+    pub(super) fn read_by(self, codec: &Codec, key: &str) -> Self {
+        match self.0 {
+            Form::Encoded(bytes, _) => {
+                let reader = codec.has_settings().then(|| {
+                    Arc::new(Reader {
+                        codec: codec.clone(),
+                        key: key.into(),
+                    })
+                });
+                Self(Form::Encoded(bytes, reader))
+            }
+            Form::Integer(integer, _) => Self(Form::Integer(integer, !codec.writes_plain_json())),
+            other => Self(other),
+        }
+    }
+
+    /// The value, whoever was to read it.
+    #[inline]
+    pub(super) fn unread(self) -> Self {
+        match self.0 {
+            Form::Encoded(bytes, _) => Self(Form::Encoded(bytes, None)),
+            Form::Integer(integer, _) => Self::integer(integer),
+            Form::Refused(refused) => refused.0.clone().unread(),
+            other => Self(other),
+        }
+    }
+
+    /// The value, which whoever reads it does not take.
+    pub(super) fn refused(self, why: Refused) -> Self {
+        Self(Form::Refused(Arc::new((self, why))))
     }
 
     #[cold]
     fn convert<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
         match &self.0 {
-            Form::Encoded(bytes) => codec::decode(bytes),
-            Form::Typed(value) => codec::decode(&value.encode()?),
-            Form::Integer(integer) => codec::decode(integer.to_string().as_bytes()),
+            Form::Encoded(bytes, None) => json::decode(bytes),
+            Form::Encoded(bytes, Some(reader)) => reader.codec.decode(&reader.key, bytes),
+            Form::Typed(_) => json::decode(&self.encode()?),
+            Form::Integer(integer, is_only_that) => {
+                let foreign = || Error::decoding(Refused::foreign());
+                match from_integer(*integer) {
+                    Some(value) => Ok(value),
+                    None if *is_only_that => Err(foreign()),
+                    None => json::decode(integer.to_string().as_bytes()),
+                }
+            }
+            Form::Refused(refused) => Err(Error::decoding(refused.1.clone())),
         }
     }
 }
@@ -222,7 +289,8 @@ impl Value {
 macro_rules! integer_types {
     ($($type:ty),*) => {
         /// The integer that a value of one of the integer types is, if it fits.
-        fn to_integer(any: &dyn Any) -> Option<i64> {
+        pub(super) fn to_integer<T: 'static>(value: &T) -> Option<i64> {
+            let any: &dyn Any = value;
             $(if let Some(&integer) = any.downcast_ref::<$type>() {
                 return integer.try_into().ok();
             })*
@@ -231,13 +299,18 @@ macro_rules! integer_types {
 
         /// The integer as a `T`, if that is one of the integer types, and it fits.
         #[inline]
-        fn from_integer<T: 'static>(integer: i64) -> Option<T> {
+        pub(super) fn from_integer<T: 'static>(integer: i64) -> Option<T> {
             let mut converted: Option<T> = None;
             let any: &mut dyn Any = &mut converted;
             $(if let Some(converted) = any.downcast_mut::<Option<$type>>() {
                 *converted = integer.try_into().ok();
             })*
             converted
+        }
+
+        /// Whether this is one of the integer types.
+        pub(super) fn is_integer_type<T: ?Sized + 'static>() -> bool {
+            [$(TypeId::of::<$type>()),*].contains(&TypeId::of::<T>())
         }
     };
 }
@@ -249,8 +322,9 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Form::Typed(value) => write!(f, "Value({})", (**value).type_name()),
-            Form::Encoded(bytes) => write!(f, "Value({} bytes)", bytes.len()),
-            Form::Integer(integer) => write!(f, "Value({integer})"),
+            Form::Encoded(bytes, _) => write!(f, "Value({} bytes)", bytes.len()),
+            Form::Integer(integer, _) => write!(f, "Value({integer})"),
+            Form::Refused(refused) => write!(f, "{:?}", refused.0),
         }
     }
 }

@@ -7,7 +7,7 @@ mod counter;
 
 pub use builder::MemoryCacheBackendBuilder;
 
-use super::{BackendFuture, CacheBackend, Flights, Value};
+use super::{BackendFuture, CacheBackend, Codec, Flights, Value};
 use crate::cache::{Cache, Stats, Update};
 use crate::error::Error;
 use crate::sync::{AtomicBool, Ordering, thread};
@@ -18,7 +18,8 @@ use std::fmt;
 /// A backend in this process's memory: a [`Cache`] with string keys.
 ///
 /// Values keep their type: a hit for the same type is a clone, and allocates nothing that the clone does not. Asked for as
-/// another type they convert as if they had been stored as JSON. Counters are added to in place.
+/// another type they convert as if they had been stored as JSON. Counters are added to in place. With a
+/// [`codec`](MemoryCacheBackendBuilder::codec) values are stored encoded instead.
 ///
 /// ```
 /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
@@ -35,6 +36,9 @@ use std::fmt;
 pub struct MemoryCacheBackend {
     cache: Cache<Box<str>, Stored>,
     default_ttl: Ttl,
+    /// `None`: values stay what they are.
+    codec: Option<Codec>,
+    is_strict: bool,
     closed: AtomicBool,
     flights: Flights,
 }
@@ -121,9 +125,31 @@ impl MemoryCacheBackend {
         }
     }
 
+    /// A value as it is kept: what it is, or encoded, and then with the codec that reads it.
+    #[inline]
+    fn kept(&self, key: &str, value: Value) -> Result<Stored, Error> {
+        let kept = match &self.codec {
+            Some(codec) => codec.found(key, codec.to_stored(key, &value)?),
+            None => value.unread(),
+        };
+        Ok(Stored::Value(kept))
+    }
+
     /// Shows the live value under a key.
     #[inline]
     fn read<R>(&self, key: &str, mut read: impl FnMut(&Value) -> R) -> Option<R> {
+        let Some(codec) = &self.codec else {
+            return self.read_stored(key, read);
+        };
+        // What is encoded knows its reader. Counters do not: they are where increments put them.
+        self.read_stored(key, |value| match value.bare_integer() {
+            Some(_) => read(&codec.found(key, value.clone())),
+            None => read(value),
+        })
+    }
+
+    #[inline]
+    fn read_stored<R>(&self, key: &str, mut read: impl FnMut(&Value) -> R) -> Option<R> {
         loop {
             match self.cache.get_briefly(key, |stored| stored.show(&mut read)) {
                 Some(Some(answer)) => return Some(answer),
@@ -203,9 +229,16 @@ impl MemoryCacheBackend {
         });
     }
 
-    fn replace(&self, key: &str, expected: Option<&Value>, new: Value, ttl: Option<Ttl>) -> bool {
+    fn replace(
+        &self,
+        key: &str,
+        expected: Option<&Value>,
+        new: Value,
+        ttl: Option<Ttl>,
+    ) -> Result<bool, Error> {
+        let new = self.kept(key, new)?;
         if let Some(done) = self.exchange(key, expected, &new, ttl) {
-            return done;
+            return Ok(done);
         }
         let mut same = false;
         self.cache.update(key.into(), |stored| {
@@ -217,7 +250,7 @@ impl MemoryCacheBackend {
                     .is_some_and(|value| counter.kill_if(value)),
                 _ => false,
             };
-            let stored = || Stored::Value(new.clone());
+            let stored = || new.clone();
             match (same, ttl, expected) {
                 (false, ..) => Update::Keep,
                 (true, Some(ttl), _) => Update::SetWithTtl(stored(), ttl),
@@ -225,7 +258,7 @@ impl MemoryCacheBackend {
                 (true, None, None) => Update::SetWithTtl(stored(), Ttl::Never),
             }
         });
-        same
+        Ok(same)
     }
 
     /// Replaces one integer by another in a counter's cell, if it is a counter.
@@ -234,9 +267,12 @@ impl MemoryCacheBackend {
         &self,
         key: &str,
         expected: Option<&Value>,
-        new: &Value,
+        new: &Stored,
         ttl: Option<Ttl>,
     ) -> Option<bool> {
+        let Stored::Value(new) = new else {
+            return None;
+        };
         let (expected, new) = (expected?.bare_integer()?, new.bare_integer()?);
         if ttl.is_some() || !in_band(new) {
             return None;
@@ -276,8 +312,8 @@ impl CacheBackend for MemoryCacheBackend {
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
         self.call("set", Some(key), || {
-            self.cache
-                .insert_with_ttl(key.into(), Stored::Value(value), ttl);
+            let stored = self.kept(key, value)?;
+            self.cache.insert_with_ttl(key.into(), stored, ttl);
             Ok(())
         })
     }
@@ -306,7 +342,7 @@ impl CacheBackend for MemoryCacheBackend {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
         self.call("atomic_update", Some(key), || {
-            Ok(self.replace(key, expected, new, ttl))
+            self.replace(key, expected, new, ttl)
         })
     }
 
@@ -314,10 +350,13 @@ impl CacheBackend for MemoryCacheBackend {
         self.call("get_many", None, || {
             let found = self.cache.get_many(keys.iter().copied());
             let values = found.into_iter().zip(keys).map(|(stored, key)| {
-                let stored = stored?;
-                match stored.show(Value::clone) {
-                    Some(value) => Some(value),
-                    None => self.read(key, Value::clone),
+                let value = match stored?.show(Value::clone) {
+                    Some(value) => value,
+                    None => self.read_stored(key, Value::clone)?,
+                };
+                match &self.codec {
+                    Some(codec) => Some(codec.found(key, value)),
+                    None => Some(value),
                 }
             });
             Ok(values.collect())
@@ -327,8 +366,9 @@ impl CacheBackend for MemoryCacheBackend {
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
         self.call("set_many", None, || {
             for (key, value) in entries {
-                self.cache
-                    .insert_with_ttl(key.into(), Stored::Value(value), ttl);
+                let stored = self.kept(key, value);
+                let stored = stored.map_err(|error| error.during("set_many", Some(key)))?;
+                self.cache.insert_with_ttl(key.into(), stored, ttl);
             }
             Ok(())
         })
@@ -347,6 +387,14 @@ impl CacheBackend for MemoryCacheBackend {
 
     fn default_ttl(&self) -> Ttl {
         self.default_ttl
+    }
+
+    fn codec(&self) -> Option<&Codec> {
+        self.codec.as_ref()
+    }
+
+    fn is_strict(&self) -> bool {
+        self.is_strict
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {
@@ -371,6 +419,7 @@ impl fmt::Debug for MemoryCacheBackend {
             .field("len", &self.len())
             .field("max_keys", &self.cache.max_keys())
             .field("default_ttl", &self.default_ttl)
+            .field("codec", &self.codec)
             .finish_non_exhaustive()
     }
 }

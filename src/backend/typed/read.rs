@@ -1,12 +1,27 @@
-//! Typed reads.
+//! Typed reads. What cannot be decoded as the type that was asked for is a miss, or an error where reads are strict.
 
-use crate::backend::{CacheBackend, Value};
+use crate::backend::undecodable::{Reason, Refused};
+use crate::backend::{CacheBackend, Value, event};
 use crate::error::Error;
 use serde_core::de::DeserializeOwned;
+use std::any::type_name;
 use std::sync::Arc;
 
-/// A value that is in memory as a `T` is cloned in place; anything else is converted by way of JSON.
 pub(in crate::backend) async fn get<B, T>(backend: &B, key: &str) -> Result<Option<T>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: DeserializeOwned + Clone + Send + 'static,
+{
+    get_as(backend, "get", key).await
+}
+
+/// A value that is in memory as a `T` is cloned in place; anything else is converted.
+#[inline]
+pub(in crate::backend) async fn get_as<B, T>(
+    backend: &B,
+    operation: &'static str,
+    key: &str,
+) -> Result<Option<T>, Error>
 where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + Send + 'static,
@@ -18,14 +33,12 @@ where
         None => other = Some(value.clone()),
     };
     if !backend.read_now(key, &mut read) {
-        other = backend.get_value(key).await?;
+        let value = backend.get_value(key).await;
+        other = value.map_err(|error| error.during(operation, Some(key)))?;
     }
     match other {
         None => Ok(found),
-        Some(other) => other
-            .to()
-            .map(Some)
-            .map_err(|error| error.during("get", Some(key))),
+        Some(other) => or_miss(backend, operation, key, other.to()),
     }
 }
 
@@ -39,10 +52,7 @@ where
 {
     match backend.get_value(key).await? {
         None => Ok(None),
-        Some(value) => value
-            .to_shared()
-            .map(Some)
-            .map_err(|error| error.during("get", Some(key))),
+        Some(value) => or_miss(backend, "get", key, value.to_shared()),
     }
 }
 
@@ -55,9 +65,50 @@ where
     T: DeserializeOwned + Clone + Send + 'static,
 {
     let values = backend.get_values(keys).await?;
-    let typed = values.into_iter().zip(keys).map(|(value, key)| {
-        let typed = value.as_ref().map(Value::to).transpose();
-        typed.map_err(|error| error.during("get_many", Some(key)))
-    });
+    let typed = values
+        .into_iter()
+        .zip(keys)
+        .map(|(value, key)| match value {
+            Some(value) => or_miss(backend, "get_many", key, value.to()),
+            None => Ok(None),
+        });
     typed.collect()
+}
+
+/// The value that was read; `None`, counted and told, if it could not be decoded.
+#[inline]
+pub(in crate::backend) fn or_miss<B, R>(
+    backend: &B,
+    operation: &'static str,
+    key: &str,
+    read: Result<R, Error>,
+) -> Result<Option<R>, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => miss_slow(backend, operation, key, type_name::<R>(), error).map(|()| None),
+    }
+}
+
+#[cold]
+fn miss_slow<B>(
+    backend: &B,
+    operation: &'static str,
+    key: &str,
+    wanted: &'static str,
+    error: Error,
+) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let refused = error.cause::<Refused>();
+    let reason = refused.map_or(Reason::Malformed, |refused| refused.reason);
+    backend.flights().undecodable().count(reason);
+    if backend.is_strict() {
+        return Err(error.during(operation, Some(key)));
+    }
+    event::undecodable(operation, reason, wanted);
+    Ok(())
 }
