@@ -145,7 +145,7 @@ impl Error {
         Self::caused(Kind::Overflow, cause)
     }
 
-    /// The value cannot be written as JSON.
+    /// The codec, JSON unless another was chosen, cannot represent the value.
     pub fn encoding(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::caused(Kind::Encoding, cause)
     }
@@ -219,7 +219,7 @@ impl Error {
         matches!(self.inner.kind, Kind::Overflow)
     }
 
-    /// Whether a value cannot be written as JSON. Nothing was stored, and what was stored before stays.
+    /// Whether the codec, JSON unless another was chosen, cannot represent a value. Nothing was stored, and what was stored before stays.
     pub fn is_encoding(&self) -> bool {
         matches!(self.inner.kind, Kind::Encoding)
     }
@@ -294,7 +294,7 @@ impl fmt::Display for Error {
             Kind::Circular => "circular",
             Kind::WrongType => "wrong type",
             Kind::Overflow => "out of range",
-            Kind::Encoding => "cannot be written as JSON",
+            Kind::Encoding => "cannot be encoded",
             Kind::Decoding => "cannot be read as the type asked for",
             Kind::Load => "the loader failed",
             Kind::Rejected => "refused",

@@ -270,7 +270,7 @@ impl Value {
     #[cold]
     fn convert<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
         match &self.0 {
-            Form::Encoded(bytes, None) => json::decode(bytes),
+            Form::Encoded(bytes, None) => Codec::json().decode("", bytes),
             Form::Encoded(bytes, Some(reader)) => reader.codec.decode(&reader.key, bytes),
             Form::Typed(_) => json::decode(&self.encode()?),
             Form::Integer(integer, is_only_that) => {
