@@ -220,7 +220,7 @@ pub trait CacheBackendExt: CacheBackend {
     /// # async fn main() -> Result<(), nori_cache::Error> {
     /// let backend = MemoryCacheBackend::new(10);
     /// let codec = Codec::bytes();
-    /// backend.with_codec(&codec).set("raw", vec![1, 2, 3], Ttl::Never).await?;
+    /// backend.with_codec(&codec).set("raw", vec![1_u8, 2, 3], Ttl::Never).await?;
     /// assert_eq!(backend.with_codec(&codec).get::<Vec<u8>>("raw").await?.unwrap(), [1, 2, 3]);
     /// assert_eq!(backend.get::<Vec<u8>>("raw").await?, None); // as JSON it is nothing
     /// # Ok(())

@@ -33,12 +33,12 @@ impl Reason {
 
 /// A value that cannot be read: the cause of an error. It says nothing of what the value holds.
 #[derive(Debug, Clone)]
-pub(crate) struct Refused {
+pub(crate) struct DecodeError {
     pub(crate) reason: Reason,
     text: String,
 }
 
-impl Refused {
+impl DecodeError {
     pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { reason, text }
@@ -49,13 +49,13 @@ impl Refused {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for DecodeError {}
 
 /// How many reads of a backend, in this process, found a value that they could not read; a snapshot. Each of them was a miss,
 /// or an error where reads are strict. From

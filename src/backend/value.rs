@@ -2,15 +2,15 @@
 //!
 //! A value is in one of four forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it; a store in
 //! memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*: bytes, as a store
-//! elsewhere keeps them, JSON unless a [`Codec`] is named that reads them. *Integer*: what counters are, and every integer type
-//! that fits. *Refused*: any of these, where the codec of whoever reads did not write it.
+//! elsewhere keeps them. *Integer*: what counters are, and every integer type that fits. *Found*: any of these, with the [`Codec`]
+//! that is to read it; without one, encoded bytes are JSON.
 //!
 //! A value reads the same in each form: as `T` if it is one, else through JSON. What JSON cannot represent is an error when the
 //! value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
 
 use super::codec::{Codec, Format, json};
 use super::representable;
-use super::undecodable::Refused;
+use super::undecodable::DecodeError;
 use crate::error::Error;
 use serde_core::{Serialize, de::DeserializeOwned};
 use std::any::{Any, TypeId, type_name};
@@ -43,16 +43,29 @@ pub struct Value(Form);
 #[derive(Clone)]
 enum Form {
     Typed(Arc<dyn Typed>),
-    Encoded(Arc<Vec<u8>>, Option<Arc<Reader>>),
-    /// Whether it reads as one of the integer types only, and not by way of JSON.
-    Integer(i64, bool),
-    Refused(Arc<(Value, Refused)>),
+    Encoded(Arc<Vec<u8>>),
+    Integer(i64),
+    Found(Arc<Found>),
 }
 
-/// Who reads encoded bytes, where that takes more than JSON.
-struct Reader {
+/// A value that a codec is to read. It is not one of these itself.
+struct Found {
+    value: Value,
     codec: Codec,
     key: Box<str>,
+}
+
+impl Found {
+    fn read<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
+        let foreign = || Error::decoding(DecodeError::foreign());
+        match &self.value.0 {
+            Form::Encoded(bytes) => self.codec.decode(&self.key, bytes),
+            Form::Integer(integer) if !self.codec.encrypts() => {
+                from_integer(*integer).ok_or_else(foreign)
+            }
+            _ => Err(foreign()),
+        }
+    }
 }
 
 /// A user's value that knows how to write itself.
@@ -100,12 +113,12 @@ impl Value {
 
     /// A value as a store keeps it: JSON, or any other UTF-8, which then reads as a string.
     pub fn encoded(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(Form::Encoded(Arc::new(bytes.into()), None))
+        Self(Form::Encoded(Arc::new(bytes.into())))
     }
 
     /// An integer: what counters are.
     pub fn integer(integer: i64) -> Self {
-        Self(Form::Integer(integer, false))
+        Self(Form::Integer(integer))
     }
 
     /// The value as `T`: a clone if that is what it is, else by way of JSON.
@@ -125,8 +138,8 @@ impl Value {
     pub(super) fn quick<T: Clone + 'static>(&self) -> Option<T> {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
-            Form::Integer(integer, _) => from_integer(*integer),
-            Form::Encoded(..) | Form::Refused(_) => None,
+            Form::Integer(integer) => from_integer(*integer),
+            Form::Encoded(_) | Form::Found(_) => None,
         }
     }
 
@@ -149,8 +162,8 @@ impl Value {
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref(),
-            Form::Integer(integer, _) => (integer as &dyn Any).downcast_ref(),
-            Form::Encoded(..) | Form::Refused(_) => None,
+            Form::Integer(integer) => (integer as &dyn Any).downcast_ref(),
+            Form::Encoded(_) | Form::Found(_) => None,
         }
     }
 
@@ -161,9 +174,9 @@ impl Value {
     pub fn encode(&self) -> Result<Cow<'_, [u8]>, Error> {
         match &self.0 {
             Form::Typed(value) => value.encode(Format::Json, Vec::new()).map(Cow::Owned),
-            Form::Encoded(bytes, _) => Ok(Cow::Borrowed(bytes)),
-            Form::Integer(integer, _) => Ok(Cow::Owned(integer.to_string().into_bytes())),
-            Form::Refused(refused) => refused.0.encode(),
+            Form::Encoded(bytes) => Ok(Cow::Borrowed(bytes)),
+            Form::Integer(integer) => Ok(Cow::Owned(integer.to_string().into_bytes())),
+            Form::Found(found) => found.value.encode(),
         }
     }
 
@@ -195,10 +208,10 @@ impl Value {
 
     fn as_integer(&self) -> Result<Option<i64>, Error> {
         Ok(match &self.0 {
-            Form::Integer(integer, _) => Some(*integer),
-            Form::Encoded(bytes, _) => json::integer(bytes),
+            Form::Integer(integer) => Some(*integer),
+            Form::Encoded(bytes) => json::integer(bytes),
             Form::Typed(_) => json::integer(&self.encode()?),
-            Form::Refused(refused) => refused.0.as_integer()?,
+            Form::Found(found) => found.value.as_integer()?,
         })
     }
 
@@ -207,10 +220,10 @@ impl Value {
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Form::Typed(a), Form::Typed(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
-            (Form::Encoded(a, _), Form::Encoded(b, _)) => a == b,
-            (Form::Integer(a, _), Form::Integer(b, _)) => a == b,
-            (Form::Refused(refused), _) => refused.0.is_same(other),
-            (_, Form::Refused(refused)) => self.is_same(&refused.0),
+            (Form::Encoded(a), Form::Encoded(b)) => a == b,
+            (Form::Integer(a), Form::Integer(b)) => a == b,
+            (Form::Found(found), _) => found.value.is_same(other),
+            (_, Form::Found(found)) => self.is_same(&found.value),
             _ => false,
         }
     }
@@ -219,8 +232,8 @@ impl Value {
     #[inline]
     pub(super) fn bare_integer(&self) -> Option<i64> {
         match &self.0 {
-            Form::Integer(integer, _) => Some(*integer),
-            Form::Refused(refused) => refused.0.bare_integer(),
+            Form::Integer(integer) => Some(*integer),
+            Form::Found(found) => found.value.bare_integer(),
             _ => None,
         }
     }
@@ -229,59 +242,36 @@ impl Value {
     pub(super) fn typed(&self) -> Option<&dyn Typed> {
         match &self.0 {
             Form::Typed(value) => Some(&**value),
-            Form::Refused(refused) => refused.0.typed(),
+            Form::Found(found) => found.value.typed(),
             _ => None,
         }
     }
 
-    /// Encoded bytes or an integer, to be read by a codec, under a key.
+    /// The value, to be read by a codec.
     pub(super) fn read_by(self, codec: &Codec, key: &str) -> Self {
-        match self.0 {
-            Form::Encoded(bytes, _) => {
-                let reader = codec.has_settings().then(|| {
-                    Arc::new(Reader {
-                        codec: codec.clone(),
-                        key: key.into(),
-                    })
-                });
-                Self(Form::Encoded(bytes, reader))
-            }
-            Form::Integer(integer, _) => Self(Form::Integer(integer, !codec.writes_plain_json())),
-            other => Self(other),
-        }
+        Self(Form::Found(Arc::new(Found {
+            value: self.unread(),
+            codec: codec.clone(),
+            key: key.into(),
+        })))
     }
 
     /// The value, whoever was to read it.
     #[inline]
     pub(super) fn unread(self) -> Self {
         match self.0 {
-            Form::Encoded(bytes, _) => Self(Form::Encoded(bytes, None)),
-            Form::Integer(integer, _) => Self::integer(integer),
-            Form::Refused(refused) => refused.0.clone().unread(),
+            Form::Found(found) => found.value.clone(),
             other => Self(other),
         }
-    }
-
-    /// The value, which whoever reads it does not take.
-    pub(super) fn refused(self, why: Refused) -> Self {
-        Self(Form::Refused(Arc::new((self, why))))
     }
 
     #[cold]
     fn convert<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
         match &self.0 {
-            Form::Encoded(bytes, None) => Codec::json().decode("", bytes),
-            Form::Encoded(bytes, Some(reader)) => reader.codec.decode(&reader.key, bytes),
+            Form::Encoded(bytes) => Codec::json().decode("", bytes),
             Form::Typed(_) => json::decode(&self.encode()?),
-            Form::Integer(integer, is_only_that) => {
-                let foreign = || Error::decoding(Refused::foreign());
-                match from_integer(*integer) {
-                    Some(value) => Ok(value),
-                    None if *is_only_that => Err(foreign()),
-                    None => json::decode(integer.to_string().as_bytes()),
-                }
-            }
-            Form::Refused(refused) => Err(Error::decoding(refused.1.clone())),
+            Form::Integer(integer) => json::decode(integer.to_string().as_bytes()),
+            Form::Found(found) => found.read(),
         }
     }
 }
@@ -322,9 +312,9 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Form::Typed(value) => write!(f, "Value({})", (**value).type_name()),
-            Form::Encoded(bytes, _) => write!(f, "Value({} bytes)", bytes.len()),
-            Form::Integer(integer, _) => write!(f, "Value({integer})"),
-            Form::Refused(refused) => write!(f, "{:?}", refused.0),
+            Form::Encoded(bytes) => write!(f, "Value({} bytes)", bytes.len()),
+            Form::Integer(integer) => write!(f, "Value({integer})"),
+            Form::Found(found) => write!(f, "{:?}", found.value),
         }
     }
 }

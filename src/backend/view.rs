@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// # async fn main() -> Result<(), nori_cache::Error> {
 /// let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(100));
 /// let images = Images(View::of(backend).use_codec(&Codec::bytes()));
-/// images.0.set("logo", vec![0x89, 0x50], Ttl::Never).await?;
+/// images.0.set("logo", vec![0x89_u8, 0x50], Ttl::Never).await?;
 /// # Ok(())
 /// # }
 /// ```

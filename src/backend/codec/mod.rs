@@ -12,9 +12,14 @@
 //! | then, if encrypted | the key's id (4 bytes), the nonce (12) … and the tag (16) at the end |
 //! | then | the value in its format; compressed first, encrypted last |
 //!
-//! Numbers have their most significant byte first. A codec reads what it could have written, and nothing else: whatever has another
-//! format, version or flags is [refused](Reason). With two exceptions, which go together. A 64-bit integer is stored bare by every codec that does not
-//! encrypt, because that is what counters are, and is read by all of those, as an integer type. And a codec with compression reads what is not compressed.
+//! Numbers have their most significant byte first. A codec reads what it could have written, and nothing else: another format,
+//! version or flag is a [`DecodeError`]. There are two exceptions. A 64-bit integer is stored bare by every codec that does not
+//! encrypt, because that is what counters are, and all of those read it, as one of the integer types. And a codec with compression
+//! also reads what is not compressed.
+//!
+//! Typed calls encode with the codec of their backend or view (`typed/write.rs`). The store decodes nothing: it gives back the
+//! bytes, with the codec that is to read them, and passes everything that it is handed through [`Codec::to_stored`]. So what goes
+//! around the typed calls, responses for one, is compressed and encrypted too, and never stored in the clear by mistake.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -41,7 +46,7 @@ pub use encryption::Keys;
 use encryption::Keys;
 pub(super) use format::Format;
 
-use super::undecodable::{Reason, Refused};
+use super::undecodable::{DecodeError, Reason};
 use super::value::{Value, from_integer};
 use crate::error::Error;
 use header::{Header, Start};
@@ -185,19 +190,13 @@ impl Codec {
         self.settings.as_deref().unwrap_or(&PLAIN)
     }
 
-    /// Whether this is anything but plain JSON with the defaults.
-    pub(super) fn has_settings(&self) -> bool {
-        self.settings.is_some()
-    }
-
     /// Whether values are stored encrypted.
     pub fn encrypts(&self) -> bool {
         self.settings().keys.is_some()
     }
 
     /// Whether plain JSON is something that this codec writes.
-    #[inline]
-    pub(super) fn writes_plain_json(&self) -> bool {
+    fn writes_plain_json(&self) -> bool {
         let settings = self.settings();
         settings.format == Format::Json && settings.version == 0 && settings.keys.is_none()
     }
@@ -241,16 +240,12 @@ impl Codec {
     /// ```
     pub fn found(&self, key: &str, value: Value) -> Value {
         let value = value.unread();
-        let is_ours = if value.bare_integer().is_some() {
-            !self.encrypts()
-        } else {
-            value.typed().is_none() || self.writes_plain_json()
-        };
-        if is_ours {
-            value.read_by(self, key)
-        } else {
-            value.refused(Refused::foreign())
+        let is_encoded = value.typed().is_none() && value.bare_integer().is_none();
+        // Plain JSON needs nobody to read it. With compression or limits, bytes do.
+        if self.settings.is_none() || (self.writes_plain_json() && !is_encoded) {
+            return value;
         }
+        value.read_by(self, key)
     }
 }
 
@@ -331,12 +326,12 @@ impl Codec {
         let header = header.to_bytes();
         bytes[..header::LEN].copy_from_slice(&header);
         match &settings.keys {
-            Some(keys) => keys.seal(&header, &self.place(key), bytes, header::LEN),
+            Some(keys) => keys.seal(&header, &self.associated(key), bytes, header::LEN),
             None => Ok(bytes),
         }
     }
 
-    /// Reads what was stored under a key. The error's cause is a [`Refused`], or the format's own where nothing is encrypted.
+    /// Reads what was stored under a key. The error's cause is a [`DecodeError`], or the format's own where nothing is encrypted.
     pub(super) fn decode<T>(&self, key: &str, bytes: &[u8]) -> Result<T, Error>
     where
         T: DeserializeOwned + 'static,
@@ -344,9 +339,9 @@ impl Codec {
         let settings = self.settings();
         let (header, rest) = match Header::read(bytes) {
             Start::Header(header, rest) => (header, rest),
-            Start::Unknown => return Err(Error::decoding(Refused::foreign())),
+            Start::Unknown => return Err(Error::decoding(DecodeError::foreign())),
             Start::Plain if self.writes_plain_json() => return json::decode(bytes),
-            Start::Plain if self.encrypts() => return Err(Error::decoding(Refused::foreign())),
+            Start::Plain if self.encrypts() => return Err(Error::decoding(DecodeError::foreign())),
             Start::Plain => return integer(bytes),
         };
         let is_integer = header.format == format::INTEGER;
@@ -356,12 +351,12 @@ impl Codec {
             && (header.format == settings.format.id() || (is_integer && header.is_sealed))
             && !is_bare;
         if !could_be_ours {
-            return Err(Error::decoding(Refused::foreign()));
+            return Err(Error::decoding(DecodeError::foreign()));
         }
         if header.version != settings.version {
             let (found, wanted) = (header.version, settings.version);
             let text = format!("it has schema version {found}, not {wanted}");
-            return Err(Error::decoding(Refused::new(Reason::Version, text)));
+            return Err(Error::decoding(DecodeError::new(Reason::Version, text)));
         }
         let plain = self.unwrapped(key, header, rest).map_err(Error::decoding)?;
         let read = if is_integer {
@@ -371,7 +366,7 @@ impl Codec {
         };
         // The formats quote what they cannot read, and that was encrypted for a reason.
         read.map_err(|error| match header.is_sealed {
-            true => Error::decoding(Refused::new(
+            true => Error::decoding(DecodeError::new(
                 Reason::Malformed,
                 "what it holds is of another form",
             )),
@@ -384,11 +379,11 @@ impl Codec {
         key: &str,
         header: Header,
         rest: &'b [u8],
-    ) -> Result<Cow<'b, [u8]>, Refused> {
+    ) -> Result<Cow<'b, [u8]>, DecodeError> {
         let settings = self.settings();
         let mut bytes = Cow::Borrowed(rest);
         if let Some(keys) = &settings.keys {
-            bytes = Cow::Owned(keys.open(&header.to_bytes(), &self.place(key), &bytes)?);
+            bytes = Cow::Owned(keys.open(&header.to_bytes(), &self.associated(key), &bytes)?);
         }
         if let (true, Some(zstd)) = (header.is_compressed, settings.zstd) {
             bytes = Cow::Owned(zstd.decompress(&bytes, settings.limit)?);
@@ -396,8 +391,8 @@ impl Codec {
         Ok(bytes)
     }
 
-    /// What an encrypted value belongs to. The length of the prefix is part of it, so that no two places are the same bytes.
-    fn place(&self, key: &str) -> Vec<u8> {
+    /// What an encrypted value belongs to. The length of the prefix is part of it, so that no two keys have the same bytes.
+    fn associated(&self, key: &str) -> Vec<u8> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let len = (prefix.len() as u64).to_be_bytes();
         [&len, prefix.as_bytes(), key.as_bytes()].concat()
@@ -408,7 +403,7 @@ impl Codec {
 fn integer<T: 'static>(bytes: &[u8]) -> Result<T, Error> {
     json::integer(bytes)
         .and_then(from_integer)
-        .ok_or_else(|| Error::decoding(Refused::foreign()))
+        .ok_or_else(|| Error::decoding(DecodeError::foreign()))
 }
 
 fn is_sealed(bytes: &[u8]) -> bool {

@@ -51,21 +51,26 @@ enum Stored {
 }
 
 impl Stored {
-    fn integer(integer: i64) -> Self {
-        match Counter::new(integer) {
-            Some(counter) => Self::Counter(counter),
-            None => Self::Value(Value::integer(integer)),
-        }
-    }
-
-    /// Shows the value, unless it is a dead counter's.
     #[inline]
-    fn show<R>(&self, read: impl FnOnce(&Value) -> R) -> Option<R> {
+    fn show<R>(&self, read: impl FnOnce(&Value) -> R) -> Shown<R> {
         match self {
-            Self::Value(value) => Some(read(value)),
-            Self::Counter(counter) => counter.get().map(|integer| read(&Value::integer(integer))),
+            Self::Value(value) => Shown::Value(read(value)),
+            Self::Counter(counter) => match counter.get() {
+                Some(integer) => Shown::Integer(integer),
+                None => Shown::Dead,
+            },
         }
     }
+}
+
+/// What a reader gets to see.
+enum Shown<R> {
+    /// What was made of a value.
+    Value(R),
+    /// A counter's.
+    Integer(i64),
+    /// A dead counter: the entry that replaces it is on its way.
+    Dead,
 }
 
 impl MemoryCacheBackend {
@@ -98,6 +103,23 @@ impl MemoryCacheBackend {
     /// What the backend has done so far.
     pub fn stats(&self) -> Stats {
         self.cache.stats()
+    }
+
+    /// An integer that increments have come to, as the codec reads it.
+    #[inline]
+    fn counted(&self, integer: i64, key: &str) -> Value {
+        match &self.codec {
+            Some(codec) => codec.found(key, Value::integer(integer)),
+            None => Value::integer(integer),
+        }
+    }
+
+    /// The same, to be stored.
+    fn counter(&self, integer: i64, key: &str) -> Stored {
+        match Counter::new(integer) {
+            Some(counter) => Stored::Counter(counter),
+            None => Stored::Value(self.counted(integer, key)),
+        }
     }
 
     #[inline]
@@ -138,24 +160,14 @@ impl MemoryCacheBackend {
     /// Shows the live value under a key.
     #[inline]
     fn read<R>(&self, key: &str, mut read: impl FnMut(&Value) -> R) -> Option<R> {
-        let Some(codec) = &self.codec else {
-            return self.read_stored(key, read);
-        };
-        // What is encoded knows its reader. Counters do not: they are where increments put them.
-        self.read_stored(key, |value| match value.bare_integer() {
-            Some(_) => read(&codec.found(key, value.clone())),
-            None => read(value),
-        })
-    }
-
-    #[inline]
-    fn read_stored<R>(&self, key: &str, mut read: impl FnMut(&Value) -> R) -> Option<R> {
         loop {
-            match self.cache.get_briefly(key, |stored| stored.show(&mut read)) {
-                Some(Some(answer)) => return Some(answer),
-                None => return None,
-                // A dead counter: the entry that replaces it is on its way.
-                Some(None) => thread::yield_now(),
+            let shown = self
+                .cache
+                .get_briefly(key, |stored| stored.show(&mut read))?;
+            match shown {
+                Shown::Value(answer) => return Some(answer),
+                Shown::Integer(integer) => return Some(read(&self.counted(integer, key))),
+                Shown::Dead => thread::yield_now(),
             }
         }
     }
@@ -195,9 +207,9 @@ impl MemoryCacheBackend {
         let mut answer = None;
         self.cache.update(key.into(), |stored| {
             let (sum, update) = match stored {
-                None => (Ok(by), Update::SetWithTtl(Stored::integer(by), ttl)),
+                None => (Ok(by), Update::SetWithTtl(self.counter(by, key), ttl)),
                 Some(Stored::Value(value)) => match value.plus(by) {
-                    Ok(sum) => (Ok(sum), Update::Set(Stored::integer(sum))),
+                    Ok(sum) => (Ok(sum), Update::Set(self.counter(sum, key))),
                     Err(error) => (Err(error), Update::Keep),
                 },
                 Some(Stored::Counter(counter)) => {
@@ -208,7 +220,7 @@ impl MemoryCacheBackend {
                     let sum = Value::integer(old).plus(by);
                     // Its cell is dead now, so it needs a new one even if it keeps its value.
                     let next = *sum.as_ref().unwrap_or(&old);
-                    (sum, Update::Set(Stored::integer(next)))
+                    (sum, Update::Set(self.counter(next, key)))
                 }
             };
             answer = Some(sum);
@@ -222,7 +234,7 @@ impl MemoryCacheBackend {
     fn move_out(&self, key: &str) {
         self.cache.update(key.into(), |stored| match stored {
             Some(Stored::Counter(counter)) => match counter.kill() {
-                Some(value) => Update::Set(Stored::integer(value)),
+                Some(value) => Update::Set(self.counter(value, key)),
                 None => Update::Keep,
             },
             _ => Update::Keep,
@@ -349,16 +361,15 @@ impl CacheBackend for MemoryCacheBackend {
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         self.call("get_many", None, || {
             let found = self.cache.get_many(keys.iter().copied());
-            let values = found.into_iter().zip(keys).map(|(stored, key)| {
-                let value = match stored?.show(Value::clone) {
-                    Some(value) => value,
-                    None => self.read_stored(key, Value::clone)?,
-                };
-                match &self.codec {
-                    Some(codec) => Some(codec.found(key, value)),
-                    None => Some(value),
-                }
-            });
+            let values =
+                found
+                    .into_iter()
+                    .zip(keys)
+                    .map(|(stored, key)| match stored?.show(Value::clone) {
+                        Shown::Value(value) => Some(value),
+                        Shown::Integer(integer) => Some(self.counted(integer, key)),
+                        Shown::Dead => self.read(key, Value::clone),
+                    });
             Ok(values.collect())
         })
     }

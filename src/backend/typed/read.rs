@@ -1,27 +1,14 @@
 //! Typed reads. What cannot be decoded as the type that was asked for is a miss, or an error where reads are strict.
 
-use crate::backend::undecodable::{Reason, Refused};
+use crate::backend::undecodable::{DecodeError, Reason};
 use crate::backend::{CacheBackend, Value, event};
 use crate::error::Error;
 use serde_core::de::DeserializeOwned;
 use std::any::type_name;
 use std::sync::Arc;
 
-pub(in crate::backend) async fn get<B, T>(backend: &B, key: &str) -> Result<Option<T>, Error>
-where
-    B: CacheBackend + ?Sized,
-    T: DeserializeOwned + Clone + Send + 'static,
-{
-    get_as(backend, "get", key).await
-}
-
 /// A value that is in memory as a `T` is cloned in place; anything else is converted.
-#[inline]
-pub(in crate::backend) async fn get_as<B, T>(
-    backend: &B,
-    operation: &'static str,
-    key: &str,
-) -> Result<Option<T>, Error>
+pub(in crate::backend) async fn get<B, T>(backend: &B, key: &str) -> Result<Option<T>, Error>
 where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + Send + 'static,
@@ -33,13 +20,21 @@ where
         None => other = Some(value.clone()),
     };
     if !backend.read_now(key, &mut read) {
-        let value = backend.get_value(key).await;
-        other = value.map_err(|error| error.during(operation, Some(key)))?;
+        other = backend.get_value(key).await?;
     }
     match other {
         None => Ok(found),
-        Some(other) => or_miss(backend, operation, key, other.to()),
+        Some(other) => decode_slow(backend, key, other),
     }
+}
+
+#[cold]
+fn decode_slow<B, T>(backend: &B, key: &str, value: Value) -> Result<Option<T>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: DeserializeOwned + Clone + 'static,
+{
+    or_miss(backend, "get", key, value.to())
 }
 
 pub(in crate::backend) async fn get_shared<B, T>(
@@ -103,8 +98,8 @@ fn miss_slow<B>(
 where
     B: CacheBackend + ?Sized,
 {
-    let refused = error.cause::<Refused>();
-    let reason = refused.map_or(Reason::Malformed, |refused| refused.reason);
+    let cause = error.cause::<DecodeError>();
+    let reason = cause.map_or(Reason::Malformed, |cause| cause.reason);
     backend.flights().undecodable().count(reason);
     if backend.is_strict() {
         return Err(error.during(operation, Some(key)));

@@ -1,6 +1,6 @@
 //! Without the feature `encryption`: keys that no codec has.
 
-use crate::backend::undecodable::Refused;
+use crate::backend::undecodable::DecodeError;
 use crate::error::Error;
 
 /// Nothing is encrypted.
@@ -26,7 +26,7 @@ impl Keys {
         _: &[u8],
         _: &[u8],
         _: &[u8],
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<Vec<u8>, DecodeError> {
         match *self {}
     }
 }

@@ -5,7 +5,7 @@
 //! changed, and a value that was copied to another key does not open there.
 
 use crate::backend::codec::Codec;
-use crate::backend::undecodable::{Reason, Refused};
+use crate::backend::undecodable::{DecodeError, Reason};
 use crate::error::Error;
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce, Tag};
@@ -85,12 +85,12 @@ impl Keys {
         self.all.iter().find(|key| key.id == id)
     }
 
-    /// Encrypts what is in `bytes` from `at + PREFIX` on, in place, and puts in front of it what reading it takes. `place` is
+    /// Encrypts what is in `bytes` from `at + PREFIX` on, in place, and puts in front of it what reading it takes. `associated` is
     /// authenticated.
     pub(in crate::backend::codec) fn seal(
         &self,
         header: &[u8],
-        place: &[u8],
+        associated: &[u8],
         mut bytes: Vec<u8>,
         at: usize,
     ) -> Result<Vec<u8>, Error> {
@@ -101,10 +101,10 @@ impl Keys {
         let (prefix, plain) = sealed.split_at_mut(PREFIX);
         prefix[..ID].copy_from_slice(&key.id.to_be_bytes());
         prefix[ID..].copy_from_slice(&nonce);
-        let beside = beside(header, key.id, place);
+        let data = associated_data(header, key.id, associated);
         let tag = key
             .cipher
-            .encrypt_inout_detached(&Nonce::from(nonce), &beside, InOutBuf::from(plain))
+            .encrypt_inout_detached(&Nonce::from(nonce), &data, InOutBuf::from(plain))
             .map_err(|_| Error::encoding("too large to be encrypted"))?;
         bytes.extend_from_slice(&tag);
         Ok(bytes)
@@ -114,36 +114,34 @@ impl Keys {
     pub(in crate::backend::codec) fn open(
         &self,
         header: &[u8],
-        place: &[u8],
+        associated: &[u8],
         bytes: &[u8],
-    ) -> Result<Vec<u8>, Refused> {
-        let forged = || Refused::new(Reason::Forged, "it fails authentication");
+    ) -> Result<Vec<u8>, DecodeError> {
+        let forged = || DecodeError::new(Reason::Forged, "it fails authentication");
         let (&id, rest) = bytes.split_first_chunk::<ID>().ok_or_else(forged)?;
         let (&nonce, rest) = rest.split_first_chunk::<NONCE>().ok_or_else(forged)?;
         let (encrypted, &tag) = rest.split_last_chunk::<TAG>().ok_or_else(forged)?;
         let id = u32::from_be_bytes(id);
         let Some(key) = self.find(id) else {
             let text = format!("it was encrypted with key {id}, which is not here");
-            return Err(Refused::new(Reason::UnknownKey, text));
+            return Err(DecodeError::new(Reason::UnknownKey, text));
         };
         let mut plain = encrypted.to_vec();
-        let beside = beside(header, id, place);
+        let data = associated_data(header, id, associated);
         let buffer = InOutBuf::from(&mut *plain);
-        match key.cipher.decrypt_inout_detached(
-            &Nonce::from(nonce),
-            &beside,
-            buffer,
-            &Tag::from(tag),
-        ) {
+        match key
+            .cipher
+            .decrypt_inout_detached(&Nonce::from(nonce), &data, buffer, &Tag::from(tag))
+        {
             Ok(()) => Ok(plain),
             Err(_) => Err(forged()),
         }
     }
 }
 
-/// What is authenticated and not encrypted. The header and the id have fixed lengths, so no two places give the same bytes.
-fn beside(header: &[u8], id: u32, place: &[u8]) -> Vec<u8> {
-    [header, &id.to_be_bytes(), place].concat()
+/// What is authenticated and not encrypted. The header and the id have fixed lengths, so no two values have the same.
+fn associated_data(header: &[u8], id: u32, associated: &[u8]) -> Vec<u8> {
+    [header, &id.to_be_bytes(), associated].concat()
 }
 
 impl fmt::Debug for Keys {

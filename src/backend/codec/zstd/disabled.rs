@@ -1,6 +1,6 @@
 //! Without the feature `zstd`: a compression that no codec has.
 
-use crate::backend::undecodable::Refused;
+use crate::backend::undecodable::DecodeError;
 
 /// There is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ impl Zstd {
         self,
         _: &[u8],
         _: usize,
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<Vec<u8>, DecodeError> {
         match self {}
     }
 }

@@ -1,7 +1,7 @@
 //! With the feature `zstd`: compression of what is large enough to be worth it.
 
 use crate::backend::codec::Codec;
-use crate::backend::undecodable::{Reason, Refused};
+use crate::backend::undecodable::{DecodeError, Reason};
 use zstd::bulk;
 use zstd::zstd_safe::get_frame_content_size;
 
@@ -60,8 +60,8 @@ impl Zstd {
         self,
         bytes: &[u8],
         limit: usize,
-    ) -> Result<Vec<u8>, Refused> {
-        let malformed = |what: &str| Refused::new(Reason::Malformed, what);
+    ) -> Result<Vec<u8>, DecodeError> {
+        let malformed = |what: &str| DecodeError::new(Reason::Malformed, what);
         // Our frames always say how large they become. One that lies ends in an error when the room is full, or is not filled.
         let Ok(Some(size)) = get_frame_content_size(bytes) else {
             return Err(malformed("not compressed as it says"));
@@ -69,7 +69,7 @@ impl Zstd {
         let room = usize::try_from(size).unwrap_or(usize::MAX);
         if room > limit {
             let text = format!("{size} bytes when decompressed, of which {limit} are allowed");
-            return Err(Refused::new(Reason::Oversized, text));
+            return Err(DecodeError::new(Reason::Oversized, text));
         }
         let blocks = bytes.len() as u64 / SMALLEST_BLOCK;
         if size > blocks.saturating_mul(BLOCK) {
@@ -95,8 +95,8 @@ mod tests {
             let compressed = ALWAYS.compress(&plain, usize::MAX).unwrap();
             assert!(compressed.len() < len / 10);
             assert_eq!(ALWAYS.decompress(&compressed, len).unwrap(), plain);
-            let refused = ALWAYS.decompress(&compressed, len - 1).unwrap_err();
-            assert_eq!(refused.reason, Reason::Oversized);
+            let error = ALWAYS.decompress(&compressed, len - 1).unwrap_err();
+            assert_eq!(error.reason, Reason::Oversized);
         }
     }
 
@@ -121,7 +121,7 @@ mod tests {
             lying[size_at] ^= change;
             match ALWAYS.decompress(&lying, 1 << 30) {
                 Ok(got) => panic!("{} bytes", got.len()),
-                Err(refused) => assert_ne!(refused.reason, Reason::Forged),
+                Err(error) => assert_ne!(error.reason, Reason::Forged),
             }
         }
         let mut trailing = honest.clone();
