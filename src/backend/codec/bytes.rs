@@ -12,8 +12,8 @@ use std::fmt;
 impl Codec {
     /// Raw bytes: `bytes::Bytes` (with its feature `serde`), what `serde_bytes` has, `Vec<u8>`, byte arrays, and texts.
     ///
-    /// They are stored as they are, behind a header of eight bytes. Other types are an error
-    /// ([`is_encoding`](crate::Error::is_encoding)). For backends that store other values too, this is a codec
+    /// They are stored as they are, behind a header of eight bytes. `Vec<u8>` and arrays are copied byte by byte, as serde hands them
+    /// over, the others at once. Other types are an error ([`is_encoding`](crate::Error::is_encoding)). For backends that store other values too, this is a codec
     /// [per call](crate::CacheBackendExt::with_codec).
     ///
     /// ```

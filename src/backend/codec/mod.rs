@@ -141,8 +141,10 @@ impl Codec {
         self.with(|settings| settings.version = version)
     }
 
-    /// How many bytes a compressed value may become, and how many elements a value of a binary format may have; 64 Mi by
-    /// default. Larger values are not compressed when they are stored, and refused when they are read.
+    /// How many bytes a compressed value may become; 64 MiB by default. Larger values are not compressed when they are stored,
+    /// and are a miss when they are read, before anything is allocated for them.
+    ///
+    /// In a binary format it is also how many elements that take no bytes a value may have.
     #[must_use]
     pub fn limit(self, bytes: usize) -> Self {
         self.with(|settings| settings.limit = bytes)
@@ -362,7 +364,9 @@ impl Codec {
         let read = if is_integer {
             integer(&plain)
         } else {
-            settings.format.decode(&plain, settings.limit)
+            // What takes a byte is bounded by the bytes.
+            let elements = settings.limit.max(plain.len());
+            settings.format.decode(&plain, elements)
         };
         // The formats quote what they cannot read, and that was encrypted for a reason.
         read.map_err(|error| match header.is_sealed {
