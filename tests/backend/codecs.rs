@@ -339,7 +339,7 @@ fn the_bytes_of_each_codec() {
     assert_eq!(read::<(i8, String)>(&shop, &sealed).unwrap(), value());
 }
 
-#[cfg(feature = "encryption")]
+#[cfg(all(feature = "encryption", feature = "redis"))]
 #[test]
 fn keys_are_shown_nowhere() {
     use nori_cache::{Keys, RedisCacheBackend};

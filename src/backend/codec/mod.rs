@@ -58,8 +58,7 @@ use zstd::Zstd;
 
 /// How values are stored: JSON, unless something else is asked for.
 ///
-/// For a backend ([`RedisCacheBackendBuilder::codec`](crate::RedisCacheBackendBuilder::codec),
-/// [`MemoryCacheBackendBuilder::codec`](crate::MemoryCacheBackendBuilder::codec)), or
+/// For a backend (`codec` of its builder, [in memory](crate::MemoryCacheBackendBuilder::codec) and on Redis), or
 /// [for some calls](crate::CacheBackendExt::with_codec).
 ///
 /// | | reads | allows | feature |
@@ -70,8 +69,8 @@ use zstd::Zstd;
 /// | [`bytes()`](Self::bytes) | bytes and texts | bytes and texts | |
 ///
 /// What one codec wrote, another does not read: it is a miss, as is everything that [cannot be
-/// decoded](crate::CacheBackendExt#what-cannot-be-decoded). So a backend may change its codec at the price of a cold cache. Only integers are stored the same by
-/// all that do not encrypt, as bare numbers, which is what counters are.
+/// decoded](crate::CacheBackendExt#what-cannot-be-decoded). So a backend may change its codec at the price of a cold cache. Only
+/// integers are stored the same by all that do not encrypt, as bare numbers, which is what counters are.
 ///
 /// Clones share everything.
 ///
