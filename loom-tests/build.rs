@@ -5,5 +5,6 @@ fn main() {
     println!("cargo:rustc-check-cfg=cfg(nori_loom)");
     println!("cargo:rustc-check-cfg=cfg(nori_portable)");
     println!("cargo:rustc-check-cfg=cfg(fuzzing)");
+    println!("cargo:rustc-check-cfg=cfg(feature, values(\"backend\"))");
     println!("cargo:rustc-cfg=nori_loom");
 }

@@ -23,6 +23,9 @@ pub mod contributing {}
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
 #[doc = include_str!("links.md")]
+#[doc = include_str!("../docs/from-moka.md")]
+pub mod from_moka {}
+#[doc = include_str!("links.md")]
 #[doc = include_str!("../docs/glossary.md")]
 pub mod glossary {}
 #[doc = include_str!("links.md")]
@@ -126,7 +129,10 @@ mod tests {
     fn item(page: &Path) -> String {
         match page.file_stem().and_then(|stem| stem.to_str()) {
             Some("README") => "crate".to_owned(),
-            stem => format!("crate::docs::{}", stem.unwrap_or_default().to_lowercase()),
+            stem => {
+                let module = stem.unwrap_or_default().to_lowercase().replace('-', "_");
+                format!("crate::docs::{module}")
+            }
         }
     }
 

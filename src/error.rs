@@ -49,6 +49,10 @@ enum Kind {
     Overflow,
     Encoding,
     Decoding,
+    #[cfg(feature = "serde")]
+    Damaged,
+    #[cfg(feature = "serde")]
+    Io,
     Load,
     Rejected,
     Closed,
@@ -99,6 +103,29 @@ impl Error {
     /// Whether a setting has a value that is not allowed.
     pub fn is_invalid_config(&self) -> bool {
         matches!(self.inner.kind, Kind::InvalidConfig { .. })
+    }
+}
+
+/// What can go wrong with a snapshot.
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+impl Error {
+    pub(crate) fn damaged(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::caused(Kind::Damaged, cause)
+    }
+
+    pub(crate) fn io(cause: std::io::Error) -> Self {
+        Self::caused(Kind::Io, cause)
+    }
+
+    /// Whether what was read is no snapshot, or one that has been cut short or changed.
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.inner.kind, Kind::Damaged)
+    }
+
+    /// Whether a reader or a writer failed: its own error is the [`source`](std::error::Error::source).
+    pub fn is_io(&self) -> bool {
+        matches!(self.inner.kind, Kind::Io)
     }
 }
 
@@ -296,6 +323,10 @@ impl fmt::Display for Error {
             Kind::Overflow => "out of range",
             Kind::Encoding => "cannot be encoded",
             Kind::Decoding => "cannot be read as the type asked for",
+            #[cfg(feature = "serde")]
+            Kind::Damaged => "no whole snapshot",
+            #[cfg(feature = "serde")]
+            Kind::Io => "reading or writing failed",
             Kind::Load => "the loader failed",
             Kind::Rejected => "refused",
             Kind::Closed => "the backend is closed",

@@ -11,6 +11,7 @@
 //! | `arch` | what processors and systems have beyond the standard library: cycle counter, `membarrier`, prefetching |
 //! | `error` | one opaque [`Error`] |
 //! | `time` | [`Clock`], [`ManualClock`], [`Ttl`] |
+//! | `flights` | what loads and updates share: queues of those who wait, and the graph that finds circles |
 //! | `core` | everything concurrent, and, with `arch`, all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
 //! | `cache` | [`Cache`], the safe front |
 //! | `backend` | [`CacheBackend`], the contract of stores over string keys |
@@ -30,6 +31,8 @@ mod config;
 mod core;
 #[cfg(not(nori_loom))]
 mod error;
+#[cfg(not(nori_loom))]
+mod flights;
 #[cfg(all(feature = "global", not(nori_loom)))]
 mod global;
 #[cfg(all(feature = "tower", not(nori_loom)))]
@@ -41,7 +44,8 @@ mod time;
 
 #[cfg(not(nori_loom))]
 pub use crate::{
-    cache::{Cache, CacheBuilder, Iter, Stats, Update},
+    cache::{Cache, CacheBuilder, Drain, Iter, LoadStats, Loaded, Stats, Update},
+    core::Policy,
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };

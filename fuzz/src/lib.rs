@@ -14,12 +14,15 @@ mod arch;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/backend/mod.rs"]
 mod backend;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/cache/mod.rs"]
 mod cache;
 #[allow(dead_code)]
 #[path = "../../src/error.rs"]
 mod error;
+#[allow(dead_code)]
+#[path = "../../src/flights/mod.rs"]
+mod flights;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/sync.rs"]
 mod sync;
@@ -40,6 +43,7 @@ mod core {
     mod links;
     pub(crate) mod list;
     pub(crate) mod own;
+    mod policy;
     pub(crate) mod reclaim;
     pub(crate) mod shard;
     mod sizing;
@@ -50,9 +54,10 @@ mod core {
 
     pub(crate) use entry::{Entry, NEVER};
     pub(crate) use index::Route;
+    pub use policy::Policy;
     pub(crate) use shard::{Held, Hit, Seen};
     pub(crate) use store::Store;
-    pub(crate) use write::Write;
+    pub(crate) use write::{Gate, Open, Write};
 }
 
 /// The rooms of `src/response` that stored responses are made of.

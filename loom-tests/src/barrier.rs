@@ -94,6 +94,13 @@ pub(crate) fn heavy() -> Result<(), Refused> {
     Ok(())
 }
 
+/// As the real one: where the barrier is refused it waits, which here is the same.
+pub(crate) fn fence_everywhere() {
+    fence(Ordering::SeqCst);
+    fence_elsewhere();
+    fence(Ordering::SeqCst);
+}
+
 /// Acts out the time after which what a thread stored before it has reached all others: by a fence in each.
 #[derive(Debug)]
 pub(crate) struct Settling;

@@ -5,7 +5,7 @@
 //! overrides it). `scripts/loom-mutants` breaks the core one line at a time and expects the models to notice.
 //!
 //! The crate compiles the core's own source files, and of the other layers those in which threads meet: loads, updates and
-//! counters of backends, the end of a connection, the response layer's flights. What stands in for the rest:
+//! counters of backends, loads of the typed cache, the end of a connection, the response layer's flights. What stands in for the rest:
 //!
 //! - [`atomics`] wraps loom's atomics so that freeing one counts as an access to it, and so finds memory that is given back
 //!   while a reader may still be in it. [`quarantine`] keeps what was freed readable for long enough to say so.
@@ -58,9 +58,17 @@ mod backend {
         pub(crate) mod gate;
     }
     pub(crate) mod undecodable;
-    pub(crate) mod wake;
 }
 mod barrier;
+#[path = "../../src/cache"]
+mod cache {
+    #![allow(dead_code)]
+
+    pub(crate) mod load {
+        pub(crate) mod flight;
+        pub(crate) mod table;
+    }
+}
 #[path = "../../src/core"]
 mod core {
     #![allow(dead_code, unused_imports)]
@@ -73,6 +81,7 @@ mod core {
     pub(crate) mod limbo;
     pub(crate) mod links;
     pub(crate) mod list;
+    pub(crate) mod policy;
     pub(crate) mod reclaim {
         use crate::barrier;
         pub(crate) mod domain;
@@ -80,6 +89,7 @@ mod core {
         mod record;
         mod records;
 
+        pub(crate) use barrier::{fence_everywhere, has_heavy};
         pub(crate) use domain::{Domain, Grace, Ticket, Wait};
         pub(crate) use record::{Hold, Pin, Record};
     }
@@ -114,6 +124,8 @@ mod error {
     }
 }
 mod fence;
+#[path = "../../src/flights/mod.rs"]
+mod flights;
 mod models;
 mod notify;
 mod once;

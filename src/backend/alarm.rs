@@ -6,7 +6,7 @@
 //!
 //! Wakers are others' code: none is cloned, dropped or woken under the lock.
 
-use super::wake::wake_all;
+use crate::flights::wake::wake_all;
 use crate::sync::{Mutex, thread};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};

@@ -6,7 +6,7 @@
 //! | `undecodable`, `event` | why a stored value cannot be read, counted and told |
 //! | `representable` | what JSON, and what binary formats can represent |
 //! | `value`, `codec` | [`Value`]: typed, encoded or an integer; [`Codec`]: values as bytes, both ways |
-//! | `alarm`, `wake` | deadlines for those who wait, on any executor; waking them |
+//! | `alarm` | deadlines for those who wait, on any executor |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the calls that make them |
 //! | `redact` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
@@ -38,7 +38,6 @@ mod undecodable;
 mod update_ttl;
 mod value;
 mod view;
-mod wake;
 
 pub use codec::Codec;
 #[cfg(feature = "encryption")]

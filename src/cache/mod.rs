@@ -1,21 +1,29 @@
 //! [`Cache`]: the safe front over the core.
 
 mod builder;
+mod entry_ops;
 #[cfg(all(test, not(nori_loom)))]
 mod hostile;
 mod iter;
 mod lifetime;
+mod load;
+mod place;
 mod read;
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+mod snapshot;
 mod stats;
 mod write;
 
 pub use builder::CacheBuilder;
+pub use entry_ops::Drain;
 pub use iter::Iter;
+pub use load::{LoadStats, Loaded};
 pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Route, Store};
+use crate::core::{NEVER, Policy, Route, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::Lifetime;
@@ -73,6 +81,10 @@ struct Inner<K, V, S> {
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
+    /// What is being loaded.
+    loads: load::table::Table<K, V>,
+    /// What became of loads.
+    loading: load::Counters,
 }
 
 /// What the builder has checked.
@@ -80,6 +92,7 @@ struct Config<S> {
     max_keys: usize,
     ttl: Lifetime,
     shards: usize,
+    policy: Policy,
     hasher: S,
     clock: Clock,
 }
@@ -114,12 +127,14 @@ impl<K, V, S> Cache<K, V, S> {
     fn with(config: Config<S>) -> Self {
         Self {
             inner: Arc::new(Inner {
-                store: Store::new(config.max_keys, config.shards),
+                store: Store::with_policy(config.max_keys, config.shards, config.policy),
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,
                 timed: AtomicBool::new(config.ttl != Lifetime::EVER),
                 reads: reclaim::tally(),
+                loads: load::table::Table::new(),
+                loading: load::Counters::default(),
             }),
         }
     }
@@ -151,6 +166,7 @@ impl<K, V, S> Cache<K, V, S> {
         let mut stats = Stats {
             hits,
             misses,
+            loads: self.inner.loading.sum(),
             ..Stats::default()
         };
         for shard in self.inner.store.shards() {
@@ -161,6 +177,20 @@ impl<K, V, S> Cache<K, V, S> {
             stats.pending += u64::from(pending);
         }
         stats
+    }
+
+    /// What the cache has done since `previous` was taken from [`stats`](Self::stats).
+    ///
+    /// ```
+    /// let cache = nori_cache::Cache::new(10);
+    /// cache.insert("key", 1);
+    /// let before = cache.stats();
+    /// cache.get("key");
+    /// let since = cache.stats_since(&before);
+    /// assert_eq!((since.inserts, since.hits), (0, 1));
+    /// ```
+    pub fn stats_since(&self, previous: &Stats) -> Stats {
+        self.stats().since(previous)
     }
 
     /// The live entries, cloned a shard at a time, in no particular order.
@@ -242,6 +272,7 @@ impl<K, V, S> fmt::Debug for Cache<K, V, S> {
             .field("len", &self.len())
             .field("max_keys", &self.max_keys())
             .field("shards", &self.shards())
+            .field("loads", &self.inner.loads.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,3 +1,5 @@
+use super::load::LoadStats;
+
 /// What a cache has done since it was built. Counters are exact; read beside other threads they are not of one instant.
 ///
 /// ```
@@ -27,6 +29,8 @@ pub struct Stats {
     /// Entries that have left the cache and still wait to be dropped: for readers that may be in them, and for writes to come. Not a
     /// count of what was, but how many there are.
     pub pending: u64,
+    /// What became of loads (`get_or_insert_with` and its siblings).
+    pub loads: LoadStats,
 }
 
 impl Stats {
@@ -35,6 +39,22 @@ impl Stats {
         match self.hits + self.misses {
             0 => 0.0,
             reads => self.hits as f64 / reads as f64,
+        }
+    }
+}
+
+impl Stats {
+    /// What was counted since `previous` was taken, of the same cache. `pending` is no count: it is what there is now.
+    #[must_use]
+    pub fn since(&self, previous: &Self) -> Self {
+        Self {
+            hits: self.hits.saturating_sub(previous.hits),
+            misses: self.misses.saturating_sub(previous.misses),
+            inserts: self.inserts.saturating_sub(previous.inserts),
+            evictions: self.evictions.saturating_sub(previous.evictions),
+            expirations: self.expirations.saturating_sub(previous.expirations),
+            pending: self.pending,
+            loads: self.loads.since(&previous.loads),
         }
     }
 }

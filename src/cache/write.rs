@@ -3,7 +3,7 @@
 use super::lifetime::Lifetime;
 use super::{Cache, Inner};
 use crate::core::reclaim;
-use crate::core::{Entry, Held, NEVER, Seen, Write, own};
+use crate::core::{Entry, Held, NEVER, Route, Seen, Write, own};
 use crate::sync::Ordering;
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -57,6 +57,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
+        inner.overtake(route, |other| *other == key);
         let mut write = inner.write(now);
         let id = write.insert(route, deadline, key, value);
         own::filed(&write, route, id);
@@ -93,6 +94,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             let current = current.filter(|entry| inner.is_alive(entry));
             let (update, own) =
                 own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
+            if !matches!(update, Update::Keep) {
+                inner.overtake(route, is_it);
+            }
             let mut deadline = current.map(|entry| entry.meta.deadline());
             let mut write = inner.write(0);
             // The first time it runs again, and sees what it wrote.
@@ -123,6 +127,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let inner = &*self.inner;
+        inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.retain(&context, reclaim::pin, |entry| {
             entry.meta.deadline() > context.now && keep(&entry.key, &entry.value)
@@ -168,6 +173,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     {
         let inner = &*self.inner;
         let route = inner.route(key);
+        inner.overtake(route, |other| key.equivalent(other));
         let mut write = inner.write(inner.now());
         let removed = write.remove(route, move |other| key.equivalent(other));
         removed.map(|entry| read(&entry.value))
@@ -185,6 +191,7 @@ impl<K, V, S> Cache<K, V, S> {
     /// ```
     pub fn clear(&self) {
         let inner = &*self.inner;
+        inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
         inner.store.clear(&context);
     }
@@ -210,9 +217,15 @@ impl<K, V, S> Cache<K, V, S> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
+    /// A load of the key that is under way will not store what it loads: to be called before each write.
+    #[inline(always)]
+    pub(super) fn overtake(&self, route: Route, is_it: impl Fn(&K) -> bool) {
+        self.loads.overtake(route.spread(), is_it);
+    }
+
     /// Begins a write of a key.
     #[inline(always)]
-    fn write(&self, now: u64) -> Write<'_, K, V> {
+    pub(super) fn write(&self, now: u64) -> Write<'_, K, V> {
         Write::new(&self.store, reclaim::domain(), reclaim::pin(), now)
     }
 
@@ -260,13 +273,13 @@ impl<K, V, S> Inner<K, V, S> {
     }
 
     /// What was found, if its deadline is yet to come.
-    fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>) -> Option<&'p Entry<K, V>> {
+    pub(super) fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>) -> Option<&'p Entry<K, V>> {
         entry.filter(|entry| self.is_alive(entry))
     }
 
     /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.
     #[inline(always)]
-    fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
+    pub(super) fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
         // Relaxed, both: see `Inner::now`.
         let timed = self.timed.load(Ordering::Relaxed);
         if lifetime == Lifetime::EVER {

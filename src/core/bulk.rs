@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-use super::shard::Context;
+use super::shard::{Context, Held, Seen, Shard};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -22,32 +22,70 @@ impl<K, V> Store<K, V> {
         pin: impl Fn() -> Pin<'static>,
         mut keep: impl FnMut(&Entry<K, V>) -> bool,
     ) {
-        let mut is_inside = false;
+        let is_inside = pin().is_inner();
         for shard in self.shards() {
-            let all = pin();
-            let mut filed = Vec::new();
-            shard.for_each(&all, self.index(), |seen, _| filed.push(seen));
-            is_inside |= all.is_inner();
-            drop(all);
-            for seen in filed {
-                let pin = pin();
-                // Gone since; or another entry's by now, which is shown as well.
-                let id = seen
-                    .id()
-                    .filter(|&id| self.is_filed(&pin, seen.route(), id));
-                let Some(id) = id else {
-                    continue;
-                };
-                let held = shard.front().hold(pin, id);
-                if !keep(held.entry()) {
+            self.show(shard, &pin, |seen, entry| {
+                if !keep(entry) {
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ =
                         shard.locked(context, &mut Garbage::none(), |locked| locked.remove(seen));
                 }
-            }
+            });
         }
         // Who is inside a read would wait for itself.
         self.collect(context, if is_inside { 0 } else { PATIENCE });
+    }
+
+    /// Calls `each` for all entries, without a lock: each is held for the time of the call, and nothing else is.
+    pub(crate) fn show_all(
+        &self,
+        pin: impl Fn() -> Pin<'static>,
+        mut each: impl FnMut(&Entry<K, V>),
+    ) {
+        for shard in self.shards() {
+            self.show(shard, &pin, |_, entry| each(entry));
+        }
+    }
+
+    /// As [`Store::show_all`], of one shard; with what a writer needs to take the entry out during the call.
+    fn show(
+        &self,
+        shard: &Shard<K, V>,
+        pin: &impl Fn() -> Pin<'static>,
+        mut each: impl FnMut(Seen, &Entry<K, V>),
+    ) {
+        let mut filed = Vec::new();
+        shard.for_each(&pin(), self.index(), |seen, _| filed.push(seen));
+        for seen in filed {
+            let pin = pin();
+            // Gone since; or another entry's by now, which is shown as well.
+            let id = seen
+                .id()
+                .filter(|&id| self.is_filed(&pin, seen.route(), id));
+            if let Some(id) = id {
+                let held = shard.front().hold(pin, id);
+                each(seen, held.entry());
+            }
+        }
+    }
+
+    /// All that a shard holds, from the least to the most recently used, as far as stamps tell.
+    #[cfg(feature = "serde")]
+    pub(crate) fn by_use(&self, pin: &Pin<'_>, shard: usize) -> Vec<Seen> {
+        self.shards()[shard].by_use(pin, self.index())
+    }
+
+    /// Holds what was shown once, or what has taken its place since: what is filed under the same fragment, of the same key but for
+    /// one in 2^26. None if nothing is.
+    #[cfg(feature = "serde")]
+    pub(crate) fn hold_again<'s, 'd>(
+        &'s self,
+        pin: Pin<'d>,
+        seen: &Seen,
+    ) -> Option<Held<'s, 'd, K, V>> {
+        let shard = self.shard(seen.route());
+        let id = shard.filed_like(self.index(), seen)?;
+        Some(shard.front().hold(pin, id))
     }
 
     /// Takes everything out.

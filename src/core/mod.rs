@@ -57,6 +57,7 @@ mod links;
 mod list;
 #[cfg(not(nori_loom))]
 pub(crate) mod own;
+mod policy;
 pub(crate) mod reclaim;
 mod shard;
 mod sizing;
@@ -67,6 +68,8 @@ mod write;
 
 pub(crate) use entry::{Entry, NEVER};
 pub(crate) use index::Route;
+#[cfg(not(nori_loom))]
+pub use policy::Policy;
 pub(crate) use shard::{Held, Hit, Seen};
 pub(crate) use store::Store;
-pub(crate) use write::Write;
+pub(crate) use write::{Gate, Open, Write};

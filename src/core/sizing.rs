@@ -1,10 +1,14 @@
 //! How large the parts of a cache are.
 
+use super::list::List;
+use super::policy::Policy;
+
 /// By the number of keys that each shard is expected to hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizing {
     expected: usize,
     shards: usize,
+    policy: Policy,
 }
 
 impl Sizing {
@@ -30,6 +34,24 @@ impl Sizing {
         Self {
             expected: max_keys.div_ceil(shards),
             shards,
+            policy: Policy::Lru,
+        }
+    }
+
+    /// The same for another policy.
+    pub(crate) fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    pub(crate) fn policy(self) -> Policy {
+        self.policy
+    }
+
+    /// An empty list, as a shard with this policy needs it.
+    pub(crate) fn list(self) -> List {
+        match self.policy {
+            Policy::Lru => List::new(self.expected),
+            Policy::Adaptive => List::segmented(),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::entry::Entry;
 use super::index::{Index, Route};
+use super::policy::{Balance, Policy};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
 use super::sizing::Sizing;
@@ -28,15 +29,22 @@ struct Shared {
 }
 
 impl<K, V> Store<K, V> {
-    /// An empty store of `shards` shards, a power of two.
+    /// As [`Store::with_policy`], for LRU.
+    #[cfg(any(test, fuzzing, nori_loom))]
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
+        Self::with_policy(max_keys, shards, Policy::Lru)
+    }
+
+    /// An empty store of `shards` shards, a power of two.
+    pub(crate) fn with_policy(max_keys: usize, shards: usize, policy: Policy) -> Self {
         debug_assert!(shards.is_power_of_two());
-        let sizing = Sizing::new(max_keys, shards);
+        let sizing = Sizing::new(max_keys, shards).with_policy(policy);
+        let balance = (policy == Policy::Adaptive).then(|| Arc::new(Balance::new()));
         let fronts = Shard::fronts(shards, sizing);
         Self {
             index: Index::new(shards, sizing.range()),
             shards: (0..shards)
-                .map(|number| Shard::new(number, Arc::clone(&fronts), sizing))
+                .map(|number| Shard::new(number, Arc::clone(&fronts), sizing, balance.clone()))
                 .collect(),
             fronts,
             shared: Box::new(Shared {

@@ -1,5 +1,9 @@
 //! One write of a key, from the look at what the key has to the drop of what the write leaves.
 
+mod conditional;
+
+pub(crate) use conditional::{Gate, Open};
+
 use super::budget::Token;
 use super::entry::{Coming, Entry, Meta};
 use super::garbage::Garbage;
@@ -170,12 +174,7 @@ impl<'s, K, V> Write<'s, K, V> {
                         return Err(entry.key);
                     }
                 }
-                Refused::Sweep => {
-                    self.context.sweep = false;
-                    token = self.sweep();
-                }
-                Refused::Empty => token = Some(self.steal(route)),
-                Refused::Exhausted => panic!("too many entries wait for a reader to end"),
+                missing => token = self.supply(route, missing),
             }
             self.garbage.move_up();
             let Entry { meta, key, value } = entry;
@@ -184,6 +183,23 @@ impl<'s, K, V> Write<'s, K, V> {
                 Ok(id) => return Ok(id),
                 Err(again) => (entry, refused) = (coming.into_entry(), again),
             }
+        }
+    }
+
+    /// Finds what a shard was missing: a token, or that there is none to be preferred to that of its own oldest entry.
+    ///
+    /// # Panics
+    /// As [`Write::put_slow`].
+    #[cold]
+    fn supply(&mut self, route: Route, missing: Refused) -> Option<Token<'s>> {
+        match missing {
+            Refused::Raced => None,
+            Refused::Sweep => {
+                self.context.sweep = false;
+                self.sweep()
+            }
+            Refused::Empty => Some(self.steal(route)),
+            Refused::Exhausted => panic!("too many entries wait for a reader to end"),
         }
     }
 

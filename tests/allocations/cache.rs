@@ -1,10 +1,13 @@
 //! What the cache asks the allocator for: nothing on a hit, nothing on an insert once it has grown.
 
 use crate::counting::{allocations, bytes};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nori_cache::{Cache, ManualClock, Update};
+use nori_cache::{Cache, Error, ManualClock, Update};
 
 /// One test at a time: a thread that is preempted in the middle of a read holds up what others could use again.
 static TURN: Mutex<()> = Mutex::new(());
@@ -46,6 +49,37 @@ fn a_hit_allocates_nothing() {
             assert!(cache.get("nobody").is_none());
         }
         assert_eq!(cache.stats().hits, 2_001);
+    });
+    assert_eq!(during, 0);
+}
+
+/// The output of a future that is ready.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a hit waits for nothing"),
+    }
+}
+
+#[test]
+fn a_load_that_hits_allocates_nothing() {
+    let _turn = turn();
+    let cache: Cache<String, Arc<[u8; 64]>> = Cache::new(1_000);
+    let keys: Vec<_> = (0..1_000)
+        .map(|n| format!("user:{n:011}:profile"))
+        .collect();
+    for key in &keys {
+        cache.insert(key.clone(), Arc::new([0; 64]));
+    }
+    assert!(cache.get(&keys[0]).is_some());
+    let during = allocations(|| {
+        for key in &keys {
+            let key = key.as_str();
+            cache.get_or_insert_with(key, || unreachable!("it is there"));
+            now(cache.get_or_insert_async(key, || async { unreachable!("it is there") }));
+            let load = || async { Err(Error::closed()) };
+            assert!(now(cache.try_get_or_insert_async(key, load)).is_ok());
+        }
     });
     assert_eq!(during, 0);
 }

@@ -6,7 +6,7 @@
 use std::env;
 use std::time::Duration;
 
-use nori_cache::{Cache, ManualClock, Ttl, Update};
+use nori_cache::{Cache, Error, Loaded, ManualClock, Ttl, Update};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -40,7 +40,17 @@ enum Op {
     Take(Key),
     Update(Key, Change),
     Retain(Key),
+    InvalidateIf(Key),
     Clear,
+    Drain,
+    InsertIfAbsent(Key),
+    Replace(Key),
+    RemoveIf(Key, bool),
+    UpdateWith(Key),
+    Load(Key, Option<Life>),
+    LoadFails(Key),
+    /// All of them but the second are found.
+    LoadMany(Key, Key, Key),
     Advance(u32),
     Purge,
 }
@@ -92,7 +102,16 @@ fn op(keys: Key) -> impl Strategy<Value = Op> {
         3 => key().prop_map(Op::Take),
         8 => (key(), change).prop_map(|(k, c)| Op::Update(k, c)),
         1 => key().prop_map(Op::Retain),
+        1 => key().prop_map(Op::InvalidateIf),
         1 => Just(Op::Clear),
+        1 => Just(Op::Drain),
+        6 => key().prop_map(Op::InsertIfAbsent),
+        5 => key().prop_map(Op::Replace),
+        4 => (key(), any::<bool>()).prop_map(|(k, is_it)| Op::RemoveIf(k, is_it)),
+        3 => key().prop_map(Op::UpdateWith),
+        12 => (key(), life()).prop_map(|(k, l)| Op::Load(k, l)),
+        2 => key().prop_map(Op::LoadFails),
+        4 => (key(), key(), key()).prop_map(|(a, b, c)| Op::LoadMany(a, b, c)),
         5 => (0..40_u32).prop_map(Op::Advance),
         1 => (0..200_000_u32).prop_map(Op::Advance),
         2 => Just(Op::Purge),
@@ -276,6 +295,84 @@ fn step(
             model.entries.retain(|e| e.key >= bound);
             prop_assert_eq!(cache.len(), model.entries.len());
         }
+        Op::InvalidateIf(bound) => {
+            cache.invalidate_if(|&k, _| k < bound);
+            model.entries.retain(|e| e.key >= bound);
+            prop_assert_eq!(cache.len(), model.entries.len());
+        }
+        Op::Drain => {
+            prop_assert_eq!(sorted(cache.drain()), model.contents());
+            model.entries.clear();
+        }
+        Op::InsertIfAbsent(key) => {
+            let stores = model.find(key).is_none();
+            let expected = if stores { Ok(()) } else { Err(value) };
+            prop_assert_eq!(cache.insert_if_absent(key, value), expected);
+            return Ok(stores.then(|| model.put(key, value, None)).flatten());
+        }
+        Op::Replace(key) => {
+            let stores = model.find(key).is_some();
+            let expected = if stores { Ok(()) } else { Err(value) };
+            prop_assert_eq!(cache.replace(key, value), expected);
+            return Ok(stores.then(|| model.put(key, value, None)).flatten());
+        }
+        Op::RemoveIf(key, is_it) => {
+            let mut shown = None;
+            let removed = cache.remove_if(&key, |v| {
+                shown = Some(*v);
+                is_it
+            });
+            prop_assert_eq!(shown, model.peek(key));
+            prop_assert_eq!(removed, is_it && shown.is_some());
+            if is_it {
+                model.remove(key);
+            }
+        }
+        Op::UpdateWith(key) => {
+            let before = cache.update_with(key, |old| (Update::Set(value), old.copied()));
+            prop_assert_eq!(before, model.peek(key));
+            let deadline = model.find(key).and_then(|i| model.entries[i].deadline);
+            return Ok(model.put(key, value, deadline));
+        }
+        Op::Load(key, life) => {
+            let expected = model.get(key);
+            let found = match (life, value % 2) {
+                (None, 0) => cache.get_or_insert_with(&key, || value),
+                (_, 0) => cache.get_or_insert_with_ttl(&key, Life::ttl(life), || value),
+                _ => cache.get_or_insert_loaded(&key, || Loaded::new(value).ttl(Life::ttl(life))),
+            };
+            prop_assert_eq!(found, expected.unwrap_or(value));
+            if expected.is_none() {
+                return Ok(model.insert(key, value, life));
+            }
+        }
+        Op::LoadFails(key) => {
+            let found = cache.try_get_or_insert_with(&key, || Err(Error::closed()));
+            prop_assert_eq!(found.ok(), model.get(key));
+        }
+        Op::LoadMany(a, b, c) => {
+            // More than one may have to go for these, so only where all fit.
+            let keys = [a, b, c];
+            let room = model.max_keys.saturating_sub(model.entries.len());
+            let mut expected = keys.map(|k| model.get(k));
+            let mut lacks = |k: &Key| room >= keys.len() && *k != b && model.find(*k).is_none();
+            let load: Vec<Key> = keys.into_iter().filter(&mut lacks).collect();
+            let found = cache.get_or_load_many(&keys, |missing| {
+                assert!(load.iter().all(|k| missing.contains(&k)));
+                load.iter().map(|&k| (k, value)).collect::<Vec<_>>()
+            });
+            for (&key, expected) in keys.iter().zip(&mut expected) {
+                if load.contains(&key) {
+                    *expected = Some(value);
+                }
+            }
+            prop_assert_eq!(found, expected);
+            for &key in &load {
+                if model.find(key).is_none() {
+                    model.put(key, value, None);
+                }
+            }
+        }
         Op::Clear => {
             cache.clear();
             model.entries.clear();
@@ -314,6 +411,12 @@ fn exactly_lru(max_keys: usize, ops: &[Op]) -> Result<(), TestCaseError> {
         let victim = step(&cache, &clock, &mut model, op, value as u64)?;
 
         let contents = sorted(cache.iter());
+        let mut shown = Vec::new();
+        cache.for_each(|&key, &value| shown.push((key, value)));
+        prop_assert_eq!(&sorted(shown.into_iter()), &contents);
+        let mut keys = cache.keys();
+        keys.sort_unstable();
+        prop_assert!(keys.iter().eq(contents.iter().map(|(key, _)| key)));
         prop_assert_eq!(
             &contents,
             &model.contents(),
@@ -420,7 +523,7 @@ proptest! {
         for (value, (op, dice)) in ops.into_iter().enumerate() {
             // Inserts that last dominate, or the cache would never be full.
             let op = match op {
-                Op::Clear | Op::Retain(_) | Op::Advance(100..) if dice > 0 => Op::Purge,
+                Op::Clear | Op::Drain | Op::Retain(_) | Op::InvalidateIf(_) | Op::Advance(100..) if dice > 0 => Op::Purge,
                 Op::Remove(key) | Op::Take(key) | Op::Get(key) if dice > 0 => Op::Insert(key, None),
                 op => op,
             };

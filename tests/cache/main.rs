@@ -4,16 +4,26 @@ mod budget;
 mod builder;
 mod clocks;
 mod collisions;
+mod entry_ops;
 mod expirations;
 mod expiry;
 mod expiry_rounding;
 mod layouts;
+mod loads;
+mod loads_and_writes;
+mod loads_async;
+mod loads_hostile;
 mod lru;
+mod policies;
 mod reads;
+#[cfg(feature = "serde")]
+mod snapshots;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;
 mod turns;
 mod updates;
 mod visibility;
+#[path = "../support/watchdog.rs"]
+mod watchdog;
 mod writes;

@@ -1,11 +1,13 @@
 //! The whole cache against a naive LRU with times to live, call by call.
 //!
-//! With one shard every answer must be the model's. With several the choice of the victim is the cache's own, and all else
-//! must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
+//! With one shard of an LRU every answer must be the model's. With several, or another policy, the choice of the victim is the
+//! cache's own, and all else must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
 
 use super::Ops;
 use super::ledger::{Ledger, Value};
 use crate::cache::{Cache, Stats, Update};
+use crate::core::Policy;
+use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use arbitrary::Arbitrary;
 use std::hash::BuildHasher;
@@ -25,6 +27,7 @@ const LIMBO: usize = 64;
 pub struct Input {
     max_keys: u8,
     shards: u8,
+    adaptive: bool,
     default_ttl: Life,
     hashes: Hashes,
     ops: Ops<Op>,
@@ -63,6 +66,15 @@ enum Op {
     /// The closure does so, and looks at its value after that.
     GetWithNested(u8, Nested),
     Retain(u8, u8),
+    InvalidateIf(u8),
+    InsertIfAbsent(u8),
+    Replace(u8),
+    RemoveIf(u8, bool),
+    Drain(u8),
+    Load(u8, Life),
+    /// The loader writes that key before it returns.
+    LoadNested(u8, Nested),
+    LoadFails(u8),
     Clear,
     PurgeExpired,
     AdvanceNanos(u32),
@@ -113,9 +125,15 @@ impl Input {
         };
         let clock = ManualClock::new();
         let ttl = self.default_ttl.ttl();
+        let policy = if self.adaptive {
+            Policy::Adaptive
+        } else {
+            Policy::Lru
+        };
         let cache = Cache::builder()
             .max_keys(max_keys)
             .shards(shards)
+            .policy(policy)
             .ttl(ttl)
             .hasher(Hasher::new(self.hashes))
             .clock(clock.clone())
@@ -136,6 +154,7 @@ impl Input {
         let ledger = Rc::new(Ledger::default());
         let mut subject = Subject {
             cache,
+            policy,
             clock,
             ttl,
             nanos: 0,
@@ -143,6 +162,7 @@ impl Input {
             entries: Vec::new(),
             stats: Stats::default(),
             ended: 0,
+            loads: 0,
         };
         for op in self.ops.0 {
             subject.apply(op);
@@ -204,6 +224,7 @@ struct Stored {
 
 struct Subject {
     cache: Subjects,
+    policy: Policy,
     clock: ManualClock,
     ttl: Ttl,
     nanos: u64,
@@ -214,6 +235,8 @@ struct Subject {
     stats: Stats,
     /// How many entries have expired.
     ended: u64,
+    /// How many loaders have returned a value.
+    loads: u64,
 }
 
 fn name(key: u8) -> String {
@@ -295,6 +318,85 @@ impl Subject {
                 self.entries.retain(|it| keep(it.serial));
                 self.assert_tidy();
             }
+            Op::InvalidateIf(bits) => {
+                let is_it = |serial: u32| serial & u32::from(bits) != 0;
+                self.cache.invalidate_if(|_, value| is_it(value.serial()));
+                self.entries.retain(|it| !is_it(it.serial));
+                self.assert_tidy();
+            }
+            Op::InsertIfAbsent(key) => {
+                let value = self.ledger.value();
+                let serial = value.serial();
+                let refused = self.cache.insert_if_absent(name(key), value);
+                let refused = refused.err().map(|it| it.serial());
+                match self.find(key) {
+                    Some(_) => assert_eq!(refused, Some(serial)),
+                    None => {
+                        assert_eq!(refused, None);
+                        self.insert(key, serial, self.ttl);
+                    }
+                }
+            }
+            Op::Replace(key) => {
+                let value = self.ledger.value();
+                let serial = value.serial();
+                let refused = self.cache.replace(name(key), value);
+                let refused = refused.err().map(|it| it.serial());
+                match self.find(key) {
+                    None => assert_eq!(refused, Some(serial)),
+                    Some(_) => {
+                        assert_eq!(refused, None);
+                        self.insert(key, serial, self.ttl);
+                    }
+                }
+            }
+            Op::RemoveIf(key, is_it) => {
+                let mut shown = None;
+                let removed = self.cache.remove_if(name(key).as_str(), |value| {
+                    shown = Some(value.serial());
+                    is_it
+                });
+                assert_eq!(shown, self.find(key).map(|it| it.serial));
+                assert_eq!(removed, is_it && shown.is_some());
+                if is_it {
+                    self.remove(key);
+                }
+            }
+            Op::Drain(most) => {
+                let drained: Vec<_> = self.cache.drain().take(most.into()).collect();
+                assert_eq!(drained.len(), self.entries.len().min(most.into()));
+                for (key, value) in drained {
+                    let is_it = |it: &Stored| name(it.key) == key && it.serial == value.serial();
+                    let at = self.entries.iter().position(is_it);
+                    self.entries.remove(at.expect("it was there"));
+                }
+            }
+            Op::Load(key, life) => {
+                let ledger = &self.ledger;
+                let mut loaded = None;
+                let found =
+                    self.cache
+                        .get_or_insert_with_ttl(name(key).as_str(), life.ttl(), || {
+                            let value = ledger.value();
+                            loaded = Some(value.serial());
+                            value
+                        });
+                let found = found.serial();
+                match self.get(key) {
+                    Some(expected) => assert_eq!((found, loaded), (expected, None)),
+                    None => {
+                        assert_eq!(Some(found), loaded);
+                        self.loads += 1;
+                        self.insert(key, found, life.ttl());
+                    }
+                }
+            }
+            Op::LoadNested(key, nested) => self.load(key, nested),
+            Op::LoadFails(key) => {
+                let load = || Err(Error::closed());
+                let found = self.cache.try_get_or_insert_with(name(key).as_str(), load);
+                assert_eq!(found.ok().map(|it| it.serial()), self.get(key));
+            }
             Op::Clear => {
                 self.cache.clear();
                 self.entries.clear();
@@ -354,6 +456,61 @@ impl Subject {
                 }
                 Nested::Clear => self.entries.clear(),
             }
+        }
+    }
+
+    /// A load during which its own loader writes: what is written wins.
+    fn load(&mut self, key: u8, nested: Nested) {
+        let (cache, ledger) = (&self.cache, &self.ledger);
+        let mut inserted = None;
+        let mut loaded = None;
+        let found = cache.get_or_insert_with(name(key).as_str(), || {
+            match nested {
+                Nested::Insert(other) => {
+                    let value = ledger.value();
+                    inserted = Some(value.serial());
+                    cache.insert(name(other), value);
+                }
+                Nested::Remove(other) => {
+                    cache.remove(name(other).as_str());
+                }
+                Nested::Get(other) => {
+                    cache.get(name(other).as_str());
+                }
+                Nested::Clear => cache.clear(),
+            }
+            let value = ledger.value();
+            loaded = Some(value.serial());
+            value
+        });
+        let found = found.serial();
+        if let Some(expected) = self.get(key) {
+            assert_eq!((found, loaded), (expected, None));
+            return;
+        }
+        assert_eq!(Some(found), loaded);
+        self.loads += 1;
+        let is_own = |other: u8| other % KEYS == key % KEYS;
+        let overtaken = match nested {
+            Nested::Insert(other) => {
+                self.insert(other, inserted.expect("the loader ran"), self.ttl);
+                is_own(other)
+            }
+            Nested::Remove(other) => {
+                self.remove(other);
+                is_own(other)
+            }
+            Nested::Get(other) => {
+                self.get(other);
+                false
+            }
+            Nested::Clear => {
+                self.entries.clear();
+                true
+            }
+        };
+        if !overtaken {
+            self.insert(key, found, self.ttl);
         }
     }
 
@@ -512,7 +669,7 @@ impl Subject {
 
     /// The entry that had to go.
     fn victim(&self) -> usize {
-        if self.cache.shards() == 1 {
+        if self.policy == Policy::Lru && self.cache.shards() == 1 {
             return 0;
         }
         let gone = |it: &Stored| self.cache.peek(name(it.key).as_str()).is_none();
@@ -549,9 +706,11 @@ impl Subject {
         let counted = Stats {
             expirations: 0,
             pending: 0,
+            loads: self.stats.loads,
             ..stats
         };
         assert_eq!(counted, self.stats);
+        assert_eq!(stats.loads.succeeded, self.loads);
         let waiting = self.ledger.alive() - len;
         assert_eq!(stats.pending, waiting as u64);
         assert!(

@@ -1,12 +1,11 @@
 //! One load, and its leader.
 
 use super::Flights;
-use super::queue::Queue;
 use crate::backend::Value;
 use crate::error::Error;
+use crate::flights::queue::Queue;
 use crate::sync::Ordering;
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
 
 /// What a load comes to, for all who wait.
@@ -33,16 +32,18 @@ enum Phase {
 impl Load {
     /// Waits for the leader. `None` if it gave up.
     pub(crate) async fn answer(&self) -> Option<Answer> {
-        self.wait(|phase| match phase {
-            Phase::Ended(answer) => Some(answer.clone()),
-            _ => None,
-        })
-        .await
+        self.queue
+            .wait(|phase| match phase {
+                Phase::Ended(answer) => Some(answer.clone()),
+                _ => None,
+            })
+            .await
     }
 
     /// Waits until nothing is on its way to the store.
     pub(crate) async fn stored(&self) {
-        self.wait(|phase| (!matches!(phase, Phase::Storing)).then_some(()))
+        self.queue
+            .wait(|phase| (!matches!(phase, Phase::Storing)).then_some(()))
             .await;
     }
 
@@ -62,34 +63,6 @@ impl Load {
     #[cfg(nori_loom)]
     pub(crate) fn is_deserted(&self) -> bool {
         self.queue.is_empty()
-    }
-
-    async fn wait<R>(&self, ready: impl Fn(&Phase) -> Option<R>) -> R {
-        let waiting = Waiting::join(&self.queue);
-        poll_fn(|context| {
-            let ready = |phase: &Phase, _| ready(phase);
-            waiting.queue.poll(waiting.ticket, context, ready)
-        })
-        .await
-    }
-}
-
-/// A ticket of one who waits, given back when dropped.
-struct Waiting<'q> {
-    queue: &'q Queue<Phase>,
-    ticket: u64,
-}
-
-impl<'q> Waiting<'q> {
-    fn join(queue: &'q Queue<Phase>) -> Self {
-        let ticket = queue.join();
-        Self { queue, ticket }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.queue.leave(self.ticket);
     }
 }
 

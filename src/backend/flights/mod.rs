@@ -27,7 +27,7 @@
 //!
 //! # No wait is for ever
 //! A closure that loads or updates the key it is called for would wait for itself, and two that load each other's keys for each
-//! other. So each closure runs inside [`Flights::inside`]. A caller that would wait in a circle of the [`wait_graph`] is told so,
+//! other. So each closure runs inside [`Flights::inside`]. A caller that would wait in a circle of the [`wait_graph`](crate::flights::wait_graph) is told so,
 //! and goes ahead on its own. Where the graph sees no circle (a closure that waits for a task it spawned, a leader that nobody
 //! polls) there is a bound: nobody waits longer than the [patience](Flights::with_patience).
 
@@ -36,26 +36,23 @@ pub(crate) mod atomic_update;
 #[cfg(not(nori_loom))]
 pub(crate) mod get_or_load;
 mod load;
-mod queue;
 mod turn;
-mod wait_graph;
 
+pub(crate) use crate::flights::wait_graph::Work;
 pub(crate) use load::{Leader, Load};
 pub(crate) use turn::Turn;
-pub(crate) use wait_graph::Work;
 
 use super::alarm;
 use super::undecodable::Counters;
 use crate::error::Error;
+use crate::flights;
+use crate::flights::wait_graph::{Inside, Node};
 use crate::sync::{AtomicUsize, DashMap, Entry, Ordering, fence};
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use turn::Turns;
-use wait_graph::{Inside, Node, Wait};
 
 /// How long anybody waits for another's load or update, unless configured.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -199,13 +196,7 @@ impl Flights {
 
     /// Runs a closure's future so that [`Flights::is_nested`] and the waits inside it know which key it works on.
     pub(crate) async fn inside<F: Future>(&self, work: Work, key: &str, future: F) -> F::Output {
-        let node = self.node(key, work);
-        let mut future = pin!(future);
-        poll_fn(|context| {
-            let _inside = Inside::enter(node);
-            future.as_mut().poll(context)
-        })
-        .await
+        flights::inside(&[self.node(key, work)], future).await
     }
 
     /// Whether the caller runs inside a closure that loads or updates this very key: then it must not wait for it.
@@ -240,22 +231,14 @@ impl Flights {
         node: impl Fn() -> Option<Node>,
         wait: F,
     ) -> Result<F::Output, Ended> {
-        let mut wait = pin!(wait);
-        let mut entered = None;
-        let checked = poll_fn(|context| {
-            if let Poll::Ready(output) = wait.as_mut().poll(context) {
-                return Poll::Ready(Ok(output));
+        let checked = async {
+            match node() {
+                Some(node) => flights::unless_circular(node, wait)
+                    .await
+                    .ok_or(Ended::Circular),
+                None => Ok(wait.await),
             }
-            if entered.is_none()
-                && let Some(node) = node()
-            {
-                entered = Wait::enter(node);
-                if entered.is_none() {
-                    return Poll::Ready(Err(Ended::Circular));
-                }
-            }
-            Poll::Pending
-        });
+        };
         let output = alarm::until(deadline, checked).await;
         output.unwrap_or(Err(Ended::Late))
     }

@@ -1,8 +1,8 @@
 //! Turns: who updates a key next, in the order they came.
 
 use super::Flights;
-use super::queue::Queue;
-use crate::backend::wake::wake_all;
+use crate::flights::queue::Queue;
+use crate::flights::wake::wake_all;
 use std::future::poll_fn;
 use std::sync::Arc;
 

@@ -13,17 +13,18 @@ use crate::arch::membarrier;
 pub(super) use crate::arch::membarrier::Refused;
 #[cfg(test)]
 pub(super) use imp::refuse_here;
-pub(super) use imp::{Settling, has_heavy, heavy};
+pub(super) use imp::{Settling, heavy};
+pub(crate) use imp::{fence_everywhere, has_heavy};
 
 #[cfg(all(target_os = "linux", not(any(miri, nori_loom, nori_portable))))]
 mod imp {
     use super::{Refused, membarrier};
-    use crate::sync::{Ordering, fence};
+    use crate::sync::{Ordering, fence, thread};
     use std::sync::OnceLock;
     use std::time::{Duration, Instant};
 
     /// Whether this process may issue heavy barriers. Registers it the first time; the same for all threads.
-    pub(in super::super) fn has_heavy() -> bool {
+    pub(crate) fn has_heavy() -> bool {
         static REGISTERED: OnceLock<bool> = OnceLock::new();
         *REGISTERED.get_or_init(membarrier::register)
     }
@@ -35,6 +36,17 @@ mod imp {
         // SeqCst: orders this thread's own accesses.
         fence(Ordering::SeqCst);
         Ok(())
+    }
+
+    /// As [`heavy`], for who cannot go on without: where the barrier is refused, waits for as long as stores may take to reach the
+    /// other cores.
+    #[cold]
+    pub(crate) fn fence_everywhere() {
+        if issue().is_err() {
+            thread::sleep(DELAY);
+        }
+        // SeqCst: orders this thread's own accesses.
+        fence(Ordering::SeqCst);
     }
 
     #[cfg(not(test))]
@@ -89,7 +101,7 @@ mod imp {
     use super::{Refused, membarrier};
 
     /// Readers issue full fences from the start.
-    pub(in super::super) fn has_heavy() -> bool {
+    pub(crate) fn has_heavy() -> bool {
         membarrier::register()
     }
 
@@ -97,6 +109,10 @@ mod imp {
     pub(in super::super) fn heavy() -> Result<(), Refused> {
         membarrier::issue()
     }
+
+    /// Not for those who rely on it: [`has_heavy`] says no.
+    #[cold]
+    pub(crate) fn fence_everywhere() {}
 
     /// They always are.
     #[cfg(test)]

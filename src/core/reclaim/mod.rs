@@ -89,6 +89,7 @@ mod tally;
 #[cfg(all(test, not(nori_loom)))]
 mod tests;
 
+pub(crate) use barrier::{fence_everywhere, has_heavy};
 pub(crate) use domain::{Domain, Grace, Ticket, Wait};
 #[cfg(not(nori_loom))]
 pub(crate) use local::{domain, pin, tally};

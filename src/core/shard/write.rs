@@ -9,7 +9,7 @@ use super::{Front, Inner, SHARED, Seen, Shard};
 use crate::core::budget::Token;
 use crate::core::entry::{Coming, NEVER};
 use crate::core::garbage::{Garbage, Retired};
-use crate::core::index::{Lane, Outgrown, Route};
+use crate::core::index::{Fragment, Lane, Outgrown, Route};
 use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
@@ -91,7 +91,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             let token = self.token(token)?;
             vacant = self.allocate()?;
             let token = match token {
-                None => self.evict(),
+                None => self.evict(Some(seen.route)),
                 token => token,
             };
             let Some(token) = token else {
@@ -204,19 +204,24 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Evicts the least recently used entry for another shard, and returns its token.
     pub(crate) fn give(&mut self) -> Option<Token<'c>> {
-        let token = self.evict();
+        let token = self.evict(None);
         self.drain(1);
         token
     }
 
-    /// Evicts the least recently used entry and returns its token.
+    /// Evicts the least recently used entry, or what another policy chooses, for a key if that is known. Returns its token.
     #[inline(always)]
-    fn evict(&mut self) -> Option<Token<'c>> {
+    fn evict(&mut self, coming: Option<Route>) -> Option<Token<'c>> {
         let slots = self.slots();
         let front = self.front;
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
-        let id = self.inner.list.victim(seen, &front.slab)?;
+        let id = if self.inner.list.is_special() {
+            let coming = coming.map(|route| self.context.index.fragment_of(route));
+            self.inner.special_victim(front, coming)?
+        } else {
+            self.inner.list.victim(seen, &front.slab)?
+        };
         // The next one is the oldest again, and no longer in the processor's cache.
         if let Some(next) = self.inner.list.before(id, &front.slab) {
             slots.slot(next).prefetch();
@@ -312,13 +317,12 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
         self.inner.counts.inserts += 1;
         self.changed();
-        let front = self.front;
         let inner = &mut *self.inner;
-        // Relaxed: recency orders nothing.
-        let seen = || front.era.load(Ordering::Relaxed);
-        let member = (vacant.id, &vacant.slot.member);
-        if inner.list.push_front(member, seen, &front.slab) {
-            inner.begin_era(front, pin.index());
+        if inner.list.is_due() {
+            inner.special_link(self.front, vacant, pin.index());
+        } else {
+            let member = (vacant.id, &vacant.slot.member);
+            inner.list.push_front(member, || 0, &self.front.slab);
         }
         // SAFETY: just filled; we hold the lock.
         let deadline = unsafe { vacant.slot.entry() }.meta.deadline();
@@ -354,8 +358,18 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn forget(&mut self, id: u32, slot: &Slot<K, V>) {
         let slots = self.slots();
-        let Inner { list, limbo, .. } = &mut *self.inner;
+        let Inner {
+            list,
+            limbo,
+            adaptive,
+            ..
+        } = &mut *self.inner;
         let member = &slot.member;
+        if let Some(adaptive) = adaptive {
+            // SAFETY: it was in the index, and we hold the lock.
+            let fragment = unsafe { slot.entry() }.meta.fragment();
+            adaptive.leave(id, fragment, list, slots);
+        }
         list.unlink(member, slots);
         // SAFETY: slots stay where they are until they are vacant.
         unsafe { limbo.retire(id, &member.node) };
@@ -363,6 +377,50 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 }
 
 impl Inner {
+    /// The victim in a list that is exact, or has two segments.
+    #[inline(never)]
+    fn special_victim<K, V>(
+        &mut self,
+        front: &Front<K, V>,
+        coming: Option<Fragment>,
+    ) -> Option<u32> {
+        let Some(adaptive) = &mut self.adaptive else {
+            // Relaxed: recency orders nothing.
+            let seen = || front.era.load(Ordering::Relaxed);
+            return self.list.victim(seen, &front.slab);
+        };
+        let slots = front.slab.slots();
+        let id = adaptive.victim(&mut self.list, slots)?;
+        let slot = slots.slot(id);
+        // SAFETY: what is in the list is in the index, and we hold the lock.
+        let fragment = unsafe { slot.entry() }.meta.fragment();
+        adaptive.remember(fragment, &slot.member, coming);
+        Some(id)
+    }
+
+    /// Links an entry where another era begins, or a policy says where.
+    #[inline(never)]
+    fn special_link<K, V>(
+        &mut self,
+        front: &Front<K, V>,
+        vacant: &Vacant<'_, K, V>,
+        thread: usize,
+    ) {
+        let member = (vacant.id, &vacant.slot.member);
+        let begun = if let Some(adaptive) = &mut self.adaptive {
+            // SAFETY: just filled; we hold the lock.
+            let fragment = unsafe { vacant.slot.entry() }.meta.fragment();
+            adaptive.link(member, fragment, &mut self.list, front.slab.slots())
+        } else {
+            // Relaxed: recency orders nothing.
+            let seen = || front.era.load(Ordering::Relaxed);
+            self.list.push_front(member, seen, &front.slab)
+        };
+        if begun {
+            self.begin_era(front, thread);
+        }
+    }
+
     /// Makes known that an era has begun. In an exact list that threads have read at the same time reads begin no eras: now and then
     /// one of them is asked to try again.
     #[inline(never)]

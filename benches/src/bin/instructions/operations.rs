@@ -129,6 +129,46 @@ pub fn insert_and_remove() {
     });
 }
 
+/// As `filled`, for calls that only ours has.
+fn filled_cache() -> Cache<String, Profile, impl std::hash::BuildHasher> {
+    let builder = Cache::builder().max_keys(CAPACITY).ttl(TTL);
+    let cache = builder.hasher(hasher()).build().expect("it is allowed");
+    for id in 0..KEYS {
+        cache.insert(Key::from_id(id), Value::from_id(id));
+    }
+    cache
+}
+
+pub fn load_hit() {
+    let cache = filled_cache();
+    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
+    ask(&requests, |key| {
+        let value = cache.get_or_insert_with(key, || unreachable!("it is there"));
+        black_box(value[0]);
+    });
+}
+
+pub fn load_hit_async() {
+    let cache = filled_cache();
+    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
+    ask(&requests, |key| {
+        let value = now(cache.get_or_insert_async(key, || async { unreachable!("it is there") }));
+        black_box(value[0]);
+    });
+}
+
+/// New keys, loaded into a cache that has room for all of them.
+pub fn load_cold() {
+    let builder = Cache::builder().max_keys(4 * REQUESTS).ttl(TTL);
+    let cache: Cache<String, Profile, _> = builder.hasher(hasher()).build().expect("it is allowed");
+    let value = value();
+    let ids: Vec<u64> = (0..REQUESTS as u64).collect();
+    let requests: Vec<String> = keys(&ids);
+    ask(&requests, |key| {
+        black_box(cache.get_or_insert_with(key, || Arc::clone(&value)));
+    });
+}
+
 /// The answer of a future that is ready.
 fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {

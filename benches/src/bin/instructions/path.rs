@@ -1,11 +1,14 @@
 //! The paths that are counted, and who has them.
 
 use crate::operations::{
-    Run, evict, fill, hit, hot, incr, insert_and_remove, miss, typed_get, update,
+    Run, evict, fill, hit, hot, incr, insert_and_remove, load_cold, load_hit, load_hit_async, miss,
+    typed_get, update,
 };
 use crate::rivals;
 use nori_cache_benches::Profile;
-use nori_cache_benches::subjects::{FLOOR, Hashbrown, NoriCache, OURS, OURS_NO_TTL, OURS_TICKING};
+use nori_cache_benches::subjects::{
+    FLOOR, Hashbrown, NoriCache, OURS, OURS_ADAPTIVE, OURS_NO_TTL, OURS_TICKING,
+};
 
 /// The names of a path and of one of its subjects.
 pub type Cell = (&'static str, &'static str);
@@ -28,6 +31,7 @@ type Floor = Hashbrown<String, Profile>;
 type Ours = NoriCache<String, Profile>;
 type OursNoTtl = NoriCache<String, Profile, false>;
 type OursTicking = NoriCache<String, Profile, true, true>;
+type OursAdaptive = NoriCache<String, Profile, true, false, true>;
 
 pub const PATHS: &[Path] = &[
     Path {
@@ -37,6 +41,7 @@ pub const PATHS: &[Path] = &[
             (OURS_NO_TTL, hit::<OursNoTtl>),
             (OURS_TICKING, hit::<OursTicking>),
             (OURS, hit::<Ours>),
+            (OURS_ADAPTIVE, hit::<OursAdaptive>),
         ],
         rivals: rivals::HIT,
     },
@@ -64,12 +69,17 @@ pub const PATHS: &[Path] = &[
             (FLOOR, update::<Floor>),
             (OURS_NO_TTL, update::<OursNoTtl>),
             (OURS, update::<Ours>),
+            (OURS_ADAPTIVE, update::<OursAdaptive>),
         ],
         rivals: rivals::UPDATE,
     },
     Path {
         name: "insert-evicting",
-        own: &[(OURS_NO_TTL, evict::<OursNoTtl>), (OURS, evict::<Ours>)],
+        own: &[
+            (OURS_NO_TTL, evict::<OursNoTtl>),
+            (OURS, evict::<Ours>),
+            (OURS_ADAPTIVE, evict::<OursAdaptive>),
+        ],
         rivals: rivals::EVICT,
     },
     Path {
@@ -78,12 +88,28 @@ pub const PATHS: &[Path] = &[
             (FLOOR, fill::<Floor>),
             (OURS_NO_TTL, fill::<OursNoTtl>),
             (OURS, fill::<Ours>),
+            (OURS_ADAPTIVE, fill::<OursAdaptive>),
         ],
         rivals: rivals::FILL,
     },
     Path {
         name: "insert-remove",
         own: &[(OURS, insert_and_remove)],
+        rivals: &[],
+    },
+    Path {
+        name: "load-hit",
+        own: &[(OURS, load_hit)],
+        rivals: &[],
+    },
+    Path {
+        name: "load-hit-async",
+        own: &[(OURS, load_hit_async)],
+        rivals: &[],
+    },
+    Path {
+        name: "load-cold",
+        own: &[(OURS, load_cold)],
         rivals: &[],
     },
     Path {

@@ -20,8 +20,8 @@ pub(crate) enum Work {
     Update,
 }
 
-/// A load or an update: on which backend, of which key (its hash).
-pub(super) type Node = (usize, u64, Work);
+/// A load or an update: of which backend or cache (its address), and which (the hash of a backend's key, the number of a cache's load).
+pub(crate) type Node = (usize, u64, Work);
 
 thread_local! {
     /// The closures that this thread is in, from the outermost to the innermost.
@@ -31,18 +31,18 @@ thread_local! {
 /// What each load or update waits for, once for each time that it does.
 static WAITS: LazyLock<Mutex<BTreeMap<Node, Vec<Node>>>> = LazyLock::new(Mutex::default);
 
-/// On the thread's list of closures for as long as it lives.
-pub(super) struct Inside;
+/// So many of a closure's nodes are on the thread's list, for as long as it lives.
+pub(crate) struct Inside(usize);
 
 impl Inside {
-    pub(super) fn enter(node: Node) -> Self {
+    pub(crate) fn enter(nodes: &[Node]) -> Self {
         // While a thread ends its list may be gone. Then only the bound on waiting ends a circle.
-        let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(node));
-        Self
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().extend_from_slice(nodes));
+        Self(nodes.len())
     }
 
     /// How many closures that work on this key the thread is in.
-    pub(super) fn depth(is_it: impl Fn(&Node) -> bool) -> usize {
+    pub(crate) fn depth(is_it: impl Fn(&Node) -> bool) -> usize {
         let count = |inside: &RefCell<Vec<Node>>| {
             let inside = inside.borrow();
             inside.iter().filter(|node| is_it(node)).count()
@@ -50,7 +50,7 @@ impl Inside {
         INSIDE.try_with(count).unwrap_or(0)
     }
 
-    pub(super) fn is_none() -> bool {
+    pub(crate) fn is_none() -> bool {
         let is_none = INSIDE.try_with(|inside| inside.borrow().is_empty());
         is_none.unwrap_or(true)
     }
@@ -58,20 +58,24 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let _ = INSIDE.try_with(|inside| inside.borrow_mut().pop());
+        let _ = INSIDE.try_with(|inside| {
+            let mut inside = inside.borrow_mut();
+            let outer = inside.len().saturating_sub(self.0);
+            inside.truncate(outer);
+        });
     }
 }
 
 /// The edges from all of this thread's closures to what they wait for, for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Wait {
+pub(crate) struct Wait {
     from: Vec<Node>,
     to: Node,
 }
 
 impl Wait {
     /// `None` if the wait would never end.
-    pub(super) fn enter(to: Node) -> Option<Self> {
+    pub(crate) fn enter(to: Node) -> Option<Self> {
         let from = INSIDE.try_with(|inside| inside.borrow().clone());
         let from = from.unwrap_or_default();
         if !from.is_empty() {
@@ -137,10 +141,10 @@ mod tests {
             let mut waits = Vec::new();
             let first = 100 * length;
             for n in first..first + length - 1 {
-                let _inside = Inside::enter(node(n));
+                let _inside = Inside::enter(&[node(n)]);
                 waits.push(Wait::enter(node(n + 1)).unwrap());
             }
-            let _inside = Inside::enter(node(first + length - 1));
+            let _inside = Inside::enter(&[node(first + length - 1)]);
             assert!(Wait::enter(node(first)).is_none());
             // Without one of them it is none.
             waits.pop();
@@ -152,11 +156,11 @@ mod tests {
     fn what_a_closure_runs_inside_of_waits_with_it() {
         let (outer, inner, other) = (node(1_001), node(1_002), node(1_003));
         let wait = {
-            let _outer = Inside::enter(outer);
-            let _inner = Inside::enter(inner);
+            let _outer = Inside::enter(&[outer]);
+            let _inner = Inside::enter(&[inner]);
             Wait::enter(other).unwrap()
         };
-        let _other = Inside::enter(other);
+        let _other = Inside::enter(&[other]);
         assert!(Wait::enter(outer).is_none());
         assert!(Wait::enter(inner).is_none());
         drop(wait);
@@ -166,7 +170,7 @@ mod tests {
     #[test]
     fn nothing_is_left_of_a_wait() {
         let (one, other) = (node(2_001), node(2_002));
-        let _inside = Inside::enter(one);
+        let _inside = Inside::enter(&[one]);
         let waits = [Wait::enter(other), Wait::enter(other)];
         assert_eq!(WAITS.lock()[&one], [other, other]);
         drop(waits);

@@ -3,9 +3,10 @@
 //! Whoever waits holds a ticket, under which the queue has its waker, and gives it back on leaving, however it leaves. Wakers are
 //! others' code: none is cloned, dropped or woken under the lock.
 
-use crate::backend::wake::wake_all;
+use super::wake::wake_all;
 use crate::sync::Mutex;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 /// A value, and those who wait for it to change.
@@ -23,20 +24,20 @@ struct State<T> {
 }
 
 /// How a queue is left by somebody.
-pub(super) struct Left {
+pub(crate) struct Left {
     /// Wakes the one who is first now, if it was not before.
-    pub(super) next: Option<Waker>,
-    pub(super) is_empty: bool,
+    pub(crate) next: Option<Waker>,
+    pub(crate) is_empty: bool,
 }
 
 impl<T> Queue<T> {
     /// Looks at the value, or changes it in a way that nobody waits for.
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.state.lock().value)
     }
 
     /// Changes the value and wakes all who wait. Returns the old one, which is dropped outside of the lock.
-    pub(super) fn change(&self, value: T) -> T {
+    pub(crate) fn change(&self, value: T) -> T {
         let mut state = self.state.lock();
         let old = std::mem::replace(&mut state.value, value);
         let wakers: Vec<Waker> = state
@@ -49,12 +50,12 @@ impl<T> Queue<T> {
         old
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.state.lock().waiting.is_empty()
     }
 
     /// Takes the last ticket.
-    pub(super) fn join(&self) -> u64 {
+    pub(crate) fn join(&self) -> u64 {
         let mut state = self.state.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
@@ -63,13 +64,13 @@ impl<T> Queue<T> {
     }
 
     /// Gives a ticket back. Nobody else is concerned.
-    pub(super) fn leave(&self, ticket: u64) {
+    pub(crate) fn leave(&self, ticket: u64) {
         let waker = self.state.lock().waiting.remove(&ticket);
         drop(waker);
     }
 
     /// Gives a ticket back, and says who comes next.
-    pub(super) fn hand_over(&self, ticket: u64) -> Left {
+    pub(crate) fn hand_over(&self, ticket: u64) -> Left {
         let mut state = self.state.lock();
         let was_first = state.waiting.keys().next() == Some(&ticket);
         let waker = state.waiting.remove(&ticket);
@@ -83,9 +84,20 @@ impl<T> Queue<T> {
         left
     }
 
+    /// Waits until `ready` has an answer, which it is asked for at each change of the value.
+    pub(crate) async fn wait<R>(&self, ready: impl Fn(&T) -> Option<R>) -> R {
+        let waiting = Waiting::join(self);
+        poll_fn(|context| {
+            waiting
+                .queue
+                .poll(waiting.ticket, context, |value, _| ready(value))
+        })
+        .await
+    }
+
     /// Asks `ready`, which sees the value and whether this ticket is the first. If it is not ready, the next change wakes the task
     /// that polls.
-    pub(super) fn poll<R>(
+    pub(crate) fn poll<R>(
         &self,
         ticket: u64,
         context: &Context<'_>,
@@ -116,5 +128,24 @@ impl<T> Queue<T> {
             drop(state);
             waker = Some(context.waker().clone());
         }
+    }
+}
+
+/// A ticket of one who waits, given back when dropped.
+struct Waiting<'q, T> {
+    queue: &'q Queue<T>,
+    ticket: u64,
+}
+
+impl<'q, T> Waiting<'q, T> {
+    fn join(queue: &'q Queue<T>) -> Self {
+        let ticket = queue.join();
+        Self { queue, ticket }
+    }
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        self.queue.leave(self.ticket);
     }
 }
