@@ -58,9 +58,13 @@ pub use crate::{
 
 #[cfg(all(feature = "backend", not(nori_loom)))]
 pub use crate::backend::{
-    BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Flights, MemoryCacheBackend,
-    MemoryCacheBackendBuilder, UpdateTtl, Value,
+    BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Codec, Flights, MemoryCacheBackend,
+    MemoryCacheBackendBuilder, Undecodable, UpdateTtl, Value, View,
 };
+
+#[cfg(all(feature = "encryption", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+pub use crate::backend::Keys;
 
 #[cfg(all(feature = "redis", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
@@ -75,8 +79,8 @@ pub use crate::{
     global::{
         cache_atomic_update, cache_delete, cache_delete_many, cache_flush, cache_get,
         cache_get_many, cache_get_or_load, cache_get_shared, cache_incr, cache_incr_by, cache_set,
-        cache_set_default, cache_set_many, cache_try_atomic_update, cache_ttl, get_backend,
-        reset_backend, set_backend,
+        cache_set_default, cache_set_many, cache_set_ref, cache_try_atomic_update, cache_ttl,
+        get_backend, reset_backend, set_backend,
     },
 };
 

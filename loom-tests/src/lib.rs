@@ -57,6 +57,7 @@ mod backend {
     pub(crate) mod redis {
         pub(crate) mod gate;
     }
+    pub(crate) mod undecodable;
 }
 mod barrier;
 #[path = "../../src/cache"]
