@@ -2,9 +2,7 @@
 
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-#[cfg(feature = "serde")]
-use super::shard::Held;
-use super::shard::{Context, Seen, Shard};
+use super::shard::{Context, Held, Seen, Shard};
 use super::store::Store;
 use crate::sync::thread;
 
