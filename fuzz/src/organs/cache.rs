@@ -162,6 +162,7 @@ impl Input {
             entries: Vec::new(),
             stats: Stats::default(),
             ended: 0,
+            updated: None,
             loads: 0,
         };
         for op in self.ops.0 {
@@ -235,6 +236,8 @@ struct Subject {
     stats: Stats,
     /// How many entries have expired.
     ended: u64,
+    /// The key of the update that is going on, and whether it is what an insertion inside has evicted.
+    updated: Option<(u8, bool)>,
     /// How many loaders have returned a value.
     loads: u64,
 }
@@ -549,7 +552,10 @@ impl Subject {
         let before = self.find(key);
         match nested {
             Some((other, true)) => {
+                // What the closure was shown last tells whether its own key went, which the update may have taken out since.
+                self.updated = Some((key, before.is_some() && shown.is_none()));
                 self.insert(other, inserted.expect("the closure ran"), self.ttl);
+                self.updated = None;
             }
             Some((other, false)) => {
                 self.remove(other);
@@ -672,7 +678,11 @@ impl Subject {
         if self.policy == Policy::Lru && self.cache.shards() == 1 {
             return 0;
         }
-        let gone = |it: &Stored| self.cache.peek(name(it.key).as_str()).is_none();
+        let gone = |it: &Stored| match self.updated {
+            Some((key, is_victim)) if it.key == key % KEYS => is_victim,
+            Some((_, true)) => false,
+            _ => self.cache.peek(name(it.key).as_str()).is_none(),
+        };
         let victim = self.entries.iter().position(gone);
         victim.expect("a full cache evicts to insert")
     }
