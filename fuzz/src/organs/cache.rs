@@ -183,13 +183,14 @@ impl Input {
             ttl,
             idle: self.idle.map(u64::from),
             is_weighed: max_weight.is_some(),
-            hidden: None,
+            updated: None,
             victims: Vec::new(),
             nanos: 0,
             ledger: Rc::clone(&ledger),
             entries: Vec::new(),
             stats: Stats::default(),
             ended: 0,
+            updated: None,
             loads: 0,
         };
         for op in self.ops.0 {
@@ -272,8 +273,8 @@ struct Subject {
     ttl: Ttl,
     idle: Option<u64>,
     is_weighed: bool,
-    /// This key had to go if no other is seen to have: it is back by now.
-    hidden: Option<u8>,
+    /// The key of the update that is going on, and whether it is what an insertion inside has evicted.
+    updated: Option<(u8, bool)>,
     /// What had to go in this operation.
     victims: Vec<Stored>,
     nanos: u64,
@@ -284,6 +285,8 @@ struct Subject {
     stats: Stats,
     /// How many entries have expired.
     ended: u64,
+    /// The key of the update that is going on, and whether it is what an insertion inside has evicted.
+    updated: Option<(u8, bool)>,
     /// How many loaders have returned a value.
     loads: u64,
 }
@@ -652,9 +655,10 @@ impl Subject {
         let before = self.find(key);
         match nested {
             Some((other, true)) => {
-                self.hidden = (other % KEYS != key % KEYS).then_some(key % KEYS);
+                // What the closure was shown last tells whether its own key went, which the update may have taken out since.
+                self.updated = Some((key % KEYS, before.is_some() && shown.is_none()));
                 self.insert(other, inserted.expect("the closure ran"), self.ttl);
-                self.hidden = None;
+                self.updated = None;
             }
             Some((other, false)) => {
                 self.remove(other);
@@ -850,12 +854,7 @@ impl Subject {
     /// Takes out the entries that had to go, but not this key's, as long as there is too much.
     fn evict(&mut self, spare: Option<u8>, is_too_much: impl Fn(&Self) -> bool) {
         while is_too_much(self) {
-            let hidden = || {
-                self.entries
-                    .iter()
-                    .position(|it| Some(it.key) == self.hidden)
-            };
-            let victim = self.victim(spare).or_else(hidden).expect("one can go");
+            let victim = self.victim(spare).expect("one can go");
             self.evict_this(victim);
         }
     }
@@ -901,7 +900,11 @@ impl Subject {
     /// An entry that had to go.
     fn victim(&self, spare: Option<u8>) -> Option<usize> {
         let exact = self.is_exact();
-        let gone = |it: &Stored| exact || self.cache.peek(name(it.key).as_str()).is_none();
+        let gone = |it: &Stored| match self.updated {
+            _ if exact => true,
+            Some((key, went)) if key == it.key => went,
+            _ => self.cache.peek(name(it.key).as_str()).is_none(),
+        };
         let may_go = |it: &Stored| !it.is_pinned && Some(it.key) != spare;
         self.entries.iter().position(|it| may_go(it) && gone(it))
     }
