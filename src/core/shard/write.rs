@@ -7,7 +7,7 @@ use super::locked::{Context, Locked, Refused, quiesce};
 use super::reuse::Vacant;
 use super::{Front, Inner, SHARED, Seen, Shard};
 use crate::core::budget::Token;
-use crate::core::entry::{Coming, NEVER};
+use crate::core::entry::{Coming, Meta, NEVER};
 use crate::core::garbage::{Garbage, Retired};
 use crate::core::index::{Fragment, Lane, Outgrown, Route};
 use crate::core::life::{INHERITED, Limit};
@@ -103,7 +103,12 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             self.add(token, seen, &vacant, entry);
         }
         // 4. Link it.
-        self.link(pin, &vacant);
+        let deadline = match entry.limit.get() {
+            None => entry.meta.deadline(),
+            // Which may be the limit that it has inherited.
+            Some(_) => vacant.slot.word().get().deadline(),
+        };
+        self.link(pin, &vacant, deadline);
         Ok(vacant.id)
     }
 
@@ -133,13 +138,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         // `Shard::put`.
         unsafe { vacant.slot.fill(entry) };
         let old = self.slots().slot(seen.id);
-        let mut expired = old.word().has_expired(self.context.now);
+        let before = old.word().get();
+        let mut expired = old.word().has_expired_as(before, self.context.now);
         if let Some(limit) = entry.limit.get() {
             let (id, before) = (vacant.id, vacant.before);
             expired |= self.apart(move |it| it.limit_after(id, before, limit, seen.id));
         }
         self.inner.counts.expirations += u64::from(expired);
-        if old.word().get().fragment() == entry.meta.fragment() {
+        if before.fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
             self.forget(seen.id, old);
@@ -386,9 +392,9 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unknown.is_none().then_some(None)
     }
 
-    /// Links a filed entry into list and wheel.
+    /// Links a filed entry into list and wheel, under its first deadline.
     #[inline(always)]
-    fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
+    fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>, deadline: u64) {
         self.inner.counts.inserts += 1;
         self.changed();
         let inner = &mut *self.inner;
@@ -398,7 +404,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             let member = (vacant.id, &vacant.slot.member);
             inner.list.push_front(member, || 0, &self.front.slab);
         }
-        let deadline = vacant.slot.word().get().deadline();
         if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
             let id = vacant.id;
             self.apart(move |it| it.file_in_wheel(id, deadline));
@@ -415,21 +420,21 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn take_out(&mut self, id: u32) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
-        let fragment = slot.word().get().fragment();
+        let meta = slot.word().get();
         let (index, range) = (self.context.index, self.shard.number);
-        if index.remove(range, fragment, id) {
+        if index.remove(range, meta.fragment(), id) {
             self.apart(|it| it.refit());
         }
         self.forget(id, slot);
         self.changed();
-        let alive = self.is_alive(id, slot);
+        let alive = self.is_alive(id, slot, meta);
         (self.context.budget.reclaim(), alive)
     }
 
     #[inline(always)]
-    fn is_alive(&mut self, id: u32, slot: &Slot<K, V>) -> bool {
+    fn is_alive(&mut self, id: u32, slot: &Slot<K, V>, seen: Meta) -> bool {
         let now = self.context.now;
-        if slot.word().has_expired(now) {
+        if slot.word().has_expired_as(seen, now) {
             return false;
         }
         !self.slots().has_limits() || self.apart(move |it| !it.slots().life(id).has_expired(now))
