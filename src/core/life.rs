@@ -118,10 +118,10 @@ impl<'s> MetaWord<'s> {
         self.exchange(seen, seen.with_deadline(EXPIRED))
     }
 
-    /// Whether the entry has expired at the time `now`; if so, it has for good.
+    /// Whether the entry that was just seen has expired at the time `now`; if so, it has for good.
     #[inline(always)]
-    pub(crate) fn has_expired(self, now: u64) -> bool {
-        self.deadline_after(now).is_none()
+    pub(crate) fn has_expired_as(self, seen: Meta, now: u64) -> bool {
+        seen.deadline() <= now && self.deadline_after_slow(seen, now).is_none()
     }
 
     /// The deadline, if the entry has not expired at the time `now`; if it has, it has for good.

@@ -190,7 +190,6 @@ impl Input {
             entries: Vec::new(),
             stats: Stats::default(),
             ended: 0,
-            updated: None,
             loads: 0,
         };
         for op in self.ops.0 {

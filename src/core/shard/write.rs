@@ -7,7 +7,7 @@ use super::locked::{Context, Locked, Refused, quiesce};
 use super::reuse::Vacant;
 use super::{Front, Inner, SHARED, Seen, Shard};
 use crate::core::budget::Token;
-use crate::core::entry::{Coming, NEVER};
+use crate::core::entry::{Coming, Meta, NEVER};
 use crate::core::garbage::{Garbage, Retired};
 use crate::core::index::{Fragment, Lane, Outgrown, Route};
 use crate::core::life::{INHERITED, Limit};
@@ -163,6 +163,11 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             self.spend(terms.weight, purse);
         }
         // 4. Link it.
+        let deadline = match entry.limit.get() {
+            None => entry.meta.deadline(),
+            // Which may be the limit that it has inherited.
+            Some(_) => vacant.slot.word().get().deadline(),
+        };
         let id = vacant.id;
         if SPECIAL && is_pinned {
             self.note_insert();
@@ -170,7 +175,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         } else {
             self.link(pin, &vacant);
         }
-        self.schedule(&vacant);
+        self.schedule(&vacant, deadline);
         Ok(id)
     }
 
@@ -211,13 +216,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         // `Shard::put`.
         unsafe { vacant.slot.fill(entry) };
         let old = self.slots().slot(seen.id);
-        let mut expired = old.word().has_expired(self.context.now);
+        let before = old.word().get();
+        let mut expired = old.word().has_expired_as(before, self.context.now);
         if let Some(limit) = entry.limit.get() {
             let (id, before) = (vacant.id, vacant.before);
             expired |= self.apart(move |it| it.limit_after(id, before, limit, seen.id));
         }
         self.inner.counts.expirations += u64::from(expired);
-        if old.word().get().fragment() == entry.meta.fragment() {
+        if before.fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
             self.forget::<SPECIAL>(seen.id, old, RemovalCause::Replaced);
@@ -575,10 +581,9 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         list.unlink(&slot.member, slots);
     }
 
-    /// Files an entry in the wheel, if it has to be.
+    /// Files an entry in the wheel under its first deadline, if it has to be.
     #[inline(always)]
-    fn schedule(&mut self, vacant: &Vacant<'_, K, V>) {
-        let deadline = vacant.slot.word().get().deadline();
+    fn schedule(&mut self, vacant: &Vacant<'_, K, V>, deadline: u64) {
         if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
             let id = vacant.id;
             self.apart(move |it| it.file_in_wheel(id, deadline));
@@ -595,21 +600,21 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn take_out<const SPECIAL: bool>(&mut self, id: u32, cause: RemovalCause) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
-        let fragment = slot.word().get().fragment();
+        let meta = slot.word().get();
         let (index, range) = (self.context.index, self.shard.number);
-        if index.remove(range, fragment, id) {
+        if index.remove(range, meta.fragment(), id) {
             self.apart(|it| it.refit());
         }
         self.forget::<SPECIAL>(id, slot, cause);
         self.changed();
-        let alive = self.is_alive(id, slot);
+        let alive = self.is_alive(id, slot, meta);
         (self.context.budget.keys.reclaim(), alive)
     }
 
     #[inline(always)]
-    fn is_alive(&mut self, id: u32, slot: &Slot<K, V>) -> bool {
+    fn is_alive(&mut self, id: u32, slot: &Slot<K, V>, seen: Meta) -> bool {
         let now = self.context.now;
-        if slot.word().has_expired(now) {
+        if slot.word().has_expired_as(seen, now) {
             return false;
         }
         !self.slots().has(SideWords::LIMIT)
