@@ -42,7 +42,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         }
         let (now, deadline) = inner.deadline(inner.ttl);
         let route = inner.route(&key);
-        self.put(route, (key, value), (now, deadline), Terms::PLAIN)
+        self.put::<_, false>(route, (key, value), (now, deadline), Terms::PLAIN)
     }
 
     /// As [`insert`](Self::insert), with or without a lifetime, where the entry is weighed or pinned, or there is more to lifetimes than
@@ -60,11 +60,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let route = inner.route(&key);
         if !inner.special {
             let (now, deadline) = inner.deadline(lifetime.unwrap_or(inner.ttl));
-            return self.put(route, (key, value), (now, deadline), terms);
+            return self.put::<_, true>(route, (key, value), (now, deadline), terms);
         }
         match lifetime.or_else(|| inner.lifetime_of(route, &key, &value)) {
             Some(lifetime) => {
-                self.put(route, (key, value), inner.deadlines(route, lifetime), terms)
+                self.put::<_, true>(route, (key, value), inner.deadlines(route, lifetime), terms)
             }
             None => {
                 self.remove(&key);
@@ -95,11 +95,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         }
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
-        self.put(route, (key, value), (now, deadline), Terms::PLAIN)
+        self.put::<_, false>(route, (key, value), (now, deadline), Terms::PLAIN)
     }
 
     #[inline(always)]
-    fn put<L: Limit>(
+    fn put<L: Limit, const SPECIAL: bool>(
         &self,
         route: Route,
         (key, value): (K, V),
@@ -109,7 +109,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         inner.overtake(route, |other| *other == key);
         let mut write = inner.write(now);
-        match write.insert_on(route, (deadlines, key, value), terms) {
+        match write.insert_on::<L, SPECIAL>(route, (deadlines, key, value), terms) {
             Ok((id, replaced)) => {
                 own::filed(&write, route, id);
                 if replaced {
@@ -364,7 +364,6 @@ impl<K, V, S> Inner<K, V, S> {
         Terms {
             weight: weigher.map_or(0, |weigh| weigh(key, value)),
             pinning,
-            heard: self.store.listener().is_some(),
         }
     }
 

@@ -106,16 +106,16 @@ impl<'s, K, V> Write<'s, K, V> {
     where
         K: Eq,
     {
-        match self.insert_on(route, (deadlines, key, value), Terms::PLAIN) {
+        match self.insert_on::<L, false>(route, (deadlines, key, value), Terms::PLAIN) {
             Ok((id, _)) => id,
             Err(_) => unreachable!("nothing is weighed or pinned"),
         }
     }
 
     /// Puts a value under a key, with a deadline as in [`Meta::new`]. Returns the id that the entry is filed under, and whether
-    /// it replaces one that was alive. What is refused is dropped with what the write leaves.
+    /// it replaces one that was alive. `SPECIAL` is as for [`Shard::put`]. What is refused is dropped with what the write leaves.
     #[inline(always)]
-    pub(crate) fn insert_on<L: Limit>(
+    pub(crate) fn insert_on<L: Limit, const SPECIAL: bool>(
         &mut self,
         route: Route,
         (deadlines, key, value): (impl Into<Deadlines<L>>, K, V),
@@ -127,7 +127,7 @@ impl<'s, K, V> Write<'s, K, V> {
         let shard = self.store.shard(route);
         let seen = shard.look(&self.pin, self.context.index, route, |other| *other == key);
         let entry = self.coming(route, deadlines.into(), key, value);
-        match self.try_first(shard, seen, terms, &entry) {
+        match self.try_first::<L, SPECIAL>(shard, seen, terms, &entry) {
             Ok(id) => Ok((id, self.was_alive(&seen))),
             Err(refused) => self.insert_slow(seen, entry, terms, refused),
         }
@@ -183,7 +183,8 @@ impl<'s, K, V> Write<'s, K, V> {
     {
         let entry = self.coming(seen.route(), deadlines.into(), key, value);
         let shard = self.store.shard(seen.route());
-        match self.try_first(shard, seen, terms, &entry) {
+        // What is weighed is refused here, and put at the second attempt.
+        match self.try_first::<L, false>(shard, seen, terms, &entry) {
             Ok(id) => Ok(id),
             Err(refused) => {
                 let put = self.put_slow(seen, entry, terms, stands, refused);
@@ -203,18 +204,15 @@ impl<'s, K, V> Write<'s, K, V> {
         Coming::new(self.context.index.fragment_of(route), deadlines, key, value)
     }
 
-    /// The short way. If it is not refused, the entry has been moved.
+    /// The first attempt. If it is not refused, the entry has been moved.
     #[inline(always)]
-    fn try_first<L: Limit>(
+    fn try_first<L: Limit, const SPECIAL: bool>(
         &mut self,
         shard: &Shard<K, V>,
         seen: Seen,
         terms: Terms,
         entry: &Coming<K, V, L>,
     ) -> Result<u32, Refused> {
-        if terms.is_special() {
-            return Err(Refused::Special);
-        }
         let attempt = Attempt {
             seen,
             others: &[],
@@ -224,7 +222,7 @@ impl<'s, K, V> Write<'s, K, V> {
         };
         // SAFETY: the callers use the entry only if it is refused.
         unsafe {
-            shard.put::<L, false>(&self.context, &mut self.garbage, &self.pin, attempt, entry)
+            shard.put::<L, SPECIAL>(&self.context, &mut self.garbage, &self.pin, attempt, entry)
         }
     }
 

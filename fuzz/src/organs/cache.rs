@@ -284,8 +284,6 @@ struct Subject {
     stats: Stats,
     /// How many entries have expired.
     ended: u64,
-    /// The key of the update that is going on, and whether it is what an insertion inside has evicted.
-    updated: Option<(u8, bool)>,
     /// How many loaders have returned a value.
     loads: u64,
 }

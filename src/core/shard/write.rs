@@ -43,8 +43,6 @@ pub(crate) struct Terms {
     /// If the store weighs entries.
     pub(crate) weight: u64,
     pub(crate) pinning: Pinning,
-    /// Whether somebody listens to what leaves.
-    pub(crate) heard: bool,
 }
 
 /// Whether an entry can be evicted.
@@ -61,14 +59,7 @@ impl Terms {
     pub(crate) const PLAIN: Self = Self {
         weight: 0,
         pinning: Pinning::No,
-        heard: false,
     };
-
-    /// Whether it is clear from them that the short way will not do.
-    #[inline(always)]
-    pub(crate) fn is_special(self) -> bool {
-        self.weight > 0 || self.pinning == Pinning::Yes || self.heard
-    }
 }
 
 impl<K, V> Shard<K, V> {
@@ -128,9 +119,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let mut token = None;
         let mut is_pinned = false;
         if SPECIAL {
-            is_pinned = self.is_to_be_pinned(terms.pinning, lane.and(seen.id()));
-            let room = self.make_room(attempt, lane)?;
-            (lane, token) = (room.lane, room.token);
+            let old = lane.and(seen.id());
+            is_pinned = self.is_to_be_pinned(terms.pinning, old);
+            if self.has_room(terms.weight, purse, old) {
+                token = attempt.token;
+            } else {
+                let room = self.apart(move |it| it.make_room(attempt, lane))?;
+                (lane, token) = (room.lane, room.token);
+            }
         } else if lane.is_none() {
             token = attempt.token;
         }
@@ -179,6 +175,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         Ok(id)
     }
 
+    #[inline(always)]
     fn is_to_be_pinned(&self, pinning: Pinning, old: Option<u32>) -> bool {
         match pinning {
             Pinning::No => false,
@@ -624,8 +621,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Takes an entry that is no longer in the index out of its list, into limbo. The wheel finds out by itself.
     #[inline(always)]
     fn forget<const SPECIAL: bool>(&mut self, id: u32, slot: &Slot<K, V>, cause: RemovalCause) {
-        let was_pinned =
-            SPECIAL && self.inner.special && self.apart(move |it| it.forget_special(id, cause));
+        let was_pinned = SPECIAL && self.forget_special(id, cause);
         if !was_pinned {
             self.unlink(id, slot);
         }
@@ -634,22 +630,34 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unsafe { self.inner.limbo.retire(id, node) };
     }
 
+    /// Notes what the listener is to be told of an entry that is about to be retired.
+    #[cfg(not(nori_loom))]
+    fn note_departure(&mut self, id: u32, cause: RemovalCause) {
+        let Some(listener) = self.shard.listener() else {
+            return;
+        };
+        let (slots, now) = (self.slots(), self.context.now);
+        let cause = if slots.life(id).has_expired(now) {
+            RemovalCause::Expired
+        } else {
+            cause
+        };
+        let departed = Departed::new(listener, slots.slot(id), cause, reclaim::pin());
+        self.garbage.add_departed(departed);
+    }
+
+    /// The models' threads have no pins at hand, and their stores no listeners: what matters of it is modelled apart.
+    #[cfg(nori_loom)]
+    fn note_departure(&mut self, _: u32, _: RemovalCause) {}
+
     /// What an entry weighed is loose from here on, and the listener is to be told of it. True if it was pinned: then it is in no list.
+    #[inline(always)]
     fn forget_special(&mut self, id: u32, cause: RemovalCause) -> bool {
-        #[cfg(not(nori_loom))]
-        if let Some(listener) = self.shard.listener() {
-            let (slots, now) = (self.slots(), self.context.now);
-            let expired = slots.life(id).has_expired(now);
-            let cause = if expired {
-                RemovalCause::Expired
-            } else {
-                cause
-            };
-            let departed = Departed::new(listener, slots.slot(id), cause, reclaim::pin());
-            self.garbage.add_departed(departed);
+        if self.shard.listener().is_some() {
+            self.apart(move |it| it.note_departure(id, cause));
         }
         self.inner.loose += self.weight_of(id);
-        self.unlink_pinned(id)
+        self.inner.pinned.is_some() && self.apart(move |it| it.unlink_pinned(id))
     }
 
     /// Where an entry is filed now.
