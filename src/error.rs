@@ -49,6 +49,10 @@ enum Kind {
     Overflow,
     Encoding,
     Decoding,
+    #[cfg(feature = "serde")]
+    Damaged,
+    #[cfg(feature = "serde")]
+    Io,
     Load,
     Rejected,
     Closed,
@@ -102,6 +106,29 @@ impl Error {
     }
 }
 
+/// What can go wrong with a snapshot.
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+impl Error {
+    pub(crate) fn damaged(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::caused(Kind::Damaged, cause)
+    }
+
+    pub(crate) fn io(cause: std::io::Error) -> Self {
+        Self::caused(Kind::Io, cause)
+    }
+
+    /// Whether what was read is no snapshot, or one that has been cut short or changed.
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.inner.kind, Kind::Damaged)
+    }
+
+    /// Whether a reader or a writer failed: its own error is the [`source`](std::error::Error::source).
+    pub fn is_io(&self) -> bool {
+        matches!(self.inner.kind, Kind::Io)
+    }
+}
+
 /// What can go wrong with a backend.
 impl Error {
     /// The far side did not answer in time. Whether a write took place is not known.
@@ -145,7 +172,7 @@ impl Error {
         Self::caused(Kind::Overflow, cause)
     }
 
-    /// The value cannot be written as JSON.
+    /// The value cannot be encoded: written as JSON, say.
     pub fn encoding(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::caused(Kind::Encoding, cause)
     }
@@ -219,7 +246,7 @@ impl Error {
         matches!(self.inner.kind, Kind::Overflow)
     }
 
-    /// Whether a value cannot be written as JSON. Nothing was stored, and what was stored before stays.
+    /// Whether a value cannot be encoded: written as JSON, say. Nothing was stored, and what was stored before stays.
     pub fn is_encoding(&self) -> bool {
         matches!(self.inner.kind, Kind::Encoding)
     }
@@ -294,8 +321,12 @@ impl fmt::Display for Error {
             Kind::Circular => "circular",
             Kind::WrongType => "wrong type",
             Kind::Overflow => "out of range",
-            Kind::Encoding => "cannot be written as JSON",
+            Kind::Encoding => "cannot be encoded",
             Kind::Decoding => "cannot be read as the type asked for",
+            #[cfg(feature = "serde")]
+            Kind::Damaged => "no whole snapshot",
+            #[cfg(feature = "serde")]
+            Kind::Io => "reading or writing failed",
             Kind::Load => "the loader failed",
             Kind::Rejected => "refused",
             Kind::Closed => "the backend is closed",

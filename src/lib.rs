@@ -47,6 +47,7 @@ pub use crate::{
     cache::{
         Cache, CacheBuilder, Drain, Inserted, Iter, LoadStats, Loaded, Refusal, Stats, Update,
     },
+    core::Policy,
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };

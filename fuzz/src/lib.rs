@@ -43,6 +43,7 @@ mod core {
     mod links;
     pub(crate) mod list;
     pub(crate) mod own;
+    mod policy;
     pub(crate) mod reclaim;
     mod resize;
     pub(crate) mod shard;
@@ -55,9 +56,11 @@ mod core {
 
     pub(crate) use entry::{Entry, NEVER};
     pub(crate) use index::Route;
+    pub use policy::Policy;
     pub(crate) use resize::TooMuchPinned;
     pub(crate) use shard::{Held, Hit, Pinning, Seen, Terms};
     pub(crate) use side::SideWords;
+    pub(crate) use store::Options;
     pub(crate) use store::Store;
     pub(crate) use write::{Gate, NotPut, Open, Refusal, Write};
 }

@@ -80,6 +80,7 @@ mod core {
     pub(crate) mod limbo;
     pub(crate) mod links;
     pub(crate) mod list;
+    pub(crate) mod policy;
     pub(crate) mod reclaim {
         use crate::barrier;
         pub(crate) mod domain;

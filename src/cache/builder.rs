@@ -1,5 +1,6 @@
 use super::lifetime::Lifetime;
 use super::{Cache, Config, Weigher};
+use crate::core::Policy;
 use crate::error::Error;
 use crate::time::{Clock, Ttl};
 use std::fmt;
@@ -32,6 +33,7 @@ pub struct CacheBuilder<K, V, S = ahash::RandomState> {
     max_keys: usize,
     ttl: Ttl,
     shards: Option<usize>,
+    policy: Policy,
     hasher: S,
     clock: Clock,
     max_weight: Option<u64>,
@@ -44,6 +46,7 @@ impl<K, V> CacheBuilder<K, V> {
             max_keys: DEFAULT_MAX_KEYS,
             ttl: Ttl::Never,
             shards: None,
+            policy: Policy::Lru,
             hasher: ahash::RandomState::new(),
             clock: Clock::system(),
             max_weight: None,
@@ -106,12 +109,19 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         self
     }
 
+    /// Which entry goes when the cache is full and a new key comes; [`Policy::Lru`] by default.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// The hasher for keys; [`ahash::RandomState`] by default.
     pub fn hasher<H>(self, hasher: H) -> CacheBuilder<K, V, H> {
         CacheBuilder {
             max_keys: self.max_keys,
             ttl: self.ttl,
             shards: self.shards,
+            policy: self.policy,
             hasher,
             clock: self.clock,
             max_weight: self.max_weight,
@@ -162,6 +172,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             weigher: self.weigher,
             ttl,
             shards,
+            policy: self.policy,
             hasher: self.hasher,
             clock: self.clock,
         }))
@@ -208,6 +219,7 @@ impl<K, V, S> fmt::Debug for CacheBuilder<K, V, S> {
             .field("max_weight", &self.max_weight)
             .field("ttl", &self.ttl)
             .field("shards", &self.shards)
+            .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,9 @@
 //! Writes that depend on what is there, and ways through all entries.
 
+use super::lifetime::Lifetime;
 use super::{Cache, Update};
 use crate::core::{Held, Open, reclaim};
+use crate::time::Ttl;
 use equivalent::Equivalent;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -19,7 +21,33 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(cache.get("key"), Some(1));
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), V> {
-        self.put_if(key, value, false)
+        self.put_if(key, value, self.inner.ttl, false)
+    }
+
+    /// As [`insert_if_absent`](Self::insert_if_absent), with a time to live of the value's own. A zero time stores nothing, and
+    /// gives the value back only if there is a live entry.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// use nori_cache::{Cache, Ttl};
+    ///
+    /// let cache = Cache::new(10);
+    /// assert_eq!(cache.insert_if_absent_with_ttl("key", 1, Ttl::Never), Ok(()));
+    /// assert_eq!(cache.insert_if_absent_with_ttl("key", 2, Ttl::Never), Err(2));
+    /// ```
+    pub fn insert_if_absent_with_ttl(
+        &self,
+        key: K,
+        value: V,
+        ttl: impl Into<Ttl>,
+    ) -> Result<(), V> {
+        match Lifetime::new(ttl.into()) {
+            Some(lifetime) => self.put_if(key, value, lifetime, false),
+            None if self.contains_key(&key) => Err(value),
+            None => Ok(()),
+        }
     }
 
     /// Stores a value with the cache's time to live if the key has one, in one step.
@@ -36,13 +64,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(cache.get("key"), Some(2));
     /// ```
     pub fn replace(&self, key: K, value: V) -> Result<(), V> {
-        self.put_if(key, value, true)
+        self.put_if(key, value, self.inner.ttl, true)
     }
 
-    fn put_if(&self, key: K, value: V, over: bool) -> Result<(), V> {
+    fn put_if(&self, key: K, value: V, lifetime: Lifetime, over: bool) -> Result<(), V> {
         let inner = &*self.inner;
         inner.overtake(inner.route(&key), |other| *other == key);
-        self.put_where(key, value, inner.ttl, over, &Open)
+        self.put_where(key, value, lifetime, over, &Open)
     }
 
     /// As [`update`](Self::update), and returns what the closure returns beside what is to become of the key: of the run that

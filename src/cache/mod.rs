@@ -12,6 +12,9 @@ mod pin;
 mod place;
 mod read;
 mod resize;
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+mod snapshot;
 mod stats;
 mod write;
 
@@ -24,7 +27,7 @@ pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Route, SideWords, Store};
+use crate::core::{NEVER, Options, Policy, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::Lifetime;
@@ -102,6 +105,7 @@ struct Config<K, V, S> {
     weigher: Option<Weigher<K, V>>,
     ttl: Lifetime,
     shards: usize,
+    policy: Policy,
     hasher: S,
     clock: Clock,
 }
@@ -141,7 +145,13 @@ impl<K, V, S> Cache<K, V, S> {
         };
         Self {
             inner: Arc::new(Inner {
-                store: Store::with(config.max_keys, config.shards, side, config.max_weight),
+                store: Store::with(Options {
+                    max_keys: config.max_keys,
+                    shards: config.shards,
+                    policy: config.policy,
+                    side,
+                    max_weight: config.max_weight,
+                }),
                 weigher: config.weigher,
                 hasher: config.hasher,
                 clock: config.clock,

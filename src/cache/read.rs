@@ -140,15 +140,8 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        match self.look(key, |entry| entry.meta.deadline())? {
-            NEVER => Some(Ttl::Never),
-            deadline => {
-                let now = self.inner.clock_now();
-                let left = deadline.saturating_sub(self.inner.clock.round_up(now));
-                // Less than a millisecond is one, as in the entry's own time to live.
-                (now < deadline).then(|| Ttl::After(Duration::from_millis(left.max(1))))
-            }
-        }
+        let deadline = self.look(key, |entry| entry.meta.deadline())?;
+        self.inner.left(deadline)
     }
 
     /// The values under `keys`, in their order. Each key counts as a read and, if found, as a use.
@@ -226,6 +219,17 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
 }
 
 impl<K, V, S> Inner<K, V, S> {
+    /// How long it is until a deadline, by the clock itself; `None` if it has passed.
+    pub(super) fn left(&self, deadline: u64) -> Option<Ttl> {
+        if deadline == NEVER {
+            return Some(Ttl::Never);
+        }
+        let now = self.clock_now();
+        let left = deadline.saturating_sub(self.clock.round_up(now));
+        // Less than a millisecond is one, as in the entry's own time to live.
+        (now < deadline).then(|| Ttl::After(Duration::from_millis(left.max(1))))
+    }
+
     /// Whether the entry's deadline is yet to come. Only one that has a deadline is worth a look at the clock.
     #[inline(always)]
     pub(super) fn is_alive(&self, entry: &Entry<K, V>) -> bool {

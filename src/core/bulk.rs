@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::garbage::Garbage;
 use super::reclaim::Pin;
-use super::shard::{Context, Seen, Shard};
+use super::shard::{Context, Held, Seen, Shard};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -67,6 +67,25 @@ impl<K, V> Store<K, V> {
                 each(seen, held.entry());
             }
         }
+    }
+
+    /// All that a shard holds, from the least to the most recently used, as far as stamps tell.
+    #[cfg(feature = "serde")]
+    pub(crate) fn by_use(&self, pin: &Pin<'_>, shard: usize) -> Vec<Seen> {
+        self.shards()[shard].by_use(pin, self.index())
+    }
+
+    /// Holds what was shown once, or what has taken its place since: what is filed under the same fragment, of the same key but for
+    /// one in 2^26. None if nothing is.
+    #[cfg(feature = "serde")]
+    pub(crate) fn hold_again<'s, 'd>(
+        &'s self,
+        pin: Pin<'d>,
+        seen: &Seen,
+    ) -> Option<Held<'s, 'd, K, V>> {
+        let shard = self.shard(seen.route());
+        let id = shard.filed_like(self.index(), seen)?;
+        Some(shard.front().hold(pin, id))
     }
 
     /// Takes everything out.

@@ -22,6 +22,8 @@
 //! the least recently used entry. In a list with marks the same holds between eras, and entries of one era, a
 //! thirty-second of the list, are in the order in which they came there.
 
+mod segments;
+
 use super::links::{Node, Nodes};
 use crate::sync::{AtomicU32, Ordering};
 use smallvec::SmallVec;
@@ -93,6 +95,18 @@ impl Stamp {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Whether the last use was a read since the entry was linked.
+    #[inline(always)]
+    pub(crate) fn is_read(&self) -> bool {
+        self.get() & Self::READ != 0
+    }
+
+    /// The low bits of the era of the last use.
+    #[inline(always)]
+    pub(crate) fn low(&self) -> u16 {
+        (self.get() >> 1) as u16
+    }
+
     /// The era of a use, as of now, and whether it was a read since the entry was linked.
     #[inline(always)]
     fn tell(stamp: u32, now: u64) -> (u64, bool) {
@@ -104,9 +118,15 @@ impl Stamp {
         (era, stamp & Self::READ != 0)
     }
 
+    /// The era of the last use, as of now.
+    #[cfg(feature = "serde")]
+    pub(crate) fn era(&self, now: u64) -> u64 {
+        self.last_use(now).0
+    }
+
     /// The era of the last use, and whether it was a read since the entry was linked.
     #[inline(always)]
-    fn last_use(&self, now: u64) -> (u64, bool) {
+    pub(crate) fn last_use(&self, now: u64) -> (u64, bool) {
         Self::tell(self.get(), now)
     }
 }
@@ -165,13 +185,13 @@ pub(crate) struct List {
     era: u64,
     /// The era of the oldest mark that is linked.
     oldest: u64,
-    /// Links left in this era.
+    /// Links left in this era that need nothing else: none in a special list.
     left: u32,
-    /// How many links make an era; 0 for an exact list.
+    /// How many links make an era; 0 for a list that is special: an exact one, or one of two segments.
     stride: u32,
     /// The youngest mark.
     front: u32,
-    /// Nodes with the numbers `ANCHOR` and up: the root that closes the ring, then the marks.
+    /// Nodes with the numbers `ANCHOR` and up: the root that closes the ring, then the marks, then that of the main ring.
     anchors: Box<[Node]>,
 }
 
@@ -210,14 +230,23 @@ impl<M> Ring<'_, M> {
 impl List {
     /// A list that expects to hold about `expected` entries.
     pub(crate) fn new(expected: usize) -> Self {
-        let exact = expected <= EXACT;
-        let marks = if exact { 1 } else { MARKS };
-        let stride = if exact { 0 } else { Self::stride(expected) };
-        let anchors: Box<[Node]> = (0..=marks)
-            .map(|mark| match mark {
+        if expected <= EXACT {
+            Self::of(1, 0)
+        } else {
+            Self::of(MARKS, Self::stride_of(expected))
+        }
+    }
+
+    fn of(marks: u32, stride: u32) -> Self {
+        let main = ANCHOR + marks + 1;
+        let anchors: Box<[Node]> = (ROOT..=main)
+            .map(|number| {
                 // The first era's mark is in the ring from the start; no entry is needed to link it.
-                0 => Node::anchor(ROOT),
-                _ => Node::new(),
+                if number == ROOT || number == main {
+                    Node::anchor(number)
+                } else {
+                    Node::new()
+                }
             })
             .collect();
         let mut list = Self {
@@ -227,7 +256,7 @@ impl List {
             oldest: 1,
             stride,
             front: FIRST_MARK,
-            left: if exact { 0 } else { stride },
+            left: stride,
         };
         list.front = list.mark(list.era);
         let ring = list.ring(NoMembers);
@@ -235,22 +264,30 @@ impl List {
         list
     }
 
-    /// Links to an era.
-    fn stride(expected: usize) -> u32 {
+    /// How many links make an era in a list that expects to hold so many entries.
+    pub(crate) fn stride_of(expected: usize) -> u32 {
         (expected / (MARKS as usize / 2)).clamp(1, u32::MAX as usize) as u32
     }
 
     pub(crate) fn is_exact(&self) -> bool {
+        self.main() == FIRST_MARK + 1
+    }
+
+    /// Whether the list is exact, or has two segments: then it takes more than usual to find a victim.
+    #[inline(always)]
+    pub(crate) fn is_special(&self) -> bool {
         self.stride == 0
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    /// Whether the next link begins an era, or is one of a special list.
+    #[inline(always)]
+    pub(crate) fn is_due(&self) -> bool {
+        self.left == 0
     }
 
     /// Has eras be as long as suits so many entries. An exact list of more than [`EXACT`] is exact no more: it gets marks.
     pub(crate) fn expect(&mut self, expected: usize, members: impl Members) {
-        if expected <= EXACT {
+        if self.is_special() && (expected <= EXACT || !self.is_exact()) {
             return;
         }
         if self.is_exact() {
@@ -273,7 +310,7 @@ impl List {
             *self = new;
             return;
         }
-        self.stride = Self::stride(expected);
+        self.stride = Self::stride_of(expected);
         self.left = self.left.min(self.stride);
     }
 
@@ -309,7 +346,7 @@ impl List {
         seen: impl FnOnce() -> u64,
         members: impl Members,
     ) -> bool {
-        let begun = self.left == 0;
+        let begun = self.is_due();
         if begun {
             self.next_era(seen, members);
         }
@@ -336,7 +373,7 @@ impl List {
         seen: impl FnOnce() -> u64,
         members: impl Members,
     ) -> Option<u32> {
-        if self.is_exact() {
+        if self.is_special() {
             self.era = self.era.max(seen());
         }
         for _ in 0..BOUND {
@@ -357,14 +394,19 @@ impl List {
         (before & ANCHOR == 0).then_some(before)
     }
 
-    /// The entries from the most to the least recently linked.
+    /// The entries from the most to the least recently linked, then those of the main ring.
     pub(crate) fn iter(&self, members: impl Members) -> impl Iterator<Item = u32> {
+        let from = |root| self.iter_from(root, members);
+        from(ROOT).chain(from(self.main()))
+    }
+
+    fn iter_from(&self, root: u32, members: impl Members) -> impl Iterator<Item = u32> {
         let ring = self.ring(members);
-        let mut number = ROOT;
+        let mut number = root;
         std::iter::from_fn(move || {
             loop {
                 number = ring.node(number).next();
-                if number == ROOT {
+                if number == root {
                     return None;
                 }
                 if number & ANCHOR == 0 {
@@ -451,6 +493,7 @@ impl List {
     pub(crate) fn validate(&self, members: impl Members) {
         let ring = self.ring(members);
         ring.validate_ring(ROOT);
+        ring.validate_ring(self.main());
         assert_eq!(self.iter(members).count(), self.len);
         let marks: Vec<u32> = ring.ring(ROOT).filter(|at| at & ANCHOR != 0).collect();
         if self.is_exact() {

@@ -57,6 +57,7 @@ mod links;
 mod list;
 #[cfg(not(nori_loom))]
 pub(crate) mod own;
+mod policy;
 pub(crate) mod reclaim;
 mod resize;
 mod shard;
@@ -69,8 +70,12 @@ mod write;
 
 pub(crate) use entry::{Entry, NEVER};
 pub(crate) use index::Route;
+#[cfg(not(nori_loom))]
+pub use policy::Policy;
 pub(crate) use resize::TooMuchPinned;
 pub(crate) use shard::{Held, Hit, Pinning, Seen, Terms};
 pub(crate) use side::SideWords;
+#[cfg(not(nori_loom))]
+pub(crate) use store::Options;
 pub(crate) use store::Store;
 pub(crate) use write::{Gate, NotPut, Open, Refusal, Write};

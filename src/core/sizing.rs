@@ -1,5 +1,7 @@
 //! How large the parts of a cache are.
 
+use super::list::List;
+use super::policy::Policy;
 use super::side::SideWords;
 
 /// By the number of keys that each shard is expected to hold.
@@ -8,6 +10,7 @@ pub(crate) struct Sizing {
     expected: usize,
     shards: usize,
     side: SideWords,
+    policy: Policy,
 }
 
 impl Sizing {
@@ -34,6 +37,24 @@ impl Sizing {
             expected: max_keys.div_ceil(shards),
             shards,
             side,
+            policy: Policy::Lru,
+        }
+    }
+
+    /// The same for another policy.
+    pub(crate) fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    pub(crate) fn policy(self) -> Policy {
+        self.policy
+    }
+
+    /// An empty list, as a shard with this policy needs it.
+    pub(crate) fn list(self) -> List {
+        match self.policy {
+            Policy::Lru => List::new(self.expected),
+            Policy::Adaptive => List::segmented(),
         }
     }
 

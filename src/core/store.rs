@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::entry::Entry;
 use super::index::{Index, Route};
+use super::policy::{Balance, Policy};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
 use super::side::SideWords;
@@ -28,29 +29,55 @@ struct Shared {
     swept: CachePadded<AtomicU64>,
 }
 
+/// What a store is built for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) max_keys: usize,
+    /// A power of two.
+    pub(crate) shards: usize,
+    pub(crate) policy: Policy,
+    pub(crate) side: SideWords,
+    /// If the side words have the weight.
+    pub(crate) max_weight: Option<u64>,
+}
+
 impl<K, V> Store<K, V> {
-    /// An empty store of `shards` shards, a power of two, whose entries are not weighed.
+    /// As [`Store::with_policy`], for LRU.
     #[cfg(any(test, fuzzing, nori_loom))]
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
-        Self::with(max_keys, shards, SideWords::NONE, None)
+        Self::with_policy(max_keys, shards, Policy::Lru)
     }
 
-    /// An empty store of `shards` shards, a power of two, with words beside each slot, and a bound on what entries weigh if those have
-    /// the weight.
-    pub(crate) fn with(
-        max_keys: usize,
-        shards: usize,
-        side: SideWords,
-        max_weight: Option<u64>,
-    ) -> Self {
+    /// An empty store whose entries are not weighed.
+    #[cfg(any(test, fuzzing, nori_loom))]
+    pub(crate) fn with_policy(max_keys: usize, shards: usize, policy: Policy) -> Self {
+        Self::with(Options {
+            max_keys,
+            shards,
+            policy,
+            side: SideWords::NONE,
+            max_weight: None,
+        })
+    }
+
+    /// An empty store.
+    pub(crate) fn with(options: Options) -> Self {
+        let Options {
+            max_keys,
+            shards,
+            policy,
+            side,
+            max_weight,
+        } = options;
         debug_assert!(shards.is_power_of_two());
         debug_assert_eq!(side.has(SideWords::WEIGHT), max_weight.is_some());
-        let sizing = Sizing::new(max_keys, shards, side);
+        let sizing = Sizing::new(max_keys, shards, side).with_policy(policy);
+        let balance = (policy == Policy::Adaptive).then(|| Arc::new(Balance::new()));
         let fronts = Shard::fronts(shards, sizing);
         Self {
             index: Index::new(shards, sizing.range()),
             shards: (0..shards)
-                .map(|number| Shard::new(number, Arc::clone(&fronts), sizing))
+                .map(|number| Shard::new(number, Arc::clone(&fronts), sizing, balance.clone()))
                 .collect(),
             fronts,
             shared: Box::new(Shared {

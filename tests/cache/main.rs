@@ -15,8 +15,11 @@ mod loads_async;
 mod loads_hostile;
 mod lru;
 mod pins;
+mod policies;
 mod reads;
 mod resizing;
+#[cfg(feature = "serde")]
+mod snapshots;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;

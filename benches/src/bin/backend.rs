@@ -10,43 +10,17 @@
 
 #![forbid(unsafe_code)]
 
-use std::future::Future;
 use std::hint::black_box;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
-use std::task::{Context, Poll, Waker};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use nori_cache::{Cache, CacheBackend, CacheBackendExt, MemoryCacheBackend, Ttl};
-use nori_cache_benches::runner::stats::median;
+use nori_cache_benches::runner::group::{self, BATCH, Options, Row, now};
 
 const KEYS: usize = 10_000;
 const TTL: Duration = Duration::from_secs(300);
-/// Operations between two looks at the flag that ends a cell.
-const BATCH: usize = 256;
-
-/// What a thread does `BATCH` times, from a place in the order of keys.
-type Work = Arc<dyn Fn(usize) + Send + Sync>;
-
-struct Row {
-    group: &'static str,
-    name: &'static str,
-    work: Work,
-    /// Operations a second in each round.
-    rates: Vec<f64>,
-}
-
-/// The answer of a future that is ready.
-#[inline]
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("in memory nothing waits"),
-    }
-}
 
 fn keys() -> Vec<String> {
     (0..KEYS).map(|n| format!("user:{n:011}:profile")).collect()
@@ -79,12 +53,7 @@ fn reads(group: &'static str, hot: bool) -> Vec<Row> {
         now(memory.set(key, value, TTL)).expect("it can be stored");
     }
     let key_at = move |at: usize| keys[order[at % order.len()] as usize].as_str().to_owned();
-    let row = |name, work: Work| Row {
-        group,
-        name,
-        work,
-        rates: Vec::new(),
-    };
+    let row = |name, work| Row::new(group, name, work);
     // The same keys, ready as slices, for both.
     let ready: Arc<Vec<String>> = Arc::new((0..1 << 16).map(key_at).collect());
     let again = Arc::clone(&ready);
@@ -143,12 +112,7 @@ fn counters(group: &'static str) -> Vec<Row> {
         .max_capacity(KEYS as u64)
         .time_to_live(TTL)
         .build_with_hasher(ahash::RandomState::new());
-    let row = |name, work: Work| Row {
-        group,
-        name,
-        work,
-        rates: Vec::new(),
-    };
+    let row = |name, work| Row::new(group, name, work);
     vec![
         row(
             "DashMap by hand",
@@ -181,72 +145,15 @@ fn counters(group: &'static str) -> Vec<Row> {
     ]
 }
 
-/// Operations a second of `threads` threads together.
-fn measure(work: &Work, threads: usize, time: Duration) -> f64 {
-    let stop = Arc::new(AtomicBool::new(false));
-    let done = Arc::new(AtomicU64::new(0));
-    let barrier = Arc::new(Barrier::new(threads + 1));
-    let running: Vec<_> = (0..threads)
-        .map(|number| {
-            let (work, stop) = (Arc::clone(work), Arc::clone(&stop));
-            let (done, barrier) = (Arc::clone(&done), Arc::clone(&barrier));
-            thread::spawn(move || {
-                let mut at = number * 7919;
-                work(at);
-                barrier.wait();
-                let mut count = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    work(at);
-                    at += BATCH;
-                    count += BATCH as u64;
-                }
-                done.fetch_add(count, Ordering::Relaxed);
-            })
-        })
-        .collect();
-    barrier.wait();
-    let start = Instant::now();
-    thread::sleep(time);
-    stop.store(true, Ordering::Relaxed);
-    for thread in running {
-        thread.join().expect("no thread panics");
-    }
-    done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
-}
-
 fn main() -> Result<(), lexopt::Error> {
-    use lexopt::prelude::*;
-    let (mut rounds, mut millis) = (9_usize, 300_u64);
-    let mut arguments = lexopt::Parser::from_env();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("rounds") => rounds = arguments.value()?.parse()?,
-            Long("millis") => millis = arguments.value()?.parse()?,
-            other => return Err(other.unexpected()),
-        }
-    }
+    let Some(options) = Options::parse(lexopt::Parser::from_env())? else {
+        return Ok(());
+    };
     for threads in [1, 2] {
         let mut rows = reads("typed get, 10k keys", false);
         rows.extend(reads("typed get, one hot key", true));
         rows.extend(counters("incr, one hot key"));
-        for round in 0..rounds {
-            let len = rows.len();
-            for turn in 0..len {
-                let row = &mut rows[(round + turn) % len];
-                let rate = measure(&row.work, threads, Duration::from_millis(millis));
-                row.rates.push(rate);
-            }
-        }
-        println!("\n{threads} thread(s): million a second, and over the first of its group\n");
-        let mut first = ("", 0.0);
-        for row in &rows {
-            let rate = median(row.rates.iter().copied());
-            if first.0 != row.group {
-                first = (row.group, rate);
-            }
-            let (rate, ratio) = (rate / 1e6, rate / first.1);
-            println!("| {} | {} | {rate:.1} | {ratio:.2} |", row.group, row.name);
-        }
+        group::run(&mut rows, threads, options);
     }
     Ok(())
 }

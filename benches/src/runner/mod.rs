@@ -2,11 +2,12 @@
 //!
 //! [`scenario`] says what is measured, [`cell`] measures one subject with some threads, [`latency`] and [`memory`] are
 //! the two kinds of cells that are not throughput, [`contender`] hides the subjects' types so that they fit in one list,
-//! [`round`] goes through that list round after round, and [`table`], [`json`] and [`curves`] write or draw what came out.
+//! [`group`] compares rows that are no subjects, [`round`] goes through that list round after round, and [`table`], [`json`] and [`curves`] write or draw what came out.
 
 pub mod cell;
 pub mod contender;
 pub mod curves;
+pub mod group;
 pub mod json;
 pub mod latency;
 pub mod memory;

@@ -18,6 +18,7 @@ pub fn for_each<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
     visitor.visit::<Hashbrown<K, V>>();
     visitor.visit::<NoriCache<K, V, false>>();
     visitor.visit::<NoriCache<K, V, true, true>>();
+    visitor.visit::<NoriCache<K, V, true, false, true>>();
     visitor.visit::<Papaya<K, V>>();
     visitor.visit::<DashMap<K, V>>();
     visitor.visit::<LruMutexes<K, V>>();

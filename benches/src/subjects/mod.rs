@@ -52,6 +52,8 @@ pub const OURS: &str = "nori-cache";
 pub const OURS_NO_TTL: &str = "nori-cache-no-ttl";
 /// The same with a ticking clock.
 pub const OURS_TICKING: &str = "nori-cache-ticking";
+/// Ours with the adaptive policy.
+pub const OURS_ADAPTIVE: &str = "nori-cache-adaptive";
 
 /// The name of the unsynchronised floor.
 pub const FLOOR: &str = "hashbrown";

@@ -1,25 +1,30 @@
-//! Ours, with a time to live on every entry, and without.
+//! Ours, with a time to live on every entry, and without, under either policy.
 
 use std::time::Duration;
 
 use ahash::RandomState;
-use nori_cache::{Cache, Clock};
+use nori_cache::{Cache, Clock, Policy};
 
 use crate::{Key, Subject, Value};
 
 /// `nori_cache::Cache` with its default shard count and a TTL of one hour, by the strict clock or a ticking one, or with none, as
-/// the rivals.
-pub struct NoriCache<K, V, const TTL: bool = true, const TICKING: bool = false>(
-    Cache<K, V, RandomState>,
-);
+/// the rivals; an LRU, or adaptive with the strict clock.
+pub struct NoriCache<
+    K,
+    V,
+    const TTL: bool = true,
+    const TICKING: bool = false,
+    const ADAPTIVE: bool = false,
+>(Cache<K, V, RandomState>);
 
-impl<K: Key, V: Value, const TTL: bool, const TICKING: bool> Subject<K, V>
-    for NoriCache<K, V, TTL, TICKING>
+impl<K: Key, V: Value, const TTL: bool, const TICKING: bool, const ADAPTIVE: bool> Subject<K, V>
+    for NoriCache<K, V, TTL, TICKING, ADAPTIVE>
 {
-    const NAME: &'static str = match (TTL, TICKING) {
-        (true, false) => super::OURS,
-        (true, true) => super::OURS_TICKING,
-        (false, _) => super::OURS_NO_TTL,
+    const NAME: &'static str = match (TTL, TICKING, ADAPTIVE) {
+        (_, _, true) => super::OURS_ADAPTIVE,
+        (true, false, _) => super::OURS,
+        (true, true, _) => super::OURS_TICKING,
+        (false, ..) => super::OURS_NO_TTL,
     };
 
     fn fresh(capacity: usize) -> Self {
@@ -27,6 +32,9 @@ impl<K: Key, V: Value, const TTL: bool, const TICKING: bool> Subject<K, V>
         let mut builder = builder.hasher(crate::hasher());
         if TTL {
             builder = builder.ttl(Duration::from_secs(3600));
+        }
+        if ADAPTIVE {
+            builder = builder.policy(Policy::Adaptive);
         }
         if TICKING {
             builder = builder.clock(Clock::ticking(Duration::from_millis(10)));

@@ -1,12 +1,13 @@
 //! The whole cache against a naive LRU with times to live, call by call.
 //!
-//! With one shard every answer must be the model's. With several the choice of the victims is the cache's own, and all else
-//! must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
-//! Half of the caches weigh their entries.
+//! With one shard of an LRU every answer must be the model's. With several, or another policy, the choice of the victims is the
+//! cache's own, and all else must be the model's: which entries live, that none is evicted while there is room or an expired one, and the
+//! counts. Half of the caches weigh their entries.
 
 use super::Ops;
 use super::ledger::{Ledger, Value};
 use crate::cache::{Cache, Inserted, Refusal, Stats, Update};
+use crate::core::Policy;
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use arbitrary::Arbitrary;
@@ -31,6 +32,7 @@ pub struct Input {
     shards: u8,
     /// If it is odd.
     max_weight: u8,
+    adaptive: bool,
     default_ttl: Life,
     hashes: Hashes,
     ops: Ops<Op>,
@@ -132,9 +134,15 @@ impl Input {
         };
         let clock = ManualClock::new();
         let ttl = self.default_ttl.ttl();
+        let policy = if self.adaptive {
+            Policy::Adaptive
+        } else {
+            Policy::Lru
+        };
         let cache = Cache::builder()
             .max_keys(max_keys)
             .shards(shards)
+            .policy(policy)
             .ttl(ttl)
             .hasher(Hasher::new(self.hashes))
             .clock(clock.clone());
@@ -163,6 +171,7 @@ impl Input {
         let ledger = Rc::new(Ledger::default());
         let mut subject = Subject {
             cache,
+            policy,
             clock,
             ttl,
             is_weighed: max_weight.is_some(),
@@ -241,6 +250,7 @@ fn weigh(serial: u32) -> u64 {
 
 struct Subject {
     cache: Subjects,
+    policy: Policy,
     clock: ManualClock,
     ttl: Ttl,
     is_weighed: bool,
@@ -802,7 +812,7 @@ impl Subject {
     /// A cache with several shards may have had less luck with what it evicted for an entry's weight; but the last one that it took out
     /// was needed. Not so if an operation has gone on after that.
     fn settle(&mut self, op: Op) {
-        if self.cache.shards() > 1 && self.is_weighed {
+        if !self.is_exact() && self.is_weighed {
             let before = self.victims.len();
             while let Some(victim) = self.victim(None) {
                 self.evict_this(victim);
@@ -823,9 +833,14 @@ impl Subject {
         self.victims.clear();
     }
 
+    /// Whether the model knows which entry goes.
+    fn is_exact(&self) -> bool {
+        self.policy == Policy::Lru && self.cache.shards() == 1
+    }
+
     /// An entry that had to go.
     fn victim(&self, spare: Option<u8>) -> Option<usize> {
-        let exact = self.cache.shards() == 1;
+        let exact = self.is_exact();
         let gone = |it: &Stored| exact || self.cache.peek(name(it.key).as_str()).is_none();
         let may_go = |it: &Stored| !it.is_pinned && Some(it.key) != spare;
         self.entries.iter().position(|it| may_go(it) && gone(it))

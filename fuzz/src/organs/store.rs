@@ -10,7 +10,7 @@ use crate::core::budget::Token;
 use crate::core::garbage::Garbage;
 use crate::core::reclaim::{Domain, Pin};
 use crate::core::shard::{Context, Locked, Seen};
-use crate::core::{Entry, NEVER, Route, Store, Terms, Write};
+use crate::core::{Entry, NEVER, Policy, Route, Store, Terms, Write};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -27,6 +27,7 @@ const PATIENCE: usize = 16;
 pub struct Input {
     max_keys: u8,
     shards: u8,
+    adaptive: bool,
     /// Different keys in use: with few, readers and writers meet.
     keys: u8,
     hashes: Hashes,
@@ -73,7 +74,13 @@ impl Input {
         let domain = &Domain::new();
         let max_keys = usize::from(self.max_keys % MOST_KEYS) + 1;
         let shards = 1 << (self.shards % (MOST_SHARDS_LOG2 + 1));
-        let store = Store::new(max_keys, shards.min(max_keys.next_power_of_two()));
+        let policy = if self.adaptive {
+            Policy::Adaptive
+        } else {
+            Policy::Lru
+        };
+        let shards = shards.min(max_keys.next_power_of_two());
+        let store = Store::with_policy(max_keys, shards, policy);
         let ledger = Rc::new(Ledger::default());
         let records: [_; READERS] = std::array::from_fn(|_| domain.lease());
         let readers = records.map(|record| Reader::new(move || record.pin(domain)));

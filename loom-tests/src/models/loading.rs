@@ -4,8 +4,8 @@
 
 use super::{Kind, check, race, racer};
 use crate::atomics;
-use crate::cache::load::flight::{Flight, Leader};
-use crate::cache::load::table::{Joined, Table};
+use crate::cache::load::flight::Flight;
+use crate::cache::load::table::{Joined, Leader, Table};
 use crate::flights::{block_on, inside};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::future::ready;

@@ -12,6 +12,7 @@ mod index;
 mod limits;
 mod loading;
 mod loads;
+mod policy;
 mod purges;
 mod reclaim;
 mod slots;

@@ -3,6 +3,7 @@
 use crate::core::entry::NEVER;
 use crate::core::garbage::Garbage;
 use crate::core::index::Route;
+use crate::core::policy::Policy;
 use crate::core::reclaim::{Domain, Pin, Record};
 use crate::core::store::Store;
 use crate::core::write::Write;
@@ -28,9 +29,13 @@ pub(super) fn keys_in(shard: usize, shards: usize) -> impl Iterator<Item = u64> 
 
 impl<V> World<V> {
     pub(super) fn new(max_keys: usize, shards: usize) -> Self {
+        Self::with_policy(max_keys, shards, Policy::Lru)
+    }
+
+    pub(super) fn with_policy(max_keys: usize, shards: usize, policy: Policy) -> Self {
         Self {
             domain: Domain::new(),
-            store: Store::new(max_keys, shards),
+            store: Store::with_policy(max_keys, shards, policy),
         }
     }
 

@@ -1,8 +1,8 @@
 //! What all calls that load have in common.
 
-use super::flight::{Circular, Leader};
+use super::flight::Circular;
 use super::loaded::Loaded;
-use super::table::Joined;
+use super::table::{Joined, Leader};
 use crate::cache::Cache;
 use crate::cache::lifetime::Lifetime;
 use crate::core::Gate;

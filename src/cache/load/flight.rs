@@ -1,6 +1,5 @@
-//! One load, its leader, and those who follow it.
+//! One load, and those who follow it.
 
-use super::table::Table;
 use crate::flights::queue::Queue;
 use crate::flights::unless_circular;
 use crate::flights::wait_graph::{Node, Work};
@@ -48,6 +47,28 @@ impl<K, V> Flight<K, V> {
         unless_circular(self.node, ended).await.ok_or(Circular)
     }
 
+    /// What the load's closure runs inside of.
+    pub(super) fn node(&self) -> Node {
+        self.node
+    }
+
+    /// Calls `put`, which is to store the value, unless a write has overtaken the load; a write that comes meanwhile waits for it.
+    /// So `put` must not run user code.
+    pub(super) fn store<R>(&self, put: impl FnOnce() -> R) -> Option<R> {
+        self.queue
+            .with(|phase| matches!(phase, Phase::Loading).then(put))
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Answers those who wait.
+    pub(super) fn end(&self, answer: Option<Arc<V>>) {
+        self.queue.change(Phase::Ended(answer));
+    }
+
     /// Keeps the value out of the cache. If it is being stored, that is over first: then the write comes after it.
     pub(super) fn overtake(&self) {
         self.queue.with(|phase| {
@@ -55,56 +76,5 @@ impl<K, V> Flight<K, V> {
                 *phase = Phase::Overtaken;
             }
         });
-    }
-}
-
-/// Leads a load, and abandons it when dropped before the end.
-pub(crate) struct Leader<'t, K, V> {
-    table: &'t Table<K, V>,
-    hash: u64,
-    flight: Arc<Flight<K, V>>,
-    answer: Option<Arc<V>>,
-}
-
-impl<'t, K, V> Leader<'t, K, V> {
-    pub(super) fn new(table: &'t Table<K, V>, hash: u64, flight: Arc<Flight<K, V>>) -> Self {
-        Self {
-            table,
-            hash,
-            flight,
-            answer: None,
-        }
-    }
-
-    /// What the load's closure runs inside of.
-    pub(crate) fn node(&self) -> Node {
-        self.flight.node
-    }
-
-    /// Where the flight is in memory, which tells it from others.
-    pub(crate) fn address(&self) -> usize {
-        Arc::as_ptr(&self.flight).addr()
-    }
-
-    /// Calls `put`, which is to store the value, unless a write has overtaken the load; a write that comes meanwhile waits for it.
-    /// So `put` must not run user code.
-    pub(crate) fn store<R>(&self, put: impl FnOnce() -> R) -> Option<R> {
-        self.flight
-            .queue
-            .with(|phase| matches!(phase, Phase::Loading).then(put))
-    }
-
-    /// Answers those who wait, if any do, with what `clone` gives.
-    pub(crate) fn end(mut self, clone: impl FnOnce() -> V) {
-        if !self.flight.queue.is_empty() {
-            self.answer = Some(Arc::new(clone()));
-        }
-    }
-}
-
-impl<K, V> Drop for Leader<'_, K, V> {
-    fn drop(&mut self) {
-        self.table.leave(self.hash, &self.flight);
-        self.flight.queue.change(Phase::Ended(self.answer.take()));
     }
 }

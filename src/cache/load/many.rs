@@ -1,9 +1,9 @@
 //! Loading many keys with one call.
 
 use super::call::Failure;
-use super::flight::{Flight, Leader};
+use super::flight::Flight;
 use super::loaded::Loaded;
-use super::table::Joined;
+use super::table::{Joined, Leader};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::flights::{self, block_on};

@@ -1,4 +1,4 @@
-//! The loads of a cache that are under way.
+//! The loads of a cache that are under way, and who leads them.
 //!
 //! They are filed under their keys' hashes, and keys are compared outside of the locks.
 //!
@@ -10,8 +10,9 @@
 //! whose look came before that has made known what its caller did, and one whose look comes after it sees the flag. (Dice,
 //! Huang, Yang, *Asymmetric Dekker synchronization*, 2001.) Where there is no such fence the flag is set from the start.
 
-use super::flight::{Flight, Leader};
+use super::flight::Flight;
 use crate::core::reclaim::{fence_everywhere, has_heavy};
+use crate::flights::wait_graph::Node;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, CachePadded, Mutex, Ordering, fence};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -156,7 +157,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Ends a load. A write may have taken it out.
-    pub(super) fn leave(&self, hash: u64, flight: &Arc<Flight<K, V>>) {
+    fn leave(&self, hash: u64, flight: &Arc<Flight<K, V>>) {
         drop(self.take_out(hash, flight));
         // Release: pairs with the Acquire in `is_idle`.
         self.begun.under_way.fetch_sub(1, Ordering::Release);
@@ -203,5 +204,53 @@ impl<K, V> Table<K, V> {
             .iter()
             .map(|part| part.lock().values().map(SmallVec::len).sum::<usize>())
             .sum()
+    }
+}
+
+/// Leads a load, and abandons it when dropped before the end.
+pub(crate) struct Leader<'t, K, V> {
+    table: &'t Table<K, V>,
+    hash: u64,
+    flight: Arc<Flight<K, V>>,
+    answer: Option<Arc<V>>,
+}
+
+impl<'t, K, V> Leader<'t, K, V> {
+    fn new(table: &'t Table<K, V>, hash: u64, flight: Arc<Flight<K, V>>) -> Self {
+        Self {
+            table,
+            hash,
+            flight,
+            answer: None,
+        }
+    }
+
+    /// What the load's closure runs inside of.
+    pub(crate) fn node(&self) -> Node {
+        self.flight.node()
+    }
+
+    /// Where the flight is in memory, which tells it from others.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.flight).addr()
+    }
+
+    /// As [`Flight::store`].
+    pub(crate) fn store<R>(&self, put: impl FnOnce() -> R) -> Option<R> {
+        self.flight.store(put)
+    }
+
+    /// Answers those who wait, if any do, with what `clone` gives.
+    pub(crate) fn end(mut self, clone: impl FnOnce() -> V) {
+        if !self.flight.is_deserted() {
+            self.answer = Some(Arc::new(clone()));
+        }
+    }
+}
+
+impl<K, V> Drop for Leader<'_, K, V> {
+    fn drop(&mut self) {
+        self.table.leave(self.hash, &self.flight);
+        self.flight.end(self.answer.take());
     }
 }

@@ -19,6 +19,7 @@ use super::garbage::Retired;
 use super::index::{Fragment, Index};
 use super::limbo::Limbo;
 use super::list::{List, Stamp};
+use super::policy::{Adaptive, Balance, Policy};
 use super::side::SideWords;
 use super::sizing::Sizing;
 use super::slab::{Slab, Slots};
@@ -89,6 +90,8 @@ pub(in crate::core) struct Inner {
     limbo: Limbo<Retired>,
     wheel: Wheel,
     vacancies: Vacancies,
+    /// None for LRU, whose order is all in the list.
+    adaptive: Option<Box<Adaptive>>,
     /// What the entries weighed that have left since the lock was taken.
     loose: u64,
     /// As long as any entry is pinned.
@@ -119,7 +122,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Shard<K, V> {}
 impl<K, V> Shard<K, V> {
     /// The fronts of as many empty shards.
     pub(crate) fn fronts(shards: usize, sizing: Sizing) -> Fronts<K, V> {
-        let list = List::new(sizing.expected());
+        let list = sizing.list();
         let exact = list.is_exact();
         let front = |_| Front {
             current: AtomicU64::new(if exact {
@@ -134,8 +137,14 @@ impl<K, V> Shard<K, V> {
         (0..shards).map(|it| CachePadded(front(it))).collect()
     }
 
-    /// An empty shard, whose front is among these.
-    pub(crate) fn new(number: usize, fronts: Fronts<K, V>, sizing: Sizing) -> Self {
+    /// An empty shard, whose front is among these. Its policy is adaptive if it is given the store's balance.
+    pub(crate) fn new(
+        number: usize,
+        fronts: Fronts<K, V>,
+        sizing: Sizing,
+        balance: Option<Arc<Balance>>,
+    ) -> Self {
+        debug_assert_eq!(sizing.policy() == Policy::Adaptive, balance.is_some());
         Self {
             number,
             front: NonNull::from(&*fronts[number]),
@@ -146,7 +155,8 @@ impl<K, V> Shard<K, V> {
                 inner: Mutex::new(Inner {
                     vacancies: Vacancies::default(),
                     limbo: Limbo::new(sizing.batch()),
-                    list: List::new(sizing.expected()),
+                    list: sizing.list(),
+                    adaptive: balance.map(|it| Box::new(Adaptive::new(sizing.expected(), it))),
                     wheel: Wheel::new(),
                     counts: Counts::default(),
                     links: 0,
@@ -184,6 +194,22 @@ impl<K, V> Shard<K, V> {
         index.place_of(self.number, fragment, id).is_some()
     }
 
+    /// The id that was seen, if it is filed, or else another one of its fragment.
+    #[cfg(feature = "serde")]
+    pub(crate) fn filed_like(&self, index: &Index, seen: &Seen) -> Option<u32> {
+        let _writer = self.back.inner.lock();
+        let (route, slots) = (seen.route(), self.front().slab.slots());
+        let fragment = index.fragment_of(route);
+        let is_filed = |&id: &u32| index.place_of(self.number, fragment, id).is_some();
+        let is_like = |id| {
+            // SAFETY: in the index, and we hold the lock.
+            let filed = unsafe { slots.slot(id).entry() }.meta.fragment();
+            (filed == fragment).then_some(id)
+        };
+        let seen = seen.id().filter(is_filed);
+        seen.or_else(|| index.find(route, is_like).map(|(_, id)| id))
+    }
+
     /// What has happened, and how many entries have left the list and are still in their slots.
     pub(crate) fn counts(&self) -> (Counts, RareCounts, u32) {
         let inner = self.back.inner.lock();
@@ -206,6 +232,9 @@ impl<K, V> Shard<K, V> {
         let inner = self.back.inner.lock();
         let slots = self.front().slab.slots();
         inner.list.validate(slots);
+        if let Some(adaptive) = &inner.adaptive {
+            adaptive.validate(&inner.list, slots);
+        }
         inner.wheel.validate(self.front().slab.ids(), &slots);
         let mut filed: Vec<u32> = index.ids(self.number).collect();
         let mut listed: Vec<u32> = inner.list.iter(slots).collect();

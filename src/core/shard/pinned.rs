@@ -148,7 +148,7 @@ impl<K, V> Locked<'_, '_, '_, K, V> {
         let was_pinned = self.unlink_pinned(id);
         if was_pinned {
             let slots = self.slots();
-            self.link_unpinned(|| Some(pin.index()), id, &slots.slot(id).member);
+            self.link_unpinned(pin, id, slots.slot(id));
         }
         was_pinned
     }

@@ -216,4 +216,20 @@ impl<K, V> Shard<K, V> {
             each(Seen::entry(route, id), entry);
         }
     }
+
+    /// All entries, as [`Shard::for_each`] shows them, from the least to the most recently used, as far as stamps tell.
+    #[cfg(feature = "serde")]
+    pub(crate) fn by_use(&self, pin: &Pin<'_>, index: &Index) -> Vec<Seen> {
+        let front = self.front();
+        let slots = front.slab.slots();
+        // Relaxed: recency orders nothing.
+        let now = front.era.load(Ordering::Relaxed);
+        let mut filed = Vec::new();
+        self.for_each(pin, index, |seen, _| filed.push(seen));
+        filed.sort_by_cached_key(|seen| {
+            let stamp = seen.id().map(|id| &slots.slot(id).member.stamp);
+            stamp.map(|stamp| stamp.era(now))
+        });
+        filed
+    }
 }

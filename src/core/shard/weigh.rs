@@ -177,16 +177,19 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
         self.inner.list.len()
     }
 
-    /// Evicts the least recently used entry that is not `spare`, which counts as used if it is met, and returns its token.
+    /// Evicts the least recently used entry that is not `spare`, which counts as used when it is met, and returns its token.
     fn evict_but(&mut self, spare: Option<u32>) -> Option<Token<'c>> {
         if let Some(spare) = spare
-            && self.victim() == Some(spare)
+            && self.next_victim() == Some(spare)
         {
-            self.relink(spare);
-            if self.victim() == Some(spare) {
+            // Relaxed: recency orders nothing.
+            let era = self.front.era.load(Ordering::Relaxed);
+            let era = era.max(self.inner.list.era());
+            self.slots().slot(spare).member.stamp.touch(era);
+            if self.next_victim() == Some(spare) {
                 return None;
             }
         }
-        self.evict::<true>()
+        self.evict::<true>(None)
     }
 }

@@ -9,8 +9,7 @@ use super::{Front, Inner, SHARED, Seen, Shard};
 use crate::core::budget::Token;
 use crate::core::entry::{Coming, NEVER};
 use crate::core::garbage::{Garbage, Retired};
-use crate::core::index::{Lane, Outgrown, Route};
-use crate::core::list::Member;
+use crate::core::index::{Fragment, Lane, Outgrown, Route};
 use crate::core::reclaim::Pin;
 use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
@@ -141,7 +140,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             let token = self.token(token)?;
             vacant = self.allocate()?;
             let token = match token {
-                None => self.evict::<SPECIAL>(),
+                None => self.evict::<SPECIAL>(Some(seen.route)),
                 token => token,
             };
             let Some(token) = token else {
@@ -284,27 +283,40 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Evicts the least recently used entry for another shard, and returns its token.
     pub(crate) fn give(&mut self) -> Option<Token<'c>> {
-        let token = self.evict::<true>();
+        let token = self.evict::<true>(None);
         self.drain(1);
         token
     }
 
-    /// The entry to evict.
-    #[inline(always)]
-    pub(super) fn victim(&mut self) -> Option<u32> {
+    /// The entry that would be evicted now.
+    pub(super) fn next_victim(&mut self) -> Option<u32> {
         let front = self.front;
+        if let Some(adaptive) = &mut self.inner.adaptive {
+            return adaptive.victim(&mut self.inner.list, front.slab.slots());
+        }
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
         self.inner.list.victim(seen, &front.slab)
     }
 
-    /// Evicts the least recently used entry and returns its token.
+    /// Evicts the least recently used entry, or what another policy chooses, for a key if that is known. Returns its token.
     #[inline(always)]
-    pub(super) fn evict<const SPECIAL: bool>(&mut self) -> Option<Token<'c>> {
+    pub(super) fn evict<const SPECIAL: bool>(
+        &mut self,
+        coming: Option<Route>,
+    ) -> Option<Token<'c>> {
         let slots = self.slots();
-        let id = self.victim()?;
+        let front = self.front;
+        // Relaxed: recency orders nothing.
+        let seen = || front.era.load(Ordering::Relaxed);
+        let id = if self.inner.list.is_special() {
+            let coming = coming.map(|route| self.context.index.fragment_of(route));
+            self.inner.special_victim(front, coming)?
+        } else {
+            self.inner.list.victim(seen, &front.slab)?
+        };
         // The next one is the oldest again, and no longer in the processor's cache.
-        if let Some(next) = self.inner.list.before(id, &self.front.slab) {
+        if let Some(next) = self.inner.list.before(id, &front.slab) {
             slots.slot(next).prefetch();
         }
         let (token, alive) = self.take_out::<SPECIAL>(id);
@@ -408,23 +420,19 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
         self.note_insert();
-        self.link_unpinned(|| Some(pin.index()), vacant.id, &vacant.slot.member);
+        self.link_unpinned(pin, vacant.id, vacant.slot);
     }
 
-    /// Links an entry as the one that was used last: by a thread, if it is said which.
+    /// Links an entry as the one that was used last.
     #[inline(always)]
-    pub(super) fn link_unpinned(
-        &mut self,
-        thread: impl FnOnce() -> Option<usize>,
-        id: u32,
-        member: &Member,
-    ) {
-        let front = self.front;
+    pub(super) fn link_unpinned(&mut self, pin: &Pin<'_>, id: u32, slot: &Slot<K, V>) {
         let inner = &mut *self.inner;
-        // Relaxed: recency orders nothing.
-        let seen = || front.era.load(Ordering::Relaxed);
-        if inner.list.push_front((id, member), seen, &front.slab) {
-            inner.begin_era(front, thread());
+        if inner.list.is_due() {
+            inner.special_link(self.front, (id, slot), pin.index());
+        } else {
+            inner
+                .list
+                .push_front((id, &slot.member), || 0, &self.front.slab);
         }
     }
 
@@ -432,20 +440,15 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     pub(crate) fn expect(&mut self, expected: usize) {
         let slots = self.slots();
         let was_exact = self.inner.list.is_exact();
+        if let Some(adaptive) = &mut self.inner.adaptive {
+            adaptive.expect(expected);
+        }
         self.inner.list.expect(expected, slots);
         if was_exact && !self.inner.list.is_exact() {
             // Relaxed: see `Front::take_over`. Reads begin no eras from now on.
             self.front.owner.store(SHARED, Ordering::Relaxed);
             self.front.begin(self.inner.list.era(), false);
         }
-    }
-
-    /// Has an entry count as used.
-    pub(super) fn relink(&mut self, id: u32) {
-        let slots = self.slots();
-        let member = &slots.slot(id).member;
-        self.inner.list.unlink(member, slots);
-        self.link_unpinned(|| None, id, member);
     }
 
     /// Files an entry in the wheel, if it has to be.
@@ -487,9 +490,19 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let slots = self.slots();
         let was_pinned =
             SPECIAL && self.inner.special && self.apart(move |it| it.forget_special(id));
-        let Inner { list, limbo, .. } = &mut *self.inner;
+        let Inner {
+            list,
+            limbo,
+            adaptive,
+            ..
+        } = &mut *self.inner;
         let member = &slot.member;
         if !was_pinned {
+            if let Some(adaptive) = adaptive {
+                // SAFETY: it was in the index, and we hold the lock.
+                let fragment = unsafe { slot.entry() }.meta.fragment();
+                adaptive.leave(id, fragment, list, slots);
+            }
             list.unlink(member, slots);
         }
         // SAFETY: slots stay where they are until they are vacant.
@@ -517,17 +530,59 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 }
 
 impl Inner {
+    /// The victim in a list that is exact, or has two segments.
+    #[inline(never)]
+    fn special_victim<K, V>(
+        &mut self,
+        front: &Front<K, V>,
+        coming: Option<Fragment>,
+    ) -> Option<u32> {
+        let Some(adaptive) = &mut self.adaptive else {
+            // Relaxed: recency orders nothing.
+            let seen = || front.era.load(Ordering::Relaxed);
+            return self.list.victim(seen, &front.slab);
+        };
+        let slots = front.slab.slots();
+        let id = adaptive.victim(&mut self.list, slots)?;
+        let slot = slots.slot(id);
+        // SAFETY: what is in the list is in the index, and we hold the lock.
+        let fragment = unsafe { slot.entry() }.meta.fragment();
+        adaptive.remember(fragment, &slot.member, coming);
+        Some(id)
+    }
+
+    /// Links an entry where another era begins, or a policy says where.
+    #[inline(never)]
+    fn special_link<K, V>(
+        &mut self,
+        front: &Front<K, V>,
+        (id, slot): (u32, &Slot<K, V>),
+        thread: usize,
+    ) {
+        let member = (id, &slot.member);
+        let begun = if let Some(adaptive) = &mut self.adaptive {
+            // SAFETY: it is in the index; we hold the lock.
+            let fragment = unsafe { slot.entry() }.meta.fragment();
+            adaptive.link(member, fragment, &mut self.list, front.slab.slots())
+        } else {
+            // Relaxed: recency orders nothing.
+            let seen = || front.era.load(Ordering::Relaxed);
+            self.list.push_front(member, seen, &front.slab)
+        };
+        if begun {
+            self.begin_era(front, thread);
+        }
+    }
+
     /// Makes known that an era has begun. In an exact list that threads have read at the same time reads begin no eras: now and then
     /// one of them is asked to try again.
     #[inline(never)]
-    fn begin_era<K, V>(&mut self, front: &Front<K, V>, thread: Option<usize>) {
+    fn begin_era<K, V>(&mut self, front: &Front<K, V>, thread: usize) {
         front.begin(self.list.era(), self.list.is_exact());
         // Relaxed, both: see `Front::take_over`.
         if self.list.is_exact() && front.owner.load(Ordering::Relaxed) == SHARED {
             self.links += 1;
-            if self.links >= TERM
-                && let Some(thread) = thread
-            {
+            if self.links >= TERM {
                 self.links = 0;
                 front.owner.store(thread as u64 + 1, Ordering::Relaxed);
             }

@@ -9,9 +9,16 @@ use crate::core::wheel::STEPS;
 use crate::core::write::{SWEEP, Write};
 use std::collections::HashMap;
 
-/// Random writes against a map: every organ stays whole, and what the store holds is what was last written.
+/// Random writes against a map, under each policy: every organ stays whole, and what the store holds is what was last written.
 fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
-    let store = Store::new(max_keys, shards);
+    for policy in [Policy::Lru, Policy::Adaptive] {
+        let store = Store::with_policy(max_keys, shards, policy);
+        random_writes_to(&store, keys, hash_bits);
+    }
+}
+
+fn random_writes_to(store: &Store<u64, u64>, keys: u64, hash_bits: u32) {
+    let max_keys = store.max_keys();
     let domain = reclaim::domain();
     let mut last = HashMap::new();
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
@@ -21,7 +28,7 @@ fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
         random ^= random << 17;
         let key = random % keys;
         let route = Route::new(key & ((1 << hash_bits) - 1));
-        let mut write = Write::new(&store, domain, reclaim::pin(), now);
+        let mut write = Write::new(store, domain, reclaim::pin(), now);
         match random >> 60 {
             0 => {
                 let is_it = |it: &u64| *it == key;

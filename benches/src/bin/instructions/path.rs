@@ -6,7 +6,9 @@ use crate::operations::{
 };
 use crate::rivals;
 use nori_cache_benches::Profile;
-use nori_cache_benches::subjects::{FLOOR, Hashbrown, NoriCache, OURS, OURS_NO_TTL, OURS_TICKING};
+use nori_cache_benches::subjects::{
+    FLOOR, Hashbrown, NoriCache, OURS, OURS_ADAPTIVE, OURS_NO_TTL, OURS_TICKING,
+};
 
 /// The names of a path and of one of its subjects.
 pub type Cell = (&'static str, &'static str);
@@ -29,6 +31,7 @@ type Floor = Hashbrown<String, Profile>;
 type Ours = NoriCache<String, Profile>;
 type OursNoTtl = NoriCache<String, Profile, false>;
 type OursTicking = NoriCache<String, Profile, true, true>;
+type OursAdaptive = NoriCache<String, Profile, true, false, true>;
 
 pub const PATHS: &[Path] = &[
     Path {
@@ -38,6 +41,7 @@ pub const PATHS: &[Path] = &[
             (OURS_NO_TTL, hit::<OursNoTtl>),
             (OURS_TICKING, hit::<OursTicking>),
             (OURS, hit::<Ours>),
+            (OURS_ADAPTIVE, hit::<OursAdaptive>),
         ],
         rivals: rivals::HIT,
     },
@@ -65,12 +69,17 @@ pub const PATHS: &[Path] = &[
             (FLOOR, update::<Floor>),
             (OURS_NO_TTL, update::<OursNoTtl>),
             (OURS, update::<Ours>),
+            (OURS_ADAPTIVE, update::<OursAdaptive>),
         ],
         rivals: rivals::UPDATE,
     },
     Path {
         name: "insert-evicting",
-        own: &[(OURS_NO_TTL, evict::<OursNoTtl>), (OURS, evict::<Ours>)],
+        own: &[
+            (OURS_NO_TTL, evict::<OursNoTtl>),
+            (OURS, evict::<Ours>),
+            (OURS_ADAPTIVE, evict::<OursAdaptive>),
+        ],
         rivals: rivals::EVICT,
     },
     Path {
@@ -79,6 +88,7 @@ pub const PATHS: &[Path] = &[
             (FLOOR, fill::<Floor>),
             (OURS_NO_TTL, fill::<OursNoTtl>),
             (OURS, fill::<Ours>),
+            (OURS_ADAPTIVE, fill::<OursAdaptive>),
         ],
         rivals: rivals::FILL,
     },
