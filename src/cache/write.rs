@@ -62,7 +62,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         if self.inner.weigher.is_some() {
             return self.put_slow(key, value, lifetime, Pinning::No);
         }
-        self.put_on(key, value, lifetime, Terms::PLAIN)
+        self.put_on::<false>(key, value, lifetime, Terms::PLAIN)
     }
 
     /// As `put`, of what is to be weighed, or pinned.
@@ -75,17 +75,23 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         pinning: Pinning,
     ) -> Inserted {
         let terms = self.inner.terms(&key, &value, pinning);
-        self.put_on(key, value, lifetime, terms)
+        self.put_on::<true>(key, value, lifetime, terms)
     }
 
     #[inline(always)]
-    fn put_on(&self, key: K, value: V, lifetime: Lifetime, terms: Terms) -> Inserted {
+    fn put_on<const SPECIAL: bool>(
+        &self,
+        key: K,
+        value: V,
+        lifetime: Lifetime,
+        terms: Terms,
+    ) -> Inserted {
         let inner = &*self.inner;
         let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
         inner.overtake(route, |other| *other == key);
         let mut write = inner.write(now);
-        match write.insert_on(route, (deadline, key, value), terms) {
+        match write.insert_on::<SPECIAL>(route, (deadline, key, value), terms) {
             Ok((id, replaced)) => {
                 own::filed(&write, route, id);
                 if replaced {

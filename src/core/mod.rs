@@ -19,7 +19,8 @@
 //!
 //! # Locks
 //!
-//! One mutex a shard. A thread holds one at a time. No user code runs under a lock: no `Hash`, `Eq`, `Clone` or `Drop` of keys and
+//! One mutex a shard. A thread holds one at a time, and before that perhaps one of the budget's: as the one that collects weight, or for one
+//! step of a resize. No user code runs under a lock: no `Hash`, `Eq`, `Clone` or `Drop` of keys and
 //! values, no closure.
 //!
 //! # Who may touch what
@@ -36,7 +37,10 @@
 //! | `Back::version` | writers before and under the lock | the shard's writer |
 //! | `Back::due` | writers of other shards, as a hint | the shard's writer |
 //! | `Slab::used`, `Inner` (vacancies, limbo, list, wheel, counts) | the lock's holder | the lock's holder |
-//! | `Budget::free` | anybody | anybody, by compare-and-swap |
+//! | `Pool::free` | anybody | anybody, by compare-and-swap |
+//! | `Pool::max`, `Pool::changes` | anybody | who holds the lock of `Pool::target` |
+//! | `Pool::pinned` | writers | the shard's writer |
+//! | the word for the weight, beside a slot | the shard's writer; writers that found its id | the shard's writer, before it files the id |
 //! | `Store::swept` | writers, as a hint | writers |
 //! | `Domain::epoch` | pins | collectors |
 //! | `Domain::asked` | collectors | collectors, after a heavy barrier or once readers have settled; who leases a record |

@@ -160,8 +160,9 @@ pub(crate) struct Slab<K, V> {
     further: Box<[AtomicPtr<Slot<K, V>>; FURTHER]>,
     /// Ids below this one have been given out, and have slots.
     used: Guarded,
-    /// What each slot has beside its entry.
+    /// What each slot has beside its entry, and how many words that are.
     side: SideWords,
+    words: u32,
 }
 
 // SAFETY: the slab owns its slots, as a `Vec<Slot>` would; the pointers are only where it keeps them.
@@ -192,6 +193,7 @@ impl<K, V> Slab<K, V> {
             )),
             used: Guarded::new(0),
             side,
+            words: side.count() as u32,
         }
     }
 
@@ -304,17 +306,15 @@ impl<K, V> Slab<K, V> {
     }
 
     /// One of the words beside a slot that was given out.
+    #[inline(always)]
     fn side_at(&self, id: u32, place: usize) -> *mut AtomicU64 {
-        let (slots, len, index) = match self.place_further(id) {
-            None => (self.base, self.first as usize, id),
-            Some((segment, index)) => {
-                // Relaxed: see `fresh`.
-                let slots = self.further[segment].load(Ordering::Relaxed);
-                (slots, self.len_of_further(segment), index)
-            }
+        let (slots, len, index) = if id < self.first {
+            (self.base, self.first as usize, id)
+        } else {
+            self.segment_of(id)
         };
-        debug_assert!(place < self.side.count());
-        let word = index as usize * self.side.count() + place;
+        debug_assert!(place < self.words as usize);
+        let word = index as usize * self.words as usize + place;
         // SAFETY: inside the segment's memory, which has as many words behind its slots as `layout` adds to them.
         unsafe {
             slots
@@ -322,6 +322,15 @@ impl<K, V> Slab<K, V> {
                 .cast::<AtomicU64>()
                 .add(word)
         }
+    }
+
+    /// The further segment of an id, how many slots that has, and the slot's index there.
+    #[cold]
+    fn segment_of(&self, id: u32) -> (*mut Slot<K, V>, usize, u32) {
+        let (segment, index) = self.place_further(id).expect("it is not in the first one");
+        // Relaxed: see `fresh`.
+        let slots = self.further[segment].load(Ordering::Relaxed);
+        (slots, self.len_of_further(segment), index)
     }
 
     /// Where the words beside so many slots begin.

@@ -99,16 +99,16 @@ impl<'s, K, V> Write<'s, K, V> {
     where
         K: Eq,
     {
-        match self.insert_on(route, (deadline, key, value), Terms::PLAIN) {
+        match self.insert_on::<false>(route, (deadline, key, value), Terms::PLAIN) {
             Ok((id, _)) => id,
             Err(_) => unreachable!("nothing is weighed or pinned"),
         }
     }
 
     /// Puts a value under a key, with a deadline as in [`Meta::new`]. Returns the id that the entry is filed under, and whether
-    /// it replaces one that was alive. What is refused is dropped with what the write leaves.
+    /// it replaces one that was alive. `SPECIAL` is as for [`Shard::put`]. What is refused is dropped with what the write leaves.
     #[inline(always)]
-    pub(crate) fn insert_on(
+    pub(crate) fn insert_on<const SPECIAL: bool>(
         &mut self,
         route: Route,
         (deadline, key, value): (u64, K, V),
@@ -120,7 +120,7 @@ impl<'s, K, V> Write<'s, K, V> {
         let shard = self.store.shard(route);
         let seen = shard.look(&self.pin, self.context.index, route, |other| *other == key);
         let entry = self.coming(route, deadline, key, value);
-        match self.try_first(shard, seen, terms, &entry) {
+        match self.try_first::<SPECIAL>(shard, seen, terms, &entry) {
             Ok(id) => Ok((id, self.was_alive(&seen))),
             Err(refused) => self.insert_slow(seen, entry.into_entry(), terms, refused),
         }
@@ -170,7 +170,8 @@ impl<'s, K, V> Write<'s, K, V> {
     {
         let entry = self.coming(seen.route(), deadline, key, value);
         let shard = self.store.shard(seen.route());
-        match self.try_first(shard, seen, terms, &entry) {
+        // What is weighed is refused here, and put at the second attempt.
+        match self.try_first::<false>(shard, seen, terms, &entry) {
             Ok(id) => Ok(id),
             Err(refused) => {
                 let put = self.put_slow(seen, entry.into_entry(), terms, stands, refused);
@@ -185,18 +186,15 @@ impl<'s, K, V> Write<'s, K, V> {
         Coming::new(Meta::new(fragment, deadline), key, value)
     }
 
-    /// The short way. If it is not refused, the entry has been moved.
+    /// The first attempt. If it is not refused, the entry has been moved.
     #[inline(always)]
-    fn try_first(
+    fn try_first<const SPECIAL: bool>(
         &mut self,
         shard: &Shard<K, V>,
         seen: Seen,
         terms: Terms,
         entry: &Coming<K, V>,
     ) -> Result<u32, Refused> {
-        if terms.is_special() {
-            return Err(Refused::Special);
-        }
         let attempt = Attempt {
             seen,
             others: &[],
@@ -205,7 +203,7 @@ impl<'s, K, V> Write<'s, K, V> {
             purse: None,
         };
         // SAFETY: the callers use the entry only if it is refused.
-        unsafe { shard.put::<false>(&self.context, &mut self.garbage, &self.pin, attempt, entry) }
+        unsafe { shard.put::<SPECIAL>(&self.context, &mut self.garbage, &self.pin, attempt, entry) }
     }
 
     /// Goes on where the shard refused: finds what was missing, or looks again, as often as that happens.

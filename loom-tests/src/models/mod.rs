@@ -20,6 +20,7 @@ mod stamps;
 mod turns;
 mod versions;
 mod waiting;
+mod weights;
 mod world;
 
 use crate::atomics;

@@ -5,7 +5,9 @@ use crate::core::garbage::Garbage;
 use crate::core::index::Route;
 use crate::core::policy::Policy;
 use crate::core::reclaim::{Domain, Pin, Record};
-use crate::core::store::Store;
+use crate::core::shard::Terms;
+use crate::core::side::SideWords;
+use crate::core::store::{Options, Store};
 use crate::core::write::Write;
 
 pub(super) struct World<V> {
@@ -37,6 +39,35 @@ impl<V> World<V> {
             domain: Domain::new(),
             store: Store::with_policy(max_keys, shards, policy),
         }
+    }
+
+    /// One whose entries are weighed.
+    pub(super) fn weighed(max_keys: usize, max_weight: u64, shards: usize) -> Self {
+        Self {
+            domain: Domain::new(),
+            store: Store::with(Options {
+                max_keys,
+                shards,
+                policy: Policy::Lru,
+                side: SideWords::WEIGHT,
+                max_weight: Some(max_weight),
+            }),
+        }
+    }
+
+    /// What the entries weigh.
+    pub(super) fn weight(&self) -> u64 {
+        let pool = self.store.budget().weight();
+        pool.expect("they are weighed").used()
+    }
+
+    /// As `Cache::insert`, of an entry that is weighed or pinned. Says whether it is stored.
+    pub(super) fn insert_on(&self, record: &Record, key: u64, value: V, terms: Terms) -> bool {
+        let route = Route::new(key);
+        let mut write = self.write(record);
+        write
+            .insert_on::<true>(route, (NEVER, key, value), terms)
+            .is_ok()
     }
 
     /// As `Cache::get_with`: `read` runs outside of the epoch.

@@ -57,12 +57,6 @@ impl Terms {
         weight: 0,
         pinning: Pinning::No,
     };
-
-    /// Whether it is clear from them that the short way will not do.
-    #[inline(always)]
-    pub(crate) fn is_special(self) -> bool {
-        self.weight > 0 || self.pinning == Pinning::Yes
-    }
 }
 
 impl<K, V> Shard<K, V> {
