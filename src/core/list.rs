@@ -83,6 +83,12 @@ impl Stamp {
         }
     }
 
+    /// As if the entry had just been read in era `era`, also if it was linked in that one.
+    pub(crate) fn set_read(&self, era: u64) {
+        // Relaxed: see `touch`.
+        self.0.store(Self::of(era) | Self::READ, Ordering::Relaxed);
+    }
+
     #[inline(always)]
     fn set_linked(&self, era: u64) {
         // Relaxed: see `touch`.

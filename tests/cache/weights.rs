@@ -104,6 +104,16 @@ fn an_entry_that_grows_evicts_others_and_not_itself() {
     }
 }
 
+/// Where the list has marks, and the entry is the oldest of all, in the era in which all others came too.
+#[test]
+fn the_oldest_of_an_era_grows() {
+    let cache = cache(10_000, 100, 1);
+    (0..5).for_each(|n| _ = cache.insert(n, 20));
+    assert_eq!(cache.insert(0, 60), Inserted::Replaced);
+    assert_eq!((cache.weight(), cache.len()), (100, 3));
+    assert!(!cache.contains_key(&1) && !cache.contains_key(&2));
+}
+
 #[test]
 fn one_heavy_entry_does_not_empty_its_shard_alone() {
     let cache = cache(1_000, 1_000, 4);

@@ -37,11 +37,13 @@ impl<K, V> Shard<K, V> {
 }
 
 impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
+    #[inline(always)]
     pub(super) fn is_weighed(&self) -> bool {
         self.slots().has(SideWords::WEIGHT)
     }
 
     /// What an entry weighs.
+    #[inline(always)]
     pub(super) fn weight_of(&self, id: u32) -> u64 {
         if !self.is_weighed() {
             return 0;
@@ -53,6 +55,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Notes what an entry weighs whose id is about to be filed.
+    #[inline(always)]
     pub(super) fn set_weight(&self, id: u32, weight: u64) {
         if self.is_weighed() {
             let word = self.slots().side(id, SideWords::WEIGHT);
@@ -61,7 +64,13 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
         }
     }
 
-    /// Makes room for what the entry of a put weighs. What it needs is loose when the entry that it replaces has left.
+    /// Whether there is room for what an entry weighs, in the place of `old`. What it needs is loose when that has left.
+    #[inline(always)]
+    pub(super) fn has_room(&mut self, weight: u64, purse: u64, old: Option<u32>) -> bool {
+        !self.is_weighed() || self.gain(weight, purse + old.map_or(0, |id| self.weight_of(id)))
+    }
+
+    /// Makes room for what the entry of a put weighs, where there is none.
     pub(super) fn make_room(
         &mut self,
         attempt: Attempt<'_, 'c>,
@@ -77,9 +86,6 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
         };
         let old = seen.id().filter(|_| lane.is_some());
         let given = attempt.purse.unwrap_or(0) + old.map_or(0, |id| self.weight_of(id));
-        if self.gain(weight, given) {
-            return Ok(room);
-        }
         let max = pool.max();
         if weight > max {
             return Err(Refused::TooHeavy);
@@ -114,6 +120,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Whether there is as much as an entry weighs: given to it, loose, or taken from the pool now.
+    #[inline(always)]
     fn gain(&mut self, weight: u64, given: u64) -> bool {
         let have = given + self.inner.loose;
         let short = weight.saturating_sub(have);
@@ -126,6 +133,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Leaves with the entry that has been published what it weighs; `purse` comes from its collector.
+    #[inline(always)]
     pub(super) fn spend(&mut self, weight: u64, purse: u64) {
         if self.is_weighed() {
             self.inner.loose = self.inner.loose + purse - weight;
@@ -133,6 +141,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Gives back what is loose: at the end, before the lock is released.
+    #[inline(always)]
     pub(super) fn give_loose(&mut self) {
         let loose = std::mem::take(&mut self.inner.loose);
         if loose > 0
@@ -185,7 +194,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
             // Relaxed: recency orders nothing.
             let era = self.front.era.load(Ordering::Relaxed);
             let era = era.max(self.inner.list.era());
-            self.slots().slot(spare).member.stamp.touch(era);
+            self.slots().slot(spare).member.stamp.set_read(era);
             if self.next_victim() == Some(spare) {
                 return None;
             }

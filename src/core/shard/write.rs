@@ -116,9 +116,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let mut token = None;
         let mut is_pinned = false;
         if SPECIAL {
-            is_pinned = self.is_to_be_pinned(terms.pinning, lane.and(seen.id()));
-            let room = self.make_room(attempt, lane)?;
-            (lane, token) = (room.lane, room.token);
+            let old = lane.and(seen.id());
+            is_pinned = self.is_to_be_pinned(terms.pinning, old);
+            if self.has_room(terms.weight, purse, old) {
+                token = attempt.token;
+            } else {
+                let room = self.apart(move |it| it.make_room(attempt, lane))?;
+                (lane, token) = (room.lane, room.token);
+            }
         } else if lane.is_none() {
             token = attempt.token;
         }
@@ -162,6 +167,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         Ok(id)
     }
 
+    #[inline(always)]
     fn is_to_be_pinned(&self, pinning: Pinning, old: Option<u32>) -> bool {
         match pinning {
             Pinning::No => false,
@@ -482,8 +488,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     #[inline(always)]
     fn forget<const SPECIAL: bool>(&mut self, id: u32, slot: &Slot<K, V>) {
         let slots = self.slots();
-        let was_pinned =
-            SPECIAL && self.inner.special && self.apart(move |it| it.forget_special(id));
+        let was_pinned = SPECIAL && self.forget_special(id);
         let Inner {
             list,
             limbo,
@@ -504,9 +509,10 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// What an entry weighed is loose from here on. True if it was pinned: then it is in no list.
+    #[inline(always)]
     fn forget_special(&mut self, id: u32) -> bool {
         self.inner.loose += self.weight_of(id);
-        self.unlink_pinned(id)
+        self.inner.pinned.is_some() && self.apart(move |it| it.unlink_pinned(id))
     }
 
     /// Where an entry is filed now.
