@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::index::Outgrown;
-use super::listener::{Departed, Listener, RemovalCause};
+use super::listener::{Departed, Listener, Unwelcome};
 use super::slab::Segment;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -30,7 +30,7 @@ struct More<K, V> {
     retired: Vec<Retired>,
     /// Of which a listener is to be told.
     departed: Vec<Departed<K, V>>,
-    refused: Vec<(Arc<Listener<K, V>>, Entry<K, V>)>,
+    refused: Vec<Unwelcome<K, V>>,
 }
 
 impl<K, V> Garbage<K, V> {
@@ -80,7 +80,10 @@ impl<K, V> Garbage<K, V> {
         listener: Option<&Arc<Listener<K, V>>>,
     ) {
         match listener {
-            Some(listener) => self.more().refused.push((Arc::clone(listener), entry)),
+            Some(listener) => {
+                let listener = Arc::clone(listener);
+                self.more().refused.push(Unwelcome { listener, entry });
+            }
             None => self.more().entries.push(entry),
         }
     }
@@ -127,9 +130,7 @@ impl<K, V> Garbage<K, V> {
         let mut more = (!self.more.is_null()).then(|| unsafe { Box::from_raw(self.more) });
         if let Some(more) = &mut more {
             more.departed.drain(..).for_each(Departed::tell);
-            for (listener, entry) in &more.refused {
-                listener.tell(entry, RemovalCause::Refused);
-            }
+            more.refused.iter().for_each(Unwelcome::tell);
         }
         let entries = &mut self.entries[self.start..self.end];
         // SAFETY: initialised, and dropped here alone. If the drop of one panics, the others are dropped all the same.

@@ -30,14 +30,17 @@ pub enum RemovalCause {
     Refused,
 }
 
-/// A user's function, and how often it has panicked.
+/// A user's function.
+type Tell<K, V> = Box<dyn Fn(&K, &V, RemovalCause) + Send + Sync>;
+
+/// What is to be told, and how often that has panicked.
 pub(crate) struct Listener<K, V> {
-    tell: Box<dyn Fn(&K, &V, RemovalCause) + Send + Sync>,
+    tell: Tell<K, V>,
     panics: AtomicU64,
 }
 
 impl<K, V> Listener<K, V> {
-    pub(crate) fn new(tell: Box<dyn Fn(&K, &V, RemovalCause) + Send + Sync>) -> Self {
+    pub(crate) fn new(tell: Tell<K, V>) -> Self {
         Self {
             tell,
             panics: AtomicU64::new(0),
@@ -63,6 +66,20 @@ impl<K, V> Listener<K, V> {
 impl<K, V> fmt::Debug for Listener<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").finish_non_exhaustive()
+    }
+}
+
+/// An entry that never came in, of which the listener is to be told.
+#[derive(Debug)]
+pub(crate) struct Unwelcome<K, V> {
+    pub(super) listener: Arc<Listener<K, V>>,
+    pub(super) entry: Entry<K, V>,
+}
+
+impl<K, V> Unwelcome<K, V> {
+    /// Tells of it.
+    pub(super) fn tell(&self) {
+        self.listener.tell(&self.entry, RemovalCause::Refused);
     }
 }
 
