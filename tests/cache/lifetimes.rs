@@ -143,7 +143,9 @@ fn with_a_time_to_live_the_earlier_end_counts() {
     clock.advance(ms(90));
     assert_eq!(cache.get(&1), Some(2));
     assert_eq!(cache.ttl(&1), after(70));
-    assert_eq!(cache.purge_expired(), 2);
+    // Some of the others a write may have come across.
+    cache.purge_expired();
+    assert_eq!(cache.len(), 1);
 }
 
 /// The first entry with a time to live comes when the cache has had none.

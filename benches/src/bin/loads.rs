@@ -221,7 +221,7 @@ fn waiters(rounds: usize) {
         LOAD.as_millis()
     );
     for (name, times, most) in rows {
-        let time = median(times.into_iter()) * 1e3;
+        let time = median(times) * 1e3;
         println!("| {name} | {time:.1} ms | {most} load(s) at most |");
     }
 }
