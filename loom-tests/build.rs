@@ -5,6 +5,6 @@ fn main() {
     println!("cargo:rustc-check-cfg=cfg(nori_loom)");
     println!("cargo:rustc-check-cfg=cfg(nori_portable)");
     println!("cargo:rustc-check-cfg=cfg(fuzzing)");
-    println!("cargo:rustc-check-cfg=cfg(feature, values(\"backend\"))");
+    println!("cargo:rustc-check-cfg=cfg(feature, values(\"backend\", \"serde\"))");
     println!("cargo:rustc-cfg=nori_loom");
 }

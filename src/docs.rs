@@ -36,12 +36,12 @@ pub mod guide {}
 pub mod orderings {}
 #[doc = include_str!("links.md")]
 #[cfg_attr(
-    all(feature = "global", feature = "response"),
+    all(feature = "global", feature = "macros", feature = "response"),
     doc = include_str!("../docs/recipes.md")
 )]
 #[cfg_attr(
-    not(all(feature = "global", feature = "response")),
-    doc = "This page is part of the documentation that is built with the features `global` and `response`."
+    not(all(feature = "global", feature = "macros", feature = "response")),
+    doc = "This page is part of the documentation that is built with the features `global`, `macros` and `response`."
 )]
 pub mod recipes {}
 #[doc = include_str!("links.md")]
@@ -211,6 +211,7 @@ mod tests {
                 "examples/",
                 "fuzz/",
                 "loom-tests/",
+                "nori-cache-macros/",
                 "scripts/",
                 "src/",
                 "tests/",

@@ -172,7 +172,7 @@ impl Error {
         Self::caused(Kind::Overflow, cause)
     }
 
-    /// The value cannot be encoded: written as JSON, say.
+    /// The codec, JSON unless another was chosen, cannot represent the value.
     pub fn encoding(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::caused(Kind::Encoding, cause)
     }
@@ -246,7 +246,7 @@ impl Error {
         matches!(self.inner.kind, Kind::Overflow)
     }
 
-    /// Whether a value cannot be encoded: written as JSON, say. Nothing was stored, and what was stored before stays.
+    /// Whether the codec, JSON unless another was chosen, cannot represent a value. Nothing was stored, and what was stored before stays.
     pub fn is_encoding(&self) -> bool {
         matches!(self.inner.kind, Kind::Encoding)
     }

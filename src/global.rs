@@ -162,6 +162,14 @@ where
     current()?.set(key, value, ttl).await
 }
 
+/// Stores a value that the caller keeps: [`CacheBackendExt::set_ref`].
+pub async fn cache_set_ref<T>(key: &str, value: &T, ttl: impl Into<Ttl>) -> Result<(), Error>
+where
+    T: ToOwned<Owned: Serialize + Send + Sync + 'static> + Serialize + Sync + ?Sized + 'static,
+{
+    current()?.set_ref(key, value, ttl).await
+}
+
 /// Stores a value for as long as is configured (`CACHE_DEFAULT_TTL`, 300 s): [`CacheBackendExt::set_default`].
 pub async fn cache_set_default<T>(key: &str, value: T) -> Result<(), Error>
 where

@@ -17,6 +17,7 @@
 //! | `backend` | [`CacheBackend`], the contract of stores over string keys |
 //! | `config` | [`Config`]: from the environment to a backend |
 //! | `global` | [`get_backend`], [`cache_get`] and so on: the backend of the process |
+//! | `memo` | what functions under `#[cached]` call |
 //! | `response` | HTTP responses, cached by a tower layer |
 //!
 //! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
@@ -35,6 +36,8 @@ mod error;
 mod flights;
 #[cfg(all(feature = "global", not(nori_loom)))]
 mod global;
+#[cfg(all(feature = "macros", not(nori_loom)))]
+mod memo;
 #[cfg(all(feature = "tower", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "response", feature = "tower"))))]
 pub mod response;
@@ -44,17 +47,24 @@ mod time;
 
 #[cfg(not(nori_loom))]
 pub use crate::{
-    cache::{Cache, CacheBuilder, Drain, Iter, LoadStats, Loaded, Stats, Update},
-    core::Policy,
+    cache::{
+        Cache, CacheBuilder, Drain, Expiry, Inserted, Iter, LoadStats, Loaded, Refusal, Stats,
+        Update,
+    },
+    core::{Policy, RemovalCause},
     error::Error,
     time::{Clock, ManualClock, Ttl},
 };
 
 #[cfg(all(feature = "backend", not(nori_loom)))]
 pub use crate::backend::{
-    BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Flights, MemoryCacheBackend,
-    MemoryCacheBackendBuilder, UpdateTtl, Value,
+    BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Codec, Flights, MemoryCacheBackend,
+    MemoryCacheBackendBuilder, Undecodable, UpdateTtl, Value, View,
 };
+
+#[cfg(all(feature = "encryption", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+pub use crate::backend::Keys;
 
 #[cfg(all(feature = "redis", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
@@ -69,10 +79,22 @@ pub use crate::{
     global::{
         cache_atomic_update, cache_delete, cache_delete_many, cache_flush, cache_get,
         cache_get_many, cache_get_or_load, cache_get_shared, cache_incr, cache_incr_by, cache_set,
-        cache_set_default, cache_set_many, cache_try_atomic_update, cache_ttl, get_backend,
-        reset_backend, set_backend,
+        cache_set_default, cache_set_many, cache_set_ref, cache_try_atomic_update, cache_ttl,
+        get_backend, reset_backend, set_backend,
     },
 };
+
+#[cfg(all(feature = "macros", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "macros")))]
+#[doc(inline)]
+pub use nori_cache_macros::cached;
+
+/// For what `#[cached]` writes, and nobody else.
+#[cfg(all(feature = "macros", not(nori_loom)))]
+#[doc(hidden)]
+pub mod __macros {
+    pub use crate::memo::*;
+}
 
 #[cfg(all(any(doc, test), not(nori_loom)))]
 pub mod docs;

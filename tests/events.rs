@@ -1,4 +1,5 @@
-//! Each request that is handled is one event `answered`, which says how. Whether anybody listens is known for the whole
+//! Each request that is handled is one event `answered`, which says how; each read of what cannot be decoded one event
+//! `undecodable`. Whether anybody listens is known for the whole
 //! process, so these tests have one of their own.
 
 #![cfg(all(feature = "response", feature = "tracing"))]
@@ -27,7 +28,7 @@ struct Told(Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Told {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "nori_cache::response"
+        metadata.target().starts_with("nori_cache::")
     }
     fn event(&self, event: &Event<'_>) {
         let mut text = Text::default();
@@ -376,3 +377,50 @@ async fn a_body_that_is_given_up_is_told_as_well() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_decoded() {
+    use nori_cache::{CacheBackendExt, Codec, MemoryCacheBackend, Ttl};
+
+    let (told, _guard) = Told::listen();
+    let backend = MemoryCacheBackend::new(10);
+    backend
+        .set("secret key", "secret", Ttl::Never)
+        .await
+        .unwrap();
+    assert_eq!(backend.get::<u64>("secret key").await.unwrap(), None);
+    assert_eq!(
+        told.all(),
+        ["undecodable: operation=get why=malformed wanted=u64"]
+    );
+    let raw = backend.with_codec(&Codec::bytes());
+    assert_eq!(
+        raw.get_many::<String>(&["secret key"]).await.unwrap(),
+        [None]
+    );
+    let foreign = "undecodable: operation=get_many why=foreign wanted=alloc::string::String";
+    assert_eq!(told.all(), [foreign]);
+    // Errors tell it themselves.
+    assert!(backend.strict().get::<u64>("secret key").await.is_err());
+    backend.set("secret key", 7, Ttl::Never).await.unwrap();
+    assert_eq!(backend.get::<u64>("secret key").await.unwrap(), Some(7));
+    assert!(told.all().is_empty());
+    forged(&told).await;
+}
+
+#[cfg(feature = "encryption")]
+async fn forged(told: &Told) {
+    use nori_cache::{CacheBackend, CacheBackendExt, Codec, Keys, MemoryCacheBackend, Ttl};
+
+    let codec = Codec::json().encrypted(Keys::new(1, &[7; 32]));
+    let backend = MemoryCacheBackend::builder().codec(codec);
+    let backend = backend.build().unwrap();
+    backend.set("a", "secret", Ttl::Never).await.unwrap();
+    let copied = backend.get_value("a").await.unwrap().unwrap();
+    backend.set_value("b", copied, Ttl::Never).await.unwrap();
+    assert_eq!(backend.get::<String>("b").await.unwrap(), None);
+    assert_eq!(told.all(), ["warning: undecodable"]);
+}
+
+#[cfg(not(feature = "encryption"))]
+async fn forged(_: &Told) {}

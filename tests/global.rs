@@ -5,7 +5,7 @@
 use nori_cache::{
     CacheBackendExt, Error, MemoryCacheBackend, Ttl, cache_atomic_update, cache_delete,
     cache_delete_many, cache_flush, cache_get, cache_get_many, cache_get_or_load, cache_get_shared,
-    cache_incr, cache_incr_by, cache_set, cache_set_default, cache_set_many,
+    cache_incr, cache_incr_by, cache_set, cache_set_default, cache_set_many, cache_set_ref,
     cache_try_atomic_update, cache_ttl, get_backend, reset_backend, set_backend,
 };
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,8 @@ async fn example(user: User) -> Result<(), Error> {
 
 async fn siblings() -> Result<(), Error> {
     let minute = Duration::from_secs(60);
+    cache_set_ref("a", "none", Ttl::Never).await?;
+    assert_eq!(cache_get::<String>("a").await?.unwrap(), "none");
     cache_set_default("a", "one".to_owned()).await?;
     let Some(Ttl::After(left)) = cache_ttl("a").await? else {
         panic!("the default is a time");

@@ -39,25 +39,35 @@ mod core {
     pub(crate) mod entry;
     pub(crate) mod garbage;
     pub(crate) mod index;
+    pub(crate) mod life;
     mod limbo;
     mod links;
     pub(crate) mod list;
+    pub(crate) mod listener;
     pub(crate) mod own;
     mod policy;
     pub(crate) mod reclaim;
+    mod resize;
     pub(crate) mod shard;
+    mod side;
     mod sizing;
     mod slab;
     mod store;
     pub(crate) mod wheel;
     mod write;
 
-    pub(crate) use entry::{Entry, NEVER};
+    pub(crate) use entry::{Meta, NEVER};
     pub(crate) use index::Route;
+    pub(crate) use listener::Listener;
+    pub use listener::RemovalCause;
+    pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
     pub use policy::Policy;
-    pub(crate) use shard::{Held, Hit, Seen};
+    pub(crate) use resize::TooMuchPinned;
+    pub(crate) use shard::{Held, Hit, Pinning, Seen, Terms};
+    pub(crate) use side::SideWords;
+    pub(crate) use sizing::Plan;
     pub(crate) use store::Store;
-    pub(crate) use write::{Gate, Open, Write};
+    pub(crate) use write::{Gate, NotPut, Open, Refusal, Write};
 }
 
 /// The rooms of `src/response` that stored responses are made of.

@@ -1,7 +1,7 @@
 //! The fuzz targets' comparisons on pseudo-random operations.
 
 use arbitrary::{Arbitrary, Unstructured};
-use nori_cache_fuzz::organs::{cache, cache_control, index, list, store, stored, wheel};
+use nori_cache_fuzz::organs::{cache, cache_control, codec, index, list, store, stored, wheel};
 
 /// Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
 struct SplitMix(u64);
@@ -49,6 +49,15 @@ fn texts(inputs: u64, pieces: &[&str], mut run: impl FnMut(&[u8])) {
         run(&text);
         std::mem::forget(failing);
     }
+}
+
+#[test]
+fn no_bytes_harm_a_codec() {
+    let mut decoded = 0;
+    run(200_000, 24, |input: Vec<u8>| {
+        decoded += usize::from(codec::run(&input));
+    });
+    assert!(decoded > 1_000, "only {decoded} were anything");
 }
 
 #[test]

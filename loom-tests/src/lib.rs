@@ -57,6 +57,7 @@ mod backend {
     pub(crate) mod redis {
         pub(crate) mod gate;
     }
+    pub(crate) mod undecodable;
 }
 mod barrier;
 #[path = "../../src/cache"]
@@ -77,9 +78,11 @@ mod core {
     pub(crate) mod entry;
     pub(crate) mod garbage;
     pub(crate) mod index;
+    pub(crate) mod life;
     pub(crate) mod limbo;
     pub(crate) mod links;
     pub(crate) mod list;
+    pub(crate) mod listener;
     pub(crate) mod policy;
     pub(crate) mod reclaim {
         use crate::barrier;
@@ -92,7 +95,9 @@ mod core {
         pub(crate) use domain::{Domain, Grace, Ticket, Wait};
         pub(crate) use record::{Hold, Pin, Record};
     }
+    pub(crate) mod resize;
     pub(crate) mod shard;
+    pub(crate) mod side;
     pub(crate) mod sizing;
     pub(crate) mod slab;
     pub(crate) mod store;

@@ -1,6 +1,6 @@
 //! [`CacheBackend`]: what a store must be able to do.
 
-use super::{BackendFuture, Flights, Value};
+use super::{BackendFuture, Codec, Flights, Value};
 use crate::time::Ttl;
 use std::fmt;
 use std::time::Duration;
@@ -97,7 +97,7 @@ pub(crate) const DEFAULT_TTL: Ttl = Ttl::After(Duration::from_secs(300));
 /// # Ok(())
 /// # }
 /// ```
-pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
+pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// The value under `key`, or `None` when it is missing or expired. A hit counts as a use.
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>>;
 
@@ -186,6 +186,20 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// The time to live of entries that are stored without one; 300 s unless the backend says otherwise.
     fn default_ttl(&self) -> Ttl {
         DEFAULT_TTL
+    }
+
+    /// The codec that values are stored with here. `None`, the default, if the store keeps them as it gets them, or as JSON.
+    ///
+    /// A store that has one says so, and passes what it is given through [`Codec::to_stored`], and what it finds through
+    /// [`Codec::found`]. One that wraps another passes the other's on. Whoever calls may choose another
+    /// ([`with_codec`](super::CacheBackendExt::with_codec)): then the store gets encoded values, which it keeps as they are.
+    fn codec(&self) -> Option<&Codec> {
+        None
+    }
+
+    /// Whether typed reads of what cannot be decoded fail. They miss unless the backend says otherwise.
+    fn is_strict(&self) -> bool {
+        false
     }
 
     /// Asks the far side whether it is there and usable: for start-up. The error holds no credentials.

@@ -2,7 +2,7 @@
 
 use super::flights::{atomic_update, get_or_load};
 use super::typed::{read, write};
-use super::{CacheBackend, Cacheable, UpdateTtl};
+use super::{CacheBackend, Cacheable, Codec, Undecodable, UpdateTtl, View};
 use crate::error::Error;
 use crate::time::Ttl;
 use serde_core::{Serialize, de::DeserializeOwned};
@@ -13,8 +13,18 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// All fail with an [`Error`] that names the operation and the key: when the store cannot be reached in time, rejects it, or has
-/// been closed; reads also when what is stored is not a `T` ([`Error::is_decoding`]), writes when the value cannot be
-/// represented in JSON ([`Error::is_encoding`]), which leaves what was stored before.
+/// been closed; writes also when the codec, which is JSON unless configured, cannot represent the value
+/// ([`Error::is_encoding`]), which leaves what was stored before.
+///
+/// # What cannot be decoded
+/// A value that is stored and cannot be read as the type that was asked for, because the type has changed, or the
+/// [codec](Codec), or because somebody else wrote it, is a miss: a deployment costs hits and no errors. It is
+/// [counted](Self::undecodable), told to `tracing`, and stays where it is until it is written over or expires;
+/// [`get_or_load`](Self::get_or_load) loads and writes over it. Where that would hide a mistake, in tests say, reads are
+/// [`strict`](Self::strict): then it is an error ([`Error::is_decoding`]).
+///
+/// Not so for [`incr`](Self::incr) and the updates, which are based on what is there: for them it is always an error, and the
+/// value stays.
 ///
 /// # Cancel safety
 /// A write whose future is dropped has taken place or not, as a whole for each key. Nothing else is lost: a dropped
@@ -43,7 +53,8 @@ use std::sync::Arc;
 pub trait CacheBackendExt: CacheBackend {
     /// The value under `key`, or `None` when it is missing or expired. A hit counts as a use.
     ///
-    /// A value that is in memory as a `T` is cloned; anything else is converted by way of JSON.
+    /// A value that is in memory as a `T` is cloned; anything else is converted by way of JSON, or of the codec. What
+    /// [cannot be](CacheBackendExt#what-cannot-be-decoded) is a miss.
     fn get<T>(&self, key: &str) -> impl Future<Output = Result<Option<T>, Error>> + Send
     where
         T: DeserializeOwned + Clone + Send + 'static,
@@ -83,6 +94,35 @@ pub trait CacheBackendExt: CacheBackend {
         T: Serialize + Send + Sync + 'static,
     {
         write::set(self, key, value, ttl.into())
+    }
+
+    /// As [`set`](Self::set), of a value that the caller keeps: a store that keeps bytes, as Redis does, gets it without a clone.
+    /// One that keeps values as they are gets a clone.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// let names = vec!["ana".to_owned(), "bo".to_owned()];
+    /// backend.set_ref("names", &names, Ttl::Never).await?;
+    /// backend.set_ref("first", &names[..1], Ttl::Never).await?;
+    /// backend.set_ref("text", "text", Ttl::Never).await?;
+    /// assert_eq!(backend.get::<Vec<String>>("first").await?.unwrap(), ["ana"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn set_ref<T>(
+        &self,
+        key: &str,
+        value: &T,
+        ttl: impl Into<Ttl>,
+    ) -> impl Future<Output = Result<(), Error>> + Send
+    where
+        T: ToOwned<Owned: Serialize + Send + Sync + 'static> + Serialize + Sync + ?Sized + 'static,
+    {
+        write::set_ref(self, key, value, ttl.into())
     }
 
     /// As [`set`](Self::set), with the backend's [`default_ttl`](CacheBackend::default_ttl): 300 s, unless configured.
@@ -141,7 +181,8 @@ pub trait CacheBackendExt: CacheBackend {
         write::incr(self, key, by, ttl.into())
     }
 
-    /// The values under `keys`, in their order: one round trip where the store has a call for it.
+    /// The values under `keys`, in their order: one round trip where the store has a call for it. One that cannot be decoded is a
+    /// miss, and spoils only itself.
     fn get_many<T>(
         &self,
         keys: &[&str],
@@ -153,7 +194,7 @@ pub trait CacheBackendExt: CacheBackend {
     }
 
     /// Stores many values with one time to live. Not atomic: on an error some may have been stored, but not if the error is
-    /// that JSON cannot represent a value.
+    /// that the codec cannot represent a value.
     fn set_many<'a, T>(
         &'a self,
         entries: impl IntoIterator<Item = (&'a str, T)> + Send,
@@ -162,12 +203,56 @@ pub trait CacheBackendExt: CacheBackend {
     where
         T: Serialize + Send + Sync + 'static,
     {
-        write::set_many(self, write::values(entries), ttl.into())
+        write::set_many(self, write::values(self, entries), ttl.into())
     }
 
     /// Removes many keys, and says how many live entries that were.
     fn delete_many(&self, keys: &[&str]) -> impl Future<Output = Result<u64, Error>> + Send {
         write::delete_many(self, keys)
+    }
+
+    /// This backend with another codec than its own, for the calls that are made on what this returns.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, Codec, MemoryCacheBackend, Ttl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// let codec = Codec::bytes();
+    /// backend.with_codec(&codec).set("raw", vec![1_u8, 2, 3], Ttl::Never).await?;
+    /// assert_eq!(backend.with_codec(&codec).get::<Vec<u8>>("raw").await?.unwrap(), [1, 2, 3]);
+    /// assert_eq!(backend.get::<Vec<u8>>("raw").await?, None); // as JSON it is nothing
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn with_codec(&self, codec: &Codec) -> View<&Self> {
+        View::of(self).use_codec(codec)
+    }
+
+    /// This backend, for reads that fail at [what cannot be decoded](CacheBackendExt#what-cannot-be-decoded).
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// backend.set("text", "text", Ttl::Never).await?;
+    /// assert_eq!(backend.get::<u64>("text").await?, None);
+    /// assert!(backend.strict().get::<u64>("text").await.unwrap_err().is_decoding());
+    /// assert_eq!(backend.undecodable().malformed, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn strict(&self) -> View<&Self> {
+        View::of(self).make_strict()
+    }
+
+    /// How often reads of this backend, in this process, found [what they could not
+    /// decode](CacheBackendExt#what-cannot-be-decoded).
+    fn undecodable(&self) -> Undecodable {
+        self.flights().undecodable().snapshot()
     }
 
     /// How long the entry under `key` still has to live, in whole milliseconds; `None` if there is none. Does not count as a
@@ -186,6 +271,7 @@ pub trait CacheBackendExt: CacheBackend {
     /// that would wait for each other do not: one of them goes ahead out of turn.
     ///
     /// # Errors
+    /// [`Error::is_decoding`] if what is stored cannot be decoded as a `T`, and then stays;
     /// [`Error::is_contention`] if others changed the key at every one of 256 attempts; [`Error::is_timeout`] if the turn does
     /// not come within the backend's [patience](super::Flights::patience); [`Error::is_circular`] if `f`, directly or through
     /// others, updates its own key in an update of its own key.
@@ -266,7 +352,8 @@ pub trait CacheBackendExt: CacheBackend {
         atomic_update::try_atomic_update(self, key, ttl.into().to_set(), f)
     }
 
-    /// The value under `key`; if there is none, `f` loads it and it is stored, unless the key is written meanwhile.
+    /// The value under `key`; if there is none, or one that cannot be decoded, `f` loads it and it is stored, unless the key is
+    /// written meanwhile.
     ///
     /// However many callers ask for the key at a time, one of them loads, in its own task, and all get what it got. If that one
     /// is dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was

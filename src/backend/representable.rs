@@ -1,19 +1,35 @@
-//! Whether a value can be represented in JSON: a serializer that writes nothing, and fails where the value cannot.
+//! Whether a value can be represented: a serializer that writes nothing, and fails where the value cannot.
 //!
 //! `serde_json` writes NaN as `null`, integer keys as strings and bytes as arrays. None of these read back as what they were, so
-//! such a value is an error before anything is stored.
+//! such a value is an error before anything is stored. Binary formats have them all, but only so many levels, which is what
+//! readers take: see `codec/limits.rs`.
 
 use crate::error::Error;
 use serde_core::ser::{self, Serialize, Serializer};
 use std::fmt;
 
 /// `serde_json` reads no more levels than this.
-const MAX_DEPTH: u8 = 127;
+pub(super) const MAX_DEPTH: u8 = 127;
 
 /// # Errors
 /// [`Error::is_encoding`] if the value cannot be represented in JSON.
 pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
-    value.serialize(Check { depth: 0 }).map_err(Error::encoding)
+    let check = Check {
+        depth: 0,
+        to: Target::Json,
+    };
+    value.serialize(check).map_err(Error::encoding)
+}
+
+/// # Errors
+/// [`Error::is_encoding`] if the value has more levels than binary formats are read with.
+#[cfg(any(feature = "postcard", feature = "msgpack"))]
+pub(super) fn check_depth<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
+    let check = Check {
+        depth: 0,
+        to: Target::Binary,
+    };
+    value.serialize(check).map_err(Error::encoding)
 }
 
 /// Why a value cannot be represented.
@@ -30,7 +46,10 @@ impl fmt::Display for Unrepresentable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Float(float) => write!(f, "JSON has no {float}"),
-            Self::Bytes => write!(f, "JSON has no raw bytes; encode them as text"),
+            Self::Bytes => write!(
+                f,
+                "JSON has no raw bytes; encode them as text, or use another codec"
+            ),
             Self::Key => write!(f, "the keys of a JSON object are strings"),
             Self::Depth => write!(f, "more than {MAX_DEPTH} levels"),
             Self::Custom(message) => f.write_str(message),
@@ -46,10 +65,19 @@ impl ser::Error for Unrepresentable {
     }
 }
 
-/// Accepts what JSON can have as a value.
+/// What the value is to be written as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Target {
+    Json,
+    #[cfg_attr(not(any(feature = "postcard", feature = "msgpack")), allow(dead_code))]
+    Binary,
+}
+
+/// Accepts what its target can have as a value.
 #[derive(Debug, Clone, Copy)]
 struct Check {
     depth: u8,
+    to: Target,
 }
 
 impl Check {
@@ -57,7 +85,10 @@ impl Check {
     fn deeper(self) -> Result<Self, Unrepresentable> {
         match self.depth {
             MAX_DEPTH => Err(Unrepresentable::Depth),
-            depth => Ok(Self { depth: depth + 1 }),
+            depth => Ok(Self {
+                depth: depth + 1,
+                ..self
+            }),
         }
     }
 
@@ -132,7 +163,10 @@ impl ser::SerializeMap for Check {
 
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unrepresentable> {
-        key.serialize(CheckKey)
+        match self.to {
+            Target::Json => key.serialize(CheckKey),
+            Target::Binary => self.part(key),
+        }
     }
 
     #[inline]
@@ -170,7 +204,7 @@ impl Serializer for Check {
 
     #[inline]
     fn serialize_f64(self, float: f64) -> Result<(), Unrepresentable> {
-        if float.is_finite() {
+        if float.is_finite() || self.to == Target::Binary {
             Ok(())
         } else {
             Err(Unrepresentable::Float(float))
@@ -178,7 +212,10 @@ impl Serializer for Check {
     }
 
     fn serialize_bytes(self, _: &[u8]) -> Result<(), Unrepresentable> {
-        Err(Unrepresentable::Bytes)
+        match self.to {
+            Target::Json => Err(Unrepresentable::Bytes),
+            Target::Binary => Ok(()),
+        }
     }
 
     #[inline]
@@ -188,7 +225,11 @@ impl Serializer for Check {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unrepresentable> {
-        self.part(value)
+        match self.to {
+            Target::Json => self.part(value),
+            // A level in the bytes, where JSON has nothing.
+            Target::Binary => self.deeper()?.part(value),
+        }
     }
 
     #[inline]
@@ -277,6 +318,11 @@ impl Serializer for Check {
     #[inline]
     fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Unrepresentable> {
         Ok(())
+    }
+
+    #[inline]
+    fn is_human_readable(&self) -> bool {
+        self.to == Target::Json
     }
 }
 

@@ -1,16 +1,19 @@
 //! [`Value`]: what callers hand to stores, and get back.
 //!
-//! A value is in one of three forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it as
-//! JSON; a store in memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*:
-//! JSON bytes, as a store elsewhere keeps them. *Integer*: what counters are, and every integer type that fits.
+//! A value is in one of four forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it; a store in
+//! memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*: bytes, as a store
+//! elsewhere keeps them. *Integer*: what counters are, and every integer type that fits. *Found*: any of these, with the [`Codec`]
+//! that is to read it; without one, encoded bytes are JSON.
 //!
 //! A value reads the same in each form: as `T` if it is one, else through JSON. What JSON cannot represent is an error when the
 //! value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
 
-use super::{codec, representable};
+use super::codec::{Codec, Format, json};
+use super::representable;
+use super::undecodable::DecodeError;
 use crate::error::Error;
 use serde_core::{Serialize, de::DeserializeOwned};
-use std::any::{Any, type_name};
+use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -42,17 +45,39 @@ enum Form {
     Typed(Arc<dyn Typed>),
     Encoded(Arc<Vec<u8>>),
     Integer(i64),
+    Found(Arc<Found>),
+}
+
+/// A value that a codec is to read. It is not one of these itself.
+struct Found {
+    value: Value,
+    codec: Codec,
+    key: Box<str>,
+}
+
+impl Found {
+    fn read<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
+        let foreign = || Error::decoding(DecodeError::foreign());
+        match &self.value.0 {
+            Form::Encoded(bytes) => self.codec.decode(&self.key, bytes),
+            Form::Integer(integer) if !self.codec.encrypts() => {
+                from_integer(*integer).ok_or_else(foreign)
+            }
+            _ => Err(foreign()),
+        }
+    }
 }
 
 /// A user's value that knows how to write itself.
-trait Typed: Any + Send + Sync {
-    fn encode(&self) -> Result<Vec<u8>, Error>;
+pub(super) trait Typed: Any + Send + Sync {
+    /// Behind what is in `out`.
+    fn encode(&self, format: Format, out: Vec<u8>) -> Result<Vec<u8>, Error>;
     fn type_name(&self) -> &'static str;
 }
 
 impl<T: Serialize + Send + Sync + 'static> Typed for T {
-    fn encode(&self) -> Result<Vec<u8>, Error> {
-        codec::encode(self)
+    fn encode(&self, format: Format, out: Vec<u8>) -> Result<Vec<u8>, Error> {
+        format.encode(self, out)
     }
 
     fn type_name(&self) -> &'static str {
@@ -67,10 +92,10 @@ impl Value {
     /// [`Error::is_encoding`] for what JSON cannot represent: NaN, infinities, maps with keys that are not strings, raw bytes,
     /// more than 127 levels; and whatever the type's own `Serialize` fails with.
     pub fn new<T: Serialize + Send + Sync + 'static>(value: T) -> Result<Self, Error> {
-        let any: &dyn Any = &value;
-        if let Some(integer) = to_integer(any) {
+        if let Some(integer) = to_integer(&value) {
             return Ok(Self::integer(integer));
         }
+        let any: &dyn Any = &value;
         if let Some(text) = any.downcast_ref::<&'static str>() {
             // It will be asked for as a `String`.
             return Ok(Self(Form::Typed(Arc::new(String::from(*text)))));
@@ -81,8 +106,7 @@ impl Value {
         Ok(Self(Form::Typed(Arc::new(value))))
     }
 
-    /// A shared value of one of our own types, of which it is known that JSON can represent it.
-    #[cfg(feature = "tower")]
+    /// A shared value of which it is known that it can be represented.
     pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: Arc<T>) -> Self {
         Self(Form::Typed(value))
     }
@@ -115,7 +139,7 @@ impl Value {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
             Form::Integer(integer) => from_integer(*integer),
-            Form::Encoded(_) => None,
+            Form::Encoded(_) | Form::Found(_) => None,
         }
     }
 
@@ -139,7 +163,7 @@ impl Value {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref(),
             Form::Integer(integer) => (integer as &dyn Any).downcast_ref(),
-            Form::Encoded(_) => None,
+            Form::Encoded(_) | Form::Found(_) => None,
         }
     }
 
@@ -149,9 +173,10 @@ impl Value {
     /// [`Error::is_encoding`] if the type's own `Serialize` fails.
     pub fn encode(&self) -> Result<Cow<'_, [u8]>, Error> {
         match &self.0 {
-            Form::Typed(value) => value.encode().map(Cow::Owned),
+            Form::Typed(value) => value.encode(Format::Json, Vec::new()).map(Cow::Owned),
             Form::Encoded(bytes) => Ok(Cow::Borrowed(bytes)),
             Form::Integer(integer) => Ok(Cow::Owned(integer.to_string().into_bytes())),
+            Form::Found(found) => found.value.encode(),
         }
     }
 
@@ -184,8 +209,9 @@ impl Value {
     fn as_integer(&self) -> Result<Option<i64>, Error> {
         Ok(match &self.0 {
             Form::Integer(integer) => Some(*integer),
-            Form::Encoded(bytes) => codec::integer(bytes),
-            Form::Typed(value) => codec::integer(&value.encode()?),
+            Form::Encoded(bytes) => json::integer(bytes),
+            Form::Typed(_) => json::integer(&self.encode()?),
+            Form::Found(found) => found.value.as_integer()?,
         })
     }
 
@@ -196,6 +222,8 @@ impl Value {
             (Form::Typed(a), Form::Typed(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
             (Form::Encoded(a), Form::Encoded(b)) => a == b,
             (Form::Integer(a), Form::Integer(b)) => a == b,
+            (Form::Found(found), _) => found.value.is_same(other),
+            (_, Form::Found(found)) => self.is_same(&found.value),
             _ => false,
         }
     }
@@ -203,18 +231,47 @@ impl Value {
     /// The integer, if it is stored as one.
     #[inline]
     pub(super) fn bare_integer(&self) -> Option<i64> {
-        match self.0 {
-            Form::Integer(integer) => Some(integer),
+        match &self.0 {
+            Form::Integer(integer) => Some(*integer),
+            Form::Found(found) => found.value.bare_integer(),
             _ => None,
+        }
+    }
+
+    /// The value as it was handed over, if it was.
+    pub(super) fn typed(&self) -> Option<&dyn Typed> {
+        match &self.0 {
+            Form::Typed(value) => Some(&**value),
+            Form::Found(found) => found.value.typed(),
+            _ => None,
+        }
+    }
+
+    /// The value, to be read by a codec.
+    pub(super) fn read_by(self, codec: &Codec, key: &str) -> Self {
+        Self(Form::Found(Arc::new(Found {
+            value: self.unread(),
+            codec: codec.clone(),
+            key: key.into(),
+        })))
+    }
+
+    /// The value, whoever was to read it.
+    #[inline]
+    pub(super) fn unread(self) -> Self {
+        match self.0 {
+            Form::Found(found) => found.value.clone(),
+            other => Self(other),
         }
     }
 
     #[cold]
     fn convert<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
         match &self.0 {
-            Form::Encoded(bytes) => codec::decode(bytes),
-            Form::Typed(value) => codec::decode(&value.encode()?),
-            Form::Integer(integer) => codec::decode(integer.to_string().as_bytes()),
+            Form::Encoded(bytes) => Codec::json().decode("", bytes),
+            Form::Typed(_) => json::decode(&self.encode()?),
+            Form::Integer(integer) => json::decode(integer.to_string().as_bytes()),
+            Form::Found(found) => found.read(),
         }
     }
 }
@@ -222,7 +279,8 @@ impl Value {
 macro_rules! integer_types {
     ($($type:ty),*) => {
         /// The integer that a value of one of the integer types is, if it fits.
-        fn to_integer(any: &dyn Any) -> Option<i64> {
+        pub(super) fn to_integer<T: 'static>(value: &T) -> Option<i64> {
+            let any: &dyn Any = value;
             $(if let Some(&integer) = any.downcast_ref::<$type>() {
                 return integer.try_into().ok();
             })*
@@ -231,13 +289,18 @@ macro_rules! integer_types {
 
         /// The integer as a `T`, if that is one of the integer types, and it fits.
         #[inline]
-        fn from_integer<T: 'static>(integer: i64) -> Option<T> {
+        pub(super) fn from_integer<T: 'static>(integer: i64) -> Option<T> {
             let mut converted: Option<T> = None;
             let any: &mut dyn Any = &mut converted;
             $(if let Some(converted) = any.downcast_mut::<Option<$type>>() {
                 *converted = integer.try_into().ok();
             })*
             converted
+        }
+
+        /// Whether this is one of the integer types.
+        pub(super) fn is_integer_type<T: ?Sized + 'static>() -> bool {
+            [$(TypeId::of::<$type>()),*].contains(&TypeId::of::<T>())
         }
     };
 }
@@ -251,6 +314,7 @@ impl fmt::Debug for Value {
             Form::Typed(value) => write!(f, "Value({})", (**value).type_name()),
             Form::Encoded(bytes) => write!(f, "Value({} bytes)", bytes.len()),
             Form::Integer(integer) => write!(f, "Value({integer})"),
+            Form::Found(found) => write!(f, "{:?}", found.value),
         }
     }
 }

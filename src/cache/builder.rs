@@ -1,11 +1,11 @@
-use super::lifetime::Lifetime;
-use super::{Cache, Config};
-use crate::core::Policy;
+use super::lifetime::{Jitter, Lifetime, Lifetimes};
+use super::{Cache, Config, Expiry, Weigher};
+use crate::core::{Listener, Policy, RemovalCause};
 use crate::error::Error;
+use crate::sync::AtomicBool;
 use crate::time::{Clock, Ttl};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::marker::PhantomData;
 
 /// Keys a cache holds if nothing else is said.
 const DEFAULT_MAX_KEYS: usize = 10_000;
@@ -33,11 +33,16 @@ const MIN_KEYS_PER_SHARD: usize = 256;
 pub struct CacheBuilder<K, V, S = ahash::RandomState> {
     max_keys: usize,
     ttl: Ttl,
+    time_to_idle: Ttl,
+    ttl_jitter: f64,
+    expiry: Option<Box<dyn Expiry<K, V>>>,
     shards: Option<usize>,
     policy: Policy,
     hasher: S,
     clock: Clock,
-    builds: PhantomData<fn() -> (K, V)>,
+    max_weight: Option<u64>,
+    weigher: Option<Weigher<K, V>>,
+    listener: Option<Listener<K, V>>,
 }
 
 impl<K, V> CacheBuilder<K, V> {
@@ -45,11 +50,16 @@ impl<K, V> CacheBuilder<K, V> {
         Self {
             max_keys: DEFAULT_MAX_KEYS,
             ttl: Ttl::Never,
+            time_to_idle: Ttl::Never,
+            ttl_jitter: 0.0,
+            expiry: None,
             shards: None,
             policy: Policy::Lru,
             hasher: ahash::RandomState::new(),
             clock: Clock::system(),
-            builds: PhantomData,
+            max_weight: None,
+            weigher: None,
+            listener: None,
         }
     }
 }
@@ -61,9 +71,136 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         self
     }
 
+    /// What the entries weigh at most, all together and at every moment, by the [`weigher`](Self::weigher), without which there is no
+    /// such bound. It holds beside [`max_keys`](Self::max_keys): a cache that is to be bounded by weight alone wants as many keys as
+    /// may ever be in it. At least 1.
+    ///
+    /// An entry that is heavier than that is refused, as [`insert`](Cache::insert) returns; it never empties the cache. Others make
+    /// room: the least recently used ones go, first in the key's shard and then in all of them in turn, until the new one fits.
+    pub fn max_weight(mut self, max_weight: u64) -> Self {
+        self.max_weight = Some(max_weight);
+        self
+    }
+
+    /// What an entry weighs: its bytes, say, or what it costs to make. Called once for each value that is to be stored, before that,
+    /// and without a lock; what it returns holds for as long as the value is in the cache. If it panics, the caller sees that, and
+    /// nothing has changed. Without [`max_weight`](Self::max_weight) weights are counted and not bounded.
+    ///
+    /// Zero is allowed: such an entry takes a key, but no weight, and gives none when it is evicted.
+    ///
+    /// ```
+    /// use nori_cache::Cache;
+    ///
+    /// let cache: Cache<String, Vec<u8>> = Cache::builder()
+    ///     .max_keys(1_000_000)
+    ///     .max_weight(64 << 20)
+    ///     .weigher(|key: &String, bytes: &Vec<u8>| (key.len() + bytes.len()) as u64)
+    ///     .build()?;
+    /// cache.insert("key".to_owned(), vec![0; 1_000]);
+    /// assert_eq!(cache.weight(), 1_003);
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// Has a function be told of each entry that leaves, with the reason: once, by the thread whose call took it out, before that call
+    /// returns. For what has expired, that is the call which comes across it. What the cache holds when it is dropped leaves
+    /// silently, and so does a value whose time to live is zero, as it never comes in.
+    ///
+    /// No lock is held meanwhile, and nothing but this entry is kept from being dropped: the function may take its time, which is that of
+    /// the call, and may call the cache. A reader may still be in the entry, so it is lent, not given. If the function panics, the
+    /// panic ends there, and is counted in [`Stats::listener_panics`](crate::Stats::listener_panics).
+    ///
+    /// Threads are told of what they have taken out each on its own: a removal may be told before the insertion has returned
+    /// that it removes. Without a listener nothing of this costs anything; with one, a write allocates for what it tells.
+    ///
+    /// ```
+    /// use nori_cache::{Cache, RemovalCause};
+    /// use std::sync::mpsc;
+    ///
+    /// let (told, gone) = mpsc::channel();
+    /// let cache: Cache<u64, String> = Cache::builder()
+    ///     .max_keys(1)
+    ///     .on_removal(move |key: &u64, _: &String, cause| _ = told.send((*key, cause)))
+    ///     .build()?;
+    /// cache.insert(1, "one".to_owned());
+    /// cache.insert(1, "uno".to_owned());
+    /// cache.insert(2, "two".to_owned());
+    /// cache.remove(&2);
+    /// let all: Vec<_> = gone.try_iter().collect();
+    /// assert_eq!(all, [(1, RemovalCause::Replaced), (1, RemovalCause::Evicted), (2, RemovalCause::Removed)]);
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn on_removal(
+        mut self,
+        listener: impl Fn(&K, &V, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Listener::new(Box::new(listener)));
+        self
+    }
+
     /// The time to live of entries inserted without one; [`Ttl::Never`] by default. Not zero.
     pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.ttl = ttl.into();
+        self
+    }
+
+    /// How long an entry lives that nobody reads; [`Ttl::Never`] by default. Not zero. With a time to live as well, the earlier end
+    /// counts.
+    ///
+    /// Reads are `get`, `get_with` and `get_many`, and loads that find what they would load; [`touch`](Cache::touch) restarts the time as
+    /// they do, and so does whatever writes the entry. Other looks at the cache (`peek`, `contains_key`, `ttl`, `iter`, `retain`, an
+    /// `update` that keeps what is there) do not. A read restarts the time if a sixteenth of it has passed since that was last done,
+    /// as other reads would have to fetch each time what it stores; so **an entry is gone once it has not been read for this time, and may
+    /// be gone up to a sixteenth of it earlier**. With a [ticking clock](Clock::ticking) it is that clock's time that counts for reads: an
+    /// entry may go earlier by what that is late, too.
+    ///
+    /// Each slot takes 8 bytes more.
+    ///
+    /// ```
+    /// use nori_cache::{Cache, ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let cache = Cache::builder()
+    ///     .time_to_idle(Duration::from_secs(10))
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    /// cache.insert("key", 1);
+    /// clock.advance(Duration::from_secs(6));
+    /// assert_eq!(cache.get("key"), Some(1));
+    /// clock.advance(Duration::from_secs(6));
+    /// assert_eq!(cache.get("key"), Some(1));
+    /// clock.advance(Duration::from_secs(10));
+    /// assert_eq!(cache.get("key"), None);
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn time_to_idle(mut self, idle: impl Into<Ttl>) -> Self {
+        self.time_to_idle = idle.into();
+        self
+    }
+
+    /// Asks `expiry` how long entries live: those of [`insert`](Cache::insert), of loads, and of
+    /// [`Update::Set`](super::Update::Set), when they are stored and when they are read. A time that is given with a call, as to
+    /// `insert_with_ttl`, counts without a question. An [idle time](Self::time_to_idle) counts besides.
+    ///
+    /// Whether an entry is new or takes the place of another one is decided by a look just before it is stored.
+    pub fn expiry(mut self, expiry: impl Expiry<K, V> + 'static) -> Self {
+        self.expiry = Some(Box::new(expiry));
+        self
+    }
+
+    /// Shortens each time to live by a random share of it, up to this one, from 0 to 1; 0 by default. So entries that are stored at the same
+    /// time, when a cache is filled, do not all expire at the same time.
+    ///
+    /// None is prolonged, and none is shortened to less than a millisecond. It counts wherever a time to live begins: in writes, in
+    /// [`touch`](Cache::touch) and [`set_ttl`](Cache::set_ttl). Idle times, and what an [`Expiry`] says of a read, are left as they
+    /// are. The share depends on the key's hash and the time, and nothing else: with a hasher and a clock of one's own a test sees
+    /// the same each time.
+    pub fn ttl_jitter(mut self, share: f64) -> Self {
+        self.ttl_jitter = share;
         self
     }
 
@@ -85,11 +222,16 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         CacheBuilder {
             max_keys: self.max_keys,
             ttl: self.ttl,
+            time_to_idle: self.time_to_idle,
+            ttl_jitter: self.ttl_jitter,
+            expiry: self.expiry,
             shards: self.shards,
             policy: self.policy,
             hasher,
             clock: self.clock,
-            builds: PhantomData,
+            max_weight: self.max_weight,
+            weigher: self.weigher,
+            listener: self.listener,
         }
     }
 
@@ -105,38 +247,68 @@ impl<K, V, S> CacheBuilder<K, V, S> {
     /// to be zeroed.
     ///
     /// # Errors
-    /// [`Error::is_invalid_config`] if `max_keys`, `shards` or `ttl` has a value that is not allowed.
+    /// [`Error::is_invalid_config`] if `max_keys`, `max_weight`, `shards`, `ttl`, `time_to_idle` or `ttl_jitter` has a value that is
+    /// not allowed, or there is a `max_weight` and no `weigher`.
     pub fn build(self) -> Result<Cache<K, V, S>, Error>
     where
         K: Hash + Eq,
         S: BuildHasher,
     {
-        if self.max_keys == 0 {
-            return Err(Error::invalid_config("max_keys", 0, "at least 1"));
-        }
-        let allowed = "longer than zero, or Ttl::Never";
-        let ttl =
-            Lifetime::new(self.ttl).ok_or_else(|| Error::invalid_config("ttl", "zero", allowed))?;
+        check_max_keys(self.max_keys, MAX_SHARDS)?;
+        let max_weight = match (self.max_weight, &self.weigher) {
+            (Some(0), _) => return Err(Error::invalid_config("max_weight", 0, "at least 1")),
+            (Some(_), None) => {
+                let allowed = "set, as max_weight is";
+                return Err(Error::invalid_config("weigher", "missing", allowed));
+            }
+            (None, None) => None,
+            (max_weight, Some(_)) => Some(max_weight.unwrap_or(u64::MAX)),
+        };
+        let lifetime = |name, ttl| {
+            let allowed = "longer than zero, or Ttl::Never";
+            Lifetime::new(ttl).ok_or_else(|| Error::invalid_config(name, "zero", allowed))
+        };
+        let ttl = lifetime("ttl", self.ttl)?;
+        let idle = lifetime("time_to_idle", self.time_to_idle)?;
+        let jitter = Jitter::new(self.ttl_jitter).ok_or_else(|| {
+            Error::invalid_config("ttl_jitter", self.ttl_jitter, "a share from 0 to 1")
+        })?;
         let shards = match self.shards {
             Some(shards) => check_shards(shards, self.max_keys)?,
             None => default_shards(self.max_keys),
         };
-        if self.max_keys.div_ceil(shards) > MAX_KEYS_PER_SHARD {
-            let allowed = format_args!(
-                "at most {} with {shards} shards",
-                MAX_KEYS_PER_SHARD.saturating_mul(shards)
-            );
-            return Err(Error::invalid_config("max_keys", self.max_keys, allowed));
-        }
+        check_max_keys(self.max_keys, shards)?;
         Ok(Cache::with(Config {
             max_keys: self.max_keys,
+            max_weight,
+            weigher: self.weigher,
+            listener: self.listener,
             ttl,
+            lifetimes: Lifetimes {
+                idle,
+                jitter,
+                expiry: self.expiry,
+                limited: AtomicBool::new(ttl != Lifetime::EVER),
+            },
             shards,
             policy: self.policy,
             hasher: self.hasher,
             clock: self.clock,
         }))
     }
+}
+
+/// Whether so many shards can hold so many keys.
+pub(super) fn check_max_keys(max_keys: usize, shards: usize) -> Result<(), Error> {
+    if max_keys == 0 {
+        return Err(Error::invalid_config("max_keys", 0, "at least 1"));
+    }
+    if max_keys.div_ceil(shards) > MAX_KEYS_PER_SHARD {
+        let most = MAX_KEYS_PER_SHARD.saturating_mul(shards);
+        let allowed = format_args!("at most {most} with {shards} shards");
+        return Err(Error::invalid_config("max_keys", max_keys, allowed));
+    }
+    Ok(())
 }
 
 fn check_shards(shards: usize, max_keys: usize) -> Result<usize, Error> {
@@ -163,7 +335,10 @@ impl<K, V, S> fmt::Debug for CacheBuilder<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheBuilder")
             .field("max_keys", &self.max_keys)
+            .field("max_weight", &self.max_weight)
             .field("ttl", &self.ttl)
+            .field("time_to_idle", &self.time_to_idle)
+            .field("ttl_jitter", &self.ttl_jitter)
             .field("shards", &self.shards)
             .field("policy", &self.policy)
             .finish_non_exhaustive()

@@ -2,7 +2,7 @@
 
 use super::lifetime::Lifetime;
 use super::{Cache, Update};
-use crate::core::{Held, Open, reclaim};
+use crate::core::{Open, reclaim};
 use crate::time::Ttl;
 use equivalent::Equivalent;
 use std::fmt;
@@ -12,7 +12,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Stores a value with the cache's time to live if the key has none, in one step.
     ///
     /// # Errors
-    /// The value, if there is a live entry, which stays as it is.
+    /// The value, if there is a live entry, which stays as it is; or if it is refused, as [`insert`](Self::insert) tells.
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);
@@ -21,7 +21,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(cache.get("key"), Some(1));
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), V> {
-        self.put_if(key, value, self.inner.ttl, false)
+        self.put_if(key, value, None, false)
     }
 
     /// As [`insert_if_absent`](Self::insert_if_absent), with a time to live of the value's own. A zero time stores nothing, and
@@ -44,7 +44,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         ttl: impl Into<Ttl>,
     ) -> Result<(), V> {
         match Lifetime::new(ttl.into()) {
-            Some(lifetime) => self.put_if(key, value, lifetime, false),
+            Some(lifetime) => self.put_if(key, value, Some(lifetime), false),
             None if self.contains_key(&key) => Err(value),
             None => Ok(()),
         }
@@ -53,7 +53,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Stores a value with the cache's time to live if the key has one, in one step.
     ///
     /// # Errors
-    /// The value, if there is no live entry.
+    /// The value, if there is no live entry; or if it is refused, as [`insert`](Self::insert) tells: then the key has none any more.
+    /// A pinned entry stays pinned.
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);
@@ -63,10 +64,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(cache.get("key"), Some(2));
     /// ```
     pub fn replace(&self, key: K, value: V) -> Result<(), V> {
-        self.put_if(key, value, self.inner.ttl, true)
+        self.put_if(key, value, None, true)
     }
 
-    fn put_if(&self, key: K, value: V, lifetime: Lifetime, over: bool) -> Result<(), V> {
+    fn put_if(&self, key: K, value: V, lifetime: Option<Lifetime>, over: bool) -> Result<(), V> {
         let inner = &*self.inner;
         inner.overtake(inner.route(&key), |other| *other == key);
         self.put_where(key, value, lifetime, over, &Open)
@@ -122,8 +123,9 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         loop {
             let equal = |other: &K| key.equivalent(other);
             let (seen, held) = inner.store.look_and_hold(reclaim::pin(), route, equal);
-            let entry = inner.alive(held.as_ref().ok().map(Held::entry));
-            if !entry.is_some_and(|entry| is_it(&entry.value)) {
+            let held = held.as_ref().ok();
+            let alive = held.filter(|held| inner.is_alive(held.word(), || held.life()));
+            if !alive.is_some_and(|held| is_it(&held.entry().value)) {
                 return false;
             }
             let mut write = inner.write(inner.now());
@@ -168,8 +170,9 @@ impl<K, V, S> Cache<K, V, S> {
     /// ```
     pub fn for_each(&self, mut each: impl FnMut(&K, &V)) {
         let inner = &*self.inner;
-        inner.store.show_all(reclaim::pin, |entry| {
-            if inner.is_alive(entry) {
+        inner.store.show_all(reclaim::pin, |held| {
+            if inner.is_alive(held.word(), || held.life()) {
+                let entry = held.entry();
                 each(&entry.key, &entry.value);
             }
         });
@@ -225,9 +228,9 @@ impl<K, V, S> Cache<K, V, S> {
         let inner = &*self.inner;
         let now = inner.now();
         let pin = reclaim::pin();
-        inner.store.for_each(&pin, shard, |entry| {
-            if entry.meta.deadline() > now {
-                keys.push(entry.key.clone());
+        inner.store.for_each(&pin, shard, |hit| {
+            if !hit.life().has_expired(now) {
+                keys.push(hit.entry.key.clone());
             }
         });
     }

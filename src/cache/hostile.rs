@@ -121,7 +121,7 @@ fn reenter() {
     if let Some(cache) = cache {
         let key = Key(below(KEYS));
         match below(4) {
-            0 => cache.insert(key, 0),
+            0 => _ = cache.insert(key, 0),
             1 => drop(cache.remove(&key)),
             2 => cache.retain(|_, value| value % 7 != 0),
             _ => drop(cache.get(&key)),
@@ -196,8 +196,8 @@ impl Equivalent<Key> for Query {
 fn operate(cache: &Subject) {
     let id = below(KEYS);
     match below(40) {
-        0..=19 => cache.insert(Key(id), id),
-        20..=24 => cache.insert_with_ttl(Key(id), id, Duration::from_millis(1 + below(3))),
+        0..=19 => _ = cache.insert(Key(id), id),
+        20..=24 => _ = cache.insert_with_ttl(Key(id), id, Duration::from_millis(1 + below(3))),
         25 => drop(cache.get(&Query(id))),
         26 | 27 => drop(cache.remove(&Key(id))),
         28 => drop(cache.take(&Query(id))),

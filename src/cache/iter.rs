@@ -37,9 +37,9 @@ impl<K: Clone, V: Clone, S> Iterator for Iter<'_, K, V, S> {
             let now = inner.now();
             let pin = reclaim::pin();
             let mut copied = Vec::new();
-            inner.store.for_each(&pin, shard, |entry| {
-                if entry.meta.deadline() > now {
-                    copied.push((entry.key.clone(), entry.value.clone()));
+            inner.store.for_each(&pin, shard, |hit| {
+                if !hit.life().has_expired(now) {
+                    copied.push((hit.entry.key.clone(), hit.entry.value.clone()));
                 }
             });
             self.copied = copied.into_iter();

@@ -2,13 +2,18 @@
 
 mod builder;
 mod entry_ops;
+mod expiry;
 #[cfg(all(test, not(nori_loom)))]
 mod hostile;
+mod inserted;
 mod iter;
 mod lifetime;
+mod live;
 mod load;
+mod pin;
 mod place;
 mod read;
+mod resize;
 #[cfg(feature = "serde")]
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 mod snapshot;
@@ -17,21 +22,23 @@ mod write;
 
 pub use builder::CacheBuilder;
 pub use entry_ops::Drain;
+pub use expiry::Expiry;
+pub use inserted::{Inserted, Refusal};
 pub use iter::Iter;
 pub use load::{LoadStats, Loaded};
 pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{NEVER, Policy, Route, Store};
+use crate::core::{Listener, NEVER, Plan, Policy, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
-use lifetime::Lifetime;
+use lifetime::{Lifetime, Lifetimes};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// A sharded in-process cache with a hard bound on its keys, LRU eviction and a time to live for each entry.
+/// A sharded in-process cache with a hard bound on its keys, LRU or adaptive eviction and a time to live for each entry.
 ///
 /// A `Cache` is a handle: clones are cheap and share the entries. All calls take `&self`, from any thread, in sync and in
 /// async code; none of them waits for I/O or for a background thread, of which there is none.
@@ -41,8 +48,9 @@ use std::sync::Arc;
 /// * **Writes lock one shard** for as long as it takes to link an entry; your code (`Hash`, `Eq`, `Clone`, `Drop`, closures)
 ///   never runs under that lock, so it may panic or call the cache.
 /// * **At most [`max_keys`](Self::max_keys) keys**, over all shards, at any moment; and none is evicted before there are that
-///   many. The least recently used entry of a shard goes first, expired ones before live ones: as far as a write finds one
-///   among 1,024 that it looks at.
+///   many. The least recently used entry of a shard goes first, or what [`Policy::Adaptive`] chooses; expired ones before
+///   live ones: as far as a write finds one among 1,024 that it looks at.
+/// * **At most [`max_weight`](Self::max_weight)** in the same way, if there is a [`weigher`](CacheBuilder::weigher).
 /// * **Keys may be hostile.** Where `Hash` and `Eq` disagree, or change their minds, answers are wrong; nothing else is.
 /// * **Entries that left are dropped later**, on the thread of some write: when every read that was going on at the time has
 ///   ended, and at most a few hundred writes to the shard after that, or a sixteenth of what had queued up; with thousands of
@@ -78,19 +86,36 @@ struct Inner<K, V, S> {
     reads: Tally,
     clock: Clock,
     store: Store<K, V>,
+    /// Whether reads move deadlines.
+    watched: bool,
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
+    /// Whether an insertion takes no thought: nothing is weighed, and no entry's lifetime is special.
+    plain: bool,
+    /// Whether what else the cache was told makes deadlines another matter.
+    special: bool,
+    lifetimes: Lifetimes<K, V>,
+    /// If entries are weighed.
+    weigher: Option<Weigher<K, V>>,
     /// What is being loaded.
     loads: load::table::Table<K, V>,
     /// What became of loads.
     loading: load::Counters,
 }
 
+/// Says what an entry weighs.
+type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
+
 /// What the builder has checked.
-struct Config<S> {
+struct Config<K, V, S> {
     max_keys: usize,
+    /// If there is a weigher.
+    max_weight: Option<u64>,
+    weigher: Option<Weigher<K, V>>,
+    listener: Option<Listener<K, V>>,
     ttl: Lifetime,
+    lifetimes: Lifetimes<K, V>,
     shards: usize,
     policy: Policy,
     hasher: S,
@@ -124,14 +149,39 @@ impl<K, V> Cache<K, V> {
 }
 
 impl<K, V, S> Cache<K, V, S> {
-    fn with(config: Config<S>) -> Self {
+    fn with(config: Config<K, V, S>) -> Self {
+        let lifetimes = config.lifetimes;
+        let idles = lifetimes.idle != Lifetime::EVER;
+        let mut side = SideWords::NONE;
+        if idles {
+            side = side.and(SideWords::LIMIT);
+        }
+        if config.weigher.is_some() {
+            side = side.and(SideWords::WEIGHT);
+        }
+        let special = lifetimes.is_special();
+        let mut store = Store::with(Plan {
+            max_keys: config.max_keys,
+            shards: config.shards,
+            policy: config.policy,
+            side,
+            max_weight: config.max_weight,
+        });
+        if let Some(listener) = config.listener {
+            store = store.listening(Arc::new(listener));
+        }
         Self {
             inner: Arc::new(Inner {
-                store: Store::with_policy(config.max_keys, config.shards, config.policy),
+                plain: !special && config.weigher.is_none() && store.listener().is_none(),
+                store,
+                special,
+                weigher: config.weigher,
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,
-                timed: AtomicBool::new(config.ttl != Lifetime::EVER),
+                timed: AtomicBool::new(config.ttl != Lifetime::EVER || idles),
+                watched: lifetimes.is_watched(),
+                lifetimes,
                 reads: reclaim::tally(),
                 loads: load::table::Table::new(),
                 loading: load::Counters::default(),
@@ -155,6 +205,19 @@ impl<K, V, S> Cache<K, V, S> {
         self.inner.store.max_keys()
     }
 
+    /// What the entries weigh, all together: expired ones that no write has taken out yet included, never more than
+    /// [`max_weight`](Self::max_weight). 0 in a cache without a weigher.
+    pub fn weight(&self) -> u64 {
+        let pool = self.inner.store.budget().weight();
+        pool.map_or(0, |pool| pool.used())
+    }
+
+    /// What the entries weigh at most, all together; [`u64::MAX`] in a cache without that bound.
+    pub fn max_weight(&self) -> u64 {
+        let pool = self.inner.store.budget().weight();
+        pool.map_or(u64::MAX, |pool| pool.max())
+    }
+
     /// How many shards the keys are spread over.
     pub fn shards(&self) -> usize {
         self.inner.store.shards().len()
@@ -163,17 +226,23 @@ impl<K, V, S> Cache<K, V, S> {
     /// What the cache has done so far. Takes each shard's lock for a moment.
     pub fn stats(&self) -> Stats {
         let (hits, misses) = self.inner.reads.sum();
+        let listener = self.inner.store.listener();
         let mut stats = Stats {
+            listener_panics: listener.map_or(0, |listener| listener.panics()),
             hits,
             misses,
             loads: self.inner.loading.sum(),
             ..Stats::default()
         };
         for shard in self.inner.store.shards() {
-            let (counts, pending) = shard.counts();
+            let (counts, rare, pending) = shard.counts();
             stats.inserts += counts.inserts;
             stats.evictions += counts.evictions;
             stats.expirations += counts.expirations;
+            stats.evicted_weight = stats.evicted_weight.saturating_add(rare.evicted_weight);
+            stats.refusals += rare.refusals;
+            stats.removals += rare.removals;
+            stats.cleared += rare.cleared;
             stats.pending += u64::from(pending);
         }
         stats

@@ -1,12 +1,11 @@
 //! Reads.
 
-use super::{Cache, Inner};
-use crate::core::{Entry, Hit, NEVER, Route, reclaim};
-use crate::time::{Packed, Ttl};
+use super::Cache;
+use crate::core::{Hit, Route, reclaim};
+use crate::time::Ttl;
 use equivalent::Equivalent;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
-use std::time::Duration;
 
 /// How many keys of a batch are on their way through the caches at a time.
 const BATCH: usize = 32;
@@ -29,6 +28,9 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
+        if self.inner.watched {
+            return self.get_watched(key, V::clone);
+        }
         self.get_briefly(key, V::clone)
     }
 
@@ -48,13 +50,16 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
+        if inner.watched {
+            return self.get_watched(key, read);
+        }
         let route = inner.route(key);
         let pin = reclaim::pin();
         match inner
             .store
             .find(&pin, route, move |other| key.equivalent(other))
         {
-            Some(hit) if inner.is_alive(hit.entry) => {
+            Some(hit) if inner.is_ahead(hit.word()) => {
                 inner.reads.hit(&pin);
                 inner.store.touch(&pin, route, &hit);
                 let held = inner.store.hold(hit.found(), pin);
@@ -68,20 +73,21 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     }
 
     /// As [`get_with`](Self::get_with), for what takes no longer than a clone: it runs inside of the epoch, and so holds up all that
-    /// leaves any cache.
-    #[inline]
+    /// leaves any cache. Not for a cache whose reads move deadlines.
+    #[inline(always)]
     pub(crate) fn get_briefly<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let inner = &*self.inner;
+        debug_assert!(!inner.watched);
         let route = inner.route(key);
         let pin = reclaim::pin();
         match inner
             .store
             .find(&pin, route, move |other| key.equivalent(other))
         {
-            Some(hit) if inner.is_alive(hit.entry) => {
+            Some(hit) if inner.is_ahead(hit.word()) => {
                 inner.reads.hit(&pin);
                 inner.store.touch(&pin, route, &hit);
                 Some(read(&hit.entry.value))
@@ -107,7 +113,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.look(key, |entry| entry.value.clone())
+        self.look(key, |hit| hit.entry.value.clone())
     }
 
     /// Whether there is a live entry under `key`. Does not count as a use.
@@ -125,8 +131,9 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         self.look(key, |_| ()).is_some()
     }
 
-    /// How long the entry under `key` has still to live, in whole milliseconds; `None` if there is none. Does not count as a
-    /// use.
+    /// How long the entry under `key` has still to live if nobody reads it, in whole milliseconds; `None` if there is none. So in a cache
+    /// with an [idle time](super::CacheBuilder::time_to_idle) it is what is left of that, or of the time to live if that ends earlier. Does
+    /// not count as a use.
     ///
     /// ```
     /// use nori_cache::{Cache, Ttl};
@@ -140,14 +147,15 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let deadline = self.look(key, |entry| entry.meta.deadline())?;
+        let deadline = self.look(key, |hit| hit.life().deadline())?;
         self.inner.left(deadline)
     }
 
     /// The values under `keys`, in their order. Each key counts as a read and, if found, as a use.
     ///
     /// Faster for each key than [`get`](Self::get) where the cache is larger than the processor's: the memory of all keys of
-    /// a batch is fetched at once. All keys are read as of one time: the clock is asked once for some thirty keys.
+    /// a batch is fetched at once. All keys are read as of one time: the clock is asked once for some thirty keys. Where an
+    /// [`Expiry`](super::Expiry) is asked about each, it is as if they were read one by one.
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);
@@ -161,6 +169,9 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         V: Clone,
     {
         let mut keys = keys.into_iter();
+        if self.inner.lifetimes.expiry.is_some() {
+            return keys.map(|key| self.get(key)).collect();
+        }
         let mut values = Vec::with_capacity(keys.size_hint().0);
         loop {
             let batch: SmallVec<[_; BATCH]> = keys.by_ref().take(BATCH).collect();
@@ -188,7 +199,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
                 let hit = inner
                     .store
                     .find(&pin, route, move |other| key.equivalent(other))?;
-                (hit.entry.meta.deadline() > now).then_some(hit)
+                (!hit.life().has_expired(now)).then_some(hit)
             })
             .collect();
         let mut found = 0_usize;
@@ -196,6 +207,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
             values.push(hit.as_ref().map(|hit| {
                 found += 1;
                 inner.store.touch(&pin, route, hit);
+                inner.restart_idle(hit.word());
                 hit.entry.value.clone()
             }));
         }
@@ -204,7 +216,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Reads a live entry without using it.
     #[inline(always)]
-    fn look<Q, R>(&self, key: &Q, read: impl FnOnce(&Entry<K, V>) -> R) -> Option<R>
+    fn look<Q, R>(&self, key: &Q, read: impl FnOnce(&Hit<'_, K, V>) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -213,31 +225,7 @@ impl<K, V, S: BuildHasher> Cache<K, V, S> {
         let pin = reclaim::pin();
         let hit = inner
             .store
-            .find(&pin, route, move |other| key.equivalent(other))?;
-        inner.is_alive(hit.entry).then(|| read(hit.entry))
+            .find(&pin, route, move |other| key.equivalent(other));
+        inner.alive(hit).map(|hit| read(&hit))
     }
 }
-
-impl<K, V, S> Inner<K, V, S> {
-    /// How long it is until a deadline, by the clock itself; `None` if it has passed.
-    pub(super) fn left(&self, deadline: u64) -> Option<Ttl> {
-        if deadline == NEVER {
-            return Some(Ttl::Never);
-        }
-        let now = self.clock_now();
-        let left = deadline.saturating_sub(self.clock.round_up(now));
-        // Less than a millisecond is one, as in the entry's own time to live.
-        (now < deadline).then(|| Ttl::After(Duration::from_millis(left.max(1))))
-    }
-
-    /// Whether the entry's deadline is yet to come. Only one that has a deadline is worth a look at the clock.
-    #[inline(always)]
-    pub(super) fn is_alive(&self, entry: &Entry<K, V>) -> bool {
-        !self.clock.is_past(Packed::new(entry.meta.word()))
-    }
-}
-
-/// An entry's word is its deadline above the bits of its fragment.
-const _: () = assert!(
-    NEVER << Packed::SPARE >> Packed::SPARE == NEVER && NEVER << Packed::SPARE > u64::MAX / 2
-);

@@ -24,8 +24,18 @@ pub struct Stats {
     pub inserts: u64,
     /// Live entries that had to make room for others.
     pub evictions: u64,
+    /// What those weighed, in a cache with a weigher.
+    pub evicted_weight: u64,
+    /// Values that were not stored because they are too heavy, or pinned entries left no room.
+    pub refusals: u64,
     /// Entries whose time to live had passed when they left, whichever way: found by a write, removed, replaced, cleared.
     pub expirations: u64,
+    /// Live entries that were removed: by `remove`, `take`, `update`, `retain` and their siblings.
+    pub removals: u64,
+    /// Live entries that went with [`clear`](crate::Cache::clear).
+    pub cleared: u64,
+    /// How often the [listener](crate::CacheBuilder::on_removal) has panicked.
+    pub listener_panics: u64,
     /// Entries that have left the cache and still wait to be dropped: for readers that may be in them, and for writes to come. Not a
     /// count of what was, but how many there are.
     pub pending: u64,
@@ -52,7 +62,14 @@ impl Stats {
             misses: self.misses.saturating_sub(previous.misses),
             inserts: self.inserts.saturating_sub(previous.inserts),
             evictions: self.evictions.saturating_sub(previous.evictions),
+            evicted_weight: self.evicted_weight.saturating_sub(previous.evicted_weight),
+            refusals: self.refusals.saturating_sub(previous.refusals),
             expirations: self.expirations.saturating_sub(previous.expirations),
+            removals: self.removals.saturating_sub(previous.removals),
+            cleared: self.cleared.saturating_sub(previous.cleared),
+            listener_panics: self
+                .listener_panics
+                .saturating_sub(previous.listener_panics),
             pending: self.pending,
             loads: self.loads.since(&previous.loads),
         }

@@ -1,10 +1,11 @@
 //! Writes.
 
 use super::lifetime::Lifetime;
-use super::{Cache, Inner};
+use super::{Cache, Inner, Inserted, Refusal};
 use crate::core::reclaim;
-use crate::core::{Entry, Held, NEVER, Route, Seen, Write, own};
-use crate::sync::Ordering;
+use crate::core::{
+    Deadlines, Held, INHERITED, Limit, NEVER, NotPut, Pinning, Route, Seen, Terms, Write, own,
+};
 use crate::time::Ttl;
 use equivalent::Equivalent;
 use std::hash::{BuildHasher, Hash};
@@ -31,8 +32,45 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// cache.insert("key", 2);
     /// assert_eq!(cache.get("key"), Some(2));
     /// ```
-    pub fn insert(&self, key: K, value: V) {
-        self.put(key, value, self.inner.ttl);
+    ///
+    /// Returns what has become of the value; only a cache with a weigher or with pinned entries ever refuses one, or one that is told
+    /// by an [`Expiry`](super::Expiry) that it is not to live.
+    pub fn insert(&self, key: K, value: V) -> Inserted {
+        let inner = &*self.inner;
+        if !inner.plain {
+            return self.insert_specially(key, value, None, Pinning::No);
+        }
+        let (now, deadline) = inner.deadline(inner.ttl);
+        let route = inner.route(&key);
+        self.put::<_, false>(route, (key, value), (now, deadline), Terms::PLAIN)
+    }
+
+    /// As [`insert`](Self::insert), with or without a lifetime, where the entry is weighed or pinned, or there is more to lifetimes than
+    /// one time to live.
+    #[inline(never)]
+    pub(super) fn insert_specially(
+        &self,
+        key: K,
+        value: V,
+        lifetime: Option<Lifetime>,
+        pinning: Pinning,
+    ) -> Inserted {
+        let inner = &*self.inner;
+        let terms = inner.terms(&key, &value, pinning);
+        let route = inner.route(&key);
+        if !inner.special {
+            let (now, deadline) = inner.deadline(lifetime.unwrap_or(inner.ttl));
+            return self.put::<_, true>(route, (key, value), (now, deadline), terms);
+        }
+        match lifetime.or_else(|| inner.lifetime_of(route, &key, &value)) {
+            Some(lifetime) => {
+                self.put::<_, true>(route, (key, value), inner.deadlines(route, lifetime), terms)
+            }
+            None => {
+                self.remove(&key);
+                Inserted::Refused(Refusal::ZeroTtl)
+            }
+        }
     }
 
     /// Stores a value with a time to live of its own. Replaces what was there; counts as a use. A zero time stores nothing
@@ -46,25 +84,46 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// cache.insert_with_ttl("token", "abc", Duration::ZERO);
     /// assert!(cache.is_empty());
     /// ```
-    pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) {
-        match Lifetime::new(ttl.into()) {
-            Some(lifetime) => self.put(key, value, lifetime),
-            None => _ = self.remove(&key),
+    pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) -> Inserted {
+        let inner = &*self.inner;
+        let Some(lifetime) = Lifetime::new(ttl.into()) else {
+            self.remove(&key);
+            return Inserted::Refused(Refusal::ZeroTtl);
+        };
+        if !inner.plain {
+            return self.insert_specially(key, value, Some(lifetime), Pinning::No);
+        }
+        let (now, deadline) = inner.deadline(lifetime);
+        let route = inner.route(&key);
+        self.put::<_, false>(route, (key, value), (now, deadline), Terms::PLAIN)
+    }
+
+    #[inline(always)]
+    fn put<L: Limit, const SPECIAL: bool>(
+        &self,
+        route: Route,
+        (key, value): (K, V),
+        (now, deadlines): (u64, impl Into<Deadlines<L>>),
+        terms: Terms,
+    ) -> Inserted {
+        let inner = &*self.inner;
+        inner.overtake(route, |other| *other == key);
+        let mut write = inner.write(now);
+        match write.insert_on::<L, SPECIAL>(route, (deadlines, key, value), terms) {
+            Ok((id, replaced)) => {
+                own::filed(&write, route, id);
+                if replaced {
+                    Inserted::Replaced
+                } else {
+                    Inserted::Created
+                }
+            }
+            Err(refusal) => Inserted::Refused(refusal.into()),
         }
     }
 
-    fn put(&self, key: K, value: V, lifetime: Lifetime) {
-        let inner = &*self.inner;
-        let (now, deadline) = inner.deadline(lifetime);
-        let route = inner.route(&key);
-        inner.overtake(route, |other| *other == key);
-        let mut write = inner.write(now);
-        let id = write.insert(route, deadline, key, value);
-        own::filed(&write, route, id);
-    }
-
     /// Reads, modifies and writes one key, atomically: `f` gets the live value, if there is one, and says what is to become
-    /// of the key. True if that changed the cache.
+    /// of the key. True if that changed the cache. A value that is too heavy removes the key.
     ///
     /// Optimistic: no lock is held while `f` runs, and it runs again if another thread has changed the key meanwhile: as often
     /// as that happens, and not for other keys. As with [`get_with`](Self::get_with), it keeps nothing but this entry from being
@@ -90,14 +149,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         loop {
             let is_it = |other: &K| *other == key;
             let (mut seen, held) = inner.store.look_and_hold(reclaim::pin(), route, is_it);
-            let current = held.as_ref().ok().map(Held::entry);
-            let current = current.filter(|entry| inner.is_alive(entry));
-            let (update, own) =
-                own::watched(&inner.store, route, || f(current.map(|entry| &entry.value)));
+            let current = held.as_ref().ok();
+            let current = current.filter(|held| inner.is_alive(held.word(), || held.life()));
+            let (update, own) = own::watched(&inner.store, route, || {
+                f(current.map(|held| &held.entry().value))
+            });
+            let update = inner.plan(route, &key, update, current);
             if !matches!(update, Update::Keep) {
                 inner.overtake(route, is_it);
             }
-            let mut deadline = current.map(|entry| entry.meta.deadline());
+            let mut alive = current.is_some();
             let mut write = inner.write(0);
             // The first time it runs again, and sees what it wrote.
             if !own.is_empty() && std::mem::replace(&mut wrote_own, true) {
@@ -105,10 +166,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
                 // If what the key has now is what the closure wrote, that is what is changed.
                 if again.id().is_some_and(|id| own.contains(id)) {
                     let current = inner.alive(write.seen(&again));
-                    (seen, deadline) = (again, current.map(|entry| entry.meta.deadline()));
+                    (seen, alive) = (again, current.is_some());
                 }
             }
-            match inner.apply(&mut write, (seen, deadline), key, update) {
+            match inner.apply(&mut write, (seen, alive), key, update) {
                 Ok(changed) => return changed,
                 Err(refused) => key = refused,
             }
@@ -121,7 +182,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// ```
     /// let cache = nori_cache::Cache::new(10);
-    /// (0..10).for_each(|n| cache.insert(n, n));
+    /// (0..10).for_each(|n| _ = cache.insert(n, n));
     /// cache.retain(|_, value| value % 2 == 0);
     /// assert_eq!(cache.len(), 5);
     /// ```
@@ -129,8 +190,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         inner.loads.overtake_all();
         let context = inner.store.context(reclaim::domain(), inner.now());
-        inner.store.retain(&context, reclaim::pin, |entry| {
-            entry.meta.deadline() > context.now && keep(&entry.key, &entry.value)
+        inner.store.retain(&context, reclaim::pin, |held| {
+            let entry = held.entry();
+            !held.life().has_expired(context.now) && keep(&entry.key, &entry.value)
         });
     }
 }
@@ -229,36 +291,38 @@ impl<K, V, S> Inner<K, V, S> {
         Write::new(&self.store, reclaim::domain(), reclaim::pin(), now)
     }
 
-    /// Does as the closure of an update says, if what was seen of the key still stands; otherwise gives the key back. With what
-    /// was seen comes the deadline of the live entry, if there was one.
+    /// Does as the closure of an update says, if what was seen of the key still stands, which was alive or not; otherwise gives the
+    /// key back.
     #[inline(always)]
     fn apply(
         &self,
         write: &mut Write<'_, K, V>,
-        (seen, current): (Seen, Option<u64>),
+        (seen, alive): (Seen, bool),
         key: K,
         update: Update<V>,
     ) -> Result<bool, K>
     where
         K: Eq,
     {
+        let route = seen.route();
         let put = match update {
             Update::Keep => return Ok(false),
+            Update::Set(value) if alive => {
+                let (now, deadlines) = self.inherited(route);
+                Some((value, now, deadlines))
+            }
             Update::Set(value) => {
-                let (now, deadline) = match current {
-                    Some(deadline) => (self.now(), deadline),
-                    None => self.deadline(self.ttl),
-                };
-                Some((value, now, deadline))
+                let (now, deadlines) = self.deadlines(route, self.ttl);
+                Some((value, now, deadlines))
             }
             Update::SetWithTtl(value, ttl) => Lifetime::new(ttl).map(|lifetime| {
-                let (now, deadline) = self.deadline(lifetime);
-                (value, now, deadline)
+                let (now, deadlines) = self.deadlines(route, lifetime);
+                (value, now, deadlines)
             }),
             Update::Remove => None,
         };
-        let Some((value, now, deadline)) = put else {
-            if current.is_none() {
+        let Some((value, now, deadlines)) = put else {
+            if !alive {
                 return Ok(false);
             }
             write.set_now(self.now());
@@ -266,29 +330,82 @@ impl<K, V, S> Inner<K, V, S> {
         };
         write.set_now(now);
         // An expired entry was not shown, and may have been taken out since.
-        let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && current.is_none());
-        let id = write.put(seen, (deadline, key, value), stands)?;
-        own::filed(write, seen.route(), id);
-        Ok(true)
+        let stands = |id: Option<u32>| id == seen.id() || (id.is_none() && !alive);
+        let terms = self.terms(&key, &value, Pinning::AsBefore);
+        match write.put(seen, (deadlines, key, value), terms, stands) {
+            Ok(id) => {
+                own::filed(write, route, id);
+                Ok(true)
+            }
+            Err((NotPut::Outdated, entry)) => Err(entry.key),
+            Err((NotPut::Refused(_), entry)) => {
+                write.add_refused(entry);
+                Ok(alive)
+            }
+        }
     }
 
-    /// What was found, if its deadline is yet to come.
-    pub(super) fn alive<'p>(&self, entry: Option<&'p Entry<K, V>>) -> Option<&'p Entry<K, V>> {
-        entry.filter(|entry| self.is_alive(entry))
-    }
-
-    /// The time now, if any deadline counts, and the deadline of an entry with this lifetime.
+    /// The time now, if any deadline counts, and the deadlines of an entry that lives as long as the one in whose place it comes.
     #[inline(always)]
-    pub(super) fn deadline(&self, lifetime: Lifetime) -> (u64, u64) {
-        // Relaxed, both: see `Inner::now`.
-        let timed = self.timed.load(Ordering::Relaxed);
-        if lifetime == Lifetime::EVER {
-            return (if timed { self.recent() } else { 0 }, NEVER);
+    fn inherited(&self, route: Route) -> (u64, Deadlines<u64>) {
+        if self.special {
+            return self.special_deadlines(route, None);
         }
-        if !timed {
-            self.timed.store(true, Ordering::Relaxed);
+        let deadlines = Deadlines {
+            first: NEVER,
+            limit: INHERITED,
+        };
+        (self.now(), deadlines)
+    }
+
+    /// What an entry is stored with, beside its deadline.
+    pub(super) fn terms(&self, key: &K, value: &V, pinning: Pinning) -> Terms {
+        let weigher = self.weigher.as_ref();
+        Terms {
+            weight: weigher.map_or(0, |weigh| weigh(key, value)),
+            pinning,
         }
-        let now = self.recent();
-        (now, lifetime.deadline(self.clock.round_up(now)))
+    }
+
+    /// What the closure of an update says, with what an [`Expiry`](super::Expiry) says of the lifetime where the closure says nothing.
+    #[inline(always)]
+    fn plan(
+        &self,
+        route: Route,
+        key: &K,
+        update: Update<V>,
+        current: Option<&Held<'_, '_, K, V>>,
+    ) -> Update<V>
+    where
+        K: Eq,
+    {
+        match update {
+            Update::Set(value) if self.lifetimes.expiry.is_some() => {
+                self.plan_asking(route, key, value, current)
+            }
+            update => update,
+        }
+    }
+
+    #[cold]
+    fn plan_asking(
+        &self,
+        route: Route,
+        key: &K,
+        value: V,
+        current: Option<&Held<'_, '_, K, V>>,
+    ) -> Update<V>
+    where
+        K: Eq,
+    {
+        let said = match current {
+            None => Some(self.lifetime_of(route, key, &value)),
+            Some(current) => self.lifetime_after(current, &value, None),
+        };
+        match said {
+            None => Update::Set(value),
+            Some(Some(lifetime)) => Update::SetWithTtl(value, lifetime.ttl()),
+            Some(None) => Update::Remove,
+        }
     }
 }

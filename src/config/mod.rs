@@ -6,7 +6,7 @@
 mod env;
 mod redis;
 
-use crate::backend::{CacheBackend, MemoryCacheBackend, PATIENCE, redact};
+use crate::backend::{CacheBackend, Codec, MemoryCacheBackend, PATIENCE, redact};
 use crate::error::Error;
 use crate::time::Ttl;
 use env::Variables;
@@ -59,6 +59,8 @@ pub struct Config {
     prefix: String,
     redis_url: String,
     redis_timeout: Duration,
+    codec: Option<Codec>,
+    is_strict: bool,
 }
 
 impl Default for Config {
@@ -71,6 +73,8 @@ impl Default for Config {
             prefix: "cache:".to_owned(),
             redis_url: "redis://localhost:6379".to_owned(),
             redis_timeout: Duration::from_millis(1000),
+            codec: None,
+            is_strict: false,
         }
     }
 }
@@ -193,6 +197,19 @@ impl Config {
         self
     }
 
+    /// How values are stored. By default as plain JSON on Redis, and in memory as what they are: with a codec, they are encoded
+    /// there, too.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = Some(codec);
+        self
+    }
+
+    /// Typed reads fail at [what cannot be decoded](crate::CacheBackendExt#what-cannot-be-decoded); they miss by default.
+    pub fn strict(mut self) -> Self {
+        self.is_strict = true;
+        self
+    }
+
     /// Builds the backend. Connects nowhere: [`verify`](CacheBackend::verify) does.
     ///
     /// # Errors
@@ -202,12 +219,17 @@ impl Config {
         self.check()?;
         match self.backend {
             BackendKind::Memory => {
-                let backend = MemoryCacheBackend::builder()
+                let mut builder = MemoryCacheBackend::builder()
                     .max_keys(self.max_keys)
                     .default_ttl(self.default_ttl)
-                    .patience(self.patience)
-                    .build()?;
-                Ok(Arc::new(backend))
+                    .patience(self.patience);
+                if let Some(codec) = &self.codec {
+                    builder = builder.codec(codec.clone());
+                }
+                if self.is_strict {
+                    builder = builder.strict();
+                }
+                Ok(Arc::new(builder.build()?))
             }
             BackendKind::Redis => redis::build(self),
         }
@@ -253,6 +275,8 @@ impl fmt::Debug for Config {
             .field("prefix", &self.prefix)
             .field("redis_url", &redact::url(&self.redis_url))
             .field("redis_timeout", &self.redis_timeout)
+            .field("codec", &self.codec)
+            .field("is_strict", &self.is_strict)
             .finish()
     }
 }

@@ -1,6 +1,5 @@
 //! Writes of many keys: `clear`, `retain`, `purge_expired`.
 
-use super::entry::Entry;
 use super::garbage::Garbage;
 use super::reclaim::Pin;
 use super::shard::{Context, Held, Seen, Shard};
@@ -20,12 +19,12 @@ impl<K, V> Store<K, V> {
         &self,
         context: &Context<'_>,
         pin: impl Fn() -> Pin<'static>,
-        mut keep: impl FnMut(&Entry<K, V>) -> bool,
+        mut keep: impl FnMut(&Held<'_, '_, K, V>) -> bool,
     ) {
         let is_inside = pin().is_inner();
         for shard in self.shards() {
-            self.show(shard, &pin, |seen, entry| {
-                if !keep(entry) {
+            self.show(shard, &pin, |seen, held| {
+                if !keep(held) {
                     // Refused if a writer was faster: then what the key has now was not refused by `keep`.
                     let _ =
                         shard.locked(context, &mut Garbage::none(), |locked| locked.remove(seen));
@@ -33,17 +32,17 @@ impl<K, V> Store<K, V> {
             });
         }
         // Who is inside a read would wait for itself.
-        self.collect(context, if is_inside { 0 } else { PATIENCE });
+        self.collect_patiently(context, if is_inside { 0 } else { PATIENCE });
     }
 
     /// Calls `each` for all entries, without a lock: each is held for the time of the call, and nothing else is.
     pub(crate) fn show_all(
         &self,
         pin: impl Fn() -> Pin<'static>,
-        mut each: impl FnMut(&Entry<K, V>),
+        mut each: impl FnMut(&Held<'_, '_, K, V>),
     ) {
         for shard in self.shards() {
-            self.show(shard, &pin, |_, entry| each(entry));
+            self.show(shard, &pin, |_, held| each(held));
         }
     }
 
@@ -52,7 +51,7 @@ impl<K, V> Store<K, V> {
         &self,
         shard: &Shard<K, V>,
         pin: &impl Fn() -> Pin<'static>,
-        mut each: impl FnMut(Seen, &Entry<K, V>),
+        mut each: impl FnMut(Seen, &Held<'_, '_, K, V>),
     ) {
         let mut filed = Vec::new();
         shard.for_each(&pin(), self.index(), |seen, _| filed.push(seen));
@@ -64,7 +63,7 @@ impl<K, V> Store<K, V> {
                 .filter(|&id| self.is_filed(&pin, seen.route(), id));
             if let Some(id) = id {
                 let held = shard.front().hold(pin, id);
-                each(seen, held.entry());
+                each(seen, &held);
             }
         }
     }
@@ -91,9 +90,20 @@ impl<K, V> Store<K, V> {
     /// Takes everything out.
     pub(crate) fn clear(&self, context: &Context<'_>) {
         for shard in self.shards() {
-            shard.locked(context, &mut Garbage::none(), |locked| locked.clear());
+            if shard.listener().is_none() {
+                shard.locked(context, &mut Garbage::none(), |locked| locked.clear());
+                continue;
+            }
+            // What is told of is held, so not all at a time.
+            let mut left = shard.locked(context, &mut Garbage::none(), |locked| locked.count());
+            while left > 0 {
+                let most = left.min(AT_ONCE as usize);
+                let mut garbage = Garbage::none();
+                let cleared = shard.locked(context, &mut garbage, |it| it.clear_some(most));
+                left = if cleared < most { 0 } else { left - cleared };
+            }
         }
-        self.collect(context, PATIENCE);
+        self.collect(context);
     }
 
     /// Takes out all entries that are expired; says how many.
@@ -106,12 +116,17 @@ impl<K, V> Store<K, V> {
                 });
             }
         }
-        self.collect(context, PATIENCE);
+        self.collect(context);
         purged
     }
 
-    /// Drops what has left the cache until now, as far as readers allow: waits for them `patience` times in all.
-    fn collect(&self, context: &Context<'_>, mut patience: u32) {
+    /// Drops what has left the cache until now, as far as readers allow that soon.
+    pub(super) fn collect(&self, context: &Context<'_>) {
+        self.collect_patiently(context, PATIENCE);
+    }
+
+    /// The same; waits for readers `patience` times in all.
+    fn collect_patiently(&self, context: &Context<'_>, mut patience: u32) {
         for shard in self.shards() {
             // What leaves limbo leaves it in the order in which it came: this many, and all that was there at first is gone.
             let mut left = None;

@@ -1,31 +1,41 @@
 //! One entry: what readers see of it.
 
 use super::index::Fragment;
+use super::life::{Deadlines, First};
 use std::mem::ManuallyDrop;
 
-/// A key, its value, and the word that goes with them. Never changes once it is published.
+/// A key and its value. Never changes once it is published; what does is in the slot, and beside it.
 #[derive(Debug)]
 pub(crate) struct Entry<K, V> {
-    pub(crate) meta: Meta,
     pub(crate) key: K,
     pub(crate) value: V,
 }
 
 /// An entry on its way into a slot. Nothing unwinds while it is: dropping it would drop nothing.
 #[derive(Debug)]
-pub(crate) struct Coming<K, V> {
+pub(crate) struct Coming<K, V, L = First> {
     pub(crate) meta: Meta,
+    /// As in [`Deadlines`].
+    pub(crate) limit: L,
     key: ManuallyDrop<K>,
     value: ManuallyDrop<V>,
 }
 
-impl<K, V> Coming<K, V> {
+impl<K, V, L: Copy> Coming<K, V, L> {
     #[inline(always)]
-    pub(crate) fn new(meta: Meta, key: K, value: V) -> Self {
+    pub(crate) fn new(fragment: Fragment, deadlines: Deadlines<L>, key: K, value: V) -> Self {
         Self {
-            meta,
+            meta: Meta::new(fragment, deadlines.first),
+            limit: deadlines.limit,
             key: ManuallyDrop::new(key),
             value: ManuallyDrop::new(value),
+        }
+    }
+
+    pub(crate) fn deadlines(&self) -> Deadlines<L> {
+        Deadlines {
+            first: self.meta.deadline(),
+            limit: self.limit,
         }
     }
 
@@ -37,7 +47,6 @@ impl<K, V> Coming<K, V> {
     pub(crate) unsafe fn write_to(&self, to: *mut Entry<K, V>) {
         // SAFETY: by the contract.
         unsafe {
-            (&raw mut (*to).meta).write(self.meta);
             (&raw mut (*to).key).copy_from_nonoverlapping(&raw const *self.key, 1);
             (&raw mut (*to).value).copy_from_nonoverlapping(&raw const *self.value, 1);
         }
@@ -47,7 +56,6 @@ impl<K, V> Coming<K, V> {
     #[inline(always)]
     pub(crate) fn into_entry(self) -> Entry<K, V> {
         Entry {
-            meta: self.meta,
             key: ManuallyDrop::into_inner(self.key),
             value: ManuallyDrop::into_inner(self.value),
         }
@@ -71,6 +79,11 @@ impl Meta {
         Self(deadline.min(NEVER) << Fragment::BITS | u64::from(fragment.get()))
     }
 
+    #[inline(always)]
+    pub(crate) fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
     /// The whole word: those of later deadlines are greater.
     #[inline(always)]
     pub(crate) fn word(self) -> u64 {
@@ -85,5 +98,11 @@ impl Meta {
     #[inline(always)]
     pub(crate) fn deadline(self) -> u64 {
         self.0 >> Fragment::BITS
+    }
+
+    /// The same entry with another deadline.
+    #[inline(always)]
+    pub(crate) fn with_deadline(self, deadline: u64) -> Self {
+        Self::new(self.fragment(), deadline)
     }
 }

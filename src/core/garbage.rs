@@ -2,9 +2,11 @@
 
 use super::entry::Entry;
 use super::index::Outgrown;
+use super::listener::{Departed, Listener, Unwelcome};
 use super::slab::Segment;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::Arc;
 
 /// Room for as many entries as writes usually leave: one that its own replaces in a slot, and one for each that it finds expired.
 const USUAL: usize = 6;
@@ -26,6 +28,9 @@ pub(crate) struct Garbage<K, V> {
 struct More<K, V> {
     entries: Vec<Entry<K, V>>,
     retired: Vec<Retired>,
+    /// Of which a listener is to be told.
+    departed: Vec<Departed<K, V>>,
+    refused: Vec<Unwelcome<K, V>>,
 }
 
 impl<K, V> Garbage<K, V> {
@@ -67,6 +72,27 @@ impl<K, V> Garbage<K, V> {
         }
     }
 
+    /// Adds an entry that was refused, and never was in a slot. The listener is told, if there is one.
+    #[cold]
+    pub(crate) fn add_refused(
+        &mut self,
+        entry: Entry<K, V>,
+        listener: Option<&Arc<Listener<K, V>>>,
+    ) {
+        match listener {
+            Some(listener) => {
+                let listener = Arc::clone(listener);
+                self.more().refused.push(Unwelcome { listener, entry });
+            }
+            None => self.more().entries.push(entry),
+        }
+    }
+
+    /// Adds what the listener is to be told of.
+    pub(crate) fn add_departed(&mut self, departed: Departed<K, V>) {
+        self.more().departed.push(departed);
+    }
+
     /// Makes the first place free, for a write that tries again.
     pub(crate) fn move_up(&mut self) {
         if self.start == 0 {
@@ -88,6 +114,8 @@ impl<K, V> Garbage<K, V> {
             self.more = Box::into_raw(Box::new(More {
                 entries: Vec::new(),
                 retired: Vec::new(),
+                departed: Vec::new(),
+                refused: Vec::new(),
             }));
         }
         // SAFETY: made above, here or in an earlier call, and borrowed with `self`.
@@ -99,7 +127,11 @@ impl<K, V> Garbage<K, V> {
     #[inline(never)]
     fn drop_slow(&mut self) {
         // SAFETY: null, or made by `Box::into_raw`, and dropped here alone: at the end of this function, however that is reached.
-        let _more = (!self.more.is_null()).then(|| unsafe { Box::from_raw(self.more) });
+        let mut more = (!self.more.is_null()).then(|| unsafe { Box::from_raw(self.more) });
+        if let Some(more) = &mut more {
+            more.departed.drain(..).for_each(Departed::tell);
+            more.refused.iter().for_each(Unwelcome::tell);
+        }
         let entries = &mut self.entries[self.start..self.end];
         // SAFETY: initialised, and dropped here alone. If the drop of one panics, the others are dropped all the same.
         unsafe { (ptr::from_mut(entries) as *mut [Entry<K, V>]).drop_in_place() };

@@ -83,6 +83,12 @@ impl Stamp {
         }
     }
 
+    /// As if the entry had just been read in era `era`, also if it was linked in that one.
+    pub(crate) fn set_read(&self, era: u64) {
+        // Relaxed: see `touch`.
+        self.0.store(Self::of(era) | Self::READ, Ordering::Relaxed);
+    }
+
     #[inline(always)]
     fn set_linked(&self, era: u64) {
         // Relaxed: see `touch`.
@@ -283,6 +289,44 @@ impl List {
     #[inline(always)]
     pub(crate) fn is_due(&self) -> bool {
         self.left == 0
+    }
+
+    /// Has eras be as long as suits so many entries. An exact list of more than [`EXACT`] is exact no more: it gets marks.
+    pub(crate) fn expect(&mut self, expected: usize, members: impl Members) {
+        if expected <= EXACT {
+            return;
+        }
+        if self.is_exact() {
+            let mut uses: Vec<(u64, u32)> = self
+                .iter(members)
+                .map(|id| (members.member(id).stamp.last_use(self.era).0, id))
+                .collect();
+            // Those that were used last come last. Where uses tie, the order of the list counts.
+            uses.reverse();
+            uses.sort_by_key(|&(era, _)| era);
+            let mut new = Self::new(expected);
+            new.begin_at(self.era + 1);
+            for (_, id) in uses {
+                let member = members.member(id);
+                self.unlink(member, members);
+                member.stamp.set_linked(new.era);
+                new.ring(members).link_after(new.front, id, &member.node);
+                new.len += 1;
+            }
+            *self = new;
+            return;
+        }
+        self.stride = Self::stride_of(expected);
+        self.left = self.left.min(self.stride);
+    }
+
+    /// Has an empty list with marks begin at some era.
+    fn begin_at(&mut self, era: u64) {
+        let ring = self.ring(NoMembers);
+        ring.unlink(ring.node(self.front));
+        let mark = self.mark(era);
+        ring.link_after(ROOT, mark, ring.node(mark));
+        (self.era, self.oldest, self.front) = (era, era, mark);
     }
 
     /// The present era.

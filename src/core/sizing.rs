@@ -2,6 +2,34 @@
 
 use super::list::List;
 use super::policy::Policy;
+use super::side::SideWords;
+
+/// What a store is made for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) max_keys: usize,
+    /// A power of two.
+    pub(crate) shards: usize,
+    pub(crate) policy: Policy,
+    /// What each slot has beside its entry.
+    pub(crate) side: SideWords,
+    /// What the entries weigh at most, if they have a word for that.
+    pub(crate) max_weight: Option<u64>,
+}
+
+impl Plan {
+    /// Nothing but keys and shards.
+    #[cfg(any(test, fuzzing, nori_loom))]
+    pub(crate) fn plain(max_keys: usize, shards: usize) -> Self {
+        Self {
+            max_keys,
+            shards,
+            policy: Policy::Lru,
+            side: SideWords::NONE,
+            max_weight: None,
+        }
+    }
+}
 
 /// By the number of keys that each shard is expected to hold.
 #[derive(Debug, Clone, Copy)]
@@ -9,6 +37,7 @@ pub(crate) struct Sizing {
     expected: usize,
     shards: usize,
     policy: Policy,
+    side: SideWords,
 }
 
 impl Sizing {
@@ -30,17 +59,13 @@ impl Sizing {
     /// The model checker cannot wait for more than one entry to leave.
     const MIN_BATCH: usize = if cfg!(nori_loom) { 1 } else { 8 };
 
-    pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         Self {
-            expected: max_keys.div_ceil(shards),
-            shards,
-            policy: Policy::Lru,
+            expected: plan.max_keys.div_ceil(plan.shards),
+            shards: plan.shards,
+            policy: plan.policy,
+            side: plan.side,
         }
-    }
-
-    /// The same for another policy.
-    pub(crate) fn with_policy(self, policy: Policy) -> Self {
-        Self { policy, ..self }
     }
 
     pub(crate) fn policy(self) -> Policy {
@@ -53,6 +78,11 @@ impl Sizing {
             Policy::Lru => List::new(self.expected),
             Policy::Adaptive => List::segmented(),
         }
+    }
+
+    /// What each slot has beside its entry.
+    pub(crate) fn side(self) -> SideWords {
+        self.side
     }
 
     /// Keys that a shard is expected to hold.

@@ -9,13 +9,17 @@
 //! the shard hold more, each further segment is twice as large as the one before. The last one is given back when all of its
 //! slots are vacant again: no reader can be there, as one that found an id while its entry was filed keeps the slot from being
 //! vacated; and a slot that is not in the first segment leaves the wheel when it is vacated.
+//!
+//! Behind the slots of a segment are their [side words](super::side), if the store has any.
 
 use super::entry::{Coming, Entry, Meta, NEVER};
 use super::index::Fragment;
+use super::life::{Life, MetaWord};
 use super::links::Node;
 use super::list::{ANCHOR, Member, Members};
+use super::side::SideWords;
 use super::wheel::{END, Timed, Timer};
-use crate::sync::{AtomicPtr, Guarded, Ordering, UnsafeCell};
+use crate::sync::{AtomicPtr, AtomicU64, Guarded, Ordering, UnsafeCell};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::{MaybeUninit, needs_drop};
 
@@ -30,6 +34,8 @@ const LINE: usize = 64;
 pub(crate) struct Slot<K, V> {
     pub(crate) member: Member,
     pub(crate) timer: Timer,
+    /// Of the entry, or of the last one that was here.
+    meta: AtomicU64,
     entry: UnsafeCell<MaybeUninit<Entry<K, V>>>,
 }
 
@@ -49,26 +55,21 @@ impl<K, V> Slot<K, V> {
         Self {
             member: Member::new(),
             timer: Timer::new(),
+            meta: AtomicU64::new(Meta::new(Fragment::new(0), NEVER).word()),
             entry: UnsafeCell::new(MaybeUninit::uninit()),
         }
+    }
+
+    /// The word with the first deadline, and the fragment, of the entry, or of the last one that was here.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> MetaWord<'_> {
+        MetaWord::new(&self.meta)
     }
 
     /// What a hold names it by.
     #[inline(always)]
     pub(crate) fn address(&self) -> *mut () {
         (&raw const *self).cast_mut().cast()
-    }
-
-    /// The deadline and fragment of the entry, or of the last one that was here.
-    ///
-    /// # Safety
-    /// The caller holds the shard's lock.
-    #[inline(always)]
-    pub(crate) unsafe fn last_meta(&self) -> Meta {
-        self.entry.with(|slot| {
-            // SAFETY: initialised in `fresh`. Only the lock's holder writes it, and moving an entry leaves its words where they are.
-            unsafe { (&raw const (*(*slot).as_ptr()).meta).read() }
-        })
     }
 
     /// Starts to bring the slot into the cache.
@@ -105,7 +106,8 @@ impl<K, V> Slot<K, V> {
     /// # Safety
     /// The slot is vacant and the caller holds the shard's lock. The entry is used no more.
     #[inline(always)]
-    pub(crate) unsafe fn fill(&self, entry: &Coming<K, V>) {
+    pub(crate) unsafe fn fill<L: Copy>(&self, entry: &Coming<K, V, L>) {
+        self.word().set(entry.meta);
         // SAFETY: nobody looks into a vacant slot, so this access is the only one.
         self.entry.with_mut(|slot| unsafe {
             entry.write_to((*slot).as_mut_ptr());
@@ -157,6 +159,9 @@ pub(crate) struct Slab<K, V> {
     further: Box<[AtomicPtr<Slot<K, V>>; FURTHER]>,
     /// Ids below this one have been given out, and have slots.
     used: Guarded,
+    /// What each slot has beside its entry, and how many words that are.
+    side: SideWords,
+    words: u32,
 }
 
 // SAFETY: the slab owns its slots, as a `Vec<Slot>` would; the pointers are only where it keeps them.
@@ -167,15 +172,16 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
 impl<K, V> Slab<K, V> {
     /// An empty slab that expects to give out about `expected` ids, whose first segment takes no more than `bytes` bytes if
     /// that is enough for one slot. Where so much is not to be had it takes less: most of it may never be needed.
-    pub(crate) fn new(expected: usize, bytes: usize) -> Self {
-        let mut first = expected.clamp(1, (bytes / Slot::<K, V>::STRIDE).max(1)) as u32;
-        let mut base = Self::try_allocate(first as usize);
+    pub(crate) fn new(expected: usize, bytes: usize, side: SideWords) -> Self {
+        let each = Slot::<K, V>::STRIDE + side.count() * size_of::<AtomicU64>();
+        let mut first = expected.clamp(1, (bytes / each).max(1)) as u32;
+        let mut base = Self::try_allocate(first as usize, side);
         while base.is_null() && first > 1 {
             first /= 2;
-            base = Self::try_allocate(first as usize);
+            base = Self::try_allocate(first as usize, side);
         }
         if base.is_null() {
-            handle_alloc_error(Self::layout(1));
+            handle_alloc_error(Self::layout(1, side));
         }
         Self {
             base,
@@ -185,6 +191,8 @@ impl<K, V> Slab<K, V> {
                 |_| AtomicPtr::new(std::ptr::null_mut()),
             )),
             used: Guarded::new(0),
+            side,
+            words: side.count() as u32,
         }
     }
 
@@ -229,13 +237,8 @@ impl<K, V> Slab<K, V> {
     pub(crate) unsafe fn take_last(&self) -> Segment {
         let (segment, given) = self.last_further().expect("it is not the first");
         let start = self.used.get() - given;
-        // Only the model checker's atomics need it.
-        if needs_drop::<Slot<K, V>>() {
-            for id in start..self.used.get() {
-                // SAFETY: initialised in `fresh`, and vacant, so nobody else looks at it.
-                unsafe { self.slots().at(id).drop_in_place() };
-            }
-        }
+        // SAFETY: vacant, so nobody else looks at them.
+        unsafe { self.drop_slots(start..self.used.get()) };
         self.used.set(start);
         let pointer = &self.further[segment - 1];
         // Relaxed, both: see `fresh`. A reader that has an id of this segment keeps its slot from being vacant.
@@ -243,7 +246,7 @@ impl<K, V> Slab<K, V> {
         pointer.store(std::ptr::null_mut(), Ordering::Relaxed);
         Segment {
             memory: slots.cast(),
-            layout: Self::layout(self.len_of_further(segment - 1)),
+            layout: Self::layout(self.len_of_further(segment - 1), self.side),
         }
     }
 
@@ -258,19 +261,17 @@ impl<K, V> Slab<K, V> {
             return None;
         }
         if let Some((segment, 0)) = self.place_further(id) {
-            let slots = Self::allocate(self.len_of_further(segment));
+            let slots = self.allocate(self.len_of_further(segment));
             // Relaxed: a reader gets an id of this segment from an Acquire read of the index, where it is filed later; all
             // others hold the lock.
             self.further[segment].store(slots, Ordering::Relaxed);
         }
         // SAFETY: inside its segment; nobody looks at the slot, as nobody else gives out ids and nobody has this one yet.
         unsafe {
-            let slot = self.slots().at(id);
-            slot.write(Slot::vacant());
-            let meta = Meta::new(Fragment::new(0), NEVER);
-            (*slot)
-                .entry
-                .with_mut(|entry| (&raw mut (*(*entry).as_mut_ptr()).meta).write(meta));
+            self.slots().at(id).write(Slot::vacant());
+            for place in 0..self.side.count() {
+                self.side_at(id, place).write(AtomicU64::new(0));
+            }
         };
         self.used.set(id + 1);
         Some(id)
@@ -298,56 +299,107 @@ impl<K, V> Slab<K, V> {
         1 << (self.step_bits as usize + segment)
     }
 
-    fn layout(slots: usize) -> Layout {
-        let size = slots.checked_mul(Slot::<K, V>::STRIDE);
+    /// One of the words beside a slot that was given out.
+    #[inline(always)]
+    fn side_at(&self, id: u32, place: usize) -> *mut AtomicU64 {
+        let (slots, len, index) = if id < self.first {
+            (self.base, self.first as usize, id)
+        } else {
+            self.segment_of(id)
+        };
+        debug_assert!(place < self.words as usize);
+        let word = index as usize * self.words as usize + place;
+        // SAFETY: inside the segment's memory, which has as many words behind its slots as `layout` adds to them.
+        unsafe {
+            slots
+                .byte_add(Self::side_start(len))
+                .cast::<AtomicU64>()
+                .add(word)
+        }
+    }
+
+    /// The further segment of an id, how many slots that has, and the slot's index there.
+    #[cold]
+    fn segment_of(&self, id: u32) -> (*mut Slot<K, V>, usize, u32) {
+        let (segment, index) = self.place_further(id).expect("it is not in the first one");
+        // Relaxed: see `fresh`.
+        let slots = self.further[segment].load(Ordering::Relaxed);
+        (slots, self.len_of_further(segment), index)
+    }
+
+    /// Where the words beside so many slots begin.
+    fn side_start(slots: usize) -> usize {
+        (slots * Slot::<K, V>::STRIDE).next_multiple_of(align_of::<AtomicU64>())
+    }
+
+    /// Drops slots, and what is beside them. What is in them needs none.
+    ///
+    /// # Safety
+    /// They were given out, and nobody uses them any more.
+    unsafe fn drop_slots(&self, ids: std::ops::Range<u32>) {
+        // Only the model checker's atomics need it.
+        if needs_drop::<Slot<K, V>>() {
+            for id in ids {
+                // SAFETY: initialised in `fresh`; else by the contract.
+                unsafe { self.slots().at(id).drop_in_place() };
+                for place in 0..self.side.count() {
+                    // SAFETY: as above.
+                    unsafe { self.side_at(id, place).drop_in_place() };
+                }
+            }
+        }
+    }
+
+    fn layout(slots: usize, side: SideWords) -> Layout {
+        let word = size_of::<AtomicU64>();
+        let words = slots.checked_mul(side.count() * word);
+        let size = slots
+            .checked_mul(Slot::<K, V>::STRIDE)
+            .and_then(|size| size.checked_next_multiple_of(align_of::<AtomicU64>()))
+            .and_then(|size| size.checked_add(words?));
         let align = align_of::<Slot<K, V>>().max(LINE);
         Layout::from_size_align(size.expect("a segment fits into memory"), align)
             .expect("a segment fits into memory")
     }
 
     /// A segment of so many slots, at least one, uninitialised.
-    fn allocate(slots: usize) -> *mut Slot<K, V> {
-        let segment = Self::try_allocate(slots);
+    fn allocate(&self, slots: usize) -> *mut Slot<K, V> {
+        let segment = Self::try_allocate(slots, self.side);
         if segment.is_null() {
-            handle_alloc_error(Self::layout(slots));
+            handle_alloc_error(Self::layout(slots, self.side));
         }
         segment
     }
 
     /// As above; null if there is no memory for it.
-    fn try_allocate(slots: usize) -> *mut Slot<K, V> {
+    fn try_allocate(slots: usize, side: SideWords) -> *mut Slot<K, V> {
         // SAFETY: not of size zero, as there is at least one slot, and that has a member.
-        unsafe { alloc(Self::layout(slots)) }.cast()
+        unsafe { alloc(Self::layout(slots, side)) }.cast()
     }
 
     /// Frees a segment.
     ///
     /// # Safety
     /// [`Slab::allocate`] returned it for as many slots, and nobody uses it any more.
-    unsafe fn free(segment: *mut Slot<K, V>, slots: usize) {
+    unsafe fn free(&self, segment: *mut Slot<K, V>, slots: usize) {
         // SAFETY: by the contract.
-        unsafe { dealloc(segment.cast(), Self::layout(slots)) };
+        unsafe { dealloc(segment.cast(), Self::layout(slots, self.side)) };
     }
 }
 
 impl<K, V> Drop for Slab<K, V> {
     /// Frees the segments. The shard has emptied the slots that held entries; what is left of them needs no drop.
     fn drop(&mut self) {
-        // Only the model checker's atomics do.
-        if needs_drop::<Slot<K, V>>() {
-            for id in 0..self.used.get() {
-                // SAFETY: initialised in `fresh`, and dropped only here.
-                unsafe { self.slots().at(id).drop_in_place() };
-            }
-        }
+        // SAFETY: `&mut self` means that nobody else is left.
+        unsafe { self.drop_slots(0..self.used.get()) };
         // SAFETY: allocated in `new`, and freed only here.
-        unsafe { Self::free(self.base, self.first as usize) };
+        unsafe { self.free(self.base, self.first as usize) };
         for (segment, slots) in self.further.iter().enumerate() {
             // Relaxed: `&mut self` means that no other thread is left.
             let slots = slots.load(Ordering::Relaxed);
             if !slots.is_null() {
                 // SAFETY: allocated in `fresh`, and freed only here.
-                unsafe { Self::free(slots, self.len_of_further(segment)) };
+                unsafe { self.free(slots, self.len_of_further(segment)) };
             }
         }
     }
@@ -400,15 +452,49 @@ impl<'s, K, V> Slots<'s, K, V> {
         unsafe { &*self.at(id) }
     }
 
+    /// A word beside the slot of an id, which the store has: 0 when the slot is first given out, and after that what was last
+    /// written to it, also by an entry that has left.
+    #[inline(always)]
+    pub(crate) fn side(self, id: u32, word: SideWords) -> &'s AtomicU64 {
+        // SAFETY: as in `slot`.
+        unsafe { &*self.slab.side_at(id, self.slab.side.place_of(word)) }
+    }
+
+    /// Whether there is this word beside each slot.
+    #[inline(always)]
+    pub(crate) fn has(self, word: SideWords) -> bool {
+        self.slab.side.has(word)
+    }
+
+    /// The deadlines of an id's entry.
+    #[inline(always)]
+    pub(crate) fn life(self, id: u32) -> Life<'s> {
+        let limit = self.has(SideWords::LIMIT);
+        Life::new(self.slot(id).word(), limit.then(|| self.limit(id)))
+    }
+
+    /// In a store that has it.
+    #[cold]
+    pub(crate) fn limit(self, id: u32) -> MetaWord<'s> {
+        MetaWord::new(self.side(id, SideWords::LIMIT))
+    }
+
     /// The id of the slot at this address, if it is one of these, and has been given out. For the holder of the lock.
     #[cold]
     pub(crate) fn id_of(self, slot: *mut ()) -> Option<u32> {
+        self.id_at(slot).filter(|&id| id < self.slab.used.get())
+    }
+
+    /// The id of the slot at this address, if it is one of these. Also for a reader who keeps the slot from being vacated: a segment that was
+    /// given back before the slot's own took its memory reads as null, as that came before the slot's id was filed; and one that has come
+    /// since lies elsewhere.
+    pub(crate) fn id_at(self, slot: *mut ()) -> Option<u32> {
         let stride = Slot::<K, V>::STRIDE;
         let within = |segment: *mut Slot<K, V>, len: usize| {
             let offset = slot.addr().wrapping_sub(segment.addr());
             (offset < len * stride).then_some((offset / stride) as u32)
         };
-        let id = within(self.base, self.first as usize).or_else(|| {
+        within(self.base, self.first as usize).or_else(|| {
             let mut start = self.first;
             self.slab
                 .further
@@ -423,8 +509,7 @@ impl<'s, K, V> Slots<'s, K, V> {
                     start = start.saturating_add(len as u32);
                     id
                 })
-        });
-        id.filter(|&id| id < self.slab.used.get())
+        })
     }
 
     /// The node that links a slot into the list, or chains it to another slot that is in no list.
@@ -459,8 +544,11 @@ impl<K, V> Members for &Slab<K, V> {
 
 impl<K, V> Timed for Slots<'_, K, V> {
     fn deadline(&self, id: u32) -> u64 {
-        // SAFETY: the wheel asks under the shard's lock.
-        unsafe { self.slot(id).last_meta() }.deadline()
+        self.life(id).deadline()
+    }
+
+    fn deadline_after(&self, id: u32, now: u64) -> Option<u64> {
+        self.life(id).deadline_after(now)
     }
 
     fn is_live(&self, id: u32) -> bool {
@@ -502,7 +590,7 @@ mod tests {
     #[test]
     fn every_id_has_a_slot_of_its_own() {
         for expected in [1, 7, 100, 1000] {
-            let slab = Slab::<[u8; 3], u8>::new(expected, 1 << 12);
+            let slab = Slab::<[u8; 3], u8>::new(expected, 1 << 12, SideWords::NONE);
             let ids = 0..5000;
             let mut slots: Vec<usize> = ids
                 .map(|id| {
@@ -523,10 +611,46 @@ mod tests {
         }
     }
 
+    /// Behind the slots of its segment, whatever the size of those; also of a segment that is given back and comes again.
+    #[test]
+    fn every_slot_has_words_of_its_own() {
+        const OTHER: SideWords = SideWords::LIMIT;
+        const IDS: u32 = 3_000;
+        let slab = Slab::<[u8; 3], u8>::new(70, 1 << 12, SideWords::WEIGHT.and(OTHER));
+        let write = |from: u32| {
+            for id in from..IDS {
+                // SAFETY: no other thread has it.
+                assert_eq!(unsafe { slab.fresh() }, Some(id));
+                for (at, word) in [SideWords::WEIGHT, OTHER].into_iter().enumerate() {
+                    let word = slab.slots().side(id, word);
+                    assert_eq!(word.load(Ordering::Relaxed), 0);
+                    word.store(u64::from(id) * 2 + at as u64, Ordering::Relaxed);
+                    assert!(
+                        slab.slots()
+                            .id_of((&raw const *word).cast_mut().cast())
+                            .is_none()
+                    );
+                }
+            }
+        };
+        write(0);
+        let (_, given) = slab.last_further().unwrap();
+        // SAFETY: no other thread is there.
+        drop(unsafe { slab.take_last() });
+        write(IDS - given);
+        for id in 0..IDS {
+            let of = |word| slab.slots().side(id, word).load(Ordering::Relaxed);
+            assert_eq!(of(SideWords::WEIGHT), u64::from(id) * 2);
+            assert_eq!(of(OTHER), u64::from(id) * 2 + 1);
+            let meta = slab.slots().slot(id).word().get();
+            assert_eq!(meta.deadline(), NEVER, "the words are in no slot");
+        }
+    }
+
     #[test]
     fn an_address_tells_the_id() {
-        let slab = Slab::<[u8; 3], u8>::new(100, 1 << 12);
-        let other = Slab::<[u8; 3], u8>::new(100, 1 << 12);
+        let slab = Slab::<[u8; 3], u8>::new(100, 1 << 12, SideWords::NONE);
+        let other = Slab::<[u8; 3], u8>::new(100, 1 << 12, SideWords::NONE);
         for id in 0..2000 {
             // SAFETY: no other thread has them.
             let fresh = unsafe { (slab.fresh(), other.fresh()) };
@@ -548,7 +672,7 @@ mod tests {
 
     #[test]
     fn the_last_id_is_in_the_last_segment() {
-        let slab = Slab::<u8, u8>::new(1, 1 << 12);
+        let slab = Slab::<u8, u8>::new(1, 1 << 12, SideWords::NONE);
         let (segment, index) = slab.place_further(MAX_IDS as u32 - 1).unwrap();
         assert!(segment < FURTHER && (index as usize) < slab.len_of_further(segment));
         for id in 1..100_000 {

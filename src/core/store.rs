@@ -1,12 +1,13 @@
 //! All shards of a cache, and the budget they share.
 
 use super::budget::Budget;
-use super::entry::Entry;
 use super::index::{Index, Route};
+use super::listener::Listener;
 use super::policy::{Balance, Policy};
 use super::reclaim::{Domain, Hold, Pin};
 use super::shard::{Context, Found, Fronts, Held, Hit, Others, Seen, Shard};
-use super::sizing::Sizing;
+use super::side::SideWords;
+use super::sizing::{Plan, Sizing};
 use crate::sync::{AtomicU64, CachePadded, Ordering};
 use std::sync::Arc;
 
@@ -29,16 +30,24 @@ struct Shared {
 }
 
 impl<K, V> Store<K, V> {
-    /// As [`Store::with_policy`], for LRU.
+    /// An empty store of `shards` shards, a power of two, for nothing but that.
     #[cfg(any(test, fuzzing, nori_loom))]
     pub(crate) fn new(max_keys: usize, shards: usize) -> Self {
-        Self::with_policy(max_keys, shards, Policy::Lru)
+        Self::with(Plan::plain(max_keys, shards))
     }
 
-    /// An empty store of `shards` shards, a power of two.
-    pub(crate) fn with_policy(max_keys: usize, shards: usize, policy: Policy) -> Self {
+    /// An empty store.
+    pub(crate) fn with(plan: Plan) -> Self {
+        let Plan {
+            max_keys,
+            shards,
+            policy,
+            side,
+            max_weight,
+        } = plan;
         debug_assert!(shards.is_power_of_two());
-        let sizing = Sizing::new(max_keys, shards).with_policy(policy);
+        debug_assert_eq!(side.has(SideWords::WEIGHT), max_weight.is_some());
+        let sizing = Sizing::new(plan);
         let balance = (policy == Policy::Adaptive).then(|| Arc::new(Balance::new()));
         let fronts = Shard::fronts(shards, sizing);
         Self {
@@ -48,22 +57,46 @@ impl<K, V> Store<K, V> {
                 .collect(),
             fronts,
             shared: Box::new(Shared {
-                budget: Budget::new(max_keys),
+                budget: Budget::new(max_keys, max_weight),
                 swept: CachePadded(AtomicU64::new(0)),
             }),
         }
     }
 
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.shared.budget
+    }
+
+    /// The same store, whose listener is told what leaves. Before anybody uses it.
+    pub(crate) fn listening(mut self, listener: Arc<Listener<K, V>>) -> Self {
+        for shard in &mut self.shards {
+            shard.listen(Arc::clone(&listener));
+        }
+        self
+    }
+
+    /// Who is told what leaves.
+    pub(crate) fn listener(&self) -> Option<&Arc<Listener<K, V>>> {
+        self.shards[0].listener()
+    }
+
     pub(crate) fn max_keys(&self) -> usize {
-        self.shared.budget.max()
+        self.shared.budget.keys.max() as usize
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shared.budget.used()
+        self.shared.budget.keys.used() as usize
     }
 
     pub(crate) fn shards(&self) -> &[Shard<K, V>] {
         &self.shards
+    }
+
+    /// All shards, from somewhere on that depends on the route: not always the same one is to give first.
+    pub(super) fn shards_from(&self, route: Route) -> impl Iterator<Item = &Shard<K, V>> {
+        let start = route.spread() as usize % self.shards.len();
+        let (before, after) = self.shards.split_at(start);
+        after.iter().chain(before)
     }
 
     pub(crate) fn index(&self) -> &Index {
@@ -98,6 +131,12 @@ impl<K, V> Store<K, V> {
         is_it: impl Fn(&K) -> bool + Copy,
     ) -> Seen {
         self.shard(route).look(pin, &self.index, route, is_it)
+    }
+
+    /// The entry that was seen under the pin.
+    #[inline(always)]
+    pub(crate) fn seen<'p>(&'p self, pin: &'p Pin<'_>, seen: &Seen) -> Option<Hit<'p, K, V>> {
+        self.shard(seen.route()).seen(pin, seen)
     }
 
     /// Holds what was found under the pin, which ends.
@@ -157,9 +196,9 @@ impl<K, V> Store<K, V> {
         &'p self,
         pin: &'p Pin<'_>,
         shard: usize,
-        mut each: impl FnMut(&'p Entry<K, V>),
+        mut each: impl FnMut(Hit<'p, K, V>),
     ) {
-        self.shards[shard].for_each(pin, &self.index, |_, entry| each(entry));
+        self.shards[shard].for_each(pin, &self.index, |_, hit| each(hit));
     }
 
     /// What a write at time `now` works with.
@@ -179,6 +218,11 @@ impl<K, V> Store<K, V> {
     pub(super) fn set_swept(&self, now: u64) {
         // Relaxed: see `context`.
         self.shared.swept.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Whether the entry is pinned that was filed with this id under the pin.
+    pub(crate) fn is_pinned(&self, pin: &Pin<'_>, route: Route, id: u32) -> bool {
+        self.shard(route).is_pinned(pin, id)
     }
 
     /// As [`Store::look`], for a write that was refused.

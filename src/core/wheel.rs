@@ -75,8 +75,12 @@ impl Timer {
 /// Where the wheel finds what an id stands for now.
 pub(crate) trait Timed {
     /// The deadline, in milliseconds of the cache's clock, of the slot's entry, or of the last one that it had; [`NEVER`] if that
-    /// has none.
+    /// has none. It may move at any time: further away by whoever reads the entry, to [`EXPIRED`](super::life::EXPIRED) by whoever finds that it has
+    /// passed, and nearer by the lock's holder alone, who files it again.
     fn deadline(&self, id: u32) -> u64;
+
+    /// The same of an entry in the cache, if that has not expired at the time `now`; if it has, it has for good.
+    fn deadline_after(&self, id: u32, now: u64) -> Option<u64>;
 
     /// Whether the entry is in the cache.
     fn is_live(&self, id: u32) -> bool;
@@ -287,17 +291,22 @@ impl Wheel {
             *work -= 1;
             #[cfg(test)]
             STEPS.set(STEPS.get() + 1);
-            let deadline = slots.deadline(id);
-            let later = deadline > now && deadline != NEVER;
-            match node {
-                None if later => self.push(id, deadline, slots),
-                None => {}
-                Some(node) if later => self.link(node, deadline),
+            let live = slots.is_live(id);
+            let deadline = if live {
+                slots.deadline_after(id, now)
+            } else {
+                Some(slots.deadline(id)).filter(|&deadline| deadline > now)
+            };
+            let later = deadline.filter(|&deadline| deadline != NEVER);
+            match (node, later) {
+                (None, Some(later)) => self.push(id, later, slots),
+                (None, None) => {}
+                (Some(node), Some(later)) => self.link(node, later),
                 // The node stays as long as the word leads to a later bucket: who files the slot's next entry is to know.
-                Some(node) if self.nodes.nodes[node as usize].word != NOWHERE => {}
-                Some(node) => self.drop_node(node, slots),
+                (Some(node), None) if self.nodes.nodes[node as usize].word != NOWHERE => {}
+                (Some(node), None) => self.drop_node(node, slots),
             }
-            if deadline <= now && slots.is_live(id) {
+            if live && deadline.is_none() {
                 return Some(id);
             }
         }
@@ -413,7 +422,10 @@ impl Wheel {
             let deadline = slots.deadline(id);
             if deadline != NEVER && slots.is_live(id) {
                 let due = filed.get(&id).expect("it is filed");
-                assert!(*due <= deadline.max(self.elapsed), "{id} is filed late");
+                // Where it has expired, only that it was filed early enough: before that.
+                let in_time =
+                    deadline == super::life::EXPIRED || *due <= deadline.max(self.elapsed);
+                assert!(in_time, "{id} is filed late");
             }
         }
     }

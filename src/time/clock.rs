@@ -94,6 +94,18 @@ impl Clock {
         }
     }
 
+    /// As [`Clock::recently`], behind by as much as reads are behind, where they do not look at the clock.
+    #[inline(always)]
+    pub(crate) fn roughly(&self) -> u64 {
+        match &self.source {
+            Source::Ticking(..) if !self.passed.is_strict() => self.passed.millis(),
+            Source::Ticking(epoch, _) | Source::System(epoch) => {
+                epoch.reading_since(recently::millis())
+            }
+            Source::Manual(clock) => clock.millis(),
+        }
+    }
+
     /// A time read from this clock rounded up: the time itself is cut off to whole milliseconds, and what counts from there
     /// would end too early.
     #[inline(always)]

@@ -128,7 +128,7 @@ const DOUBLINGS: u64 = 64;
 #[test]
 fn an_insert_that_evicts_allocates_nothing() {
     let _turn = turn();
-    let during = steady(|cache, n| cache.insert(n, n));
+    let during = steady(|cache, n| _ = cache.insert(n, n));
     assert!(during <= DOUBLINGS, "{during} allocations");
 }
 
@@ -177,7 +177,7 @@ fn bytes_an_entry(keys: u64, insert: impl Fn(&Cache<u64, u64>, u64)) -> f64 {
 #[test]
 fn a_large_cache_of_entries_with_deadlines_takes_48_bytes_for_each() {
     let _turn = turn();
-    let taken = bytes_an_entry(1_000_000, |cache, key| cache.insert(key, key));
+    let taken = bytes_an_entry(1_000_000, |cache, key| _ = cache.insert(key, key));
     // Where addresses are dear, most slots lie in segments of doubling size, the last of which is half empty.
     let most = if cfg!(nori_portable) { 96.0 } else { 48.0 };
     assert!(taken <= most, "{taken} bytes an entry");

@@ -3,6 +3,8 @@
 #[cfg(feature = "global")]
 mod backend;
 mod cache;
+#[cfg(feature = "zstd")]
+mod codecs;
 #[path = "../support/counting.rs"]
 mod counting;
 #[cfg(feature = "response")]

@@ -1,4 +1,4 @@
-//! Any value: what is accepted reads back the same, typed and by way of JSON; what is refused is what JSON cannot say.
+//! Any value as JSON: what is accepted reads back the same, typed and by way of JSON; what is refused is what JSON cannot say.
 
 use nori_cache::Value;
 use proptest::collection::{btree_map, vec};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// A bit of everything that serde has and JSON can say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Any {
+pub enum Any {
     Unit,
     Bool(bool),
     Small(i8),
@@ -27,7 +27,7 @@ enum Any {
 
 impl Any {
     /// Whether JSON has a word for it.
-    fn is_sayable(&self) -> bool {
+    pub fn is_sayable(&self) -> bool {
         match self {
             Self::Float(float) => float.is_finite(),
             Self::Single(float) => float.is_finite(),
@@ -40,7 +40,7 @@ impl Any {
     }
 }
 
-fn any_value() -> impl Strategy<Value = Any> {
+pub fn any_value() -> impl Strategy<Value = Any> {
     let leaf = prop_oneof![
         Just(Any::Unit),
         any::<bool>().prop_map(Any::Bool),

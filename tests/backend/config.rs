@@ -1,6 +1,6 @@
 //! Settings from the environment and from `.env`; what errors say, and what they do not.
 
-use nori_cache::{BackendKind, Config, Error, Ttl, get_backend};
+use nori_cache::{BackendKind, Codec, Config, Error, Ttl, get_backend};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -28,6 +28,26 @@ fn defaults() {
         read(&[]).unwrap().build().unwrap().default_ttl(),
         Ttl::After(Duration::from_secs(300))
     );
+}
+
+#[test]
+fn codecs_reach_the_backend() {
+    let kinds = [
+        BackendKind::Memory,
+        #[cfg(feature = "redis")]
+        BackendKind::Redis,
+    ];
+    for kind in kinds {
+        let config = Config::default()
+            .backend(kind)
+            .codec(Codec::json().version(7));
+        let backend = config.clone().build().unwrap();
+        let shown = format!("{:?}", backend.codec().unwrap());
+        assert!(shown.contains("version: 7"), "{shown}");
+        assert!(!backend.is_strict());
+        assert!(config.strict().build().unwrap().is_strict());
+    }
+    assert!(Config::default().build().unwrap().codec().is_none());
 }
 
 #[test]

@@ -38,6 +38,12 @@ enum Fault {
     CloseDoesNothing,
     ErrorsWithoutKey,
     StringsTrimmed,
+    BytesAsText,
+    BytesTrimmed,
+    BytesCut,
+    UndecodableRemoved,
+    ManyFailTogether,
+    CompareAsText,
 }
 
 /// As memory, but each call takes some turns of the executor before and after its work, as over a network.
@@ -97,6 +103,24 @@ impl Wrapped {
         }
     }
 
+    /// What was found, as the fault has it.
+    async fn spoilt(&self, key: &str, value: Option<Value>) -> Result<Option<Value>, Error> {
+        let Some(Ok(bytes)) = value.as_ref().map(Value::encode) else {
+            return Ok(value);
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(match self.fault {
+            Fault::BytesAsText => Some(Value::encoded(text.into_owned())),
+            Fault::BytesTrimmed => Some(Value::encoded(bytes.trim_ascii_end())),
+            Fault::BytesCut => Some(Value::encoded(&bytes[..bytes.len().min(100)])),
+            Fault::UndecodableRemoved if bytes != text.as_bytes() => {
+                self.inner.delete_value(key).await?;
+                None
+            }
+            _ => value,
+        })
+    }
+
     fn unnamed<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
         match self.is(Fault::ErrorsWithoutKey) && answer.is_err() {
             true => Err(Error::wrong_type("somewhere").during("incr", None)),
@@ -113,7 +137,7 @@ impl CacheBackend for Wrapped {
                 Some(Ok(text)) if self.is(Fault::StringsTrimmed) => {
                     Some(Value::new(text.trim_matches('\0').to_owned())?)
                 }
-                _ => value,
+                _ => self.spoilt(key, value).await?,
             })
         })
     }
@@ -200,6 +224,10 @@ impl CacheBackend for Wrapped {
                 true => Some(ttl.unwrap_or(Ttl::Never)),
                 false => ttl,
             };
+            let is_text = |value: &Value| value.encode().is_ok_and(|it| it.is_ascii());
+            if self.is(Fault::CompareAsText) && !expected.is_none_or(is_text) {
+                return Ok(false);
+            }
             let blind = self.is(Fault::CompareSaysYes)
                 || (self.is(Fault::CompareIgnoresNone) && expected.is_none());
             if blind {
@@ -218,6 +246,11 @@ impl CacheBackend for Wrapped {
             match self.fault {
                 Fault::ManyReversed => values.reverse(),
                 Fault::ManyStopsEarly => values.truncate(4_096),
+                Fault::ManyFailTogether => {
+                    for value in values.iter().flatten() {
+                        std::str::from_utf8(&value.encode()?).map_err(Error::decoding)?;
+                    }
+                }
                 _ => (),
             }
             Ok(values)
@@ -372,6 +405,21 @@ async fn every_fault_is_found() {
         (Fault::CloseDoesNothing, "a closed backend says so"),
         (Fault::ErrorsWithoutKey, "an error names operation and key"),
         (Fault::StringsTrimmed, "values read back as they were"),
+        (Fault::BytesAsText, "every codec reads what it wrote"),
+        (Fault::BytesTrimmed, "every codec reads what it wrote"),
+        (Fault::BytesCut, "every codec reads what it wrote"),
+        (
+            Fault::UndecodableRemoved,
+            "no codec reads what another wrote",
+        ),
+        (
+            Fault::ManyFailTogether,
+            "in many reads what cannot be decoded spoils only itself",
+        ),
+        (
+            Fault::CompareAsText,
+            "a load writes over what another codec wrote",
+        ),
     ] {
         // Some need a race: not to be lost to an unlucky schedule.
         finds(fault, row).await;

@@ -3,6 +3,7 @@
 #![cfg(feature = "backend")]
 
 mod codec;
+mod codecs;
 #[cfg(feature = "global")]
 mod config;
 #[cfg(feature = "conformance")]
@@ -11,6 +12,8 @@ mod conformance;
 mod conformance_of_wrappers;
 mod counters;
 mod python_entries;
+#[cfg(feature = "response")]
+mod responses;
 mod storing;
 mod waits;
 #[path = "../support/watchdog.rs"]

@@ -94,7 +94,7 @@ fn replacing_takes_no_room() {
         for round in 0..5 {
             for key in 0..max_keys as u64 {
                 match round % 2 {
-                    0 => cache.insert(key, round),
+                    0 => _ = cache.insert(key, round),
                     _ => assert!(cache.update(key, |_| Update::Set(round))),
                 }
             }
@@ -152,7 +152,7 @@ fn every_way_to_remove_gives_the_room_back_to_any_shard() {
             keys.for_each(|k| assert!(c.update(k, |_| Update::Remove)));
         }),
         ("zero ttl", |c, keys| {
-            keys.for_each(|k| c.insert_with_ttl(k, 0, Duration::ZERO));
+            keys.for_each(|k| _ = c.insert_with_ttl(k, 0, Duration::ZERO));
         }),
         ("update to a zero ttl", |c, keys| {
             let zero = Ttl::After(Duration::ZERO);
@@ -297,10 +297,10 @@ fn len_never_exceeds_max_keys_with_many_writers() {
                         for _ in 0..8_000 {
                             let key = rng.below(span);
                             match rng.below(100) {
-                                0..70 => cache.insert(key, key),
+                                0..70 => _ = cache.insert(key, key),
                                 70..80 => {
                                     let ttl = Duration::from_millis(1 + rng.below(5));
-                                    cache.insert_with_ttl(key, key, ttl);
+                                    _ = cache.insert_with_ttl(key, key, ttl);
                                 }
                                 80..86 => drop(cache.remove(&key)),
                                 86..90 => drop(cache.take(&key)),

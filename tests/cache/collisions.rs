@@ -188,7 +188,7 @@ fn concurrent_writers_of_the_same_few_colliding_keys() {
                     for n in 0..8_000 {
                         let key = rng.below(8);
                         match rng.below(8) {
-                            0..3 => cache.insert(key, key << 32 | n),
+                            0..3 => _ = cache.insert(key, key << 32 | n),
                             3 => drop(cache.remove(&key)),
                             4 => {
                                 let key = 100 + rng.below(10);

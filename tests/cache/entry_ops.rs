@@ -151,7 +151,7 @@ fn they_win_over_loads() {
 #[test]
 fn closures_may_call_the_cache() {
     let cache: Cache<u32, u32> = Cache::builder().max_keys(100).shards(2).build().unwrap();
-    (0..50).for_each(|n| cache.insert(n, n));
+    (0..50).for_each(|n| _ = cache.insert(n, n));
     cache.for_each(|key, value| {
         assert_eq!(cache.get(key).is_some(), key == value);
         cache.insert(*key, value + 1);
@@ -169,7 +169,7 @@ fn closures_may_call_the_cache() {
 #[test]
 fn each_entry_is_drained_once() {
     let cache: Cache<u32, u32> = Cache::builder().max_keys(10_000).shards(8).build().unwrap();
-    (0..10_000).for_each(|n| cache.insert(n, n));
+    (0..10_000).for_each(|n| _ = cache.insert(n, n));
     let mut drain = cache.drain();
     let (one, other) = (drain.next().unwrap(), drain.next().unwrap());
     drop(drain);
@@ -193,9 +193,9 @@ fn each_entry_is_drained_once() {
 /// Writes until what has left the cache is dropped. A thread that were still inside of a read would wait for itself.
 fn until_others_are_dropped(cache: &Cache<u32, u32>) {
     let start = Instant::now();
-    (1_000..2_000).for_each(|n| cache.insert(n, n));
+    (1_000..2_000).for_each(|n| _ = cache.insert(n, n));
     while cache.stats().pending >= 100 {
-        (1_000..2_000).for_each(|n| cache.insert(n, n));
+        (1_000..2_000).for_each(|n| _ = cache.insert(n, n));
         assert!(start.elapsed() < PATIENCE, "nothing is dropped");
     }
 }

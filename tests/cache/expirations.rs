@@ -15,7 +15,7 @@ fn cache() -> (Cache<u64, u64>, ManualClock) {
         .build()
         .unwrap();
     cache.insert_with_ttl(1, 1, MS);
-    (2..5).for_each(|n| cache.insert(n, n));
+    (2..5).for_each(|n| _ = cache.insert(n, n));
     clock.advance(MS);
     (cache, clock)
 }
@@ -28,7 +28,7 @@ fn counts(leave: impl Fn(&Cache<u64, u64>)) {
     assert_eq!((stats.expirations, stats.evictions), (1, 0));
     assert!((2..5).all(|n| cache.contains_key(&n)) || cache.is_empty());
     // It is not counted again when it is dropped, or when its deadline comes up in the wheel.
-    (0..20).for_each(|n| cache.insert(n % 2, n));
+    (0..20).for_each(|n| _ = cache.insert(n % 2, n));
     cache.purge_expired();
     assert_eq!(cache.stats().expirations, 1);
 }
@@ -37,14 +37,14 @@ fn counts(leave: impl Fn(&Cache<u64, u64>)) {
 fn by_any_way() {
     counts(|cache| assert!(!cache.remove(&1)));
     counts(|cache| assert_eq!(cache.take(&1), None));
-    counts(|cache| cache.insert(1, 2));
-    counts(|cache| cache.insert_with_ttl(1, 2, Duration::ZERO));
+    counts(|cache| _ = cache.insert(1, 2));
+    counts(|cache| _ = cache.insert_with_ttl(1, 2, Duration::ZERO));
     counts(|cache| assert!(cache.update(1, |_| Update::Set(2))));
     counts(|cache| assert!(cache.update(1, |_| Update::SetWithTtl(2, Ttl::Never))));
     counts(|cache| cache.retain(|_, _| true));
     counts(|cache| cache.clear());
     counts(|cache| assert_eq!(cache.purge_expired(), 1));
-    counts(|cache| cache.insert(9, 9));
+    counts(|cache| _ = cache.insert(9, 9));
 }
 
 /// A wheel that has no share of work left to find them: they leave one after the other, each its own way.

@@ -75,7 +75,7 @@ fn deadlines_are_exact_to_the_millisecond_from_one_to_years() {
         assert_eq!(cache.peek(&ms), None, "at its deadline");
         // Writes turn the wheel, now and then a purge; nothing later may go with it.
         match i % 3 {
-            0 => cache.insert(0, 0),
+            0 => _ = cache.insert(0, 0),
             1 => drop(cache.purge_expired()),
             _ => {}
         }

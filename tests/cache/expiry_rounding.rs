@@ -44,7 +44,7 @@ fn at_every_fraction_of_a_millisecond() {
         let whole = Duration::from_millis(ttl.as_micros().div_ceil(1_000) as u64);
         for phase in (0..1_000).step_by(50) {
             let write: [Write; 2] = [
-                |cache, ttl| cache.insert_with_ttl(1, 1, ttl),
+                |cache, ttl| _ = cache.insert_with_ttl(1, 1, ttl),
                 |cache, ttl| _ = cache.update(1, |_| Update::SetWithTtl(1, ttl.into())),
             ];
             for write in write {

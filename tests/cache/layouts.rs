@@ -117,8 +117,8 @@ fn all_ways<K: Align, const KEY: usize, V: Align, const VALUE: usize>() {
         let n = rng.below(100);
         let (key, value) = (Shape::new(n), Shape::new(n));
         match rng.below(8) {
-            0..3 => cache.insert(key, value),
-            3 => cache.insert_with_ttl(key, value, Duration::from_millis(1 + n % 5)),
+            0..3 => _ = cache.insert(key, value),
+            3 => _ = cache.insert_with_ttl(key, value, Duration::from_millis(1 + n % 5)),
             4 => drop(cache.update(key, |_| Update::Set(value.clone()))),
             5 => {
                 if let Some(taken) = cache.take(&key) {

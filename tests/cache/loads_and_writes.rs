@@ -49,13 +49,13 @@ fn beside(write: impl Fn(&Subject) + Sync) -> Option<u64> {
 
 #[test]
 fn an_insertion_wins() {
-    assert_eq!(beside(|cache| cache.insert(KEY, 2)), Some(2));
+    assert_eq!(beside(|cache| _ = cache.insert(KEY, 2)), Some(2));
     assert_eq!(
-        beside(|cache| cache.insert_with_ttl(KEY, 2, Ttl::Never)),
+        beside(|cache| _ = cache.insert_with_ttl(KEY, 2, Ttl::Never)),
         Some(2)
     );
     assert_eq!(
-        beside(|cache| cache.insert_with_ttl(KEY, 2, Duration::ZERO)),
+        beside(|cache| _ = cache.insert_with_ttl(KEY, 2, Duration::ZERO)),
         None
     );
 }

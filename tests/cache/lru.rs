@@ -39,6 +39,8 @@ enum Op {
     Remove(Key),
     Take(Key),
     Update(Key, Change),
+    SetTtl(Key, Option<Life>),
+    Touch(Key),
     Retain(Key),
     InvalidateIf(Key),
     Clear,
@@ -101,6 +103,8 @@ fn op(keys: Key) -> impl Strategy<Value = Op> {
         5 => key().prop_map(Op::Remove),
         3 => key().prop_map(Op::Take),
         8 => (key(), change).prop_map(|(k, c)| Op::Update(k, c)),
+        6 => (key(), life()).prop_map(|(k, l)| Op::SetTtl(k, l)),
+        4 => key().prop_map(Op::Touch),
         1 => key().prop_map(Op::Retain),
         1 => key().prop_map(Op::InvalidateIf),
         1 => Just(Op::Clear),
@@ -118,13 +122,22 @@ fn op(keys: Key) -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A capacity, the range of keys (some fit, some do not) and what is done with them.
-fn scenario() -> impl Strategy<Value = (usize, Vec<Op>)> {
+/// The idle time of a cache in milliseconds, if it has one.
+fn idle() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![
+        Just(None),
+        (1..15_u64).prop_map(Some),
+        (1..300_u64).prop_map(Some)
+    ]
+}
+
+/// A capacity, an idle time, the range of keys (some fit, some do not) and what is done with them.
+fn scenario() -> impl Strategy<Value = (usize, Option<u64>, Vec<Op>)> {
     (1..=64_usize)
         .prop_flat_map(|max_keys| (Just(max_keys), 1..=max_keys * 3))
         .prop_flat_map(|(max_keys, keys)| {
             let ops = prop::collection::vec(op(keys as Key), 1..400);
-            (Just(max_keys), ops)
+            (Just(max_keys), idle(), ops)
         })
 }
 
@@ -135,12 +148,21 @@ struct Entry {
     key: Key,
     value: u64,
     deadline: Option<u64>,
+    idle: Option<u64>,
+}
+
+impl Entry {
+    fn end(&self) -> u64 {
+        let ends = [self.deadline, self.idle];
+        ends.into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
 }
 
 /// Least recently used first. Holds live entries only: what has expired makes room before anything live does, so it
 /// never decides which live entry goes.
 struct Model {
     max_keys: usize,
+    idle: Option<u64>,
     now: u64,
     entries: Vec<Entry>,
 }
@@ -155,9 +177,22 @@ impl Model {
     }
 
     fn get(&mut self, key: Key) -> Option<u64> {
-        let entry = self.remove(key)?;
+        let mut entry = self.remove(key)?;
+        entry.idle = self.restarted(entry.idle, 16);
         self.entries.push(entry);
         Some(entry.value)
+    }
+
+    /// Unless less than this part of the idle time has passed since the last time.
+    fn restarted(&self, last: Option<u64>, part: u64) -> Option<u64> {
+        self.idle.map(|idle| {
+            let (last, now) = (last.expect("the cache has an idle time"), self.now + idle);
+            if now - last < (idle / part).max(1) {
+                last
+            } else {
+                now
+            }
+        })
     }
 
     fn remove(&mut self, key: Key) -> Option<Entry> {
@@ -172,6 +207,7 @@ impl Model {
             key,
             value,
             deadline,
+            idle: self.idle.map(|idle| self.now + idle),
         });
         victim
     }
@@ -198,15 +234,13 @@ impl Model {
     fn advance(&mut self, ms: u32) {
         self.now += u64::from(ms);
         let now = self.now;
-        self.entries
-            .retain(|e| e.deadline.is_none_or(|at| at > now));
+        self.entries.retain(|e| e.end() > now);
     }
 
     fn remaining(&self, key: Key) -> Option<Ttl> {
-        self.find(key).map(|i| {
-            self.entries[i].deadline.map_or(Ttl::Never, |at| {
-                Ttl::After(Duration::from_millis(at - self.now))
-            })
+        self.find(key).map(|i| match self.entries[i].end() {
+            u64::MAX => Ttl::Never,
+            at => Ttl::After(Duration::from_millis(at - self.now)),
         })
     }
 
@@ -232,8 +266,8 @@ fn step(
     match op {
         Op::Insert(key, life) => {
             match life {
-                None => cache.insert(key, value),
-                _ => cache.insert_with_ttl(key, value, Life::ttl(life)),
+                None => _ = cache.insert(key, value),
+                _ => _ = cache.insert_with_ttl(key, value, Life::ttl(life)),
             }
             return Ok(model.insert(key, value, life));
         }
@@ -284,6 +318,23 @@ fn step(
             };
             prop_assert_eq!(changed, stores || there.is_some());
             return Ok(victim);
+        }
+        Op::SetTtl(key, life) => {
+            let there = model.find(key);
+            prop_assert_eq!(cache.set_ttl(&key, Life::ttl(life)), there.is_some());
+            match (there, model.deadline(life)) {
+                (Some(i), Some(deadline)) => model.entries[i].deadline = deadline,
+                (Some(_), None) => drop(model.remove(key)),
+                (None, _) => {}
+            }
+        }
+        Op::Touch(key) => {
+            prop_assert_eq!(cache.touch(&key), model.find(key).is_some());
+            if let Some(mut entry) = model.remove(key) {
+                entry.deadline = None;
+                entry.idle = model.restarted(entry.idle, u64::MAX);
+                model.entries.push(entry);
+            }
         }
         Op::Retain(bound) => {
             let mut seen = Vec::new();
@@ -391,18 +442,26 @@ fn step(
     Ok(None)
 }
 
+fn ttl(millis: Option<u64>) -> Ttl {
+    millis.map_or(Ttl::Never, |millis| {
+        Ttl::After(Duration::from_millis(millis))
+    })
+}
+
 // ---- one shard: exactly LRU ------------------------------------------------------------------------------------
 
-fn exactly_lru(max_keys: usize, ops: &[Op]) -> Result<(), TestCaseError> {
+fn exactly_lru(max_keys: usize, idle: Option<u64>, ops: &[Op]) -> Result<(), TestCaseError> {
     let clock = ManualClock::new();
     let cache: Cache<Key, u64> = Cache::builder()
         .max_keys(max_keys)
+        .time_to_idle(ttl(idle))
         .shards(1)
         .clock(clock.clone())
         .build()
         .expect("a valid configuration");
     let mut model = Model {
         max_keys,
+        idle,
         now: 0,
         entries: Vec::new(),
     };
@@ -450,8 +509,8 @@ proptest! {
     #![proptest_config(config(200))]
 
     #[test]
-    fn one_shard_is_exactly_lru((max_keys, ops) in scenario()) {
-        exactly_lru(max_keys, &ops)?;
+    fn one_shard_is_exactly_lru((max_keys, idle, ops) in scenario()) {
+        exactly_lru(max_keys, idle, &ops)?;
     }
 }
 
@@ -469,7 +528,7 @@ proptest! {
                 reads.iter().map(|&k| Op::Get(k)).chain([Op::Insert(*insert, None)])
             })
             .collect();
-        exactly_lru(64, &ops)?;
+        exactly_lru(64, None, &ops)?;
     }
 }
 
@@ -495,7 +554,7 @@ fn the_worst_orders_for_a_lazy_list_are_exact() {
                 }
                 ops.extend(evict());
                 ops.extend(fill());
-                exactly_lru(max_keys, &ops).unwrap();
+                exactly_lru(max_keys, None, &ops).unwrap();
             }
         }
     }
@@ -508,18 +567,20 @@ proptest! {
 
     #[test]
     fn several_shards_lose_one_entry_for_one_and_only_when_full(
+        idle in idle(),
         ops in prop::collection::vec((op(600), 0..4_u8), 1..1_500),
     ) {
         let max_keys = 4 * 64;
         let clock = ManualClock::new();
         let cache: Cache<Key, u64> = Cache::builder()
             .max_keys(max_keys)
+            .time_to_idle(ttl(idle))
             .shards(4)
             .clock(clock.clone())
             .build()
             .expect("a valid configuration");
         // The model has room for one more, so it holds what the cache holds and the one that this step pushed out.
-        let mut model = Model { max_keys: max_keys + 1, now: 0, entries: Vec::new() };
+        let mut model = Model { max_keys: max_keys + 1, idle, now: 0, entries: Vec::new() };
         for (value, (op, dice)) in ops.into_iter().enumerate() {
             // Inserts that last dominate, or the cache would never be full.
             let op = match op {

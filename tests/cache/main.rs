@@ -9,13 +9,17 @@ mod expirations;
 mod expiry;
 mod expiry_rounding;
 mod layouts;
+mod lifetimes;
+mod listener;
 mod loads;
 mod loads_and_writes;
 mod loads_async;
 mod loads_hostile;
 mod lru;
+mod pins;
 mod policies;
 mod reads;
+mod resizing;
 #[cfg(feature = "serde")]
 mod snapshots;
 mod stress;
@@ -26,4 +30,5 @@ mod updates;
 mod visibility;
 #[path = "../support/watchdog.rs"]
 mod watchdog;
+mod weights;
 mod writes;

@@ -52,7 +52,7 @@ fn hits(cache: &Cache<u64, u64>, requests: &[u64]) -> u64 {
                 assert_eq!(value, key + 1);
                 hits += 1;
             }
-            None => cache.insert(key, key + 1),
+            None => _ = cache.insert(key, key + 1),
         }
         assert!(cache.len() <= cache.max_keys());
     }
@@ -63,7 +63,7 @@ fn workloads() -> Vec<(&'static str, Vec<u64>)> {
     let mut random = Random(1);
     let mut at = KEYS / 2;
     let workload =
-        |mut next: Box<dyn FnMut(u64) -> u64 + '_>| (0..REQUESTS).map(|nth| next(nth)).collect();
+        |mut next: Box<dyn FnMut(u64) -> u64 + '_>| (0..REQUESTS).map(&mut next).collect();
     let skewed = workload(Box::new(|_| random.skewed(KEYS)));
     let loops = workload(Box::new(|nth| nth % KEYS));
     let there_and_back = workload(Box::new(|nth| {
@@ -175,8 +175,8 @@ fn the_bound_holds_at_every_moment() {
                         let key = random.skewed(2_000);
                         match random.below(8) {
                             0 => _ = cache.remove(&key),
-                            1 => cache.insert(key, key + 1),
-                            _ if cache.get(&key).is_none() => cache.insert(key, key + 1),
+                            1 => _ = cache.insert(key, key + 1),
+                            _ if cache.get(&key).is_none() => _ = cache.insert(key, key + 1),
                             _ => {}
                         }
                         assert!(cache.len() <= max_keys);
@@ -184,7 +184,7 @@ fn the_bound_holds_at_every_moment() {
                 });
             }
         });
-        (0..max_keys as u64 * 2).for_each(|key| cache.insert(key, key + 1));
+        (0..max_keys as u64 * 2).for_each(|key| _ = cache.insert(key, key + 1));
         assert_eq!(cache.len(), max_keys);
         assert_eq!(cache.iter().count(), max_keys);
         cache.clear();
@@ -197,9 +197,9 @@ fn the_bound_holds_at_every_moment() {
 #[test]
 fn an_update_keeps_its_key_and_evicts_none() {
     let cache = cache(Policy::Adaptive, 100, 1);
-    (0..100).for_each(|key| cache.insert(key, 0));
+    (0..100).for_each(|key| _ = cache.insert(key, 0));
     for round in 1..50 {
-        (0..100).for_each(|key| cache.insert(key, round));
+        (0..100).for_each(|key| _ = cache.insert(key, round));
         assert!((0..100).all(|key| cache.get(&key) == Some(round)));
     }
     assert_eq!(cache.stats().evictions, 0);

@@ -86,7 +86,7 @@ fn a_crowd_drops_everything_exactly_once() {
                         let tag = rng.below(400);
                         let new = || census.counted(tag);
                         match rng.below(10) {
-                            0..4 => cache.insert(new(), new()),
+                            0..4 => _ = cache.insert(new(), new()),
                             4..6 => drop(cache.get(&tag).map(|v| assert_eq!(v.tag, tag))),
                             6 => drop(cache.take(&tag)),
                             7 => drop(cache.update(new(), |_| Update::Set(new()))),

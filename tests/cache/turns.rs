@@ -56,7 +56,7 @@ fn apply(cache: &Cache<u64, u64>, op: Op) {
     match op {
         Op::Get(key) => drop(cache.get(&key)),
         Op::GetMany(a, b) => drop(cache.get_many(&[a, b, a])),
-        Op::Insert(key) => cache.insert(key, key),
+        Op::Insert(key) => _ = cache.insert(key, key),
         Op::Update(key) => _ = cache.update(key, |_| Update::Set(key)),
         Op::Remove(key) => _ = cache.remove(&key),
     }

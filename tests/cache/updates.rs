@@ -85,7 +85,7 @@ fn an_expired_entry_makes_nothing_run_again() {
 #[test]
 fn unrelated_writes_do_not_run_it_again_where_keys_collide() {
     let cache = cache(Alike(0));
-    (1..8).for_each(|n| cache.insert(n, n));
+    (1..8).for_each(|n| _ = cache.insert(n, n));
     let (runs, unrelated) = (Runs::default(), Cell::new(1_000));
     let add = |value: Option<&u64>| {
         runs.count();
@@ -107,7 +107,7 @@ fn unrelated_writes_do_not_run_it_again_where_keys_collide() {
 #[test]
 fn writes_of_colliding_keys_do_not_run_it_again() {
     let cache = cache(Constant(7));
-    (1..40).for_each(|n| cache.insert(n, n));
+    (1..40).for_each(|n| _ = cache.insert(n, n));
     let runs = Runs::default();
     let updated = cache.update(50, |value| {
         runs.count();
@@ -157,11 +157,11 @@ fn a_change_by_another_thread_runs_it_again() {
     for hash_alike in [false, true] {
         let cache = cache(Alike(0));
         let key = if hash_alike { 50 } else { 500 };
-        (1..8).for_each(|n| cache.insert(n, n));
+        (1..8).for_each(|n| _ = cache.insert(n, n));
         for before in [None, Some(1)] {
             match before {
                 None => _ = cache.remove(&key),
-                Some(value) => cache.insert(key, value),
+                Some(value) => _ = cache.insert(key, value),
             }
             let runs = Runs::default();
             cache.update(key, |value| {
@@ -190,7 +190,7 @@ fn what_it_returns_replaces_what_it_writes_itself_at_each_run() {
             cache.insert(51, 0);
             match before {
                 None => _ = cache.remove(&key),
-                Some(value) => cache.insert(key, value),
+                Some(value) => _ = cache.insert(key, value),
             }
         };
         for key in [50, 500] {
@@ -206,7 +206,7 @@ fn what_it_returns_replaces_what_it_writes_itself_at_each_run() {
                 });
                 (runs.0.get(), changed, cache.get(&key))
             };
-            let insert = || cache.insert(key, 7);
+            let insert = || _ = cache.insert(key, 7);
             let update = || {
                 let runs = Runs::default();
                 cache.update(key, |_| {

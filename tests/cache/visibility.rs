@@ -142,7 +142,7 @@ fn nobody_misses_a_key_that_is_replaced_all_the_time() {
                 let key = 1_000_000 + n % 50;
                 match n % 3 {
                     0 => drop(cache.update(key, |_| Update::Set(Sealed::new(key, n)))),
-                    _ => cache.insert(key, Sealed::new(key, n)),
+                    _ => _ = cache.insert(key, Sealed::new(key, n)),
                 }
             }
         });

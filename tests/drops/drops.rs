@@ -47,7 +47,9 @@ fn the_last_handle_drops_everything_exactly_once() {
             let value = || census.counted(tag);
             match rng.below(16) {
                 0..5 => put(census, &cache, tag),
-                5 => cache.insert_with_ttl(value(), value(), Duration::from_millis(rng.below(4))),
+                5 => {
+                    _ = cache.insert_with_ttl(value(), value(), Duration::from_millis(rng.below(4)))
+                }
                 6 => assert!(cache.get(&tag).is_none_or(|v| v.tag == tag)),
                 7 => drop(cache.get_many(&[tag, tag + 1])),
                 8 => drop(cache.take(&tag)),

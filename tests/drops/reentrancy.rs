@@ -120,14 +120,16 @@ impl Drop for Caller {
         match call % 11 {
             0 => drop(cache.get_with(&key, |v| v.key)),
             1 => drop(cache.remove(&(key + 1))),
-            2 => cache.insert(key + 100, self.another(key + 100)),
-            3 => cache.insert_with_ttl(key, self.another(key), long),
+            2 => _ = cache.insert(key + 100, self.another(key + 100)),
+            3 => _ = cache.insert_with_ttl(key, self.another(key), long),
             4 => drop(cache.update(key, |_| Update::Set(self.another(key)))),
             5 => drop(cache.purge_expired()),
             6 if call % 110 == 6 => cache.retain(|k, _| k % 2 == 0),
             7 if call % 110 == 7 => cache.clear(),
-            8 => cache.insert_with_ttl(key, self.another(key), Duration::ZERO),
-            9 => cache.insert_with_ttl(key + 1, self.another(key + 1), Duration::from_millis(1)),
+            8 => _ = cache.insert_with_ttl(key, self.another(key), Duration::ZERO),
+            9 => {
+                _ = cache.insert_with_ttl(key + 1, self.another(key + 1), Duration::from_millis(1))
+            }
             _ => assert!(cache.len() <= cache.max_keys()),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::server::{Server, shared_cluster};
 use nori_cache::conformance::{self, Harness, Task};
-use nori_cache::{CacheBackend, RedisCacheBackend};
+use nori_cache::{CacheBackend, Codec, RedisCacheBackend};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 /// All backends are on the same servers, under prefixes that a careless pattern would mix up.
 struct Redis {
     url: String,
+    codec: Codec,
     made: AtomicU32,
 }
 
 impl Redis {
     fn at(url: String) -> Self {
         let made = AtomicU32::new(0);
-        Self { url, made }
+        let codec = Codec::json();
+        Self { url, codec, made }
     }
 }
 
@@ -26,6 +28,7 @@ impl Harness for Redis {
         let builder = RedisCacheBackend::builder()
             .url(&self.url)
             .prefix(format!("[?*{nth}:"))
+            .codec(self.codec.clone())
             // A budget that holds on a busy machine, too.
             .timeout(Duration::from_secs(60));
         Arc::new(builder.build().unwrap())
@@ -66,4 +69,13 @@ async fn one_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_of_three_primaries() {
     all(&Redis::at(shared_cluster().url())).await;
+}
+
+#[cfg(feature = "zstd")]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_with_compression() {
+    let server = Server::start();
+    let mut redis = Redis::at(server.url());
+    redis.codec = Codec::json().zstd_above(64);
+    all(&redis).await;
 }

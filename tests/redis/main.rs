@@ -5,6 +5,7 @@
 
 mod breaks;
 mod cluster;
+mod codecs;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod contract;

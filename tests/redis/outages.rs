@@ -7,7 +7,7 @@
 
 use crate::scripted::{Reply, Scripted};
 use crate::watchdog::{block_on, ends, poll_once};
-use nori_cache::{CacheBackend, CacheBackendExt, Error, RedisCacheBackend, Ttl};
+use nori_cache::{CacheBackend, CacheBackendExt, Codec, Error, RedisCacheBackend, Ttl};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -40,9 +40,13 @@ fn works(backend: &RedisCacheBackend) {
 fn every_call_fails(backend: &RedisCacheBackend, is: fn(&Error) -> bool) {
     let update = async |n: Option<u8>| n.unwrap_or(0);
     let load = async || Ok::<u8, Error>(1);
-    let calls: [(&str, Result<(), Error>); 11] = [
+    let view = backend.with_codec(&Codec::bytes());
+    let calls: [(&str, Result<(), Error>); 14] = [
         ("get", block_on(backend.get::<u8>("k")).map(drop)),
         ("set", block_on(backend.set("k", 1, MINUTE))),
+        ("set", block_on(backend.set_ref("k", "text", MINUTE))),
+        ("get", block_on(view.get::<String>("k")).map(drop)),
+        ("set", block_on(view.set("k", "text", MINUTE))),
         ("delete", block_on(backend.delete("k")).map(drop)),
         ("incr", block_on(backend.incr("k", MINUTE)).map(drop)),
         ("ttl", block_on(backend.ttl("k")).map(drop)),

@@ -8,6 +8,8 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// The largest piece, since somebody set it to zero.
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
     /// What it has allocated, less what it has given back.
     static BYTES: Cell<i64> = const { Cell::new(0) };
 }
@@ -18,6 +20,7 @@ unsafe impl GlobalAlloc for Counting {
         // A thread that is ending may allocate after its counter is gone.
         let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
         let _ = BYTES.try_with(|n| n.set(n.get() + layout.size() as i64));
+        let _ = LARGEST.try_with(|n| n.set(n.get().max(layout.size())));
         // SAFETY: the caller's promise is the one `System` asks for.
         unsafe { System.alloc(layout) }
     }
@@ -43,4 +46,12 @@ pub fn allocations(f: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     f();
     ALLOCATIONS.get() - before
+}
+
+/// The largest piece of memory that `f` asks the allocator for, on this thread, in bytes.
+#[allow(dead_code, reason = "only codecs are asked")]
+pub fn largest(f: impl FnOnce()) -> usize {
+    LARGEST.set(0);
+    f();
+    LARGEST.get()
 }

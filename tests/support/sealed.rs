@@ -50,8 +50,8 @@ pub fn mixed(cache: &Cache<u64, Sealed>, clock: &ManualClock, seed: u64, keys: u
                 }
             }
             35..45 => drop(cache.get_with(&key, |value| value.check(key))),
-            45..70 => cache.insert(key, new()),
-            70..74 => cache.insert_with_ttl(key, new(), Duration::from_millis(rng.below(4))),
+            45..70 => _ = cache.insert(key, new()),
+            70..74 => _ = cache.insert_with_ttl(key, new(), Duration::from_millis(rng.below(4))),
             74..79 => drop(cache.remove(&key)),
             79..82 => {
                 if let Some(value) = cache.take(&key) {

@@ -80,7 +80,7 @@ fn each_key(
     operation: impl Fn(&str) -> Value + Send + Sync + 'static,
 ) -> Row {
     let keys = Arc::clone(keys);
-    let work = move |from| {
+    let work = move |from: usize| {
         for at in from..from + BATCH {
             black_box(operation(&keys[at % keys.len()]));
         }
@@ -93,7 +93,8 @@ fn hits() -> Vec<Row> {
     let (get, with, waiting) = (ours(), ours(), ours());
     let (blocking, future) = (moka(), moka_async());
     let quick = quick_cache::sync::Cache::<String, Value>::new(2 * KEYS);
-    let amalgam = amalgam();
+    // Its requests want it for ever.
+    let amalgam: &'static amalgam::Cache<Value> = Box::leak(Box::new(amalgam()));
     for n in 0..KEYS {
         for cache in [&get, &with, &waiting] {
             cache.insert(key(n), value());
@@ -125,7 +126,8 @@ fn hits() -> Vec<Row> {
             found.expect("the load does not fail")
         }),
         each_key("amalgam-cache, get_or_set", &keys, move |key| {
-            let source = amalgam::source::factory(|_| async move { Ok(missing()) });
+            let source =
+                amalgam::source::factory(move |_| async move { Ok::<_, amalgam::Error>(missing()) });
             now(async { amalgam.get_or_set(key, source).await }).expect("it is there")
         }),
     ]
@@ -219,7 +221,7 @@ fn waiters(rounds: usize) {
         LOAD.as_millis()
     );
     for (name, times, most) in rows {
-        let time = median(times.into_iter()) * 1e3;
+        let time = median(times) * 1e3;
         println!("| {name} | {time:.1} ms | {most} load(s) at most |");
     }
 }

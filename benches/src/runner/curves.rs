@@ -1,4 +1,4 @@
-//! Rates over the number of threads, drawn as SVG: a panel for each workload, a curve for each subject.
+//! Curves drawn as SVG, one for each subject, such as its rate over the number of threads: a panel for each workload.
 
 use std::{error::Error, path::Path};
 
@@ -30,6 +30,18 @@ pub fn threads(cores: usize) -> Vec<usize> {
     threads
 }
 
+/// A panel of a picture.
+pub struct Panel<'a> {
+    /// What stands above it.
+    pub title: &'a str,
+    /// What the axes are, along and up.
+    pub axes: (&'a str, &'a str),
+    /// The greatest number along, and how numbers are written there.
+    pub along: (f64, &'a dyn Fn(f64) -> String),
+    /// The curves' names and points.
+    pub curves: Vec<(&'a str, Vec<(f64, f64)>)>,
+}
+
 /// Draws all panels into `file`.
 ///
 /// # Errors
@@ -39,37 +51,58 @@ pub fn draw(
     threads: &[usize],
     panels: &[(&str, Vec<Series<Sample>>)],
 ) -> Result<(), Box<dyn Error>> {
-    let rows = panels.len().div_ceil(COLUMNS).max(1);
-    let size = (SIZE.0 * COLUMNS as u32, SIZE.1 * rows as u32);
+    let most = threads.iter().copied().max().unwrap_or(1) as f64;
+    let whole = |threads| whole(threads, most);
+    let panels: Vec<Panel<'_>> = panels
+        .iter()
+        .map(|(title, series)| Panel {
+            title,
+            axes: ("threads", "million operations a second"),
+            along: (most, &whole),
+            curves: series
+                .iter()
+                .map(|row| (row.subject, points(threads, row)))
+                .collect(),
+        })
+        .collect();
+    draw_panels(file, COLUMNS, &panels)
+}
+
+/// Draws panels into `file`, so many beside each other.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn draw_panels(
+    file: &Path,
+    columns: usize,
+    panels: &[Panel<'_>],
+) -> Result<(), Box<dyn Error>> {
+    let rows = panels.len().div_ceil(columns).max(1);
+    let size = (SIZE.0 * columns as u32, SIZE.1 * rows as u32);
     let root = SVGBackend::new(file, size).into_drawing_area();
     root.fill(&WHITE)?;
-    for (area, (title, series)) in root.split_evenly((rows, COLUMNS)).iter().zip(panels) {
-        panel(area, title, threads, series)?;
+    for (area, panel) in root.split_evenly((rows, columns)).iter().zip(panels) {
+        draw_panel(area, panel)?;
     }
     root.present()?;
     Ok(())
 }
 
-fn panel<B: DrawingBackend>(
+fn draw_panel<B: DrawingBackend>(
     area: &DrawingArea<B, plotters::coord::Shift>,
-    title: &str,
-    threads: &[usize],
-    series: &[Series<Sample>],
+    panel: &Panel<'_>,
 ) -> Result<(), Box<dyn Error>>
 where
     B::ErrorType: 'static,
 {
-    let curves: Vec<(&str, Vec<(f64, f64)>)> = series
-        .iter()
-        .map(|row| (row.subject, points(threads, row)))
-        .collect();
-    let highest = curves
+    let highest = panel
+        .curves
         .iter()
         .flat_map(|(_, points)| points.iter().map(|point| point.1))
         .fold(0.0, f64::max);
-    let most = threads.iter().copied().max().unwrap_or(1) as f64;
+    let (most, label) = panel.along;
     let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 14))
+        .caption(panel.title, ("sans-serif", 14))
         .margin(8)
         .x_label_area_size(32)
         .y_label_area_size(44)
@@ -78,25 +111,25 @@ where
         .configure_mesh()
         .disable_x_mesh()
         .max_light_lines(0)
-        .x_label_formatter(&|&threads| whole(threads, most))
-        .x_desc("threads")
-        .y_desc("million operations a second")
+        .x_label_formatter(&|&at| label(at))
+        .x_desc(panel.axes.0)
+        .y_desc(panel.axes.1)
         .draw()?;
     let names = subjects::names();
-    for (subject, points) in curves {
+    for (subject, points) in &panel.curves {
         // The same colour in all panels.
-        let nth = names.iter().position(|&name| name == subject);
-        let width = if subject == OURS { 3 } else { 1 };
-        let style = Palette99::pick(nth.unwrap_or(0)).stroke_width(width);
+        let nth = names.iter().position(|name| name == subject);
+        let width = if subject.starts_with(OURS) { 3 } else { 1 };
+        let style = Palette99::pick(nth.unwrap_or(names.len())).stroke_width(width);
         chart
             .draw_series(LineSeries::new(points.iter().copied(), style))?
-            .label(subject)
+            .label(*subject)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
         // A subject that runs on one thread only is a point.
         chart.draw_series(
             points
-                .into_iter()
-                .map(|point| Circle::new(point, 2, style.filled())),
+                .iter()
+                .map(|&point| Circle::new(point, 2, style.filled())),
         )?;
     }
     chart

@@ -1,11 +1,12 @@
 //! The whole cache against a naive LRU with times to live, call by call.
 //!
-//! With one shard of an LRU every answer must be the model's. With several, or another policy, the choice of the victim is the
+//! With one shard of an LRU every answer must be the model's. With several, or another policy, the choice of the victims is the
 //! cache's own, and all else must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
+//! Half of the caches weigh their entries.
 
 use super::Ops;
 use super::ledger::{Ledger, Value};
-use crate::cache::{Cache, Stats, Update};
+use crate::cache::{Cache, Inserted, Refusal, Stats, Update};
 use crate::core::Policy;
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
@@ -19,6 +20,8 @@ const MOST_KEYS: usize = 64;
 const KEYS: u8 = 96;
 /// The deadline that counts as never, in milliseconds of the cache's clock.
 const NEVER: u64 = (1 << 38) - 1;
+/// What an entry weighs is below this.
+const HEAVIEST: u64 = 24;
 /// Entries that have left a shard and are not dropped yet, at most: a few small batches.
 const LIMBO: usize = 64;
 
@@ -28,7 +31,11 @@ pub struct Input {
     max_keys: u8,
     shards: u8,
     adaptive: bool,
+    /// If it is odd.
+    max_weight: u8,
     default_ttl: Life,
+    /// No idle time, or so many milliseconds.
+    idle: Option<u16>,
     hashes: Hashes,
     ops: Ops<Op>,
 }
@@ -53,6 +60,10 @@ enum Life {
 enum Op {
     Insert(u8),
     InsertWithTtl(u8, Life),
+    InsertPinned(u8),
+    Unpin(u8),
+    SetMaxKeys(u8),
+    SetMaxWeight(u8),
     Get(u8),
     GetMany(u8, u8, u8),
     Peek(u8),
@@ -61,6 +72,8 @@ enum Op {
     Remove(u8),
     Take(u8),
     Update(u8, Change),
+    SetTtl(u8, Life),
+    Touch(u8),
     /// The closure inserts another key, or removes one, the first time it runs.
     UpdateNested(u8, Change, u8, bool),
     /// The closure does so, and looks at its value after that.
@@ -130,18 +143,28 @@ impl Input {
         } else {
             Policy::Lru
         };
+        let idle = self.idle.map(u64::from);
+        let idle = idle.map_or(Ttl::Never, |millis| Duration::from_millis(millis).into());
         let cache = Cache::builder()
             .max_keys(max_keys)
             .shards(shards)
             .policy(policy)
             .ttl(ttl)
+            .time_to_idle(idle)
             .hasher(Hasher::new(self.hashes))
-            .clock(clock.clone())
-            .build();
+            .clock(clock.clone());
+        let max_weight = (self.max_weight & 1 == 1).then_some(u64::from(self.max_weight));
+        let cache = match max_weight {
+            Some(max_weight) => cache
+                .max_weight(max_weight)
+                .weigher(|_, value: &Value| weigh(value.serial())),
+            None => cache,
+        };
+        let cache = cache.build();
         let allowed = max_keys > 0
             && shards.is_power_of_two()
             && shards <= max_keys.next_power_of_two()
-            && ttl != Ttl::After(Duration::ZERO);
+            && ![ttl, idle].contains(&Ttl::After(Duration::ZERO));
         let cache = match cache {
             Ok(cache) => cache,
             Err(error) => {
@@ -151,12 +174,17 @@ impl Input {
         };
         assert!(allowed);
         assert_eq!((cache.max_keys(), cache.shards()), (max_keys, shards));
+        assert_eq!(cache.max_weight(), max_weight.unwrap_or(u64::MAX));
         let ledger = Rc::new(Ledger::default());
         let mut subject = Subject {
             cache,
             policy,
             clock,
             ttl,
+            idle: self.idle.map(u64::from),
+            is_weighed: max_weight.is_some(),
+            updated: None,
+            victims: Vec::new(),
             nanos: 0,
             ledger: Rc::clone(&ledger),
             entries: Vec::new(),
@@ -166,6 +194,7 @@ impl Input {
         };
         for op in self.ops.0 {
             subject.apply(op);
+            subject.settle(op);
             subject.check();
         }
         drop(subject);
@@ -219,7 +248,21 @@ type Subjects = Cache<String, Value, Hasher>;
 struct Stored {
     key: u8,
     serial: u32,
-    deadline: u64,
+    /// When it goes however often it is read.
+    limit: u64,
+    /// When it goes if it is not; never where there is no idle time.
+    idle: u64,
+    is_pinned: bool,
+}
+
+impl Stored {
+    fn deadline(self) -> u64 {
+        self.limit.min(self.idle)
+    }
+}
+
+fn weigh(serial: u32) -> u64 {
+    u64::from(serial) * 7 % HEAVIEST
 }
 
 struct Subject {
@@ -227,6 +270,12 @@ struct Subject {
     policy: Policy,
     clock: ManualClock,
     ttl: Ttl,
+    idle: Option<u64>,
+    is_weighed: bool,
+    /// The key of the update that is going on, and whether it is what an insertion inside has evicted.
+    updated: Option<(u8, bool)>,
+    /// What had to go in this operation.
+    victims: Vec<Stored>,
     nanos: u64,
     ledger: Rc<Ledger>,
     /// The model: live entries, the least recently used first.
@@ -249,14 +298,44 @@ impl Subject {
             Op::Insert(key) => {
                 let value = self.ledger.value();
                 let serial = value.serial();
-                self.cache.insert(name(key), value);
-                self.insert(key, serial, self.ttl);
+                let inserted = self.cache.insert(name(key), value);
+                assert_eq!(inserted, self.insert(key, serial, self.ttl));
             }
             Op::InsertWithTtl(key, life) => {
                 let value = self.ledger.value();
                 let serial = value.serial();
-                self.cache.insert_with_ttl(name(key), value, life.ttl());
-                self.insert(key, serial, life.ttl());
+                let inserted = self.cache.insert_with_ttl(name(key), value, life.ttl());
+                assert_eq!(inserted, self.insert(key, serial, life.ttl()));
+            }
+            Op::InsertPinned(key) => {
+                let value = self.ledger.value();
+                let serial = value.serial();
+                let inserted = self.cache.insert_pinned(name(key), value);
+                assert_eq!(inserted, self.insert_as(key, serial, self.ttl, true));
+            }
+            Op::Unpin(key) => {
+                let unpinned = self.cache.unpin(name(key).as_str());
+                assert_eq!(unpinned, self.unpin(key));
+            }
+            Op::SetMaxKeys(max_keys) => {
+                let max_keys = usize::from(max_keys) % (MOST_KEYS + 1);
+                let pinned = self.entries.iter().filter(|it| it.is_pinned).count();
+                let before = self.cache.max_keys();
+                let resized = self.cache.set_max_keys(max_keys);
+                assert_eq!(resized.is_ok(), max_keys > 0 && max_keys >= pinned);
+                let expected = if resized.is_ok() { max_keys } else { before };
+                assert_eq!(self.cache.max_keys(), expected);
+                self.evict(None, |it| it.entries.len() > expected);
+            }
+            Op::SetMaxWeight(max_weight) => {
+                let max_weight = u64::from(max_weight);
+                let before = self.cache.max_weight();
+                let resized = self.cache.set_max_weight(max_weight);
+                let fits = max_weight >= self.weight(|it| it.is_pinned);
+                assert_eq!(resized.is_ok(), self.is_weighed && max_weight > 0 && fits);
+                let expected = if resized.is_ok() { max_weight } else { before };
+                assert_eq!(self.cache.max_weight(), expected);
+                self.evict(None, |it| it.weight(|_| true) > expected);
             }
             Op::Get(key) => {
                 let found = self.cache.get(name(key).as_str());
@@ -285,7 +364,7 @@ impl Subject {
                 assert_eq!(found, self.find(key).is_some());
             }
             Op::Ttl(key) => {
-                let expected = self.find(key).map(|it| match it.deadline {
+                let expected = self.find(key).map(|it| match it.deadline() {
                     NEVER => Ttl::Never,
                     deadline => {
                         let left = deadline.saturating_sub(self.rounded_up()).max(1);
@@ -301,6 +380,30 @@ impl Subject {
             Op::Take(key) => {
                 let taken = self.cache.take(name(key).as_str());
                 assert_eq!(taken.map(|it| it.serial()), self.remove(key));
+            }
+            Op::SetTtl(key, life) => {
+                let set = self.cache.set_ttl(name(key).as_str(), life.ttl());
+                assert_eq!(set, self.find(key).is_some());
+                match self.limit(life.ttl()) {
+                    None => _ = self.remove(key),
+                    Some(limit) => {
+                        let is_it = |it: &&mut Stored| it.key == key % KEYS;
+                        if let Some(it) = self.entries.iter_mut().find(is_it) {
+                            it.limit = limit;
+                        }
+                    }
+                }
+            }
+            Op::Touch(key) => {
+                let touched = self.cache.touch(name(key).as_str());
+                assert_eq!(touched, self.find(key).is_some());
+                let at = self.entries.iter().position(|it| it.key == key % KEYS);
+                if let Some(at) = at {
+                    let mut used = self.entries.remove(at);
+                    used.limit = self.limit(self.ttl).expect("it is not zero");
+                    used.idle = used.idle.max(self.idle_deadline());
+                    self.entries.push(used);
+                }
             }
             Op::Update(key, change) => self.update(key, change, None),
             Op::UpdateNested(key, change, other, insert) => {
@@ -332,8 +435,8 @@ impl Subject {
                 match self.find(key) {
                     Some(_) => assert_eq!(refused, Some(serial)),
                     None => {
-                        assert_eq!(refused, None);
-                        self.insert(key, serial, self.ttl);
+                        let inserted = self.insert(key, serial, self.ttl);
+                        assert_eq!(refused.is_none(), inserted.is_stored());
                     }
                 }
             }
@@ -344,9 +447,9 @@ impl Subject {
                 let refused = refused.err().map(|it| it.serial());
                 match self.find(key) {
                     None => assert_eq!(refused, Some(serial)),
-                    Some(_) => {
-                        assert_eq!(refused, None);
-                        self.insert(key, serial, self.ttl);
+                    Some(Stored { is_pinned, .. }) => {
+                        let inserted = self.insert_as(key, serial, self.ttl, is_pinned);
+                        assert_eq!(refused.is_none(), inserted.is_stored());
                     }
                 }
             }
@@ -549,7 +652,10 @@ impl Subject {
         let before = self.find(key);
         match nested {
             Some((other, true)) => {
+                // What the closure was shown last tells whether its own key went, which the update may have taken out since.
+                self.updated = Some((key % KEYS, before.is_some() && shown.is_none()));
                 self.insert(other, inserted.expect("the closure ran"), self.ttl);
+                self.updated = None;
             }
             Some((other, false)) => {
                 self.remove(other);
@@ -575,23 +681,30 @@ impl Subject {
         } else if matches!(change, Change::Keep) {
             assert_eq!(shown, expected.map(|it| it.serial));
         }
-        assert_eq!(updated, writes || removes && current.is_some());
+        let is_pinned = current.is_some_and(|it| it.is_pinned);
+        let mut is_stored = writes;
         match change {
             Change::Set => {
                 let serial = stored.expect("the closure ran");
-                match current {
-                    Some(current) => self.put(key, serial, current.deadline),
+                is_stored = match current {
+                    Some(current) => self.put(key, serial, current.limit, is_pinned),
                     None => self.insert(key, serial, self.ttl),
                 }
+                .is_stored();
             }
             Change::SetWithTtl(life) => {
-                self.insert(key, stored.expect("the closure ran"), life.ttl());
+                let serial = stored.expect("the closure ran");
+                is_stored = self
+                    .insert_as(key, serial, life.ttl(), is_pinned)
+                    .is_stored();
             }
             Change::Remove => {
                 self.remove(key);
             }
             Change::Keep => {}
         }
+        let gone = !is_stored && !matches!(change, Change::Keep);
+        assert_eq!(updated, is_stored || gone && current.is_some());
     }
 
     /// The same, rounded up.
@@ -611,7 +724,7 @@ impl Subject {
         let now = self.now();
         let before = self.entries.len();
         self.entries
-            .retain(|it| it.deadline == NEVER || it.deadline > now);
+            .retain(|it| it.deadline() == NEVER || it.deadline() > now);
         self.ended += (before - self.entries.len()) as u64;
     }
 
@@ -626,9 +739,32 @@ impl Subject {
             return None;
         };
         self.stats.hits += 1;
-        let used = self.entries.remove(at);
+        let mut used = self.entries.remove(at);
+        let restarted = self.idle_deadline();
+        if restarted - used.idle.min(restarted) >= self.idle.map_or(1, |idle| (idle / 16).max(1)) {
+            used.idle = restarted;
+        }
         self.entries.push(used);
         Some(used.serial)
+    }
+
+    /// The idle deadline of what is used now.
+    fn idle_deadline(&self) -> u64 {
+        let idle = self.idle.map(|idle| self.rounded_up() + idle);
+        idle.map_or(NEVER, |deadline| deadline.min(NEVER))
+    }
+
+    /// When a lifetime ends that begins now; none where it does not begin.
+    fn limit(&self, ttl: Ttl) -> Option<u64> {
+        match ttl {
+            Ttl::Never => Some(NEVER),
+            Ttl::After(Duration::ZERO) => None,
+            Ttl::After(after) => {
+                let millis = after.as_nanos().div_ceil(1_000_000);
+                let deadline = (u128::from(self.rounded_up()) + millis).min(NEVER.into());
+                Some(u64::try_from(deadline).expect("not more than NEVER"))
+            }
+        }
     }
 
     fn remove(&mut self, key: u8) -> Option<u32> {
@@ -636,45 +772,138 @@ impl Subject {
         Some(self.entries.remove(at).serial)
     }
 
-    fn insert(&mut self, key: u8, serial: u32, ttl: Ttl) {
-        let deadline = match ttl {
-            Ttl::Never => NEVER,
-            Ttl::After(Duration::ZERO) => {
-                self.remove(key);
-                return;
-            }
-            Ttl::After(after) => {
-                let millis = after.as_nanos().div_ceil(1_000_000);
-                let deadline = (u128::from(self.rounded_up()) + millis).min(NEVER.into());
-                u64::try_from(deadline).expect("not more than NEVER")
-            }
-        };
-        self.put(key, serial, deadline);
+    fn insert(&mut self, key: u8, serial: u32, ttl: Ttl) -> Inserted {
+        self.insert_as(key, serial, ttl, false)
     }
 
-    fn put(&mut self, key: u8, serial: u32, deadline: u64) {
-        if self.remove(key).is_none() && self.entries.len() == self.cache.max_keys() {
-            let victim = self.victim();
-            self.entries.remove(victim);
-            self.stats.evictions += 1;
+    fn insert_as(&mut self, key: u8, serial: u32, ttl: Ttl, is_pinned: bool) -> Inserted {
+        match self.limit(ttl) {
+            Some(limit) => self.put(key, serial, limit, is_pinned),
+            None => {
+                self.remove(key);
+                Inserted::Refused(Refusal::ZeroTtl)
+            }
         }
+    }
+
+    fn put(&mut self, key: u8, serial: u32, limit: u64, is_pinned: bool) -> Inserted {
         let key = key % KEYS;
+        let weight = if self.is_weighed { weigh(serial) } else { 0 };
+        let is_other = |it: &Stored| it.key != key;
+        let before = self.find(key);
+        let pinned = |it: &Stored| it.is_pinned && is_other(it);
+        let pinned_keys = self.entries.iter().filter(|it| pinned(it)).count();
+        let refusal = if weight > self.cache.max_weight() {
+            Some(Refusal::TooHeavy)
+        } else if weight + self.weight(pinned) > self.cache.max_weight()
+            || pinned_keys == self.cache.max_keys()
+        {
+            Some(Refusal::Pinned)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.remove(key);
+            self.stats.refusals += 1;
+            return Inserted::Refused(refusal);
+        }
+        let max_weight = self.cache.max_weight();
+        let max_keys = self.cache.max_keys();
+        self.evict(Some(key), |it| {
+            let keys = it.entries.iter().filter(|it| is_other(it)).count();
+            it.weight(is_other) + weight > max_weight || keys == max_keys
+        });
+        self.remove(key);
         self.stats.inserts += 1;
         self.entries.push(Stored {
             key,
             serial,
-            deadline,
+            limit,
+            idle: self.idle_deadline(),
+            is_pinned,
         });
+        match before {
+            Some(_) => Inserted::Replaced,
+            None => Inserted::Created,
+        }
     }
 
-    /// The entry that had to go.
-    fn victim(&self) -> usize {
-        if self.policy == Policy::Lru && self.cache.shards() == 1 {
+    fn unpin(&mut self, key: u8) -> bool {
+        let is_it = |it: &Stored| it.key == key % KEYS && it.is_pinned;
+        let Some(at) = self.entries.iter().position(is_it) else {
+            return false;
+        };
+        let mut unpinned = self.entries.remove(at);
+        unpinned.is_pinned = false;
+        self.entries.push(unpinned);
+        true
+    }
+
+    /// What some of the entries weigh.
+    fn weight(&self, of: impl Fn(&Stored) -> bool) -> u64 {
+        if !self.is_weighed {
             return 0;
         }
-        let gone = |it: &Stored| self.cache.peek(name(it.key).as_str()).is_none();
-        let victim = self.entries.iter().position(gone);
-        victim.expect("a full cache evicts to insert")
+        let entries = self.entries.iter().filter(|it| of(it));
+        entries.map(|it| weigh(it.serial)).sum()
+    }
+
+    /// Takes out the entries that had to go, but not this key's, as long as there is too much.
+    fn evict(&mut self, spare: Option<u8>, is_too_much: impl Fn(&Self) -> bool) {
+        while is_too_much(self) {
+            let victim = self.victim(spare).expect("one can go");
+            self.evict_this(victim);
+        }
+    }
+
+    fn evict_this(&mut self, victim: usize) {
+        let victim = self.entries.remove(victim);
+        self.stats.evictions += 1;
+        if self.is_weighed {
+            self.stats.evicted_weight += weigh(victim.serial);
+        }
+        self.victims.push(victim);
+    }
+
+    /// A cache with several shards may have had less luck with what it evicted for an entry's weight; but the last one that it took out
+    /// was needed. Not so if an operation has gone on after that.
+    fn settle(&mut self, op: Op) {
+        if !self.is_exact() && self.is_weighed {
+            let before = self.victims.len();
+            while let Some(victim) = self.victim(None) {
+                self.evict_this(victim);
+            }
+            let is_one = matches!(
+                op,
+                Op::Insert(_) | Op::InsertWithTtl(..) | Op::InsertPinned(_) | Op::Replace(_)
+            );
+            if self.victims.len() > before && is_one {
+                let weight = self.weight(|_| true);
+                let room = self.cache.max_weight() - weight;
+                let mut victims = self.victims.iter();
+                let was_needed = victims.any(|it| weigh(it.serial) > room);
+                let is_full = self.entries.len() == self.cache.max_keys();
+                assert!(was_needed || is_full, "evicted in vain");
+            }
+        }
+        self.victims.clear();
+    }
+
+    /// Whether the model knows which entry goes.
+    fn is_exact(&self) -> bool {
+        self.policy == Policy::Lru && self.cache.shards() == 1
+    }
+
+    /// An entry that had to go.
+    fn victim(&self, spare: Option<u8>) -> Option<usize> {
+        let exact = self.is_exact();
+        let gone = |it: &Stored| match self.updated {
+            _ if exact => true,
+            Some((key, went)) if key == it.key => went,
+            _ => self.cache.peek(name(it.key).as_str()).is_none(),
+        };
+        let may_go = |it: &Stored| !it.is_pinned && Some(it.key) != spare;
+        self.entries.iter().position(|it| may_go(it) && gone(it))
     }
 
     fn check(&self) {
@@ -696,7 +925,16 @@ impl Subject {
             .collect();
         expected.sort_unstable();
         assert_eq!(all, expected);
+        let pinned = self.entries.iter().filter(|it| it.is_pinned);
+        for it in pinned {
+            assert!(self.cache.is_pinned(name(it.key).as_str()));
+        }
+        let weight = self.cache.weight();
+        assert!(self.weight(|_| true) <= weight && weight <= self.cache.max_weight());
         let len = self.cache.len();
+        if len == self.entries.len() {
+            assert_eq!(weight, self.weight(|_| true), "weight");
+        }
         assert!(self.entries.len() <= len && len <= self.cache.max_keys());
         assert_eq!(self.cache.is_empty(), len == 0);
         let stats = self.cache.stats();

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod cache_control;
+pub mod codec;
 pub mod index;
 mod ledger;
 pub mod list;

@@ -10,7 +10,8 @@ use crate::core::budget::Token;
 use crate::core::garbage::Garbage;
 use crate::core::reclaim::{Domain, Pin};
 use crate::core::shard::{Context, Locked, Seen};
-use crate::core::{Entry, NEVER, Policy, Route, Store, Write};
+use crate::core::entry::Entry;
+use crate::core::{NEVER, Plan, Policy, Route, Store, Terms, Write};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -80,7 +81,10 @@ impl Input {
             Policy::Lru
         };
         let shards = shards.min(max_keys.next_power_of_two());
-        let store = Store::with_policy(max_keys, shards, policy);
+        let store = Store::with(Plan {
+            policy,
+            ..Plan::plain(max_keys, shards)
+        });
         let ledger = Rc::new(Ledger::default());
         let records: [_; READERS] = std::array::from_fn(|_| domain.lease());
         let readers = records.map(|record| Reader::new(move || record.pin(domain)));
@@ -209,7 +213,7 @@ impl<'d> Subject<'d> {
             }
             // One at least must be had, or be an entry's.
             Op::TakeToken if self.tokens.len() + 1 < self.store.max_keys() => {
-                self.tokens.extend(self.context().budget.take());
+                self.tokens.extend(self.context().budget.keys.token());
             }
             Op::TakeToken => {}
             Op::ReturnToken => drop(self.tokens.pop()),
@@ -287,7 +291,8 @@ impl<'d> Subject<'d> {
                 None => (write.look(route, |&other| other == key), self.changes),
             };
             // Not once more by itself: whatever the key has now does not stand.
-            let put = write.put(seen, (deadline, key, value), |_| false).is_ok();
+            let put = write.put(seen, (deadline, key, value), Terms::PLAIN, |_| false);
+            let put = put.is_ok();
             drop(write);
             let unchanged = since == self.changes;
             self.changes += 1;
@@ -355,7 +360,8 @@ impl<'d> Subject<'d> {
         let pin = (self.readers[0].pin)();
         let mut found = BTreeMap::new();
         for shard in 0..self.store.shards().len() {
-            self.store.for_each(&pin, shard, |entry| {
+            self.store.for_each(&pin, shard, |hit| {
+                let entry = hit.entry;
                 let before = found.insert(entry.key, entry.value.serial());
                 assert_eq!(before, None, "a key is there twice");
             });

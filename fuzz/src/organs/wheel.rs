@@ -114,6 +114,10 @@ impl Timed for Slots {
         self.0[id as usize].deadline
     }
 
+    fn deadline_after(&self, id: u32, now: u64) -> Option<u64> {
+        Some(self.deadline(id)).filter(|&deadline| deadline > now)
+    }
+
     fn is_live(&self, id: u32) -> bool {
         self.0[id as usize].state == State::Live
     }

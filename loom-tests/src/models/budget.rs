@@ -5,23 +5,23 @@
 
 use super::world::{World, key_in};
 use super::{Kind, check, race, racer};
-use crate::core::budget::Budget;
+use crate::core::budget::Pool;
 use std::sync::Arc;
 
 /// Caught: a token that is taken with a load and a store.
 #[test]
 fn tokens_are_unique() {
     check(Kind::Symmetric, 3, || {
-        let budget = Arc::new(Budget::new(2));
+        let budget = Arc::new(Pool::new(2));
         let taker = || {
-            racer(&budget, |budget: &Budget| {
-                drop(budget.take());
-                budget.take().expect("one for each").spend();
+            racer(&budget, |budget: &Pool| {
+                drop(budget.token());
+                budget.token().expect("one for each").spend();
             })
         };
         race([taker(), taker()]);
         assert_eq!(budget.used(), 2);
-        assert!(budget.take().is_none());
+        assert!(budget.token().is_none());
         drop(budget.reclaim());
         assert_eq!(budget.used(), 1);
     });

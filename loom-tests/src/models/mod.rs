@@ -9,6 +9,7 @@ mod flights;
 mod gate;
 mod holds;
 mod index;
+mod lifetimes;
 mod limits;
 mod loading;
 mod loads;
@@ -20,6 +21,7 @@ mod stamps;
 mod turns;
 mod versions;
 mod waiting;
+mod weights;
 mod world;
 
 use crate::atomics;

@@ -5,6 +5,9 @@ use crate::core::garbage::Garbage;
 use crate::core::index::Route;
 use crate::core::policy::Policy;
 use crate::core::reclaim::{Domain, Pin, Record};
+use crate::core::shard::Terms;
+use crate::core::side::SideWords;
+use crate::core::sizing::Plan;
 use crate::core::store::Store;
 use crate::core::write::Write;
 
@@ -35,8 +38,51 @@ impl<V> World<V> {
     pub(super) fn with_policy(max_keys: usize, shards: usize, policy: Policy) -> Self {
         Self {
             domain: Domain::new(),
-            store: Store::with_policy(max_keys, shards, policy),
+            store: Store::with(Plan {
+                policy,
+                ..Plan::plain(max_keys, shards)
+            }),
         }
+    }
+
+    /// With a limit for each entry beside its idle deadline, and one shard.
+    pub(super) fn with_idle_times(max_keys: usize) -> Self {
+        Self {
+            domain: Domain::new(),
+            store: Store::with(Plan {
+                side: SideWords::LIMIT,
+                ..Plan::plain(max_keys, 1)
+            }),
+        }
+    }
+
+    /// One whose entries are weighed.
+    pub(super) fn weighed(max_keys: usize, max_weight: u64, shards: usize) -> Self {
+        Self {
+            domain: Domain::new(),
+            store: Store::with(Plan {
+                max_keys,
+                shards,
+                policy: Policy::Lru,
+                side: SideWords::WEIGHT,
+                max_weight: Some(max_weight),
+            }),
+        }
+    }
+
+    /// What the entries weigh.
+    pub(super) fn weight(&self) -> u64 {
+        let pool = self.store.budget().weight();
+        pool.expect("they are weighed").used()
+    }
+
+    /// As `Cache::insert`, of an entry that is weighed or pinned. Says whether it is stored.
+    pub(super) fn insert_on(&self, record: &Record, key: u64, value: V, terms: Terms) -> bool {
+        let route = Route::new(key);
+        let mut write = self.write(record);
+        write
+            .insert_on::<_, true>(route, (NEVER, key, value), terms)
+            .is_ok()
     }
 
     /// As `Cache::get_with`: `read` runs outside of the epoch.
@@ -96,7 +142,11 @@ impl<V> World<V> {
     }
 
     fn write<'w>(&'w self, record: &'w Record) -> Write<'w, u64, V> {
-        Write::new(&self.store, &self.domain, record.pin(&self.domain), 0)
+        self.write_at(record, 0)
+    }
+
+    pub(super) fn write_at<'w>(&'w self, record: &'w Record, now: u64) -> Write<'w, u64, V> {
+        Write::new(&self.store, &self.domain, record.pin(&self.domain), now)
     }
 
     /// Moves what a shard has in limbo on, as far as readers soon allow; says whether that was all of it.

@@ -75,7 +75,7 @@ pub(super) async fn long<H: Harness>(it: Context<'_, H>) -> Outcome {
     eq(it.backend.incr(&long, Ttl::Never).await?, 2)?;
     eq(it.backend.get(&long).await?, Some(2))?;
     it.backend.set(&long, "text", Ttl::Never).await?;
-    let message = match it.backend.get::<u8>(&long).await {
+    let message = match it.backend.strict().get::<u8>(&long).await {
         Err(error) => error.to_string(),
         Ok(_) => String::new(),
     };
@@ -101,7 +101,7 @@ pub(super) async fn errors<H: Harness>(it: Context<'_, H>) -> Outcome {
         let start = format!("{operation} \"a\\nkey\": ");
         ensure(message.starts_with(&start), || message)
     };
-    let error = it.backend.get::<u8>("a\nkey").await.err();
+    let error = it.backend.strict().get::<u8>("a\nkey").await.err();
     shown(error.map(|it| it.to_string()).unwrap_or_default(), "get")?;
     let error = it.backend.set("a\nkey", f64::NAN, Ttl::Never).await.err();
     shown(error.map(|it| it.to_string()).unwrap_or_default(), "set")?;

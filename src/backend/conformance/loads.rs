@@ -3,9 +3,10 @@
 use super::Harness;
 use super::tools::step_aside;
 use super::tools::{Context, Gate, Outcome, Spawned, drop_at, ensure, eq, fails, forever};
-use crate::backend::{CacheBackend, CacheBackendExt};
+use crate::backend::{CacheBackend, CacheBackendExt, Value};
 use crate::error::Error;
 use crate::sync::{AtomicU64, Ordering};
+use crate::time::Ttl;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,35 @@ pub(super) async fn miss<H: Harness>(it: Context<'_, H>) -> Outcome {
     eq(it.backend.get("key").await?, Some(1))?;
     it.near(it.backend.ttl("key").await?, MINUTE)?;
     eq(load(&*it.backend, 2).await?, 1)
+}
+
+pub(super) async fn undecodable<H: Harness>(it: Context<'_, H>) -> Outcome {
+    it.backend.set("key", "text", MINUTE).await?;
+    eq(load(&*it.backend, 1).await?, 1)?;
+    eq(it.backend.get("key").await?, Some(1))?;
+    eq(load(&*it.backend, 2).await?, 1)?;
+    eq(it.backend.undecodable().total(), 1)?;
+    // What is written meanwhile stays.
+    it.backend.set("key", "text", MINUTE).await?;
+    let held = Held::start(&it, 3).await;
+    it.backend
+        .set_value("key", Value::new("other")?, Ttl::Never)
+        .await?;
+    held.go.open();
+    eq(held.leader.join().await.transpose()?, Some(3))?;
+    eq(it.backend.get("key").await?, Some("other".to_owned()))
+}
+
+pub(super) async fn other_type<H: Harness>(it: Context<'_, H>) -> Outcome {
+    let held = Held::start(&it, 1).await;
+    let backend = Arc::clone(&it.backend);
+    let other = it.spawn(async move {
+        let load = || async { Ok::<_, NoRow>("text".to_owned()) };
+        backend.get_or_load("key", MINUTE, load).await
+    });
+    held.go.open();
+    eq(held.leader.join().await.transpose()?, Some(1))?;
+    eq(other.join().await.transpose()?, Some("text".to_owned()))
 }
 
 /// A load that has begun and waits for the gate.

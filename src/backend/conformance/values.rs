@@ -123,25 +123,33 @@ pub(super) async fn converts<H: Harness>(it: Context<'_, H>) -> Outcome {
 }
 
 pub(super) async fn wrong_type<H: Harness>(it: Context<'_, H>) -> Outcome {
-    it.backend.set("text", "12", Ttl::Never).await?;
-    fails(it.backend.get::<u8>("text").await, Error::is_decoding)?;
-    fails(
-        it.backend.get_shared::<u8>("text").await,
-        Error::is_decoding,
-    )?;
-    fails(
-        it.backend.get_many::<u8>(&["text"]).await,
-        Error::is_decoding,
-    )?;
-    eq(it.backend.get("text").await?, Some("12".to_owned()))?;
-    it.backend.set("number", 300, Ttl::Never).await?;
-    fails(it.backend.get::<u8>("number").await, Error::is_decoding)?;
-    fails(it.backend.get::<String>("number").await, Error::is_decoding)?;
-    it.backend.set("tuple", (1, 2), Ttl::Never).await?;
-    fails(
-        it.backend.get::<(u8, u8, u8)>("tuple").await,
-        Error::is_decoding,
-    )
+    let backend = &*it.backend;
+    backend.set("text", "12", Ttl::Never).await?;
+    eq(backend.get::<u8>("text").await?, None)?;
+    eq(backend.get_shared::<u8>("text").await?, None)?;
+    eq(backend.get_many::<u8>(&["text"]).await?, [None])?;
+    eq(backend.get("text").await?, Some("12".to_owned()))?;
+    backend.set("number", 300, Ttl::Never).await?;
+    eq(backend.get::<u8>("number").await?, None)?;
+    eq(backend.get::<String>("number").await?, None)?;
+    backend.set("tuple", (1, "two"), Ttl::Never).await?;
+    eq(backend.get::<(u8, u8)>("tuple").await?, None)?;
+    eq(backend.get("tuple").await?, Some((1, "two".to_owned())))?;
+    eq(backend.undecodable().total(), 6)
+}
+
+pub(super) async fn strict<H: Harness>(it: Context<'_, H>) -> Outcome {
+    let backend = &*it.backend;
+    backend.set("text", "12", Ttl::Never).await?;
+    let strict = backend.strict();
+    fails(strict.get::<u8>("text").await, Error::is_decoding)?;
+    fails(strict.get_shared::<u8>("text").await, Error::is_decoding)?;
+    fails(strict.get_many::<u8>(&["text"]).await, Error::is_decoding)?;
+    let load = || async { Ok::<_, Error>(7_u8) };
+    let loaded = strict.get_or_load("text", Ttl::Never, load).await;
+    fails(loaded, Error::is_decoding)?;
+    eq(strict.get("text").await?, Some("12".to_owned()))?;
+    eq(strict.get::<u8>("missing").await?, None)
 }
 
 /// Puts bytes there as another program would have.
@@ -155,14 +163,14 @@ pub(super) async fn not_json<H: Harness>(it: Context<'_, H>) -> Outcome {
         put(&*it.backend, "raw", text.as_bytes()).await?;
         eq(it.backend.get("raw").await?, Some(text.to_owned()))?;
         eq(it.backend.get("raw").await?, Some(json!(text)))?;
-        fails(it.backend.get::<u64>("raw").await, Error::is_decoding)?;
+        eq(it.backend.get::<u64>("raw").await?, None)?;
         fails(
             it.backend.incr("raw", Ttl::Never).await,
             Error::is_wrong_type,
         )?;
     }
     put(&*it.backend, "raw", b"\xff\x00").await?;
-    fails(it.backend.get::<String>("raw").await, Error::is_decoding)
+    eq(it.backend.get::<String>("raw").await?, None)
 }
 
 pub(super) async fn original<H: Harness>(it: Context<'_, H>) -> Outcome {

@@ -1,6 +1,7 @@
 //! [`CacheBackendExt::try_atomic_update`](crate::backend::CacheBackendExt::try_atomic_update): optimistic updates that take turns.
 
 use super::{Flights, Scope, Stuck, Turn, Work};
+use crate::backend::typed::write;
 use crate::backend::{CacheBackend, Cacheable, Value};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -13,7 +14,8 @@ const ATTEMPTS: u32 = 256;
 
 const OPERATION: &str = "atomic_update";
 
-/// A `ttl` of `None` keeps what the entry has left to live.
+/// A `ttl` of `None` keeps what the entry has left to live. A value that cannot be decoded is an error, however a read would take
+/// it: the update would write over what it has not seen.
 pub(in crate::backend) async fn try_atomic_update<B, T, E, F, Fut>(
     backend: &B,
     key: &str,
@@ -36,7 +38,7 @@ where
         let typed = typed.map_err(named)?;
         let next = flights.inside(Work::Update, key, async { f(typed).await });
         let next = next.await?;
-        let value = Value::new(next.clone()).map_err(named)?;
+        let value = write::cloned(backend, key, &next).map_err(named)?;
         let ttl = match (ttl, &current) {
             (None, None) => Some(backend.default_ttl()),
             _ => ttl,

@@ -13,12 +13,13 @@
 //! A load that the write does not find in the table began after the write did. Then it reads what the write's caller did before,
 //! and need not be overtaken. To make that so, a write asks the table behind a fence, and a load passes a fence when it is in the
 //! table and has read nothing yet; the two pair: either the load reads what the write's caller did, or the write finds the load.
-//! (A set needs no more than that: loads store only where there is nothing.) This holds for what is loaded, not for what a leader
+//! (A set needs no more than that: loads store only where there is nothing, or what they could not decode.) This holds for what is loaded, not for what a leader
 //! still finds in the store, which the write may be about to remove: that is for the leader alone.
 //!
 //! A load that was overtaken still answers its followers, but it leaves the table: callers that come after the write load afresh.
 //!
-//! Increments and updates need none of this: a load stores only where there is still nothing, in one step.
+//! Increments and updates need none of this: a load stores only where there is still nothing, or still what it could not
+//! decode, in one step.
 //!
 //! # Updates
 //! Updates of a key take turns ([`Turn`]), because optimistic writers that collide only make each other try again. A turn is
@@ -42,6 +43,7 @@ pub(crate) use load::{Leader, Load};
 pub(crate) use turn::Turn;
 
 use super::alarm;
+use super::undecodable::Counters;
 use crate::error::Error;
 use crate::flights;
 use crate::flights::wait_graph::{Inside, Node};
@@ -64,6 +66,7 @@ pub struct Flights {
     loading: AtomicUsize,
     hasher: ahash::RandomState,
     patience: Duration,
+    undecodable: Counters,
 }
 
 /// What a write is about to change.
@@ -110,6 +113,11 @@ impl Flights {
     /// How long a call waits at most for a load or an update of its key that is another's.
     pub fn patience(&self) -> Duration {
         self.patience
+    }
+
+    /// Reads that found what they could not decode. They are counted here because every backend has one of these.
+    pub(crate) fn undecodable(&self) -> &Counters {
+        &self.undecodable
     }
 
     /// When the patience of a caller that begins to wait now is over.
@@ -282,6 +290,7 @@ impl Default for Flights {
             loading: AtomicUsize::new(0),
             hasher,
             patience: PATIENCE,
+            undecodable: Counters::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Settings of the backend in memory.
 
 use super::MemoryCacheBackend;
+use crate::backend::codec::Codec;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
 use crate::cache::Cache;
@@ -29,6 +30,8 @@ pub struct MemoryCacheBackendBuilder {
     default_ttl: Ttl,
     patience: Duration,
     clock: Clock,
+    codec: Option<Codec>,
+    is_strict: bool,
 }
 
 impl MemoryCacheBackendBuilder {
@@ -38,6 +41,8 @@ impl MemoryCacheBackendBuilder {
             default_ttl: DEFAULT_TTL,
             patience: PATIENCE,
             clock: Clock::system(),
+            codec: None,
+            is_strict: false,
         }
     }
 
@@ -69,6 +74,20 @@ impl MemoryCacheBackendBuilder {
         self
     }
 
+    /// Stores values encoded, as a backend elsewhere does: each read decodes. By default they stay what they are, which is faster.
+    ///
+    /// For values that are smaller when they are compressed, and for tests of what is to be stored on Redis.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = Some(codec);
+        self
+    }
+
+    /// Typed reads fail at [what cannot be decoded](crate::CacheBackendExt#what-cannot-be-decoded); they miss by default.
+    pub fn strict(mut self) -> Self {
+        self.is_strict = true;
+        self
+    }
+
     /// Builds the backend.
     ///
     /// # Errors
@@ -87,6 +106,8 @@ impl MemoryCacheBackendBuilder {
                 .clock(self.clock)
                 .build()?,
             default_ttl: self.default_ttl,
+            codec: self.codec,
+            is_strict: self.is_strict,
             closed: AtomicBool::new(false),
             flights: Flights::with_patience(self.patience),
         })

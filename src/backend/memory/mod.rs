@@ -7,7 +7,7 @@ mod counter;
 
 pub use builder::MemoryCacheBackendBuilder;
 
-use super::{BackendFuture, CacheBackend, Flights, Value};
+use super::{BackendFuture, CacheBackend, Codec, Flights, Value};
 use crate::cache::{Cache, Stats, Update};
 use crate::error::Error;
 use crate::sync::{AtomicBool, Ordering, thread};
@@ -18,7 +18,8 @@ use std::fmt;
 /// A backend in this process's memory: a [`Cache`] with string keys.
 ///
 /// Values keep their type: a hit for the same type is a clone, and allocates nothing that the clone does not. Asked for as
-/// another type they convert as if they had been stored as JSON. Counters are added to in place.
+/// another type they convert as if they had been stored as JSON. Counters are added to in place. With a
+/// [`codec`](MemoryCacheBackendBuilder::codec) values are stored encoded instead.
 ///
 /// ```
 /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
@@ -35,6 +36,9 @@ use std::fmt;
 pub struct MemoryCacheBackend {
     cache: Cache<Box<str>, Stored>,
     default_ttl: Ttl,
+    /// `None`: values stay what they are.
+    codec: Option<Codec>,
+    is_strict: bool,
     closed: AtomicBool,
     flights: Flights,
 }
@@ -47,21 +51,26 @@ enum Stored {
 }
 
 impl Stored {
-    fn integer(integer: i64) -> Self {
-        match Counter::new(integer) {
-            Some(counter) => Self::Counter(counter),
-            None => Self::Value(Value::integer(integer)),
-        }
-    }
-
-    /// Shows the value, unless it is a dead counter's.
     #[inline]
-    fn show<R>(&self, read: impl FnOnce(&Value) -> R) -> Option<R> {
+    fn show<R>(&self, read: impl FnOnce(&Value) -> R) -> Shown<R> {
         match self {
-            Self::Value(value) => Some(read(value)),
-            Self::Counter(counter) => counter.get().map(|integer| read(&Value::integer(integer))),
+            Self::Value(value) => Shown::Value(read(value)),
+            Self::Counter(counter) => match counter.get() {
+                Some(integer) => Shown::Integer(integer),
+                None => Shown::Dead,
+            },
         }
     }
+}
+
+/// What a reader gets to see.
+enum Shown<R> {
+    /// What was made of a value.
+    Value(R),
+    /// A counter's.
+    Integer(i64),
+    /// A dead counter: the entry that replaces it is on its way.
+    Dead,
 }
 
 impl MemoryCacheBackend {
@@ -96,6 +105,23 @@ impl MemoryCacheBackend {
         self.cache.stats()
     }
 
+    /// An integer that increments have come to, as the codec reads it.
+    #[inline]
+    fn counted(&self, integer: i64, key: &str) -> Value {
+        match &self.codec {
+            Some(codec) => codec.found(key, Value::integer(integer)),
+            None => Value::integer(integer),
+        }
+    }
+
+    /// The same, to be stored.
+    fn counter(&self, integer: i64, key: &str) -> Stored {
+        match Counter::new(integer) {
+            Some(counter) => Stored::Counter(counter),
+            None => Stored::Value(self.counted(integer, key)),
+        }
+    }
+
     #[inline]
     fn is_closed(&self) -> bool {
         // Relaxed: a call beside `close` may come before it.
@@ -121,15 +147,27 @@ impl MemoryCacheBackend {
         }
     }
 
+    /// A value as it is kept: what it is, or encoded, and then with the codec that reads it.
+    #[inline]
+    fn kept(&self, key: &str, value: Value) -> Result<Stored, Error> {
+        let kept = match &self.codec {
+            Some(codec) => codec.found(key, codec.to_stored(key, &value)?),
+            None => value.unread(),
+        };
+        Ok(Stored::Value(kept))
+    }
+
     /// Shows the live value under a key.
     #[inline]
     fn read<R>(&self, key: &str, mut read: impl FnMut(&Value) -> R) -> Option<R> {
         loop {
-            match self.cache.get_briefly(key, |stored| stored.show(&mut read)) {
-                Some(Some(answer)) => return Some(answer),
-                None => return None,
-                // A dead counter: the entry that replaces it is on its way.
-                Some(None) => thread::yield_now(),
+            let shown = self
+                .cache
+                .get_briefly(key, |stored| stored.show(&mut read))?;
+            match shown {
+                Shown::Value(answer) => return Some(answer),
+                Shown::Integer(integer) => return Some(read(&self.counted(integer, key))),
+                Shown::Dead => thread::yield_now(),
             }
         }
     }
@@ -169,9 +207,9 @@ impl MemoryCacheBackend {
         let mut answer = None;
         self.cache.update(key.into(), |stored| {
             let (sum, update) = match stored {
-                None => (Ok(by), Update::SetWithTtl(Stored::integer(by), ttl)),
+                None => (Ok(by), Update::SetWithTtl(self.counter(by, key), ttl)),
                 Some(Stored::Value(value)) => match value.plus(by) {
-                    Ok(sum) => (Ok(sum), Update::Set(Stored::integer(sum))),
+                    Ok(sum) => (Ok(sum), Update::Set(self.counter(sum, key))),
                     Err(error) => (Err(error), Update::Keep),
                 },
                 Some(Stored::Counter(counter)) => {
@@ -182,7 +220,7 @@ impl MemoryCacheBackend {
                     let sum = Value::integer(old).plus(by);
                     // Its cell is dead now, so it needs a new one even if it keeps its value.
                     let next = *sum.as_ref().unwrap_or(&old);
-                    (sum, Update::Set(Stored::integer(next)))
+                    (sum, Update::Set(self.counter(next, key)))
                 }
             };
             answer = Some(sum);
@@ -196,16 +234,23 @@ impl MemoryCacheBackend {
     fn move_out(&self, key: &str) {
         self.cache.update(key.into(), |stored| match stored {
             Some(Stored::Counter(counter)) => match counter.kill() {
-                Some(value) => Update::Set(Stored::integer(value)),
+                Some(value) => Update::Set(self.counter(value, key)),
                 None => Update::Keep,
             },
             _ => Update::Keep,
         });
     }
 
-    fn replace(&self, key: &str, expected: Option<&Value>, new: Value, ttl: Option<Ttl>) -> bool {
+    fn replace(
+        &self,
+        key: &str,
+        expected: Option<&Value>,
+        new: Value,
+        ttl: Option<Ttl>,
+    ) -> Result<bool, Error> {
+        let new = self.kept(key, new)?;
         if let Some(done) = self.exchange(key, expected, &new, ttl) {
-            return done;
+            return Ok(done);
         }
         let mut same = false;
         self.cache.update(key.into(), |stored| {
@@ -217,7 +262,7 @@ impl MemoryCacheBackend {
                     .is_some_and(|value| counter.kill_if(value)),
                 _ => false,
             };
-            let stored = || Stored::Value(new.clone());
+            let stored = || new.clone();
             match (same, ttl, expected) {
                 (false, ..) => Update::Keep,
                 (true, Some(ttl), _) => Update::SetWithTtl(stored(), ttl),
@@ -225,7 +270,7 @@ impl MemoryCacheBackend {
                 (true, None, None) => Update::SetWithTtl(stored(), Ttl::Never),
             }
         });
-        same
+        Ok(same)
     }
 
     /// Replaces one integer by another in a counter's cell, if it is a counter.
@@ -234,9 +279,12 @@ impl MemoryCacheBackend {
         &self,
         key: &str,
         expected: Option<&Value>,
-        new: &Value,
+        new: &Stored,
         ttl: Option<Ttl>,
     ) -> Option<bool> {
+        let Stored::Value(new) = new else {
+            return None;
+        };
         let (expected, new) = (expected?.bare_integer()?, new.bare_integer()?);
         if ttl.is_some() || !in_band(new) {
             return None;
@@ -276,8 +324,8 @@ impl CacheBackend for MemoryCacheBackend {
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
         self.call("set", Some(key), || {
-            self.cache
-                .insert_with_ttl(key.into(), Stored::Value(value), ttl);
+            let stored = self.kept(key, value)?;
+            self.cache.insert_with_ttl(key.into(), stored, ttl);
             Ok(())
         })
     }
@@ -306,20 +354,22 @@ impl CacheBackend for MemoryCacheBackend {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
         self.call("atomic_update", Some(key), || {
-            Ok(self.replace(key, expected, new, ttl))
+            self.replace(key, expected, new, ttl)
         })
     }
 
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         self.call("get_many", None, || {
             let found = self.cache.get_many(keys.iter().copied());
-            let values = found.into_iter().zip(keys).map(|(stored, key)| {
-                let stored = stored?;
-                match stored.show(Value::clone) {
-                    Some(value) => Some(value),
-                    None => self.read(key, Value::clone),
-                }
-            });
+            let values =
+                found
+                    .into_iter()
+                    .zip(keys)
+                    .map(|(stored, key)| match stored?.show(Value::clone) {
+                        Shown::Value(value) => Some(value),
+                        Shown::Integer(integer) => Some(self.counted(integer, key)),
+                        Shown::Dead => self.read(key, Value::clone),
+                    });
             Ok(values.collect())
         })
     }
@@ -327,8 +377,9 @@ impl CacheBackend for MemoryCacheBackend {
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
         self.call("set_many", None, || {
             for (key, value) in entries {
-                self.cache
-                    .insert_with_ttl(key.into(), Stored::Value(value), ttl);
+                let stored = self.kept(key, value);
+                let stored = stored.map_err(|error| error.during("set_many", Some(key)))?;
+                self.cache.insert_with_ttl(key.into(), stored, ttl);
             }
             Ok(())
         })
@@ -347,6 +398,14 @@ impl CacheBackend for MemoryCacheBackend {
 
     fn default_ttl(&self) -> Ttl {
         self.default_ttl
+    }
+
+    fn codec(&self) -> Option<&Codec> {
+        self.codec.as_ref()
+    }
+
+    fn is_strict(&self) -> bool {
+        self.is_strict
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {
@@ -371,6 +430,7 @@ impl fmt::Debug for MemoryCacheBackend {
             .field("len", &self.len())
             .field("max_keys", &self.cache.max_keys())
             .field("default_ttl", &self.default_ttl)
+            .field("codec", &self.codec)
             .finish_non_exhaustive()
     }
 }

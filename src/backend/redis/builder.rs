@@ -7,7 +7,7 @@ use super::servers::Servers;
 use super::tls;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
-use crate::backend::redact;
+use crate::backend::{Codec, redact};
 use crate::error::Error;
 use crate::time::Ttl;
 use std::fmt;
@@ -25,6 +25,8 @@ pub struct RedisCacheBackendBuilder {
     default_ttl: Ttl,
     patience: Duration,
     timeout: Duration,
+    codec: Codec,
+    is_strict: bool,
 }
 
 impl Default for RedisCacheBackendBuilder {
@@ -35,6 +37,8 @@ impl Default for RedisCacheBackendBuilder {
             default_ttl: DEFAULT_TTL,
             patience: PATIENCE,
             timeout: Duration::from_secs(1),
+            codec: Codec::json(),
+            is_strict: false,
         }
     }
 }
@@ -75,6 +79,19 @@ impl RedisCacheBackendBuilder {
     /// A call that is many commands (a flush, or many-calls on more than a thousand keys) has it for each round trip.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How values are stored; plain JSON by default, as the Python original has it. Encrypted values belong to their key and
+    /// prefix.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// Typed reads fail at [what cannot be decoded](crate::CacheBackendExt#what-cannot-be-decoded); they miss by default.
+    pub fn strict(mut self) -> Self {
+        self.is_strict = true;
         self
     }
 
@@ -122,6 +139,8 @@ impl RedisCacheBackendBuilder {
         Ok(RedisCacheBackend {
             servers: Servers::new(target, timeout, secrets),
             redacted_url: redact::url(&self.url),
+            codec: self.codec.for_prefix(&self.prefix),
+            is_strict: self.is_strict,
             prefix: self.prefix.into_boxed_str(),
             default_ttl: self.default_ttl,
             timeout,
@@ -139,6 +158,8 @@ impl fmt::Debug for RedisCacheBackendBuilder {
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)
             .field("timeout", &self.timeout)
+            .field("codec", &self.codec)
+            .field("is_strict", &self.is_strict)
             .finish()
     }
 }

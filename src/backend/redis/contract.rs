@@ -4,7 +4,7 @@ use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
 use super::script::{COMPARE_AND_SET, INCR};
 use super::servers::Replay;
-use crate::backend::{BackendFuture, CacheBackend, Flights, Value, alarm};
+use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
@@ -20,6 +20,11 @@ impl RedisCacheBackend {
 
     fn keys<'k>(&'k self, keys: &[&'k str]) -> Vec<Key<'k>> {
         keys.iter().map(|key| self.key(key)).collect()
+    }
+
+    /// What was found under a key.
+    fn found(&self, key: &str, value: Option<Value>) -> Option<Value> {
+        value.map(|value| self.codec.found(key, value))
     }
 
     /// A call: not after closing, and its errors name the operation and the key.
@@ -42,14 +47,16 @@ impl RedisCacheBackend {
 impl CacheBackend for RedisCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
         self.call("get", Some(key), async move {
-            let key = self.key(key);
-            let get = command::get(key);
-            command::value(self.servers.send(key, &get, Replay::Safe).await?)
+            let on_server = self.key(key);
+            let get = command::get(on_server);
+            let answer = self.servers.send(on_server, &get, Replay::Safe);
+            Ok(self.found(key, command::value(answer.await?)?))
         })
     }
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
         self.call("set", Some(key), async move {
+            let value = self.codec.to_stored(key, &value)?;
             let key = self.key(key);
             let set = command::set(key, &value.encode()?, ttl);
             let stored = self.servers.send(key, &set, Replay::Unsafe);
@@ -86,6 +93,7 @@ impl CacheBackend for RedisCacheBackend {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
         self.call("atomic_update", Some(key), async move {
+            let new = self.codec.to_stored(key, &new)?;
             let key = self.key(key);
             let expected = expected.map(Value::encode).transpose()?;
             let (expected, new) = (expected.as_deref(), new.encode()?);
@@ -96,16 +104,20 @@ impl CacheBackend for RedisCacheBackend {
 
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         self.call("get_many", None, async move {
-            let keys = self.keys(keys);
-            let at_once = self.servers.send_at_once("MGET", &keys, Replay::Safe);
-            if let Some(answers) = at_once.await {
-                return command::values(answers?, keys.len());
-            }
-            let gets = keys.into_iter().map(|key| (key, command::get(key)));
-            let each = self
-                .servers
-                .send_each("get_many", gets.collect(), Replay::Safe);
-            each.await?.into_iter().map(command::value).collect()
+            let on_server = self.keys(keys);
+            let at_once = self.servers.send_at_once("MGET", &on_server, Replay::Safe);
+            let values = match at_once.await {
+                Some(answers) => command::values(answers?, keys.len())?,
+                None => {
+                    let gets = on_server.into_iter().map(|key| (key, command::get(key)));
+                    let gets = gets.collect();
+                    let each = self.servers.send_each("get_many", gets, Replay::Safe);
+                    let values = each.await?.into_iter().map(command::value);
+                    values.collect::<Result<Vec<_>, _>>()?
+                }
+            };
+            let values = values.into_iter().zip(keys);
+            Ok(values.map(|(value, key)| self.found(key, value)).collect())
         })
     }
 
@@ -113,12 +125,15 @@ impl CacheBackend for RedisCacheBackend {
         self.call("set_many", None, async move {
             let sets: Result<Vec<(Key<'_>, Cmd)>, Error> = entries
                 .into_iter()
-                .map(|(key, value)| match value.encode() {
-                    Ok(value) => {
-                        let key = self.key(key);
-                        Ok((key, command::set(key, &value, ttl)))
+                .map(|(key, value)| {
+                    let on_server = self.key(key);
+                    let stored = self.codec.to_stored(key, &value);
+                    let set = stored
+                        .and_then(|stored| Ok(command::set(on_server, &stored.encode()?, ttl)));
+                    match set {
+                        Ok(set) => Ok((on_server, set)),
+                        Err(error) => Err(error.during("set_many", Some(key))),
                     }
-                    Err(error) => Err(error.during("set_many", Some(key))),
                 })
                 .collect();
             let each = self.servers.send_each("set_many", sets?, Replay::Unsafe);
@@ -156,6 +171,14 @@ impl CacheBackend for RedisCacheBackend {
 
     fn default_ttl(&self) -> Ttl {
         self.default_ttl
+    }
+
+    fn codec(&self) -> Option<&Codec> {
+        Some(&self.codec)
+    }
+
+    fn is_strict(&self) -> bool {
+        self.is_strict
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {

@@ -25,7 +25,7 @@ mod tls;
 
 pub use builder::RedisCacheBackendBuilder;
 
-use super::Flights;
+use super::{Codec, Flights};
 use crate::error::Error;
 use crate::time::Ttl;
 use gate::Gate;
@@ -51,7 +51,8 @@ use std::time::Duration;
 /// never a miss. [`Error::is_timeout`], and [`Error::is_connection`] for a connection that broke in the middle of a call, mean
 /// that it is not known whether a write took place; writes are never sent a second time, but for the removals of a `flush`.
 ///
-/// A value is stored as JSON, a counter as the bare number, under the prefix and the key. A time to live of more than 146
+/// A value is stored as JSON, or by another [`codec`](RedisCacheBackendBuilder::codec), a counter as the bare number, under the
+/// prefix and the key. A time to live of more than 146
 /// million years means never. A foreign type under a key, a list say, is an error ([`Error::is_wrong_type`]), but `get_many` on
 /// one server takes it for a miss. A `flush` removes what starts with the prefix, with SCAN and UNLINK.
 ///
@@ -79,6 +80,8 @@ pub struct RedisCacheBackend {
     servers: Servers,
     redacted_url: String,
     prefix: Box<str>,
+    codec: Codec,
+    is_strict: bool,
     default_ttl: Ttl,
     timeout: Duration,
     gate: Gate,
@@ -120,6 +123,7 @@ impl fmt::Debug for RedisCacheBackend {
             .field("prefix", &self.prefix)
             .field("default_ttl", &self.default_ttl)
             .field("timeout", &self.timeout)
+            .field("codec", &self.codec)
             .finish_non_exhaustive()
     }
 }

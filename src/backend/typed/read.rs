@@ -1,11 +1,13 @@
-//! Typed reads.
+//! Typed reads. What cannot be decoded as the type that was asked for is a miss, or an error where reads are strict.
 
-use crate::backend::{CacheBackend, Value};
+use crate::backend::undecodable::{DecodeError, Reason};
+use crate::backend::{CacheBackend, Value, event};
 use crate::error::Error;
 use serde_core::de::DeserializeOwned;
+use std::any::type_name;
 use std::sync::Arc;
 
-/// A value that is in memory as a `T` is cloned in place; anything else is converted by way of JSON.
+/// A value that is in memory as a `T` is cloned in place; anything else is converted.
 pub(in crate::backend) async fn get<B, T>(backend: &B, key: &str) -> Result<Option<T>, Error>
 where
     B: CacheBackend + ?Sized,
@@ -22,11 +24,17 @@ where
     }
     match other {
         None => Ok(found),
-        Some(other) => other
-            .to()
-            .map(Some)
-            .map_err(|error| error.during("get", Some(key))),
+        Some(other) => decode_slow(backend, key, other),
     }
+}
+
+#[cold]
+fn decode_slow<B, T>(backend: &B, key: &str, value: Value) -> Result<Option<T>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: DeserializeOwned + Clone + 'static,
+{
+    or_miss(backend, "get", key, value.to())
 }
 
 pub(in crate::backend) async fn get_shared<B, T>(
@@ -39,10 +47,7 @@ where
 {
     match backend.get_value(key).await? {
         None => Ok(None),
-        Some(value) => value
-            .to_shared()
-            .map(Some)
-            .map_err(|error| error.during("get", Some(key))),
+        Some(value) => or_miss(backend, "get", key, value.to_shared()),
     }
 }
 
@@ -55,9 +60,50 @@ where
     T: DeserializeOwned + Clone + Send + 'static,
 {
     let values = backend.get_values(keys).await?;
-    let typed = values.into_iter().zip(keys).map(|(value, key)| {
-        let typed = value.as_ref().map(Value::to).transpose();
-        typed.map_err(|error| error.during("get_many", Some(key)))
-    });
+    let typed = values
+        .into_iter()
+        .zip(keys)
+        .map(|(value, key)| match value {
+            Some(value) => or_miss(backend, "get_many", key, value.to()),
+            None => Ok(None),
+        });
     typed.collect()
+}
+
+/// The value that was read; `None`, counted and told, if it could not be decoded.
+#[inline]
+pub(in crate::backend) fn or_miss<B, R>(
+    backend: &B,
+    operation: &'static str,
+    key: &str,
+    read: Result<R, Error>,
+) -> Result<Option<R>, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => miss_slow(backend, operation, key, type_name::<R>(), error).map(|()| None),
+    }
+}
+
+#[cold]
+fn miss_slow<B>(
+    backend: &B,
+    operation: &'static str,
+    key: &str,
+    wanted: &'static str,
+    error: Error,
+) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let cause = error.cause::<DecodeError>();
+    let reason = cause.map_or(Reason::Malformed, |cause| cause.reason);
+    backend.flights().undecodable().count(reason);
+    if backend.is_strict() {
+        return Err(error.during(operation, Some(key)));
+    }
+    event::undecodable(operation, reason, wanted);
+    Ok(())
 }

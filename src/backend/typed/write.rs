@@ -1,10 +1,45 @@
 //! Typed writes. Each overtakes the loads of its keys before it touches the store: see [`Flights`](crate::backend::Flights).
 
 use crate::backend::flights::Scope;
+use crate::backend::value::{is_integer_type, to_integer};
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
 use crate::time::Ttl;
 use serde_core::Serialize;
+use std::sync::Arc;
+
+/// A value as it is handed to the store: encoded at once where the store keeps bytes.
+fn owned<B, T>(backend: &B, key: &str, value: T) -> Result<Value, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: Serialize + Send + Sync + 'static,
+{
+    match backend.codec() {
+        Some(codec) => codec.encode(key, &value, to_integer(&value)),
+        None => Value::new(value),
+    }
+}
+
+/// As [`owned`], of a value that is not given away: it is cloned where the store keeps values as they are.
+pub(in crate::backend) fn cloned<B, T>(backend: &B, key: &str, value: &T) -> Result<Value, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: ToOwned<Owned: Serialize + Send + Sync + 'static> + Serialize + ?Sized + 'static,
+{
+    let Some(codec) = backend.codec() else {
+        return Value::new(value.to_owned());
+    };
+    let integer = is_integer_type::<T>().then(|| to_integer(&value.to_owned()));
+    codec.encode(key, value, integer.flatten())
+}
+
+/// A value that the store's codec could represent, for others in this process.
+pub(in crate::backend) fn shared<T: Serialize + Send + Sync + 'static>(value: T) -> Value {
+    match to_integer(&value) {
+        Some(integer) => Value::integer(integer),
+        None => Value::trusted(Arc::new(value)),
+    }
+}
 
 pub(in crate::backend) async fn set<B, T>(
     backend: &B,
@@ -16,22 +51,51 @@ where
     B: CacheBackend + ?Sized,
     T: Serialize + Send + Sync + 'static,
 {
-    let value = Value::new(value).map_err(|error| error.during("set", Some(key)))?;
+    let value = owned(backend, key, value);
+    store(backend, key, value, ttl).await
+}
+
+pub(in crate::backend) async fn set_ref<B, T>(
+    backend: &B,
+    key: &str,
+    value: &T,
+    ttl: Ttl,
+) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+    T: ToOwned<Owned: Serialize + Send + Sync + 'static> + Serialize + Sync + ?Sized + 'static,
+{
+    let value = cloned(backend, key, value);
+    store(backend, key, value, ttl).await
+}
+
+async fn store<B>(
+    backend: &B,
+    key: &str,
+    value: Result<Value, Error>,
+    ttl: Ttl,
+) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let value = value.map_err(|error| error.during("set", Some(key)))?;
     let loads = backend.flights();
     loads.overtake(Scope::Key(key), "set").await?;
     backend.set_value(key, value, ttl).await
 }
 
-/// The values of `set_many`, all of which JSON must be able to represent.
-pub(in crate::backend) fn values<'k, T>(
+/// The values of `set_many`, all of which the codec must be able to represent.
+pub(in crate::backend) fn values<'k, B, T>(
+    backend: &B,
     entries: impl IntoIterator<Item = (&'k str, T)>,
 ) -> Result<Vec<(&'k str, Value)>, Error>
 where
+    B: CacheBackend + ?Sized,
     T: Serialize + Send + Sync + 'static,
 {
     let values = entries
         .into_iter()
-        .map(|(key, value)| match Value::new(value) {
+        .map(|(key, value)| match owned(backend, key, value) {
             Ok(value) => Ok((key, value)),
             Err(error) => Err(error.during("set_many", Some(key))),
         });

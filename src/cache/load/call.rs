@@ -123,11 +123,12 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
         key: impl FnOnce() -> K,
         Loaded { value, ttl }: Loaded<V>,
     ) {
-        let Some(lifetime) = ttl.map_or(Some(self.inner.ttl), Lifetime::new) else {
+        let lifetime = ttl.map(Lifetime::new);
+        if lifetime == Some(None) {
             return;
-        };
+        }
         // A value that is not stored is dropped here, outside of the locks.
-        let _ = self.put_where(key(), value, lifetime, false, leader);
+        let _ = self.put_where(key(), value, lifetime.flatten(), false, leader);
     }
 
     /// Leads the load of a key, or follows its leader.

@@ -182,7 +182,7 @@ impl<K, V> Table<K, V> {
 
     fn part(&self, hash: u64) -> &Part<K, V> {
         // By the high bits, as a shard is chosen: the low ones may be the same for all keys.
-        &self.parts[(hash >> 32) as usize % PARTS]
+        &self.parts[(hash >> 32) as usize & (PARTS - 1)]
     }
 
     /// Makes writes ask from now on, before the first load reads anything.

@@ -59,7 +59,9 @@ impl<K: Serialize, V: Serialize, S> Cache<K, V, S> {
                     continue;
                 };
                 let entry = held.entry();
-                let Some(left) = inner.left(entry.meta.deadline()) else {
+                // Not when it goes for want of reads: its next cache will see to that.
+                let limit = held.life().limit().get().deadline();
+                let Some(left) = inner.left(limit) else {
                     continue;
                 };
                 let age = record::age(rank, steps);

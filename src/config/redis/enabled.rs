@@ -8,12 +8,15 @@ use std::sync::Arc;
 /// # Errors
 /// If the URL has none of the forms that [`RedisCacheBackend`] takes.
 pub(in crate::config) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>, Error> {
-    let backend = RedisCacheBackend::builder()
+    let mut builder = RedisCacheBackend::builder()
         .url(&*config.redis_url)
         .prefix(&*config.prefix)
         .default_ttl(config.default_ttl)
         .patience(config.patience)
         .timeout(config.redis_timeout)
-        .build_named("REDIS_URL")?;
-    Ok(Arc::new(backend))
+        .codec(config.codec.clone().unwrap_or_default());
+    if config.is_strict {
+        builder = builder.strict();
+    }
+    Ok(Arc::new(builder.build_named("REDIS_URL")?))
 }

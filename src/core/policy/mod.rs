@@ -144,6 +144,12 @@ impl Adaptive {
         }
     }
 
+    /// Has eras be as long as suits so many keys. Ghosts and sample stay as they are.
+    pub(crate) fn expect(&mut self, expected: usize) {
+        self.stride = List::stride_of(expected);
+        self.to_come = self.to_come.min(self.stride);
+    }
+
     /// The entry to evict. It stays linked.
     #[inline(always)]
     pub(crate) fn victim(&mut self, list: &mut List, members: impl Members) -> Option<u32> {

@@ -108,6 +108,15 @@ impl<'d> Pin<'d> {
         Hold::Cell(self.record.holds.hold(slot))
     }
 
+    /// Holds a slot that is in use, although neither this pin nor one that it is inside of goes on as long.
+    pub(crate) fn hold_beyond(self, slot: *mut ()) -> Hold<'d> {
+        if self.after == ABANDONED {
+            // The record is this pin's alone.
+            return Hold::Pin(self);
+        }
+        Hold::Cell(self.record.holds.hold(slot))
+    }
+
     /// Whether the pin is inside another one.
     #[inline(always)]
     pub(crate) fn is_inner(&self) -> bool {

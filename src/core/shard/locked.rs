@@ -2,7 +2,6 @@
 
 use super::{Front, Inner, Shard};
 use crate::core::budget::Budget;
-use crate::core::entry::Entry;
 use crate::core::garbage::Garbage;
 use crate::core::index::Index;
 use crate::core::limbo::LOOKS;
@@ -33,6 +32,14 @@ pub(crate) enum Refused {
     Empty,
     /// No id is left: too many entries wait for a reader to end.
     Exhausted,
+    /// Entries here are weighed, or some are pinned: not for the way that all others take.
+    Special,
+    /// The entries of this shard that a write evicts weigh too little to make room: all shards are to give.
+    Heavy,
+    /// The entry weighs more than the cache holds.
+    TooHeavy,
+    /// Pinned entries leave no room for it.
+    Pinned,
 }
 
 /// The shard, as the lock's holder sees it. Made where it is needed, so that what a write works with is not in memory for the few that
@@ -59,6 +66,9 @@ impl<K, V> Shard<K, V> {
         let mut guard = self.back.inner.lock();
         let mut locked = self.view(context, garbage, &mut guard);
         let result = work(&mut locked);
+        if locked.inner.loose > 0 {
+            locked.apart(|it| it.give_loose());
+        }
         let lagging = locked.settle(None);
         drop(guard);
         quiesce(context.domain, lagging);
@@ -141,13 +151,6 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             work(&mut shard.view(context, garbage, inner))
         }
         call(self.shard, self.context, self.garbage, self.inner, work)
-    }
-
-    /// A live entry, or one in limbo.
-    #[inline(always)]
-    pub(super) fn entry(&self, id: u32) -> &Entry<K, V> {
-        // SAFETY: called for ids in the index, whose slots hold entries while we hold the lock.
-        unsafe { self.slots().slot(id).entry() }
     }
 
     /// Makes known that the index has changed.

@@ -1,8 +1,7 @@
 //! How a writer looks a key up, before it takes the lock: as a reader does, but so that it can tell later whether what it saw still
 //! stands.
 
-use super::Shard;
-use crate::core::entry::Entry;
+use super::{Hit, Shard};
 use crate::core::index::{Index, Lane, Route};
 use crate::core::reclaim::Pin;
 use crate::sync::Ordering;
@@ -48,7 +47,7 @@ impl Seen {
         (self.id != Self::ABSENT).then_some(self.id)
     }
 
-    /// An entry that [`Shard::for_each`] showed; the pin must still be the same.
+    /// An entry that [`Shard::for_each`] showed; the pin must still be the same. Or one that is held.
     pub(super) fn entry(route: Route, id: u32) -> Self {
         Self {
             version: Self::OUTDATED,
@@ -75,14 +74,14 @@ impl<K, V> Shard<K, V> {
     ) -> Seen {
         // Acquire: pairs with the Release in `Locked::changed`; we see at least what this version has.
         let version = self.back.version.load(Ordering::Acquire);
-        let found = index.find_lane(route, |id| is_it(&self.entry_of(pin, id).key));
+        let found = index.find_lane(route, |id| is_it(&self.hit_of(pin, id).entry.key));
         Seen::new(version, route, found)
     }
 
     /// The entry that was seen. The pin must be that of the look.
     #[inline(always)]
-    pub(crate) fn seen<'p>(&'p self, pin: &'p Pin<'_>, seen: &Seen) -> Option<&'p Entry<K, V>> {
-        seen.id().map(|id| self.entry_of(pin, id))
+    pub(crate) fn seen<'p>(&'p self, pin: &'p Pin<'_>, seen: &Seen) -> Option<Hit<'p, K, V>> {
+        seen.id().map(|id| self.hit_of(pin, id))
     }
 
     /// As [`Shard::look`], for a writer that was refused: with the others of the key's fragment, so that only an entry that
@@ -101,9 +100,9 @@ impl<K, V> Shard<K, V> {
         let version = self.back.version.load(Ordering::Acquire);
         let fragment = index.fragment_of(route);
         let found = index.find_lane(route, |id| {
-            let entry = self.entry_of(pin, id);
-            let found = is_it(&entry.key);
-            if !found && entry.meta.fragment() == fragment {
+            let hit = self.hit_of(pin, id);
+            let found = is_it(&hit.entry.key);
+            if !found && hit.meta().fragment() == fragment {
                 others.borrow_mut().push(id);
             }
             found
@@ -113,8 +112,8 @@ impl<K, V> Shard<K, V> {
 
     /// The entry behind an id that this pinned thread has just found in the index.
     #[inline(always)]
-    fn entry_of<'p>(&'p self, _pin: &'p Pin<'_>, id: u32) -> &'p Entry<K, V> {
-        // SAFETY: a pinned reader found the id in the index, so its slot holds the entry at least until the unpin.
-        unsafe { self.front().slab.slots().slot(id).entry() }
+    fn hit_of<'p>(&'p self, pin: &'p Pin<'_>, id: u32) -> Hit<'p, K, V> {
+        // SAFETY: the id was found in the index by this pinned thread.
+        unsafe { self.front().hit(pin, id) }
     }
 }

@@ -2,28 +2,31 @@
 
 mod locked;
 mod look;
+mod pinned;
 mod read;
 mod reuse;
 mod vacancies;
+mod weigh;
 mod write;
 
-#[cfg(fuzzing)]
-pub(crate) use locked::Locked;
-pub(crate) use locked::{Context, Refused};
+pub(crate) use locked::{Context, Locked, Refused};
 pub(crate) use look::{Others, Seen};
 pub(crate) use read::{Found, Held, Hit};
-pub(crate) use write::Attempt;
+pub(crate) use write::{Attempt, Pinning, Terms};
 
 use super::entry::Entry;
 use super::garbage::Retired;
 use super::index::{Fragment, Index};
 use super::limbo::Limbo;
 use super::list::{List, Stamp};
+use super::listener::Listener;
 use super::policy::{Adaptive, Balance, Policy};
+use super::side::SideWords;
 use super::sizing::Sizing;
 use super::slab::{Slab, Slots};
 use super::wheel::{IDLE, Wheel};
 use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
+use pinned::Pinned;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use vacancies::Vacancies;
@@ -38,6 +41,7 @@ pub(crate) struct Shard<K, V> {
     /// Where the front is.
     #[expect(dead_code, reason = "it keeps the front where it is")]
     fronts: Fronts<K, V>,
+    listener: Option<Arc<Listener<K, V>>>,
     back: CachePadded<Back>,
 }
 
@@ -82,12 +86,19 @@ pub(in crate::core) struct Inner {
     counts: Counts,
     /// Links since threads were last seen to read an exact list at the same time.
     links: u32,
+    /// Whether entries are weighed, or any is pinned: most shards need not look further.
+    special: bool,
     list: List,
     limbo: Limbo<Retired>,
     wheel: Wheel,
     vacancies: Vacancies,
     /// None for LRU, whose order is all in the list.
     adaptive: Option<Box<Adaptive>>,
+    /// What the entries weighed that have left since the lock was taken.
+    loose: u64,
+    /// As long as any entry is pinned.
+    pinned: Option<Box<Pinned>>,
+    rare: RareCounts,
 }
 
 /// What has happened in a shard since it was made.
@@ -96,6 +107,15 @@ pub(crate) struct Counts {
     pub(crate) inserts: u64,
     pub(crate) evictions: u64,
     pub(crate) expirations: u64,
+}
+
+/// As [`Counts`], for what happens in few stores.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RareCounts {
+    pub(crate) evicted_weight: u64,
+    pub(crate) refusals: u64,
+    pub(crate) removals: u64,
+    pub(crate) cleared: u64,
 }
 
 // SAFETY: the pointer is a shared reference into what the shard owns a share of.
@@ -116,7 +136,7 @@ impl<K, V> Shard<K, V> {
             }),
             era: AtomicU64::new(list.era()),
             owner: AtomicU64::new(if exact { NOBODY } else { SHARED }),
-            slab: Slab::new(sizing.slots(), sizing.bytes()),
+            slab: Slab::new(sizing.slots(), sizing.bytes(), sizing.side()),
         };
         (0..shards).map(|it| CachePadded(front(it))).collect()
     }
@@ -133,6 +153,7 @@ impl<K, V> Shard<K, V> {
             number,
             front: NonNull::from(&*fronts[number]),
             fronts,
+            listener: None,
             back: CachePadded(Back {
                 version: AtomicU64::new(0),
                 due: AtomicU64::new(IDLE),
@@ -144,6 +165,10 @@ impl<K, V> Shard<K, V> {
                     wheel: Wheel::new(),
                     counts: Counts::default(),
                     links: 0,
+                    special: sizing.side().has(SideWords::WEIGHT),
+                    loose: 0,
+                    pinned: None,
+                    rare: RareCounts::default(),
                 }),
             }),
         }
@@ -182,8 +207,7 @@ impl<K, V> Shard<K, V> {
         let fragment = index.fragment_of(route);
         let is_filed = |&id: &u32| index.place_of(self.number, fragment, id).is_some();
         let is_like = |id| {
-            // SAFETY: in the index, and we hold the lock.
-            let filed = unsafe { slots.slot(id).entry() }.meta.fragment();
+            let filed = slots.slot(id).word().get().fragment();
             (filed == fragment).then_some(id)
         };
         let seen = seen.id().filter(is_filed);
@@ -191,9 +215,21 @@ impl<K, V> Shard<K, V> {
     }
 
     /// What has happened, and how many entries have left the list and are still in their slots.
-    pub(crate) fn counts(&self) -> (Counts, u32) {
+    pub(crate) fn counts(&self) -> (Counts, RareCounts, u32) {
         let inner = self.back.inner.lock();
-        (inner.counts, inner.limbo.queued())
+        let (counts, rare) = (inner.counts, inner.rare);
+        (counts, rare, inner.limbo.queued())
+    }
+
+    /// Who is told what leaves.
+    pub(crate) fn listener(&self) -> Option<&Arc<Listener<K, V>>> {
+        self.listener.as_ref()
+    }
+
+    /// Has a listener be told what leaves from now on. Of a shard that nobody uses yet.
+    pub(crate) fn listen(&mut self, listener: Arc<Listener<K, V>>) {
+        self.back.inner.lock().special = true;
+        self.listener = Some(listener);
     }
 
     /// How many entries have left the list and are still in their slots, and how many slots there is memory for.
@@ -218,14 +254,16 @@ impl<K, V> Shard<K, V> {
         inner.wheel.validate(self.front().slab.ids(), &slots);
         let mut filed: Vec<u32> = index.ids(self.number).collect();
         let mut listed: Vec<u32> = inner.list.iter(slots).collect();
+        assert_eq!(listed.len(), inner.list.len());
+        listed.extend(inner.pinned_ids(slots));
         filed.sort_unstable();
         listed.sort_unstable();
-        assert_eq!(filed, listed, "index and list disagree");
-        assert_eq!(listed.len(), inner.list.len());
-        index.validate(self.number, |id| {
-            // SAFETY: called for ids in the index, which are live while the lock is held.
-            unsafe { slots.slot(id).entry() }.meta.fragment()
-        });
+        assert_eq!(filed, listed, "index and lists disagree");
+        if let Some(pinned) = &inner.pinned {
+            pinned.validate(slots);
+        }
+        assert_eq!(inner.loose, 0, "weight is kept back");
+        index.validate(self.number, |id| slots.slot(id).word().get().fragment());
     }
 }
 
@@ -234,7 +272,8 @@ impl<K, V> Drop for Shard<K, V> {
         let inner = self.back.inner.lock();
         let slots = self.front().slab.slots();
         let limbo = inner.limbo.slots(|id| slots.node(id));
-        let ids: Vec<u32> = inner.list.iter(slots).chain(limbo).collect();
+        let listed = inner.list.iter(slots).chain(inner.pinned_ids(slots));
+        let ids: Vec<u32> = listed.chain(limbo).collect();
         let mut rest = Rest {
             slots,
             ids: ids.into_iter(),
@@ -253,7 +292,7 @@ struct Rest<'s, K, V> {
 impl<K, V> Rest<'_, K, V> {
     fn drop_all(&mut self) {
         for id in self.ids.by_ref() {
-            // SAFETY: a slot in the list or in limbo holds an entry; each id is in one of them once, and no reader is left.
+            // SAFETY: a slot in a list or in limbo holds an entry; each id is in one of them once, and no reader is left.
             let entry: Entry<K, V> = unsafe { self.slots.slot(id).take() };
             drop(entry);
         }

@@ -1,10 +1,12 @@
 //! Reads: no lock, and no write but to the reader's own line and, once an era, to the entry's stamp.
 
 use super::{CLOSER, Front, SHARED, Seen, Shard};
-use crate::core::entry::Entry;
+use crate::core::entry::{Entry, Meta};
 use crate::core::index::{Further, Index, Place, Route};
+use crate::core::life::{Life, MetaWord};
 use crate::core::list::{self, RENEWAL, Stamp};
 use crate::core::reclaim::{Hold, Pin};
+use crate::core::side::SideWords;
 use crate::core::slab::Slot;
 use crate::sync::Ordering;
 
@@ -16,9 +18,12 @@ pub(crate) struct Hit<'p, K, V> {
     pub(crate) entry: &'p Entry<K, V>,
 }
 
-/// The slot of a [`Hit`], to be held.
+/// What is to be held of a [`Hit`].
 #[derive(Debug)]
-pub(crate) struct Found<K, V>(*const Slot<K, V>);
+pub(crate) struct Found<K, V> {
+    front: *const Front<K, V>,
+    slot: *const Slot<K, V>,
+}
 
 impl<K, V> Found<K, V> {
     /// Ends the pin; what the slot holds stays as it is.
@@ -29,21 +34,42 @@ impl<K, V> Found<K, V> {
     pub(in crate::core) unsafe fn hold<'s, 'd>(self, pin: Pin<'d>) -> Held<'s, 'd, K, V> {
         // SAFETY: from a reference that was tied to the shard and the pin. In the pin's place `Held` has the hold, which keeps the
         // slot from being vacated, so that its segment is not given back.
-        let slot = unsafe { &*self.0 };
+        let (front, slot) = unsafe { (&*self.front, &*self.slot) };
         let hold = pin.hold(slot.address());
-        Held { slot, _hold: hold }
+        Held {
+            front,
+            slot,
+            _hold: hold,
+        }
     }
 }
 
 /// An entry that stays as it is although its reader has left the epoch.
 #[derive(Debug)]
 pub(crate) struct Held<'s, 'd, K, V> {
+    front: &'s Front<K, V>,
     slot: &'s Slot<K, V>,
     /// Names the slot, or is the pin under which it was found.
     _hold: Hold<'d>,
 }
 
 impl<K, V> Held<'_, '_, K, V> {
+    /// The word with the entry's first deadline.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> MetaWord<'_> {
+        self.slot.word()
+    }
+
+    /// What a writer needs of it.
+    pub(crate) fn seen(&self, route: Route) -> Seen {
+        Seen::entry(route, self.front.id_of(self.slot))
+    }
+
+    /// The entry's deadlines.
+    pub(crate) fn life(&self) -> Life<'_> {
+        self.front.life(self.slot)
+    }
+
     #[inline(always)]
     pub(crate) fn entry(&self) -> &Entry<K, V> {
         // SAFETY: found in the index under the pin that the hold was made from, so the slot holds the entry until limbo lets go
@@ -59,12 +85,32 @@ impl<K, V> Front<K, V> {
         let slots = self.slab.slots();
         let slot = slots.slot(id);
         let hold = pin.hold(slot.address());
-        Held { slot, _hold: hold }
+        Held {
+            front: self,
+            slot,
+            _hold: hold,
+        }
     }
 
     /// Holds an entry that was filed with this id under the pin, which goes on.
     pub(crate) fn hold_too<'d>(&self, pin: &Pin<'d>, id: u32) -> Hold<'d> {
         pin.hold_too(self.slab.slots().slot(id).address())
+    }
+
+    /// The deadlines of an entry that is held, or that a pinned reader has found.
+    #[inline(always)]
+    fn life<'s>(&'s self, slot: &'s Slot<K, V>) -> Life<'s> {
+        let slots = self.slab.slots();
+        let limit = slots
+            .has(SideWords::LIMIT)
+            .then(|| slots.limit(self.id_of(slot)));
+        Life::new(slot.word(), limit)
+    }
+
+    /// The id of the slot of an entry that is held, or that a pinned reader has found.
+    fn id_of(&self, slot: &Slot<K, V>) -> u32 {
+        let id = self.slab.slots().id_at(slot.address());
+        id.expect("the slot is one of these")
     }
 
     /// Finds a key: the entry of this route that `is_it` accepts.
@@ -86,6 +132,23 @@ impl<K, V> Front<K, V> {
             slot,
             entry,
         })
+    }
+
+    /// The entry that has this id.
+    ///
+    /// # Safety
+    /// The pinned reader has found the id in the index.
+    #[inline(always)]
+    pub(super) unsafe fn hit<'p>(&'p self, _pin: &'p Pin<'_>, id: u32) -> Hit<'p, K, V> {
+        let slots = self.slab.slots();
+        let slot = slots.slot(id);
+        // SAFETY: by the contract, the slot holds the entry at least until the unpin.
+        let entry = unsafe { slot.entry() };
+        Hit {
+            front: self,
+            slot,
+            entry,
+        }
     }
 
     /// Out of line with what it works on, so that none of that has to be in memory for a key in its nearest bucket.
@@ -151,11 +214,31 @@ impl<K, V> Front<K, V> {
     }
 }
 
-impl<K, V> Hit<'_, K, V> {
+impl<'p, K, V> Hit<'p, K, V> {
+    #[inline(always)]
+    pub(crate) fn meta(&self) -> Meta {
+        self.slot.word().get()
+    }
+
+    /// The word with the entry's deadline.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> MetaWord<'p> {
+        self.slot.word()
+    }
+
+    /// The entry's deadlines.
+    #[inline(always)]
+    pub(crate) fn life(&self) -> Life<'p> {
+        self.front.life(self.slot)
+    }
+
     /// What is to be held of it.
     #[inline(always)]
     pub(crate) fn found(&self) -> Found<K, V> {
-        Found(self.slot)
+        Found {
+            front: self.front,
+            slot: self.slot,
+        }
     }
 
     /// Leaves the stamp of this read in the entry. Returns the era of the read if [`Shard::renew`] is to be called with it.
@@ -204,16 +287,15 @@ impl<K, V> Shard<K, V> {
     /// throughout is shown once.
     pub(crate) fn for_each<'p>(
         &'p self,
-        _pin: &'p Pin<'_>,
+        pin: &'p Pin<'_>,
         index: &Index,
-        mut each: impl FnMut(Seen, &'p Entry<K, V>),
+        mut each: impl FnMut(Seen, Hit<'p, K, V>),
     ) {
-        let slots = self.front().slab.slots();
         for id in index.ids(self.number) {
-            // SAFETY: as in `Front::accept`.
-            let entry = unsafe { slots.slot(id).entry() };
-            let route = index.route_of(self.number, entry.meta.fragment());
-            each(Seen::entry(route, id), entry);
+            // SAFETY: this pinned reader has just found the id in the index.
+            let hit = unsafe { self.front().hit(pin, id) };
+            let route = index.route_of(self.number, hit.meta().fragment());
+            each(Seen::entry(route, id), hit);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::core::slab::Slot;
 pub(super) struct Vacant<'s, K, V> {
     pub(super) id: u32,
     pub(super) slot: &'s Slot<K, V>,
-    /// The deadline of the last entry that was there; `NEVER` if that had none, or there was none.
+    /// The first deadline of the last entry that was there; `NEVER` if that had none, or there was none.
     pub(super) before: u64,
 }
 
@@ -34,8 +34,7 @@ impl<'s, K, V> Locked<'s, '_, '_, K, V> {
 
     #[inline(always)]
     fn vacant(&self, id: u32, slot: &'s Slot<K, V>) -> Vacant<'s, K, V> {
-        // SAFETY: we hold the lock.
-        let before = unsafe { slot.last_meta() }.deadline();
+        let before = slot.word().get().deadline();
         Vacant { id, slot, before }
     }
 

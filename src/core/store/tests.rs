@@ -12,7 +12,10 @@ use std::collections::HashMap;
 /// Random writes against a map, under each policy: every organ stays whole, and what the store holds is what was last written.
 fn random_writes(max_keys: usize, shards: usize, keys: u64, hash_bits: u32) {
     for policy in [Policy::Lru, Policy::Adaptive] {
-        let store = Store::with_policy(max_keys, shards, policy);
+        let store = Store::with(Plan {
+            policy,
+            ..Plan::plain(max_keys, shards)
+        });
         random_writes_to(&store, keys, hash_bits);
     }
 }
@@ -139,8 +142,8 @@ impl Timed {
         let pin = reclaim::pin();
         let mut expired = 0;
         for shard in 0..self.store.shards().len() {
-            self.store.for_each(&pin, shard, |entry| {
-                expired += usize::from(entry.value <= self.now);
+            self.store.for_each(&pin, shard, |hit| {
+                expired += usize::from(hit.entry.value <= self.now);
             });
         }
         expired

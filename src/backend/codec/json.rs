@@ -1,19 +1,29 @@
 //! Values as JSON, both ways.
 
-use super::representable;
+use crate::backend::representable;
 use crate::error::Error;
 use serde_core::de::{DeserializeOwned, IgnoredAny};
 use serde_core::{Serialize, de::IntoDeserializer};
 
-/// A value as JSON.
-pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
-    // Checked once more: a cell inside the value may hold something else than when it was stored.
+/// A value as JSON, behind what is in `out`.
+pub(super) fn encode_to<T>(value: &T, mut out: Vec<u8>) -> Result<Vec<u8>, Error>
+where
+    T: Serialize + ?Sized,
+{
+    // Of a value that was checked before, too: a cell inside it may hold something else by now.
     representable::check(value)?;
-    serde_json::to_vec(value).map_err(Error::encoding)
+    out.reserve(128);
+    serde_json::to_writer(&mut out, value).map_err(Error::encoding)?;
+    Ok(out)
+}
+
+/// Reads JSON as a `T`, and nothing else.
+pub(super) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(Error::decoding)
 }
 
 /// Reads what is stored as a `T`. What is not JSON is taken for a string.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+pub(in crate::backend) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let error = match serde_json::from_slice(bytes) {
         Ok(value) => return Ok(value),
         Err(error) => error,
@@ -30,7 +40,7 @@ fn decode_text<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> 
 }
 
 /// The integer that Redis would read: decimal, bare, no leading zeros.
-pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
+pub(in crate::backend) fn integer(bytes: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(bytes).ok()?;
     let digits = text.strip_prefix('-').unwrap_or(text);
     let canonical = digits.as_bytes().first().is_some_and(u8::is_ascii_digit)
@@ -42,6 +52,10 @@ pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+        encode_to(value, Vec::new())
+    }
 
     #[test]
     fn integers_as_redis_reads_them() {

@@ -1,0 +1,35 @@
+//! With the feature `tracing`: events with the target `nori_cache::backend`. They name neither keys nor what is stored.
+
+use crate::backend::undecodable::Reason;
+use tracing::{debug, warn};
+
+macro_rules! target {
+    () => {
+        "nori_cache::backend"
+    };
+}
+
+/// A read found a value that it could not read as its type: a miss. One that was tampered with is a warning.
+pub(in crate::backend) fn undecodable(
+    operation: &'static str,
+    reason: Reason,
+    wanted: &'static str,
+) {
+    let why = name(reason);
+    if reason == Reason::Forged {
+        warn!(target: target!(), operation, why, wanted, "undecodable");
+    } else {
+        debug!(target: target!(), operation, why, wanted, "undecodable");
+    }
+}
+
+fn name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Foreign => "foreign",
+        Reason::Version => "version",
+        Reason::Malformed => "malformed",
+        Reason::Forged => "forged",
+        Reason::UnknownKey => "unknown-key",
+        Reason::Oversized => "oversized",
+    }
+}

@@ -1,0 +1,210 @@
+//! [`View`]: a backend as some of its callers see it.
+
+use super::{BackendFuture, CacheBackend, Codec, Flights, Value};
+use crate::error::Error;
+use crate::time::Ttl;
+use std::fmt;
+use std::ops::Deref;
+#[cfg(feature = "tower")]
+use std::sync::Arc;
+
+/// A backend with another codec, or whose reads are strict, for some calls or for some callers. The store, its keys and the loads
+/// under way are the same.
+///
+/// From [`with_codec`](super::CacheBackendExt::with_codec) and [`strict`](super::CacheBackendExt::strict), which borrow the
+/// backend; or, to be kept, from [`of`](Self::of).
+///
+/// ```
+/// use nori_cache::{CacheBackend, CacheBackendExt, Codec, MemoryCacheBackend, Ttl, View};
+/// use std::sync::Arc;
+///
+/// /// Images have a codec of their own.
+/// struct Images(View<Arc<dyn CacheBackend>>);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(100));
+/// let images = Images(View::of(backend).use_codec(&Codec::bytes()));
+/// images.0.set("logo", vec![0x89_u8, 0x50], Ttl::Never).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct View<B> {
+    backend: B,
+    codec: Option<Codec>,
+    strict: bool,
+}
+
+impl<B> View<B>
+where
+    B: Deref<Target: CacheBackend>,
+{
+    /// The backend as it is: an `Arc` of one, or a reference.
+    pub fn of(backend: B) -> Self {
+        Self {
+            backend,
+            codec: None,
+            strict: false,
+        }
+    }
+
+    /// Writes and reads with this codec, and not with the backend's.
+    pub fn use_codec(mut self, codec: &Codec) -> Self {
+        self.codec = Some(codec.in_place_of(self.backend.codec()));
+        self
+    }
+
+    /// What cannot be decoded is an error, and no miss.
+    pub fn make_strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// A value as it is to be stored.
+    fn to_stored(&self, key: &str, value: Value) -> Result<Value, Error> {
+        match &self.codec {
+            Some(codec) => codec.to_stored(key, &value),
+            None => Ok(value),
+        }
+    }
+
+    /// A value that was found.
+    fn found(&self, key: &str, value: Option<Value>) -> Option<Value> {
+        match (&self.codec, value) {
+            (Some(codec), Some(value)) => Some(codec.found(key, value)),
+            (_, value) => value,
+        }
+    }
+}
+
+/// The backend for values of our own, which are JSON whatever the codec's format is, with all that the codec puts around it.
+#[cfg(feature = "tower")]
+pub(crate) fn in_json(backend: Arc<dyn CacheBackend>) -> Arc<dyn CacheBackend> {
+    match backend.codec().and_then(Codec::around_json) {
+        Some(codec) => Arc::new(View::of(backend).use_codec(&codec)),
+        None => backend,
+    }
+}
+
+impl<B> CacheBackend for View<B>
+where
+    B: Deref<Target: CacheBackend> + fmt::Debug + Send + Sync,
+{
+    fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        if self.codec.is_none() {
+            return self.backend.get_value(key);
+        }
+        BackendFuture::boxed(async move {
+            let value = self.backend.get_value(key).await?;
+            Ok(self.found(key, value))
+        })
+    }
+
+    fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
+        self.codec.is_none() && self.backend.read_now(key, read)
+    }
+
+    fn incr_now(&self, key: &str, by: i64, ttl: Ttl) -> Option<i64> {
+        self.backend.incr_now(key, by, ttl)
+    }
+
+    fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
+        match self.to_stored(key, value) {
+            Ok(value) => self.backend.set_value(key, value, ttl),
+            Err(error) => BackendFuture::ready(Err(error.during("set", Some(key)))),
+        }
+    }
+
+    fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
+        self.backend.delete_value(key)
+    }
+
+    fn flush_values(&self) -> BackendFuture<'_, ()> {
+        self.backend.flush_values()
+    }
+
+    fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
+        self.backend.incr_value(key, by, ttl)
+    }
+
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a Value>,
+        new: Value,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, bool> {
+        match self.to_stored(key, new) {
+            Ok(new) => self.backend.compare_and_set(key, expected, new, ttl),
+            Err(error) => BackendFuture::ready(Err(error.during("atomic_update", Some(key)))),
+        }
+    }
+
+    fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
+        if self.codec.is_none() {
+            return self.backend.get_values(keys);
+        }
+        BackendFuture::boxed(async move {
+            let values = self.backend.get_values(keys).await?;
+            let values = values.into_iter().zip(keys);
+            Ok(values.map(|(value, key)| self.found(key, value)).collect())
+        })
+    }
+
+    fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
+        let mut stored = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            match self.to_stored(key, value) {
+                Ok(value) => stored.push((key, value)),
+                Err(error) => {
+                    return BackendFuture::ready(Err(error.during("set_many", Some(key))));
+                }
+            }
+        }
+        self.backend.set_values(stored, ttl)
+    }
+
+    fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
+        self.backend.delete_values(keys)
+    }
+
+    fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
+        self.backend.value_ttl(key)
+    }
+
+    fn default_ttl(&self) -> Ttl {
+        self.backend.default_ttl()
+    }
+
+    fn codec(&self) -> Option<&Codec> {
+        self.codec.as_ref().or_else(|| self.backend.codec())
+    }
+
+    fn is_strict(&self) -> bool {
+        self.strict || self.backend.is_strict()
+    }
+
+    fn verify(&self) -> BackendFuture<'_, ()> {
+        self.backend.verify()
+    }
+
+    fn close(&self) -> BackendFuture<'_, ()> {
+        self.backend.close()
+    }
+
+    fn flights(&self) -> &Flights {
+        self.backend.flights()
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for View<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("backend", &self.backend)
+            .field("codec", &self.codec)
+            .field("strict", &self.strict)
+            .finish()
+    }
+}
