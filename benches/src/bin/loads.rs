@@ -127,7 +127,9 @@ fn hits() -> Vec<Row> {
         }),
         each_key("amalgam-cache, get_or_set", &keys, move |key| {
             let source =
-                amalgam::source::factory(move |_| async move { Ok::<_, amalgam::Error>(missing()) });
+                amalgam::source::factory(
+                    move |_| async move { Ok::<_, amalgam::Error>(missing()) },
+                );
             now(async { amalgam.get_or_set(key, source).await }).expect("it is there")
         }),
     ]
