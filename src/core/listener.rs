@@ -50,9 +50,12 @@ impl<K, V> Listener<K, V> {
     /// Tells of an entry. A panic ends here: others are still to be told of, and the write has been done.
     pub(super) fn tell(&self, entry: &Entry<K, V>, cause: RemovalCause) {
         let tell = AssertUnwindSafe(|| (self.tell)(&entry.key, &entry.value, cause));
-        if catch_unwind(tell).is_err() {
+        if let Err(payload) = catch_unwind(tell) {
             // Relaxed: a number that stands alone.
             self.panics.fetch_add(1, Ordering::Relaxed);
+            // Dropping what it panicked with may panic as well; that is as far as one can go.
+            let drop = AssertUnwindSafe(|| drop(payload));
+            catch_unwind(drop).unwrap_or_else(std::mem::forget);
         }
     }
 

@@ -293,6 +293,29 @@ fn a_panic_in_it_is_contained_and_counted() {
     assert_eq!(cache.get(&1), Some(2));
 }
 
+/// Nor does what it panics with harm anybody.
+#[test]
+fn a_panic_that_panics_when_it_is_dropped_is_contained() {
+    struct Worse;
+
+    impl Drop for Worse {
+        fn drop(&mut self) {
+            panic!("and again");
+        }
+    }
+
+    let cache = Cache::builder()
+        .max_keys(10)
+        .on_removal(|_: &u64, _: &u64, _| std::panic::panic_any(Worse))
+        .build()
+        .unwrap();
+    cache.insert(1, 1);
+    assert!(cache.remove(&1));
+    cache.insert(1, 2);
+    assert_eq!(cache.insert(1, 3), Inserted::Replaced);
+    assert_eq!((cache.get(&1), cache.stats().listener_panics), (Some(3), 2));
+}
+
 /// The one it is told of stays as it is, and others can write the shard.
 #[test]
 fn while_it_takes_its_time_nobody_waits() {

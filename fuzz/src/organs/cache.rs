@@ -418,13 +418,13 @@ impl Subject {
                     keep(value.serial())
                 });
                 assert_eq!(shown, self.entries.len());
-                self.entries.retain(|it| keep(it.serial));
+                self.remove_all_but(keep);
                 self.assert_tidy();
             }
             Op::InvalidateIf(bits) => {
                 let is_it = |serial: u32| serial & u32::from(bits) != 0;
                 self.cache.invalidate_if(|_, value| is_it(value.serial()));
-                self.entries.retain(|it| !is_it(it.serial));
+                self.remove_all_but(|serial| !is_it(serial));
                 self.assert_tidy();
             }
             Op::InsertIfAbsent(key) => {
@@ -472,6 +472,7 @@ impl Subject {
                     let is_it = |it: &Stored| name(it.key) == key && it.serial == value.serial();
                     let at = self.entries.iter().position(is_it);
                     self.entries.remove(at.expect("it was there"));
+                    self.stats.removals += 1;
                 }
             }
             Op::Load(key, life) => {
@@ -502,7 +503,7 @@ impl Subject {
             }
             Op::Clear => {
                 self.cache.clear();
-                self.entries.clear();
+                self.clear();
                 self.assert_tidy();
             }
             Op::PurgeExpired => {
@@ -557,7 +558,7 @@ impl Subject {
                 Nested::Get(other) => {
                     self.get(other);
                 }
-                Nested::Clear => self.entries.clear(),
+                Nested::Clear => self.clear(),
             }
         }
     }
@@ -608,7 +609,7 @@ impl Subject {
                 false
             }
             Nested::Clear => {
-                self.entries.clear();
+                self.clear();
                 true
             }
         };
@@ -652,8 +653,13 @@ impl Subject {
         let before = self.find(key);
         match nested {
             Some((other, true)) => {
-                // What the closure was shown last tells whether its own key went, which the update may have taken out since.
-                self.updated = Some((key % KEYS, before.is_some() && shown.is_none()));
+                // What the closure was shown last tells whether its own key went, which the update may have taken out since. One that
+                // keeps everything runs once, and takes nothing out.
+                let went = match change {
+                    Change::Keep => self.cache.peek(name(key).as_str()).is_none(),
+                    _ => shown.is_none(),
+                };
+                self.updated = Some((key % KEYS, before.is_some() && went));
                 self.insert(other, inserted.expect("the closure ran"), self.ttl);
                 self.updated = None;
             }
@@ -767,7 +773,24 @@ impl Subject {
         }
     }
 
+    fn remove_all_but(&mut self, keep: impl Fn(u32) -> bool) {
+        let before = self.entries.len();
+        self.entries.retain(|it| keep(it.serial));
+        self.stats.removals += (before - self.entries.len()) as u64;
+    }
+
+    fn clear(&mut self) {
+        self.stats.cleared += self.entries.len() as u64;
+        self.entries.clear();
+    }
+
     fn remove(&mut self, key: u8) -> Option<u32> {
+        let removed = self.take_out(key);
+        self.stats.removals += u64::from(removed.is_some());
+        removed
+    }
+
+    fn take_out(&mut self, key: u8) -> Option<u32> {
         let at = self.entries.iter().position(|it| it.key == key % KEYS)?;
         Some(self.entries.remove(at).serial)
     }
@@ -803,7 +826,7 @@ impl Subject {
             None
         };
         if let Some(refusal) = refusal {
-            self.remove(key);
+            self.take_out(key);
             self.stats.refusals += 1;
             return Inserted::Refused(refusal);
         }
@@ -813,7 +836,7 @@ impl Subject {
             let keys = it.entries.iter().filter(|it| is_other(it)).count();
             it.weight(is_other) + weight > max_weight || keys == max_keys
         });
-        self.remove(key);
+        self.take_out(key);
         self.stats.inserts += 1;
         self.entries.push(Stored {
             key,
