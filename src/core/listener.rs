@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::reclaim::{Hold, Pin};
 use super::slab::Slot;
 use crate::sync::{AtomicU64, Ordering};
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub enum RemovalCause {
     /// It never came in: it weighs too much, or pinned entries left no room.
     Refused,
 }
+
+/// How often dropping what a panic came with may panic before it is left alone.
+const PATIENCE: usize = 8;
 
 /// A user's function.
 type Tell<K, V> = Box<dyn Fn(&K, &V, RemovalCause) + Send + Sync>;
@@ -53,9 +57,7 @@ impl<K, V> Listener<K, V> {
         if let Err(payload) = catch_unwind(tell) {
             // Relaxed: a number that stands alone.
             self.panics.fetch_add(1, Ordering::Relaxed);
-            // Dropping what it panicked with may panic as well; that is as far as one can go.
-            let drop = AssertUnwindSafe(|| drop(payload));
-            catch_unwind(drop).unwrap_or_else(std::mem::forget);
+            drop_payload(payload);
         }
     }
 
@@ -70,6 +72,18 @@ impl<K, V> fmt::Debug for Listener<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").finish_non_exhaustive()
     }
+}
+
+/// Drops what a panic came with. That may panic as well, and come with something.
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    let mut last = payload;
+    for _ in 0..PATIENCE {
+        let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(last))) else {
+            return;
+        };
+        last = next;
+    }
+    std::mem::forget(last);
 }
 
 /// An entry that never came in, of which the listener is to be told.
