@@ -9,8 +9,11 @@
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
@@ -50,6 +53,20 @@ fn amalgam() -> amalgam::Cache<Value> {
         .default_options(amalgam::EntryOptions::new(TTL))
         .try_build()
         .expect("these settings are allowed")
+}
+
+/// The answer of a future that may wait for what another thread does.
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        match future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => thread::yield_now(),
+        }
+    }
 }
 
 fn key(n: usize) -> String {
@@ -119,7 +136,7 @@ fn hits() -> Vec<Row> {
             blocking.get_with_by_ref(key, missing)
         }),
         each_key("moka, async get_with", &keys, move |key| {
-            now(future.get_with_by_ref(key, async move { missing() }))
+            wait_for(future.get_with_by_ref(key, async move { missing() }))
         }),
         each_key("quick_cache, get_or_insert_with", &keys, move |key| {
             let found = quick.get_or_insert_with(key, || Ok::<_, ()>(missing()));
@@ -165,7 +182,7 @@ fn cold() -> Vec<Row> {
             now(waiting.get_or_insert_async(key, || async { c() }))
         }),
         each_new("moka, async get_with", move |key| {
-            now(future.get_with_by_ref(key, async { d() }))
+            wait_for(future.get_with_by_ref(key, async { d() }))
         }),
         each_new("quick_cache, get_or_insert_with", move |key| {
             let found = quick.get_or_insert_with(key, || Ok::<_, ()>(load()));
