@@ -44,6 +44,7 @@ mod core {
     mod links;
     pub(crate) mod list;
     pub(crate) mod listener;
+    pub(crate) mod meta;
     pub(crate) mod own;
     mod policy;
     pub(crate) mod reclaim;
@@ -56,11 +57,11 @@ mod core {
     pub(crate) mod wheel;
     mod write;
 
-    pub(crate) use entry::{Meta, NEVER};
     pub(crate) use index::Route;
     pub(crate) use listener::Listener;
     pub use listener::RemovalCause;
     pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
+    pub(crate) use meta::{Meta, NEVER};
     pub use policy::Policy;
     pub(crate) use resize::TooMuchPinned;
     pub(crate) use shard::{Held, Hit, Pinning, Seen, Terms};

@@ -83,6 +83,7 @@ mod core {
     pub(crate) mod links;
     pub(crate) mod list;
     pub(crate) mod listener;
+    pub(crate) mod meta;
     pub(crate) mod policy;
     pub(crate) mod reclaim {
         use crate::barrier;

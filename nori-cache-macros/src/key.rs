@@ -4,12 +4,11 @@
 //! it.
 
 use crate::errors::Errors;
-use crate::function::{Argument, Function, find};
+use crate::function::{Argument, Function};
 use crate::options::{KeyOption, Options};
 use crate::template::Template;
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::Expr;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
@@ -95,37 +94,6 @@ pub(crate) fn check(function: &Function, options: &Options, errors: &mut Errors)
             or, if they do not, `skip(self)`";
         errors.at(receiver.span(), message);
     }
-}
-
-impl KeyOption {
-    /// Whether an argument is a part of the key.
-    pub(crate) fn mentions(&self, argument: &str) -> bool {
-        match self {
-            Self::Template(template) => {
-                let mut parts = template.parts.iter();
-                parts.any(|(place, _)| place.argument == argument)
-            }
-            Self::Expression { expr, .. } => mentions(expr, argument),
-        }
-    }
-}
-
-/// Whether an expression uses an argument: by its name, or within a string, as `format!("{id}")` does.
-pub(crate) fn mentions(expr: &Expr, argument: &str) -> bool {
-    let tokens = expr.to_token_stream();
-    find(tokens.clone(), argument).is_some() || is_in_strings(tokens, argument)
-}
-
-fn is_in_strings(tokens: TokenStream, argument: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Literal(literal) => {
-            let text = literal.to_string();
-            let mut insides = text.split('{').skip(1);
-            insides.any(|inside| inside.split(['}', ':']).next() == Some(argument))
-        }
-        TokenTree::Group(group) => is_in_strings(group.stream(), argument),
-        _ => false,
-    })
 }
 
 /// The expression for the key that a template makes: a `String`.

@@ -7,6 +7,7 @@ mod errors;
 mod expand;
 mod function;
 mod key;
+mod mentions;
 mod options;
 mod template;
 

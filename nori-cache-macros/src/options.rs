@@ -1,7 +1,7 @@
 //! What stands in the parentheses of `#[cached(…)]`.
 
 use crate::duration;
-use crate::key::mentions;
+use crate::mentions::mentions;
 use crate::template::Template;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
@@ -29,6 +29,19 @@ pub(crate) enum KeyOption {
         ty: Option<Box<Type>>,
         expr: Box<Expr>,
     },
+}
+
+impl KeyOption {
+    /// Whether an argument is a part of the key.
+    pub(crate) fn mentions(&self, argument: &str) -> bool {
+        match self {
+            Self::Template(template) => {
+                let mut parts = template.parts.iter();
+                parts.any(|(place, _)| place.argument == argument)
+            }
+            Self::Expression { expr, .. } => mentions(expr, argument),
+        }
+    }
 }
 
 pub(crate) enum TtlOption {

@@ -1,8 +1,8 @@
 //! Tests of what waits to be dropped, and of what looking for readers costs: store, limbo and reclamation together, in a domain
 //! of their own, so that nothing depends on what other threads do.
 
-use super::entry::NEVER;
 use super::index::Route;
+use super::meta::NEVER;
 use super::reclaim::{Domain, Record};
 use super::store::Store;
 use super::write::Write;

@@ -16,7 +16,7 @@
 //! moves, in a side word. Each deadline has a word of its own: in one word for both, a read that moves the idle deadline could write
 //! back a limit that has been changed meanwhile.
 
-use super::entry::{Meta, NEVER};
+use super::meta::{Meta, NEVER};
 use crate::sync::{AtomicU64, Ordering};
 
 /// In the place of a deadline that has passed, and was seen to. Before all times that clocks read.

@@ -112,7 +112,7 @@ pub(crate) struct Departed<K, V> {
 
 impl<K, V> Departed<K, V> {
     /// Notes an entry that is about to be retired, of a slot in the slab of the shard that lives as long as the result. For the lock's
-    /// holder, with a pin of its thread.
+    /// holder, with a pin of its thread, so that the hold is older than the ticket that the entry will wait for.
     pub(super) fn new(
         listener: &Arc<Listener<K, V>>,
         slot: &Slot<K, V>,

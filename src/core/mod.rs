@@ -63,6 +63,7 @@ mod limbo;
 mod links;
 mod list;
 mod listener;
+mod meta;
 #[cfg(not(nori_loom))]
 pub(crate) mod own;
 mod policy;
@@ -76,13 +77,13 @@ mod store;
 mod wheel;
 mod write;
 
-pub(crate) use entry::{Meta, NEVER};
 pub(crate) use index::Route;
 pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
 #[cfg(not(nori_loom))]
 pub(crate) use listener::Listener;
 #[cfg(not(nori_loom))]
 pub use listener::RemovalCause;
+pub(crate) use meta::{Meta, NEVER};
 #[cfg(not(nori_loom))]
 pub use policy::Policy;
 pub(crate) use resize::TooMuchPinned;

@@ -12,11 +12,12 @@
 //!
 //! Behind the slots of a segment are their [side words](super::side), if the store has any.
 
-use super::entry::{Coming, Entry, Meta, NEVER};
+use super::entry::{Coming, Entry};
 use super::index::Fragment;
 use super::life::{Life, MetaWord};
 use super::links::Node;
 use super::list::{ANCHOR, Member, Members};
+use super::meta::{Meta, NEVER};
 use super::side::SideWords;
 use super::wheel::{END, Timed, Timer};
 use crate::sync::{AtomicPtr, AtomicU64, Guarded, Ordering, UnsafeCell};

@@ -23,7 +23,7 @@
 //!   where the id is filed earlier. It goes when the word's bucket comes.
 //! - The slot may go away with its segment. Then it must be possible to take it out before.
 
-use super::entry::NEVER;
+use super::meta::NEVER;
 use crate::sync::Guarded;
 
 const BITS: u32 = 6;

@@ -1,7 +1,7 @@
 //! The timer wheel against a map of deadlines: ids stay filed when their entries leave, as in a shard.
 
 use super::Ops;
-use crate::core::entry::NEVER;
+use crate::core::meta::NEVER;
 use crate::core::wheel::{IDLE, Timed, Timer, Wheel};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;

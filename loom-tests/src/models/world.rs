@@ -1,8 +1,8 @@
 //! A store and its domain, as the cache puts them together.
 
-use crate::core::entry::NEVER;
 use crate::core::garbage::Garbage;
 use crate::core::index::Route;
+use crate::core::meta::NEVER;
 use crate::core::policy::Policy;
 use crate::core::reclaim::{Domain, Pin, Record};
 use crate::core::shard::Terms;

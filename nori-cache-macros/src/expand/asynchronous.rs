@@ -4,6 +4,7 @@ use super::{Parts, variable};
 use crate::errors::Errors;
 use crate::function::{Argument, Function};
 use crate::key;
+use crate::mentions::mentions;
 use crate::options::{KeyOption, Options};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -137,7 +138,7 @@ fn needed_to_remove<'a>(function: &'a Function, options: &Options) -> Vec<&'a Ar
         let finds_backend = options
             .backend
             .as_ref()
-            .is_some_and(|(_, expr)| key::mentions(expr, &name));
+            .is_some_and(|(_, expr)| mentions(expr, &name));
         finds_backend || !options.skips(&name)
     };
     function.arguments.iter().filter(is_needed).collect()

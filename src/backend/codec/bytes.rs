@@ -1,38 +1,11 @@
 //! The format of raw bytes: what serializes as bytes, as a text, or as a list of bytes, and nothing around it.
 
-use super::Codec;
-use super::format::Format;
 use crate::error::Error;
 use serde_core::de::value::SeqDeserializer;
 use serde_core::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde_core::forward_to_deserialize_any;
 use serde_core::ser::{self, Impossible, Serialize, Serializer};
 use std::fmt;
-
-impl Codec {
-    /// Raw bytes: `bytes::Bytes` (with its feature `serde`), what `serde_bytes` has, `Vec<u8>`, byte arrays, and texts.
-    ///
-    /// They are stored as they are, behind a header of eight bytes. `Vec<u8>` and arrays are copied byte by byte, as serde hands them
-    /// over, the others at once. Other types are an error ([`is_encoding`](crate::Error::is_encoding)). For backends that store other values too, this is a codec
-    /// [per call](crate::CacheBackendExt::with_codec).
-    ///
-    /// ```
-    /// use nori_cache::{CacheBackendExt, Codec, MemoryCacheBackend, Ttl};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), nori_cache::Error> {
-    /// let backend = MemoryCacheBackend::new(100);
-    /// let images = backend.with_codec(&Codec::bytes());
-    /// images.set("logo", bytes::Bytes::from_static(b"\x89PNG"), Ttl::Never).await?;
-    /// assert_eq!(images.get::<bytes::Bytes>("logo").await?.unwrap(), &b"\x89PNG"[..]);
-    /// assert_eq!(images.get::<Vec<u8>>("logo").await?.unwrap(), b"\x89PNG");
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn bytes() -> Self {
-        Self::of(Format::Bytes)
-    }
-}
 
 pub(super) fn encode<T>(value: &T, out: Vec<u8>) -> Result<Vec<u8>, Error>
 where

@@ -126,6 +126,29 @@ impl Codec {
         }
     }
 
+    /// Raw bytes: `bytes::Bytes` (with its feature `serde`), what `serde_bytes` has, `Vec<u8>`, byte arrays, and texts.
+    ///
+    /// They are stored as they are, behind a header of eight bytes. `Vec<u8>` and arrays are copied byte by byte, as serde hands them
+    /// over, the others at once. Other types are an error ([`is_encoding`](crate::Error::is_encoding)). For backends that store other values too, this is a codec
+    /// [per call](crate::CacheBackendExt::with_codec).
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, Codec, MemoryCacheBackend, Ttl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(100);
+    /// let images = backend.with_codec(&Codec::bytes());
+    /// images.set("logo", bytes::Bytes::from_static(b"\x89PNG"), Ttl::Never).await?;
+    /// assert_eq!(images.get::<bytes::Bytes>("logo").await?.unwrap(), &b"\x89PNG"[..]);
+    /// assert_eq!(images.get::<Vec<u8>>("logo").await?.unwrap(), b"\x89PNG");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn bytes() -> Self {
+        Self::of(Format::Bytes)
+    }
+
     fn of(format: Format) -> Self {
         Self::json().with(|settings| settings.format = format)
     }

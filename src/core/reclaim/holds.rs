@@ -13,11 +13,15 @@
 //! and Acquire, and the hold was stored before. So the walk sees it, unless it has ended since. And no hold on a slot of the batch is
 //! published after the walk has passed: who pins from then on does not find it.
 //!
+//! A writer that will tell a listener what it has taken out holds it, too ([`Pin::hold_beyond`](super::Pin::hold_beyond)): under the
+//! shard's lock, before it retires the entry. The batch's ticket is drawn, and walks for it are made, under that lock later, so
+//! they see the hold, whatever the writer's record says.
+//!
 //! # Cells
 //!
 //! Each closure that runs inside another one needs a cell of its own, and so does each entry that an update's closure writes under its
-//! own key. The first lies on the record's line; further ones are allocated as they are needed, and stay: as many as the thread has
-//! had closures inside each other.
+//! own key, and each that a listener is still to be told of. The first lies on the record's line; further ones are allocated as they are
+//! needed, and stay: as many as the thread has had holds at a time.
 
 use crate::sync::{AtomicPtr, Ordering};
 

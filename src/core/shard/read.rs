@@ -1,10 +1,11 @@
 //! Reads: no lock, and no write but to the reader's own line and, once an era, to the entry's stamp.
 
 use super::{CLOSER, Front, SHARED, Seen, Shard};
-use crate::core::entry::{Entry, Meta};
+use crate::core::entry::Entry;
 use crate::core::index::{Further, Index, Place, Route};
 use crate::core::life::{Life, MetaWord};
 use crate::core::list::{self, RENEWAL, Stamp};
+use crate::core::meta::Meta;
 use crate::core::reclaim::{Hold, Pin};
 use crate::core::side::SideWords;
 use crate::core::slab::Slot;

@@ -1,7 +1,7 @@
 //! What the index costs when a hasher does not spread keys over the shards.
 
 use super::*;
-use crate::core::entry::NEVER;
+use crate::core::meta::NEVER;
 use crate::core::reclaim;
 use crate::core::write::Write;
 

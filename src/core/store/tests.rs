@@ -1,8 +1,8 @@
 //! All organs of a store together.
 
 use super::*;
-use crate::core::entry::NEVER;
 use crate::core::list::RENEWAL;
+use crate::core::meta::NEVER;
 use crate::core::reclaim;
 use crate::core::shard::Counts;
 use crate::core::wheel::STEPS;
