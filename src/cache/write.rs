@@ -98,7 +98,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.put::<_, false>(route, (key, value), (now, deadline), Terms::PLAIN)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn put<L: Limit, const SPECIAL: bool>(
         &self,
         route: Route,
@@ -280,20 +280,20 @@ impl<K, V, S> Cache<K, V, S> {
 
 impl<K, V, S> Inner<K, V, S> {
     /// A load of the key that is under way will not store what it loads: to be called before each write.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn overtake(&self, route: Route, is_it: impl Fn(&K) -> bool) {
         self.loads.overtake(route.spread(), is_it);
     }
 
     /// Begins a write of a key.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn write(&self, now: u64) -> Write<'_, K, V> {
         Write::new(&self.store, reclaim::domain(), reclaim::pin(), now)
     }
 
     /// Does as the closure of an update says, if what was seen of the key still stands, which was alive or not; otherwise gives the
     /// key back.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn apply(
         &self,
         write: &mut Write<'_, K, V>,
@@ -346,7 +346,7 @@ impl<K, V, S> Inner<K, V, S> {
     }
 
     /// The time now, if any deadline counts, and the deadlines of an entry that lives as long as the one in whose place it comes.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn inherited(&self, route: Route) -> (u64, Deadlines<u64>) {
         if self.special {
             return self.special_deadlines(route, None);
@@ -368,7 +368,7 @@ impl<K, V, S> Inner<K, V, S> {
     }
 
     /// What the closure of an update says, with what an [`Expiry`](super::Expiry) says of the lifetime where the closure says nothing.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn plan(
         &self,
         route: Route,

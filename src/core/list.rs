@@ -57,7 +57,7 @@ impl Stamp {
         Self(AtomicU32::new(0))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn of(era: u64) -> u32 {
         (era << 1) as u32
     }
@@ -68,14 +68,14 @@ impl Stamp {
     }
 
     /// Whether the entry has been used in an era: that of [`Stamp::of_era`].
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is(&self, number: u64) -> bool {
         // Relaxed: as in `touch`.
         u64::from(self.0.load(Ordering::Relaxed) & !Self::READ) == number
     }
 
     /// A read in era `era`: writes only if the entry has not been used in it yet.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn touch(&self, era: u64) {
         // Relaxed: a stamp orders nothing; the pin keeps the slot the reader's entry's until the store is done.
         if self.0.load(Ordering::Relaxed) & !Self::READ != Self::of(era) {
@@ -89,32 +89,32 @@ impl Stamp {
         self.0.store(Self::of(era) | Self::READ, Ordering::Relaxed);
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn set_linked(&self, era: u64) {
         // Relaxed: see `touch`.
         self.0.store(Self::of(era), Ordering::Relaxed);
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn get(&self) -> u32 {
         // Relaxed: see `touch`.
         self.0.load(Ordering::Relaxed)
     }
 
     /// Whether the last use was a read since the entry was linked.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_read(&self) -> bool {
         self.get() & Self::READ != 0
     }
 
     /// The low bits of the era of the last use.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn low(&self) -> u16 {
         (self.get() >> 1) as u16
     }
 
     /// The era of a use, as of now, and whether it was a read since the entry was linked.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn tell(stamp: u32, now: u64) -> (u64, bool) {
         let behind = Self::of(now)
             .wrapping_sub(stamp & !Self::READ)
@@ -131,7 +131,7 @@ impl Stamp {
     }
 
     /// The era of the last use, and whether it was a read since the entry was linked.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn last_use(&self, now: u64) -> (u64, bool) {
         Self::tell(self.get(), now)
     }
@@ -213,7 +213,7 @@ struct Ring<'r, M> {
 }
 
 impl<M: Members> Nodes for Ring<'_, M> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn node(&self, number: u32) -> &Node {
         if number & ANCHOR != 0 {
             self.anchor(number)
@@ -224,7 +224,7 @@ impl<M: Members> Nodes for Ring<'_, M> {
 }
 
 impl<M> Ring<'_, M> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn anchor(&self, number: u32) -> &Node {
         let anchor = (number & !ANCHOR) as usize;
         debug_assert!(anchor < self.anchors.len());
@@ -280,13 +280,13 @@ impl List {
     }
 
     /// Whether the list is exact, or has two segments: then it takes more than usual to find a victim.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_special(&self) -> bool {
         self.stride == 0
     }
 
     /// Whether the next link begins an era, or is one of a special list.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_due(&self) -> bool {
         self.left == 0
     }
@@ -330,12 +330,12 @@ impl List {
     }
 
     /// The present era.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn era(&self) -> u64 {
         self.era
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn ring<M: Members>(&self, members: M) -> Ring<'_, M> {
         Ring {
             anchors: &self.anchors,
@@ -345,7 +345,7 @@ impl List {
 
     /// Links an entry as the most recently used. `seen` is the latest era that readers may have used, which an exact list asks for.
     /// Says whether another era has begun.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn push_front(
         &mut self,
         (id, member): (u32, &Member),
@@ -365,7 +365,7 @@ impl List {
     }
 
     /// Takes an entry out.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn unlink(&mut self, member: &Member, members: impl Members) {
         self.ring(members).unlink(&member.node);
         self.len -= 1;
@@ -373,7 +373,7 @@ impl List {
 
     /// The entry to evict: the least recently used one, after putting right the order of those that the tail shows.
     /// It stays linked. `seen` as in [`List::push_front`].
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn victim(
         &mut self,
         seen: impl FnOnce() -> u64,
@@ -394,7 +394,7 @@ impl List {
     }
 
     /// The entry linked in front of another one, unless a mark is.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn before(&self, id: u32, members: impl Members) -> Option<u32> {
         let before = members.member(id).node.prev();
         (before & ANCHOR == 0).then_some(before)
@@ -423,7 +423,7 @@ impl List {
     }
 
     /// The last entry; marks that the tail has reached are taken out.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn tail(&mut self, members: impl Members) -> Option<u32> {
         loop {
             let number = self.anchors[0].prev();
@@ -482,7 +482,7 @@ impl List {
         self.front = mark;
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn mark(&self, era: u64) -> u32 {
         if self.is_exact() {
             FIRST_MARK

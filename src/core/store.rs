@@ -103,14 +103,14 @@ impl<K, V> Store<K, V> {
         &self.index
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn shard(&self, route: Route) -> &Shard<K, V> {
         // SAFETY: there are as many shards as the index has ranges.
         unsafe { self.shards.get_unchecked(self.index.range_of(route)) }
     }
 
     /// Finds a key: the entry that `is_it` accepts. Takes no lock.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn find<'p>(
         &'p self,
         pin: &'p Pin<'_>,
@@ -123,7 +123,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// As [`Store::find`], for a write that is to follow.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn look<'p>(
         &'p self,
         pin: &'p Pin<'_>,
@@ -134,20 +134,20 @@ impl<K, V> Store<K, V> {
     }
 
     /// The entry that was seen under the pin.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn seen<'p>(&'p self, pin: &'p Pin<'_>, seen: &Seen) -> Option<Hit<'p, K, V>> {
         self.shard(seen.route()).seen(pin, seen)
     }
 
     /// Holds what was found under the pin, which ends.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn hold<'s, 'd>(&'s self, found: Found<K, V>, pin: Pin<'d>) -> Held<'s, 'd, K, V> {
         // SAFETY: who has found something has this one pin, and looked into this store, which is borrowed as long as the result.
         unsafe { found.hold(pin) }
     }
 
     /// As [`Store::look`], and holds the entry, or what is to be held where there is none. The pin ends here.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn look_and_hold<'s, 'd>(
         &'s self,
         pin: Pin<'d>,
@@ -174,7 +174,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// Leaves the stamp of this read in the entry.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn touch(&self, pin: &Pin<'_>, route: Route, hit: &Hit<'_, K, V>) {
         if let Some(era) = hit.touch(pin) {
             self.shard(route).renew(pin, &self.index, era);
@@ -202,7 +202,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// What a write at time `now` works with.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn context<'c>(&'c self, domain: &'c Domain, now: u64) -> Context<'c> {
         Context {
             domain,

@@ -48,7 +48,7 @@ pub(crate) struct Write<'s, K, V> {
 
 impl<'s, K, V> Write<'s, K, V> {
     /// A write by a pinned thread, at the time `now` as in [`Context`].
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn new(store: &'s Store<K, V>, domain: &'s Domain, pin: Pin<'s>, now: u64) -> Self {
         Self {
             store,
@@ -59,7 +59,7 @@ impl<'s, K, V> Write<'s, K, V> {
     }
 
     /// Sets the time, for a write that has looked first.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn set_now(&mut self, now: u64) {
         self.context = self.store.context(self.context.domain, now);
     }
@@ -70,7 +70,7 @@ impl<'s, K, V> Write<'s, K, V> {
     }
 
     /// The entry that was seen by a look of this write.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn seen(&self, seen: &Seen) -> Option<Hit<'_, K, V>> {
         self.store.seen(&self.pin, seen)
     }
@@ -114,7 +114,7 @@ impl<'s, K, V> Write<'s, K, V> {
 
     /// Puts a value under a key, with a deadline as in [`Meta::new`]. Returns the id that the entry is filed under, and whether
     /// it replaces one that was alive. `SPECIAL` is as for [`Shard::put`]. What is refused is dropped with what the write leaves.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn insert_on<L: Limit, const SPECIAL: bool>(
         &mut self,
         route: Route,
@@ -134,7 +134,7 @@ impl<'s, K, V> Write<'s, K, V> {
     }
 
     /// Whether there was an entry of the key, and it was alive, as of the time of this write.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn was_alive(&self, seen: &Seen) -> bool {
         let hit = self.seen(seen);
         hit.is_some_and(|hit| !hit.life().has_expired(self.context.now))
@@ -170,7 +170,7 @@ impl<'s, K, V> Write<'s, K, V> {
 
     /// Puts a value in the place of what was seen of its key, or of what the key has by now, if that `stands`. Gives key and value back
     /// if they are not put.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn put<L: Limit>(
         &mut self,
         seen: Seen,
@@ -193,7 +193,7 @@ impl<'s, K, V> Write<'s, K, V> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn coming<L: Limit>(
         &self,
         route: Route,
@@ -205,7 +205,7 @@ impl<'s, K, V> Write<'s, K, V> {
     }
 
     /// The first attempt. If it is not refused, the entry has been moved.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn try_first<L: Limit, const SPECIAL: bool>(
         &mut self,
         shard: &Shard<K, V>,
@@ -341,7 +341,7 @@ impl<'s, K, V> Write<'s, K, V> {
     }
 
     /// Takes a key out. Returns its entry, which stays as it is for as long as the write, if there was one alive.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn remove(
         &mut self,
         route: Route,
@@ -366,7 +366,7 @@ impl<'s, K, V> Write<'s, K, V> {
     }
 
     /// Takes out what was seen of a key and says whether it was alive; `None` if it no longer stands.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn remove_seen(&mut self, seen: Seen) -> Option<bool> {
         let shard = self.store.shard(seen.route());
         let removed = shard.locked(&self.context, &mut self.garbage, |locked| {

@@ -506,7 +506,7 @@ fn exactly_lru(max_keys: usize, idle: Option<u64>, ops: &[Op]) -> Result<(), Tes
 }
 
 proptest! {
-    #![proptest_config(config(200))]
+    #![proptest_config(config(100))]
 
     #[test]
     fn one_shard_is_exactly_lru((max_keys, idle, ops) in scenario()) {
@@ -515,7 +515,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(40))]
+    #![proptest_config(config(20))]
 
     /// Mostly reads, at the largest size that is promised to be exact.
     #[test]
@@ -563,7 +563,7 @@ fn the_worst_orders_for_a_lazy_list_are_exact() {
 // ---- several shards: what holds wherever the keys live ---------------------------------------------------------
 
 proptest! {
-    #![proptest_config(config(40))]
+    #![proptest_config(config(20))]
 
     #[test]
     fn several_shards_lose_one_entry_for_one_and_only_when_full(

@@ -52,9 +52,11 @@ fn hits(cache: &Cache<u64, u64>, requests: &[u64]) -> u64 {
                 assert_eq!(value, key + 1);
                 hits += 1;
             }
-            None => _ = cache.insert(key, key + 1),
+            None => {
+                cache.insert(key, key + 1);
+                assert!(cache.len() <= cache.max_keys());
+            }
         }
-        assert!(cache.len() <= cache.max_keys());
     }
     hits
 }

@@ -20,7 +20,7 @@ impl Balance {
     }
 
     /// How many of so many entries the main ring may have; at least one is in the window, and one in the main ring if there are two.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn main_of(&self, entries: usize) -> usize {
         // Relaxed: a number that stands alone.
         let share = self.0.load(Ordering::Relaxed);

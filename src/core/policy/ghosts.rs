@@ -62,13 +62,13 @@ impl Ghosts {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn start_of(&self, fragment: Fragment) -> usize {
         let set = (u64::from(fragment.get()) * self.sets as u64) >> Fragment::BITS;
         self.start + set as usize * LANES
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn set(&mut self, fragment: Fragment) -> &mut Set {
         let start = self.start_of(fragment);
         let set = self.lanes[start..].first_chunk_mut();
@@ -76,14 +76,14 @@ impl Ghosts {
     }
 
     /// Starts to bring into the cache what tells whether a key has a ghost.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn prefetch(&self, fragment: Fragment) {
         let start = self.start_of(fragment);
         crate::arch::prefetch::read(self.lanes.as_ptr().wrapping_add(start));
     }
 
     /// Takes a key's ghost, if it has one; returns the era.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn take(&mut self, fragment: Fragment) -> Option<u16> {
         let set = self.set(fragment);
         let Tag(tag) = Tag::of(fragment);
@@ -97,7 +97,7 @@ impl Ghosts {
     }
 
     /// Remembers a key. Returns the ghost whose place that takes.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn put(&mut self, fragment: Fragment, era: u16) -> Option<Ghost> {
         let set = self.set(fragment);
         let way = usize::from(set[NEXT]).min(WAYS - 1);
@@ -114,7 +114,7 @@ impl Ghosts {
 
 /// A bit for each lane of a set whose tag is `tag`.
 #[cfg(all(target_arch = "x86_64", not(any(miri, nori_portable))))]
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn equal(set: &Set, tag: u16) -> u32 {
     use std::arch::x86_64::{
         __m128i, _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16,

@@ -151,7 +151,7 @@ impl Adaptive {
     }
 
     /// The entry to evict. It stays linked.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn victim(&mut self, list: &mut List, members: impl Members) -> Option<u32> {
         self.flush(list);
         self.full = true;
@@ -186,7 +186,7 @@ impl Adaptive {
     }
 
     /// Remembers the victim's key, sooner or later. `coming` is the key that the next entry will have, if that is known.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn remember(
         &mut self,
         fragment: Fragment,
@@ -201,7 +201,7 @@ impl Adaptive {
     }
 
     /// Gives the last victim its ghost.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn flush(&mut self, list: &List) {
         let Some((fragment, era)) = self.evicted.take() else {
             return;
@@ -227,7 +227,7 @@ impl Adaptive {
     }
 
     /// Takes note that an entry leaves, which is still linked; its key has this fragment.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn leave(
         &mut self,
         id: u32,
@@ -316,7 +316,7 @@ impl Adaptive {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn shift(&self, hits: i32) {
         if hits != 0 {
             self.balance.shift(hits, self.shadow.len());
@@ -324,7 +324,7 @@ impl Adaptive {
     }
 
     /// How many entries the main ring may have.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn most_main(&self, list: &List) -> usize {
         self.balance.main_of(list.len())
     }

@@ -62,7 +62,7 @@ impl Shadow {
     }
 
     /// The bits that the tags of the sample's keys have.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn bits(&self) -> u16 {
         self.bits
     }
@@ -73,7 +73,7 @@ impl Shadow {
     }
 
     /// Goes on to an era.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn advance(&mut self, now: u64) {
         if now != self.now {
             self.advance_to(now);

@@ -56,7 +56,7 @@ pub(crate) struct Locked<'s, 'w, 'c, K, V> {
 impl<K, V> Shard<K, V> {
     /// Does some work under the lock. This is the way in and out for all that is not [`Shard::put`]: at the end what is due at each
     /// write is done, the lock is released, and idle readers are asked where they are.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn locked<'c, R>(
         &self,
         context: &Context<'c>,
@@ -95,7 +95,7 @@ impl<K, V> Shard<K, V> {
         (before, left)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn view<'s, 'w, 'c>(
         &'s self,
         context: &'w Context<'c>,
@@ -113,7 +113,7 @@ impl<K, V> Shard<K, V> {
 }
 
 /// Asks idle threads that hold up a ticket. For a thread that has let go of the lock.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn quiesce(domain: &Domain, lagging: Option<Ticket>) {
     if let Some(ticket) = lagging {
         domain.quiesce(ticket);
@@ -123,7 +123,7 @@ pub(super) fn quiesce(domain: &Domain, lagging: Option<Ticket>) {
 impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// Does what is due at the end of a write. Returns a ticket that only idle threads hold up: a limbo that has just been turned, and
     /// found some, has them asked first.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn settle(&mut self, lagging: Option<Ticket>) -> Option<Ticket> {
         if self.inner.limbo.is_in_arrears() {
             self.apart(move |it| it.drain(it.inner.limbo.arrears()));
@@ -137,7 +137,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Does something out of line. What a write works with is passed on in registers, so that it need not be in memory as long as
     /// that is not called for.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn apart<R>(&mut self, work: impl FnOnce(&mut Locked<'s, '_, 'c, K, V>) -> R) -> R {
         #[cold]
         #[inline(never)]
@@ -154,14 +154,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Makes known that the index has changed.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn changed(&self) {
         let version = &self.shard.back.version;
         // Relaxed load: written only under the lock. Release: pairs with the Acquire in `Shard::look`.
         version.store(version.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn slots(&self) -> Slots<'s, K, V> {
         self.front.slab.slots()
     }

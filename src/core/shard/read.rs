@@ -31,7 +31,7 @@ impl<K, V> Found<K, V> {
     ///
     /// # Safety
     /// It was found under this pin, in a shard that lives as long as the result.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(in crate::core) unsafe fn hold<'s, 'd>(self, pin: Pin<'d>) -> Held<'s, 'd, K, V> {
         // SAFETY: from a reference that was tied to the shard and the pin. In the pin's place `Held` has the hold, which keeps the
         // slot from being vacated, so that its segment is not given back.
@@ -56,7 +56,7 @@ pub(crate) struct Held<'s, 'd, K, V> {
 
 impl<K, V> Held<'_, '_, K, V> {
     /// The word with the entry's first deadline.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn word(&self) -> MetaWord<'_> {
         self.slot.word()
     }
@@ -71,7 +71,7 @@ impl<K, V> Held<'_, '_, K, V> {
         self.front.life(self.slot)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn entry(&self) -> &Entry<K, V> {
         // SAFETY: found in the index under the pin that the hold was made from, so the slot holds the entry until limbo lets go
         // of it, which is not before the hold ends.
@@ -81,7 +81,7 @@ impl<K, V> Held<'_, '_, K, V> {
 
 impl<K, V> Front<K, V> {
     /// Holds the entry that has this id under the pin, which ends.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn hold<'s, 'd>(&'s self, pin: Pin<'d>, id: u32) -> Held<'s, 'd, K, V> {
         let slots = self.slab.slots();
         let slot = slots.slot(id);
@@ -99,7 +99,7 @@ impl<K, V> Front<K, V> {
     }
 
     /// The deadlines of an entry that is held, or that a pinned reader has found.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn life<'s>(&'s self, slot: &'s Slot<K, V>) -> Life<'s> {
         let slots = self.slab.slots();
         let limit = slots
@@ -115,7 +115,7 @@ impl<K, V> Front<K, V> {
     }
 
     /// Finds a key: the entry of this route that `is_it` accepts.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn find<'p>(
         &'p self,
         _pin: &'p Pin<'_>,
@@ -139,7 +139,7 @@ impl<K, V> Front<K, V> {
     ///
     /// # Safety
     /// The pinned reader has found the id in the index.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) unsafe fn hit<'p>(&'p self, _pin: &'p Pin<'_>, id: u32) -> Hit<'p, K, V> {
         let slots = self.slab.slots();
         let slot = slots.slot(id);
@@ -163,7 +163,7 @@ impl<K, V> Front<K, V> {
         index.find_further(route, |id| self.accept(id, &is_it))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn accept(&self, id: u32, is_it: &impl Fn(&K) -> bool) -> Option<&Slot<K, V>> {
         let slot = self.slab.slots().slot(id);
         // SAFETY: a pinned reader found the id in the index, so its slot holds the entry at least until the unpin.
@@ -171,7 +171,7 @@ impl<K, V> Front<K, V> {
     }
 
     /// Has an era begin, of a list that is exact or not. For the holder of the lock.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin(&self, era: u64, exact: bool) {
         // Relaxed, both: recency orders nothing.
         self.era.store(era, Ordering::Relaxed);
@@ -216,25 +216,25 @@ impl<K, V> Front<K, V> {
 }
 
 impl<'p, K, V> Hit<'p, K, V> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn meta(&self) -> Meta {
         self.slot.word().get()
     }
 
     /// The word with the entry's deadline.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn word(&self) -> MetaWord<'p> {
         self.slot.word()
     }
 
     /// The entry's deadlines.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn life(&self) -> Life<'p> {
         self.front.life(self.slot)
     }
 
     /// What is to be held of it.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn found(&self) -> Found<K, V> {
         Found {
             front: self.front,
@@ -243,7 +243,7 @@ impl<'p, K, V> Hit<'p, K, V> {
     }
 
     /// Leaves the stamp of this read in the entry. Returns the era of the read if [`Shard::renew`] is to be called with it.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(in crate::core) fn touch(&self, pin: &Pin<'_>) -> Option<u64> {
         // Relaxed: recency orders nothing.
         let current = self.front.current.load(Ordering::Relaxed);
@@ -276,7 +276,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Starts to bring the first slot that may be the key's into the cache.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn prefetch(&self, _pin: &Pin<'_>, index: &Index, route: Route) {
         index.find(route, |id| {
             self.front().slab.slots().slot(id).prefetch();

@@ -16,7 +16,7 @@ pub(super) struct Vacant<'s, K, V> {
 
 impl<'s, K, V> Locked<'s, '_, '_, K, V> {
     /// A vacant slot. Refused if a reader that never ends has let so many queue up in limbo that there is no id left.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn allocate(&mut self) -> Result<Vacant<'s, K, V>, Refused> {
         let slots = self.slots();
         if let Some(id) = self.inner.limbo.first_ready()
@@ -32,7 +32,7 @@ impl<'s, K, V> Locked<'s, '_, '_, K, V> {
         Ok(self.vacant(id, slots.slot(id)))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn vacant(&self, id: u32, slot: &'s Slot<K, V>) -> Vacant<'s, K, V> {
         let before = slot.word().get().deadline();
         Vacant { id, slot, before }
@@ -101,7 +101,7 @@ impl<'s, K, V> Locked<'s, '_, '_, K, V> {
 
     /// Starts to fetch what the next write will need: its entry goes to the first slot that is ready, and what is there is dropped;
     /// the one after that goes to the slot behind it.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn prefetch_ready(&self) {
         let slots = self.slots();
         let mut ready = self.inner.limbo.ready(|id| slots.node(id));

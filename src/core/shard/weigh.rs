@@ -37,13 +37,13 @@ impl<K, V> Shard<K, V> {
 }
 
 impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_weighed(&self) -> bool {
         self.slots().has(SideWords::WEIGHT)
     }
 
     /// What an entry weighs.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn weight_of(&self, id: u32) -> u64 {
         if !self.is_weighed() {
             return 0;
@@ -55,7 +55,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Notes what an entry weighs whose id is about to be filed.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn set_weight(&self, id: u32, weight: u64) {
         if self.is_weighed() {
             let word = self.slots().side(id, SideWords::WEIGHT);
@@ -65,7 +65,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Whether there is room for what an entry weighs, in the place of `old`. What it needs is loose when that has left.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn has_room(&mut self, weight: u64, purse: u64, old: Option<u32>) -> bool {
         !self.is_weighed() || self.gain(weight, purse + old.map_or(0, |id| self.weight_of(id)))
     }
@@ -120,7 +120,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Whether there is as much as an entry weighs: given to it, loose, or taken from the pool now.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn gain(&mut self, weight: u64, given: u64) -> bool {
         let have = given + self.inner.loose;
         let short = weight.saturating_sub(have);
@@ -133,7 +133,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Leaves with the entry that has been published what it weighs; `purse` comes from its collector.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn spend(&mut self, weight: u64, purse: u64) {
         if self.is_weighed() {
             self.inner.loose = self.inner.loose + purse - weight;
@@ -141,7 +141,7 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
     }
 
     /// Gives back what is loose: at the end, before the lock is released.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn give_loose(&mut self) {
         let loose = std::mem::take(&mut self.inner.loose);
         if loose > 0

@@ -69,7 +69,7 @@ impl<K, V> Shard<K, V> {
     ///
     /// # Safety
     /// If it is not refused, `entry` has been moved, and is used no more.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) unsafe fn put<'c, L: Limit, const SPECIAL: bool>(
         &self,
         context: &Context<'c>,
@@ -101,7 +101,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     ///
     /// # Safety
     /// As there.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     unsafe fn put<L: Limit, const SPECIAL: bool>(
         &mut self,
         pin: &Pin<'_>,
@@ -176,7 +176,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         Ok(id)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_to_be_pinned(&self, pinning: Pinning, old: Option<u32>) -> bool {
         match pinning {
             Pinning::No => false,
@@ -189,7 +189,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// A token for a new key, if any is free. None if one is to be had by an eviction.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn token(&self, token: Option<Token<'c>>) -> Result<Option<Token<'c>>, Refused> {
         if token.is_some() {
             return Ok(token);
@@ -202,7 +202,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Files an entry in the place of another one with the same key.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn replace<L: Limit, const SPECIAL: bool>(
         &mut self,
         seen: Seen,
@@ -232,7 +232,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Files an entry with a new key.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn add<L: Limit>(
         &mut self,
         token: Token<'c>,
@@ -276,7 +276,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Files the id of an entry whose slot is filled.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn file(&mut self, route: Route, id: u32) {
         if !self.context.index.insert(route, id) {
             self.apart(move |it| {
@@ -310,12 +310,12 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Takes a key's entry out. True if it was still alive; refused means to look again.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn remove(&mut self, seen: Seen) -> Result<bool, Refused> {
         self.remove_as(seen, RemovalCause::Removed)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn remove_as(&mut self, seen: Seen, cause: RemovalCause) -> Result<bool, Refused> {
         self.expire(WORK);
         let stands = self.locate(seen, &[])?.is_some();
@@ -370,7 +370,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// The entry to evict: the least recently used one, or what another policy chooses.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn victim(&mut self) -> Option<u32> {
         let front = self.front;
         if self.inner.list.is_special() {
@@ -382,7 +382,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Evicts an entry, for a key if that is known, and returns its token.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn evict<const SPECIAL: bool>(
         &mut self,
         coming: Option<Route>,
@@ -412,7 +412,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Takes out one expired entry, with at most `work` steps of the wheel, and returns its token.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn expire_one(&mut self, work: &mut u32) -> Option<Token<'c>> {
         if self.context.now < self.inner.wheel.next_due() {
             return None;
@@ -434,7 +434,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Takes out expired entries, with at most `work` steps of the wheel; says how many.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn expire(&mut self, work: u32) -> usize {
         if self.context.now < self.inner.wheel.next_due() {
             return 0;
@@ -494,7 +494,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Where the key's entry is filed now, if it has one: that which was seen.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn locate(&mut self, seen: Seen, others: &[u32]) -> Result<Option<Lane>, Refused> {
         // Relaxed: written only under the lock that we hold.
         if self.shard.back.version.load(Ordering::Relaxed) == seen.version {
@@ -521,21 +521,21 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unknown.is_none().then_some(None)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn note_insert(&mut self) {
         self.inner.counts.inserts += 1;
         self.changed();
     }
 
     /// Links a filed entry into the list.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn link(&mut self, pin: &Pin<'_>, vacant: &Vacant<'_, K, V>) {
         self.note_insert();
         self.link_unpinned(|| Some(pin.index()), vacant.id, vacant.slot);
     }
 
     /// Links an entry as the one that was used last: by a thread, if it is said which.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn link_unpinned(
         &mut self,
         thread: impl FnOnce() -> Option<usize>,
@@ -568,7 +568,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Takes an entry out of the list.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn unlink(&mut self, id: u32, slot: &Slot<K, V>) {
         let slots = self.slots();
         let Inner { list, adaptive, .. } = &mut *self.inner;
@@ -580,7 +580,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Files an entry in the wheel under its first deadline, if it has to be.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn schedule(&mut self, vacant: &Vacant<'_, K, V>, deadline: u64) {
         if Wheel::is_needed(&vacant.slot.timer, deadline, vacant.before) {
             let id = vacant.id;
@@ -595,7 +595,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn take_out<const SPECIAL: bool>(&mut self, id: u32, cause: RemovalCause) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
         let meta = slot.word().get();
@@ -609,7 +609,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         (self.context.budget.keys.reclaim(), alive)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_alive(&mut self, id: u32, slot: &Slot<K, V>, seen: Meta) -> bool {
         let now = self.context.now;
         if slot.word().has_expired_as(seen, now) {
@@ -620,7 +620,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     }
 
     /// Takes an entry that is no longer in the index out of its list, into limbo. The wheel finds out by itself.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn forget<const SPECIAL: bool>(&mut self, id: u32, slot: &Slot<K, V>, cause: RemovalCause) {
         let was_pinned = SPECIAL && self.forget_special(id, cause);
         if !was_pinned {
@@ -652,7 +652,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     fn note_departure(&mut self, _: u32, _: RemovalCause) {}
 
     /// What an entry weighed is loose from here on, and the listener is to be told of it. True if it was pinned: then it is in no list.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn forget_special(&mut self, id: u32, cause: RemovalCause) -> bool {
         if self.shard.listener().is_some() {
             self.apart(move |it| it.note_departure(id, cause));
