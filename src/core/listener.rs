@@ -5,7 +5,7 @@
 //! keeps nothing else from being dropped.
 
 use super::entry::Entry;
-use super::reclaim::{Hold, Pin};
+use super::reclaim::Hold;
 use super::slab::Slot;
 use crate::sync::{AtomicU64, Ordering};
 use std::any::Any;
@@ -111,19 +111,19 @@ pub(crate) struct Departed<K, V> {
 }
 
 impl<K, V> Departed<K, V> {
-    /// Notes an entry that is about to be retired, of a slot in the slab of the shard that lives as long as the result. For the lock's
-    /// holder, with a pin of its thread, so that the hold is older than the ticket that the entry will wait for.
+    /// Notes an entry that is about to be retired, of a slot in the slab of the shard that lives as long as the result, with a hold as
+    /// [`Locked::hold_beyond`](super::shard::Locked::hold_beyond) gives it.
     pub(super) fn new(
         listener: &Arc<Listener<K, V>>,
         slot: &Slot<K, V>,
         cause: RemovalCause,
-        pin: Pin<'static>,
+        hold: Hold<'static>,
     ) -> Self {
         Self {
             listener: Arc::clone(listener),
             slot,
             cause,
-            _hold: pin.hold_beyond(slot.address()),
+            _hold: hold,
         }
     }
 

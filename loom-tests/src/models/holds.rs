@@ -94,3 +94,40 @@ fn inside_a_pin() {
         assert_eq!(found.map(Value::copy), Some(1));
     });
 }
+
+/// A writer holds what it takes out and tells of it when it has left the lock and the epoch, and it may write then, beside another writer that
+/// would use the slot. Caught: a hold that is none; a walk that does not look at holds.
+#[test]
+fn what_a_writer_tells_of() {
+    let reused = Witness::default();
+    check(Kind::Symmetric, 2, {
+        let reused = reused.clone();
+        move || {
+            let reused = reused.clone();
+            let world = Arc::new(World::new(8, 1));
+            let record = world.domain.lease();
+            world.insert(record, 1, Value::new(1));
+            world.domain.release(record);
+            race([
+                racer(&world, |world| {
+                    let record = world.domain.lease();
+                    let told = world.take_and_tell(record, 1, |value| {
+                        world.insert(record, 2, Value::new(2));
+                        value.copy()
+                    });
+                    assert_eq!(told, Some(1));
+                }),
+                racer(&world, move |world| {
+                    let record = world.domain.lease();
+                    world.insert(record, 3, Value::new(3));
+                    if world.collect(0) {
+                        reused.saw();
+                    }
+                    world.insert(record, 4, Value::new(4));
+                }),
+            ]);
+            world.validate();
+        }
+    });
+    reused.assert();
+}

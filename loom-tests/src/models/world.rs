@@ -141,6 +141,32 @@ impl<V> World<V> {
         write.remove(route, |other| *other == key).is_some()
     }
 
+    /// As `Cache::remove` where a listener is told: it is shown the value when the write is over.
+    pub(super) fn take_and_tell<R>(
+        &self,
+        record: &Record,
+        key: u64,
+        tell: impl FnOnce(&V) -> R,
+    ) -> Option<R> {
+        let route = Route::new(key);
+        let context = self.store.context(&self.domain, 0);
+        let mut garbage = Garbage::none();
+        let pin = record.pin(&self.domain);
+        let seen = self.store.look(&pin, route, |other| *other == key);
+        let shard = &self.store.shards()[self.store.index().range_of(route)];
+        let value: *const V = &shard.seen(&pin, &seen)?.entry.value;
+        let hold = shard.locked(&context, &mut garbage, |locked| {
+            let hold = locked.hold_beyond(seen.id()?, record.pin(&self.domain));
+            locked.remove(seen).ok()?.then_some(hold)
+        })?;
+        drop(garbage);
+        drop(pin);
+        // SAFETY: what the models are to show: the value is not dropped while it is held.
+        let told = tell(unsafe { &*value });
+        drop(hold);
+        Some(told)
+    }
+
     fn write<'w>(&'w self, record: &'w Record) -> Write<'w, u64, V> {
         self.write_at(record, 0)
     }

@@ -13,7 +13,7 @@ use crate::core::index::{Fragment, Lane, Outgrown, Route};
 use crate::core::life::{INHERITED, Limit};
 use crate::core::listener::{Departed, RemovalCause};
 use crate::core::meta::{Meta, NEVER};
-use crate::core::reclaim::{self, Pin};
+use crate::core::reclaim::{self, Hold, Pin};
 use crate::core::side::SideWords;
 use crate::core::slab::Slot;
 use crate::core::wheel::{IDLE, Wheel};
@@ -631,6 +631,12 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         unsafe { self.inner.limbo.retire(id, node) };
     }
 
+    /// Holds an entry that is about to be retired, with a pin of this thread: so the hold is older than the ticket that the entry will
+    /// wait for.
+    pub(crate) fn hold_beyond<'d>(&self, id: u32, pin: Pin<'d>) -> Hold<'d> {
+        pin.hold_beyond(self.slots().slot(id).address())
+    }
+
     /// Notes what the listener is to be told of an entry that is about to be retired.
     #[cfg(not(nori_loom))]
     fn note_departure(&mut self, id: u32, cause: RemovalCause) {
@@ -643,11 +649,12 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         } else {
             cause
         };
-        let departed = Departed::new(listener, slots.slot(id), cause, reclaim::pin());
+        let hold = self.hold_beyond(id, reclaim::pin());
+        let departed = Departed::new(listener, slots.slot(id), cause, hold);
         self.garbage.add_departed(departed);
     }
 
-    /// The models' threads have no pins at hand, and their stores no listeners: what matters of it is modelled apart.
+    /// The models' stores have no listeners: what matters of it is modelled apart.
     #[cfg(nori_loom)]
     fn note_departure(&mut self, _: u32, _: RemovalCause) {}
 
