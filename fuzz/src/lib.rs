@@ -58,9 +58,9 @@ mod core {
     mod write;
 
     pub(crate) use index::Route;
+    pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
     pub(crate) use listener::Listener;
     pub use listener::RemovalCause;
-    pub(crate) use life::{Deadlines, EXPIRED, INHERITED, Life, Limit, MetaWord};
     pub(crate) use meta::{Meta, NEVER};
     pub use policy::Policy;
     pub(crate) use resize::TooMuchPinned;

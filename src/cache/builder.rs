@@ -107,7 +107,8 @@ impl<K, V, S> CacheBuilder<K, V, S> {
 
     /// Has a function be told of each entry that leaves, with the reason: once, by the thread whose call took it out, before that call
     /// returns. For what has expired, that is the call which comes across it. What the cache holds when it is dropped leaves
-    /// silently, and so does a value whose time to live is zero, as it never comes in.
+    /// silently, and so does what never comes in as its time to live is zero, or as it was refused and the caller has it:
+    /// `insert_if_absent` and `replace` give it back, loads return it.
     ///
     /// No lock is held meanwhile, and nothing but this entry is kept from being dropped: the function may take its time, which is that of
     /// the call, and may call the cache. A reader may still be in the entry, so it is lent, not given. If the function panics, the

@@ -2,17 +2,20 @@
 //!
 //! With one shard of an LRU every answer must be the model's. With several, or another policy, the choice of the victims is the
 //! cache's own, and all else must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
-//! Half of the caches weigh their entries.
+//! Half of the caches weigh their entries, and half have a listener, which is told of each that leaves, once.
 
 use super::Ops;
 use super::ledger::{Ledger, Value};
 use crate::cache::{Cache, Inserted, Refusal, Stats, Update};
-use crate::core::Policy;
+use crate::core::{Policy, RemovalCause};
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use arbitrary::Arbitrary;
+use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::mem;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const MOST_KEYS: usize = 64;
@@ -31,6 +34,8 @@ pub struct Input {
     max_keys: u8,
     shards: u8,
     adaptive: bool,
+    /// Whether somebody is told of what leaves.
+    listens: bool,
     /// If it is odd.
     max_weight: u8,
     default_ttl: Life,
@@ -160,6 +165,15 @@ impl Input {
                 .weigher(|_, value: &Value| weigh(value.serial())),
             None => cache,
         };
+        let told = Told::default();
+        let cache = if self.listens {
+            let told = told.clone();
+            cache.on_removal(move |key: &String, value: &Value, cause| {
+                told.add(key, value.serial(), cause);
+            })
+        } else {
+            cache
+        };
         let cache = cache.build();
         let allowed = max_keys > 0
             && shards.is_power_of_two()
@@ -191,11 +205,14 @@ impl Input {
             stats: Stats::default(),
             ended: 0,
             loads: 0,
+            left: HashMap::new(),
+            told: self.listens.then_some(told),
         };
         for op in self.ops.0 {
             subject.apply(op);
             subject.settle(op);
             subject.check();
+            subject.check_told();
         }
         drop(subject);
         assert_eq!(ledger.alive(), 0, "values are lost");
@@ -239,6 +256,21 @@ impl std::hash::Hasher for Masked {
 
     fn finish(&self) -> u64 {
         self.0.finish() & self.1
+    }
+}
+
+/// What a listener has been told.
+#[derive(Debug, Clone, Default)]
+struct Told(Arc<Mutex<Vec<(String, u32, RemovalCause)>>>);
+
+impl Told {
+    fn add(&self, key: &str, serial: u32, cause: RemovalCause) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push((key.to_owned(), serial, cause));
+    }
+
+    fn take(&self) -> Vec<(String, u32, RemovalCause)> {
+        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -286,6 +318,9 @@ struct Subject {
     ended: u64,
     /// How many loaders have returned a value.
     loads: u64,
+    /// What has left, or never came in, and why, of which nobody has been told yet: by its serial.
+    left: HashMap<u32, (u8, RemovalCause)>,
+    told: Option<Told>,
 }
 
 fn name(key: u8) -> String {
@@ -437,6 +472,7 @@ impl Subject {
                     None => {
                         let inserted = self.insert(key, serial, self.ttl);
                         assert_eq!(refused.is_none(), inserted.is_stored());
+                        self.comes_back(refused);
                     }
                 }
             }
@@ -450,6 +486,7 @@ impl Subject {
                     Some(Stored { is_pinned, .. }) => {
                         let inserted = self.insert_as(key, serial, self.ttl, is_pinned);
                         assert_eq!(refused.is_none(), inserted.is_stored());
+                        self.comes_back(refused);
                     }
                 }
             }
@@ -471,7 +508,8 @@ impl Subject {
                 for (key, value) in drained {
                     let is_it = |it: &Stored| name(it.key) == key && it.serial == value.serial();
                     let at = self.entries.iter().position(is_it);
-                    self.entries.remove(at.expect("it was there"));
+                    let drained = self.entries.remove(at.expect("it was there"));
+                    self.leaves(drained.key, drained.serial, RemovalCause::Removed);
                     self.stats.removals += 1;
                 }
             }
@@ -491,7 +529,8 @@ impl Subject {
                     None => {
                         assert_eq!(Some(found), loaded);
                         self.loads += 1;
-                        self.insert(key, found, life.ttl());
+                        let inserted = self.insert(key, found, life.ttl());
+                        self.comes_back((!inserted.is_stored()).then_some(found));
                     }
                 }
             }
@@ -614,7 +653,8 @@ impl Subject {
             }
         };
         if !overtaken {
-            self.insert(key, found, self.ttl);
+            let inserted = self.insert(key, found, self.ttl);
+            self.comes_back((!inserted.is_stored()).then_some(found));
         }
     }
 
@@ -728,10 +768,49 @@ impl Subject {
         self.clock.advance(by);
         self.nanos = self.nanos.saturating_add(nanos);
         let now = self.now();
-        let before = self.entries.len();
-        self.entries
-            .retain(|it| it.deadline() == NEVER || it.deadline() > now);
-        self.ended += (before - self.entries.len()) as u64;
+        let ended = |it: &mut Stored| it.deadline() != NEVER && it.deadline() <= now;
+        self.ended += self.take_out_if(ended, RemovalCause::Expired);
+    }
+
+    /// Takes out some entries, and says how many.
+    fn take_out_if(&mut self, is_it: impl FnMut(&mut Stored) -> bool, cause: RemovalCause) -> u64 {
+        let gone: Vec<Stored> = self.entries.extract_if(.., is_it).collect();
+        for it in &gone {
+            self.leaves(it.key, it.serial, cause);
+        }
+        gone.len() as u64
+    }
+
+    /// Whoever listens is to be told of it.
+    fn leaves(&mut self, key: u8, serial: u32, cause: RemovalCause) {
+        if self.told.is_some() {
+            let again = self.left.insert(serial, (key % KEYS, cause));
+            assert_eq!(again, None);
+        }
+    }
+
+    /// Nobody is told of what is given back, or returned, to who would have stored it.
+    fn comes_back(&mut self, refused: Option<u32>) {
+        if let Some(serial) = refused {
+            self.left.remove(&serial);
+        }
+    }
+
+    /// Whoever listens has been told of all that has left, once, but of what has expired and has not been found yet.
+    fn check_told(&mut self) {
+        let Some(told) = &self.told else {
+            return;
+        };
+        for (key, serial, cause) in told.take() {
+            let expected = self.left.remove(&serial);
+            let expected = expected.map(|(key, cause)| (name(key), cause));
+            assert_eq!(expected, Some((key, cause)), "told of {serial}");
+        }
+        let found = self.cache.len() == self.entries.len();
+        for (serial, (_, cause)) in &self.left {
+            let is_due = *cause == RemovalCause::Expired && !found;
+            assert!(is_due, "not told of {serial}, {cause:?}");
+        }
     }
 
     fn find(&self, key: u8) -> Option<Stored> {
@@ -774,25 +853,24 @@ impl Subject {
     }
 
     fn remove_all_but(&mut self, keep: impl Fn(u32) -> bool) {
-        let before = self.entries.len();
-        self.entries.retain(|it| keep(it.serial));
-        self.stats.removals += (before - self.entries.len()) as u64;
+        self.stats.removals += self.take_out_if(|it| !keep(it.serial), RemovalCause::Removed);
     }
 
     fn clear(&mut self) {
-        self.stats.cleared += self.entries.len() as u64;
-        self.entries.clear();
+        self.stats.cleared += self.take_out_if(|_| true, RemovalCause::Cleared);
     }
 
     fn remove(&mut self, key: u8) -> Option<u32> {
-        let removed = self.take_out(key);
+        let removed = self.take_out(key, RemovalCause::Removed);
         self.stats.removals += u64::from(removed.is_some());
         removed
     }
 
-    fn take_out(&mut self, key: u8) -> Option<u32> {
+    fn take_out(&mut self, key: u8, cause: RemovalCause) -> Option<u32> {
         let at = self.entries.iter().position(|it| it.key == key % KEYS)?;
-        Some(self.entries.remove(at).serial)
+        let serial = self.entries.remove(at).serial;
+        self.leaves(key, serial, cause);
+        Some(serial)
     }
 
     fn insert(&mut self, key: u8, serial: u32, ttl: Ttl) -> Inserted {
@@ -826,7 +904,8 @@ impl Subject {
             None
         };
         if let Some(refusal) = refusal {
-            self.take_out(key);
+            self.take_out(key, RemovalCause::Replaced);
+            self.leaves(key, serial, RemovalCause::Refused);
             self.stats.refusals += 1;
             return Inserted::Refused(refusal);
         }
@@ -836,7 +915,7 @@ impl Subject {
             let keys = it.entries.iter().filter(|it| is_other(it)).count();
             it.weight(is_other) + weight > max_weight || keys == max_keys
         });
-        self.take_out(key);
+        self.take_out(key, RemovalCause::Replaced);
         self.stats.inserts += 1;
         self.entries.push(Stored {
             key,
@@ -881,6 +960,7 @@ impl Subject {
 
     fn evict_this(&mut self, victim: usize) {
         let victim = self.entries.remove(victim);
+        self.leaves(victim.key, victim.serial, RemovalCause::Evicted);
         self.stats.evictions += 1;
         if self.is_weighed {
             self.stats.evicted_weight += weigh(victim.serial);

@@ -7,10 +7,10 @@
 use super::Ops;
 use super::ledger::{Ledger, Value};
 use crate::core::budget::Token;
+use crate::core::entry::Entry;
 use crate::core::garbage::Garbage;
 use crate::core::reclaim::{Domain, Pin};
 use crate::core::shard::{Context, Locked, Seen};
-use crate::core::entry::Entry;
 use crate::core::{NEVER, Plan, Policy, Route, Store, Terms, Write};
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
