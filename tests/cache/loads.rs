@@ -246,7 +246,7 @@ fn a_borrowed_key_is_owned_only_on_a_miss() {
     // For the load, and for the cache.
     assert_eq!(CLONES.get(), 2);
     cache.get_or_insert_with(&Key(1), || 1);
-    cache.get_or_load_many(&[Key(1)], |_| Vec::new());
+    cache.get_or_load_many(&[Key(1)], |_| Vec::<(Key, u32)>::new());
     assert_eq!(CLONES.get(), 2);
 }
 
@@ -393,13 +393,38 @@ fn many_keys_are_loaded_with_one_call() {
     assert_eq!(cache.stats().loads.succeeded, 1);
     assert!(
         cache
-            .get_or_load_many::<str, Vec<_>>([], |_| unreachable!())
+            .get_or_load_many::<str, Vec<(String, usize)>, _>([], |_| unreachable!())
             .is_empty()
     );
-    let failed =
-        cache.try_get_or_load_many::<_, Vec<_>, _>(["e", "a"], |_| Err(Failed::Source("down")));
+    let failed = cache.try_get_or_load_many::<_, Vec<(String, usize)>, _, _>(["e", "a"], |_| {
+        Err(Failed::Source("down"))
+    });
     assert!(matches!(failed, Err(Failed::Source("down"))));
     assert_eq!(cache.len(), 3);
+}
+
+#[test]
+fn each_of_many_has_the_lifetime_that_its_loader_says() {
+    let clock = ManualClock::new();
+    let cache = Cache::builder().clock(clock.clone()).max_keys(10);
+    let cache: Cache<u32, u32> = cache.ttl(Duration::from_secs(60)).build().unwrap();
+    let ttls = [
+        None,
+        Some(Ttl::Never),
+        Some(Duration::from_secs(5).into()),
+        Some(Duration::ZERO.into()),
+    ];
+    let loaded = cache.get_or_load_many(&[0, 1, 2, 3], |missing| {
+        let loaded = missing.into_iter().zip(ttls).map(|(&key, ttl)| {
+            let loaded = Loaded::new(key);
+            (key, ttl.map_or(loaded, |ttl| loaded.ttl(ttl)))
+        });
+        loaded.collect::<Vec<_>>()
+    });
+    assert_eq!(loaded, [0, 1, 2, 3].map(Some));
+    let after = |secs| Some(Ttl::After(Duration::from_secs(secs)));
+    let left: Vec<_> = (0..4).map(|key| cache.ttl(&key)).collect();
+    assert_eq!(left, [after(60), Some(Ttl::Never), after(5), None]);
 }
 
 #[test]

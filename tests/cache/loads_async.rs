@@ -348,7 +348,7 @@ fn many_keys_as_a_future() {
     assert_eq!(*calls.borrow(), [vec![&1, &3], vec![&2]]);
     let failed = block_on(cache.try_get_or_load_many_async(&[1, 4], |missing| {
         assert_eq!(missing, [&4]);
-        ready(Err::<Vec<_>, _>(Error::closed()))
+        ready(Err::<Vec<(u32, u32)>, _>(Error::closed()))
     }));
     assert!(failed.unwrap_err().is_closed());
 }

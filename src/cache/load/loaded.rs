@@ -36,3 +36,9 @@ impl<V> Loaded<V> {
         self
     }
 }
+
+impl<V> From<V> for Loaded<V> {
+    fn from(value: V) -> Self {
+        Self::new(value)
+    }
+}

@@ -17,7 +17,7 @@ use std::sync::Arc;
 impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     /// The values under `keys`, in their order; those that are missing are loaded with one call of `load`, which gets each of them once
     /// and returns pairs. A key that it does not return is `None`, and nothing is stored for it. What it returns beyond the keys that it
-    /// was given is dropped.
+    /// was given is dropped. Where `load` says how long values are to live, it returns a [`Loaded`] for each.
     ///
     /// A key that another caller loads is not given to `load`: when `load` is done, that other's value is waited for. If that caller gives
     /// up, `load` is called once more, for what is missing by then. For each key all else is as for
@@ -27,22 +27,30 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     /// As [`get_or_insert_with`](Self::get_or_insert_with).
     ///
     /// ```
-    /// let cache: nori_cache::Cache<u32, String> = nori_cache::Cache::new(100);
+    /// use nori_cache::{Cache, Loaded};
+    /// use std::time::Duration;
+    ///
+    /// let cache: Cache<u32, String> = Cache::new(100);
     /// cache.insert(1, "one".to_owned());
     /// let found = cache.get_or_load_many(&[1, 2, 3], |missing| {
     ///     assert_eq!(missing, [&2, &3]);
     ///     vec![(2, "two".to_owned())]
     /// });
     /// assert_eq!(found, [Some("one".to_owned()), Some("two".to_owned()), None]);
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// cache.get_or_load_many(&[3], |_| [(3, Loaded::new("three".to_owned()).ttl(minute))]);
+    /// assert!(cache.ttl(&3).is_some());
     /// ```
-    pub fn get_or_load_many<'q, Q, P>(
+    pub fn get_or_load_many<'q, Q, P, L>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
         mut load: impl FnMut(Vec<&'q Q>) -> P,
     ) -> Vec<Option<V>>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized + 'q,
-        P: IntoIterator<Item = (K, V)>,
+        P: IntoIterator<Item = (K, L)>,
+        L: Into<Loaded<V>>,
     {
         let load = |missing| {
             let loaded = load(missing);
@@ -56,14 +64,15 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     ///
     /// # Errors
     /// As [`try_get_or_insert_with`](Self::try_get_or_insert_with). Nothing of what the failed call was to load is stored.
-    pub fn try_get_or_load_many<'q, Q, P, E>(
+    pub fn try_get_or_load_many<'q, Q, P, L, E>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
         mut load: impl FnMut(Vec<&'q Q>) -> Result<P, E>,
     ) -> Result<Vec<Option<V>>, E>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized + 'q,
-        P: IntoIterator<Item = (K, V)>,
+        P: IntoIterator<Item = (K, L)>,
+        L: Into<Loaded<V>>,
         E: From<Error>,
     {
         let load = |missing| {
@@ -81,14 +90,15 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     ///
     /// # Panics
     /// As [`get_or_insert_with`](Self::get_or_insert_with).
-    pub async fn get_or_load_many_async<'q, Q, P, F>(
+    pub async fn get_or_load_many_async<'q, Q, P, L, F>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
         mut load: impl FnMut(Vec<&'q Q>) -> F,
     ) -> Vec<Option<V>>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized + 'q,
-        P: IntoIterator<Item = (K, V)>,
+        P: IntoIterator<Item = (K, L)>,
+        L: Into<Loaded<V>>,
         F: Future<Output = P>,
     {
         let load = |missing| {
@@ -107,14 +117,15 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     ///
     /// # Errors
     /// As [`try_get_or_load_many`](Self::try_get_or_load_many).
-    pub async fn try_get_or_load_many_async<'q, Q, P, E, F>(
+    pub async fn try_get_or_load_many_async<'q, Q, P, L, E, F>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
         load: impl FnMut(Vec<&'q Q>) -> F,
     ) -> Result<Vec<Option<V>>, E>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized + 'q,
-        P: IntoIterator<Item = (K, V)>,
+        P: IntoIterator<Item = (K, L)>,
+        L: Into<Loaded<V>>,
         E: From<Error>,
         F: Future<Output = Result<P, E>>,
     {
@@ -122,14 +133,15 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
         loaded.map_err(|failure| failure.into_error("try_get_or_load_many_async"))
     }
 
-    async fn load_many<'q, Q, P, E, F>(
+    async fn load_many<'q, Q, P, L, E, F>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
         mut load: impl FnMut(Vec<&'q Q>) -> F,
     ) -> Result<Vec<Option<V>>, Failure<E>>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized + 'q,
-        P: IntoIterator<Item = (K, V)>,
+        P: IntoIterator<Item = (K, L)>,
+        L: Into<Loaded<V>>,
         F: Future<Output = Result<P, E>>,
     {
         let keys: Vec<&'q Q> = keys.into_iter().collect();
@@ -205,7 +217,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     }
 
     /// Runs the loader of all these, and stores what it returns.
-    async fn lead_many<Q, P, E>(
+    async fn lead_many<Q, P, L, E>(
         &self,
         keys: &[&Q],
         values: &mut [Option<V>],
@@ -214,7 +226,8 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     ) -> Result<(), Failure<E>>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
-        P: IntoIterator<Item = (K, V)>,
+        P: IntoIterator<Item = (K, L)>,
+        L: Into<Loaded<V>>,
     {
         let mut timer = self.inner.loading.begin();
         let nodes: Vec<_> = led.iter().map(|(_, leader)| leader.node()).collect();
@@ -227,14 +240,14 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
             }
         };
         // The loader may be an iterator that loads as it goes.
-        let loaded: Vec<(K, V)> = timer.run(|| loaded.into_iter().collect());
+        let loaded: Vec<(K, L)> = timer.run(|| loaded.into_iter().collect());
         timer.succeeded();
         let mut wanted = HashMap::<u64, Vec<usize>, ahash::RandomState>::default();
         for (number, (at, _)) in led.iter().enumerate() {
             let hash = self.inner.route(keys[*at]).spread();
             wanted.entry(hash).or_default().push(number);
         }
-        for (key, value) in loaded {
+        for (key, loaded) in loaded {
             let hash = self.inner.route(&key).spread();
             let candidates = wanted.get(&hash).into_iter().flatten();
             let mut candidates = candidates.map(|&number| &led[number]);
@@ -243,8 +256,9 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
             };
             // Of two values for a key the first counts.
             if values[*at].is_none() {
-                values[*at] = Some(value.clone());
-                self.store_loaded(leader, || key, Loaded::new(value));
+                let loaded = loaded.into();
+                values[*at] = Some(loaded.value.clone());
+                self.store_loaded(leader, || key, loaded);
             }
         }
         for (at, leader) in led.drain(..) {
