@@ -10,8 +10,10 @@ mod ticker;
 mod ttl;
 
 pub use clock::Clock;
-#[cfg(feature = "tower")]
+#[cfg(any(feature = "backend", feature = "tower"))]
 pub(crate) use clock::wall_millis_soon;
+#[cfg(feature = "backend")]
+pub(crate) use clock::wall_millis;
 pub use manual::ManualClock;
 pub(crate) use packed::Packed;
 pub use ttl::Ttl;

@@ -54,7 +54,7 @@ impl World {
 
     /// The rest of it, for who has found nothing.
     fn load(&self) -> Value {
-        match self.flights.join(KEY) {
+        match Flights::join(&self.flights, KEY) {
             Joined::Leads(leader) => self.lead(leader),
             Joined::Follows(load) => match block_on(load.answer()) {
                 Some(answer) => answer.expect("no load fails"),
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    fn lead(&self, leader: Leader<'_>) -> Value {
+    fn lead(&self, leader: Leader<&Flights>) -> Value {
         if let Some(value) = self.get() {
             return value;
         }
@@ -153,7 +153,7 @@ fn a_load_that_is_given_up() {
         };
         race([
             racer(&world, |world: &World| {
-                drop(world.flights.join(KEY));
+                drop(Flights::join(&world.flights, KEY));
             }),
             reader(),
             reader(),
@@ -187,10 +187,10 @@ fn a_load_that_ends_beside_the_next() {
 fn one_that_leaves_a_load() {
     check(Kind::Symmetric, 3, || {
         let world = Arc::new(World::new(0));
-        let Joined::Leads(leader) = world.flights.join(KEY) else {
+        let Joined::Leads(leader) = Flights::join(&world.flights, KEY) else {
             unreachable!("it is the first");
         };
-        let Joined::Follows(load) = world.flights.join(KEY) else {
+        let Joined::Follows(load) = Flights::join(&world.flights, KEY) else {
             unreachable!("somebody leads");
         };
         let (leaves, stays) = (Arc::clone(&load), Arc::clone(&load));
