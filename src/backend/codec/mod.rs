@@ -17,6 +17,9 @@
 //! encrypt, because that is what counters are, and all of those read it, as one of the integer types. And a codec with compression
 //! also reads what is not compressed.
 //!
+//! What loads keep beside a value is in an envelope around all this ([`kept`](super::kept)). It is authenticated with a value that is
+//! encrypted.
+//!
 //! Typed calls encode with the codec of their backend or view (`typed/write.rs`). The store decodes nothing: it gives back the
 //! bytes, with the codec that is to read them, and passes everything that it is handed through [`Codec::to_stored`]. So what goes
 //! around the typed calls, responses for one, is compressed and encrypted too, and never stored in the clear by mistake.
