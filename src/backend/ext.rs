@@ -402,9 +402,7 @@ pub trait CacheBackendExt: CacheBackend {
         Fut: Future<Output = Result<T, E>> + Send,
     {
         let answer = load::get_or_load(self, key, ttl.into(), f);
-        async move {
-            Ok(answer.await?.into_value())
-        }
+        async move { Ok(answer.await?.into_value()) }
     }
 
     /// A load of this key: [`Load`] is told how it goes (for how long, with what if the source is down or slow) and what loads.

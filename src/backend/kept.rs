@@ -275,7 +275,11 @@ mod tests {
                 assert_eq!(super::payload(&bytes), payload);
             }
             for len in 2..head.len() {
-                assert_eq!(Start::read(&head[..len]), Start::Unknown, "{len} of {meta:?}");
+                assert_eq!(
+                    Start::read(&head[..len]),
+                    Start::Unknown,
+                    "{len} of {meta:?}"
+                );
             }
             assert!(std::str::from_utf8(&head).is_err());
             assert!(serde_json::from_slice::<serde_json::Value>(&head).is_err());
@@ -321,7 +325,11 @@ mod tests {
         let short = Times::new(0, Ttl::After(Duration::from_nanos(1)), false);
         assert_eq!(short.fresh_until, 1);
         // A clock that was set back.
-        let back = Times { stored_at: 10, fresh_until: 5, is_negative: false };
+        let back = Times {
+            stored_at: 10,
+            fresh_until: 5,
+            is_negative: false,
+        };
         assert_eq!(back.at_share(0.5), 10);
     }
 }

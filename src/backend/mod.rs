@@ -49,9 +49,9 @@ pub use codec::Codec;
 pub use codec::Keys;
 pub use contract::CacheBackend;
 pub use ext::CacheBackendExt;
-pub use flights::{Flights, LoadCounts};
 #[cfg(feature = "global")]
 pub(crate) use flights::PATIENCE;
+pub use flights::{Flights, LoadCounts};
 pub use future::BackendFuture;
 #[cfg(feature = "macros")]
 pub(crate) use load::get_or_load;

@@ -70,7 +70,11 @@ impl Variables<'_> {
     }
 
     /// A time in milliseconds or in seconds, as the unit says.
-    pub(super) fn time(&self, name: &'static str, unit: Duration) -> Result<Option<Duration>, Error> {
+    pub(super) fn time(
+        &self,
+        name: &'static str,
+        unit: Duration,
+    ) -> Result<Option<Duration>, Error> {
         let millis = u64::try_from(unit.as_millis()).unwrap_or(u64::MAX);
         let number = self.number(name, u64::MAX / millis.max(1))?;
         Ok(number.map(|number| Duration::from_millis(number.saturating_mul(millis))))

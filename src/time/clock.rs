@@ -168,7 +168,9 @@ pub(crate) fn wall_millis_soon() -> Option<u64> {
 #[cfg(feature = "backend")]
 pub(crate) fn wall_millis() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 impl Default for Clock {

@@ -10,10 +10,10 @@ mod ticker;
 mod ttl;
 
 pub use clock::Clock;
-#[cfg(any(feature = "backend", feature = "tower"))]
-pub(crate) use clock::wall_millis_soon;
 #[cfg(feature = "backend")]
 pub(crate) use clock::wall_millis;
+#[cfg(any(feature = "backend", feature = "tower"))]
+pub(crate) use clock::wall_millis_soon;
 pub use manual::ManualClock;
 pub(crate) use packed::Packed;
 pub use ttl::Ttl;

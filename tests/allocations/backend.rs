@@ -59,9 +59,19 @@ fn hits_and_increments_allocate_nothing() {
     // A load, whatever its options, of what is plain and of what is kept.
     let minute = Duration::from_secs(60);
     let all_options = |key: &'static str| {
-        let load = backend.load(key).ttl(HOUR).jitter(0.1).tags(["users", "all"]);
-        let load = load.fail_safe(HOUR).fail_safe_throttle(minute).negative_ttl(HOUR);
-        let load = load.soft_timeout(minute).hard_timeout(minute).cache_errors(minute);
+        let load = backend
+            .load(key)
+            .ttl(HOUR)
+            .jitter(0.1)
+            .tags(["users", "all"]);
+        let load = load
+            .fail_safe(HOUR)
+            .fail_safe_throttle(minute)
+            .negative_ttl(HOUR);
+        let load = load
+            .soft_timeout(minute)
+            .hard_timeout(minute)
+            .cache_errors(minute);
         load.eager_refresh(0.8).stale_while_revalidate(HOUR)
     };
     let load = |_| std::future::ready(Ok::<_, Error>((1_usize, [1.0_f64; 8])));

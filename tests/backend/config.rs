@@ -127,7 +127,10 @@ fn options_of_loads_that_are_not_allowed() {
     ] {
         let message = message(&[(name, given)]);
         assert!(message.starts_with(&format!("{name} is ")), "{message}");
-        assert!(message.ends_with(&format!("it must be {allowed}")), "{message}");
+        assert!(
+            message.ends_with(&format!("it must be {allowed}")),
+            "{message}"
+        );
     }
     let most = (u64::MAX / 1000).to_string();
     assert!(read(&[("CACHE_FAIL_SAFE", &most)]).is_ok());

@@ -443,7 +443,10 @@ async fn every_fault_is_found() {
             Fault::KeptOnlyAsText,
             "what is kept is a miss once it is stale, and there for loads",
         ),
-        (Fault::KeptOnlyAsText, "that there is no value is kept, and is a miss"),
+        (
+            Fault::KeptOnlyAsText,
+            "that there is no value is kept, and is a miss",
+        ),
     ] {
         // Some need a race: not to be lost to an unlucky schedule.
         finds(fault, row).await;

@@ -98,7 +98,10 @@ async fn fail_safe_and_its_pause() {
     // Another process tries for itself.
     let other = on(&server);
     let answer = other.load("n").fail_safe(HOUR).answer_or_load(gets(3));
-    assert!(has(&answer.await.unwrap(), |it| matches!(it, Outcome::Loaded)));
+    assert!(has(&answer.await.unwrap(), |it| matches!(
+        it,
+        Outcome::Loaded
+    )));
     let answer = load().answer_or_load(down).await.unwrap();
     assert!(has(&answer, |it| matches!(it, Outcome::Hit)));
     assert_eq!(answer.into_value(), 3);
@@ -190,7 +193,10 @@ async fn what_is_remembered_of_none_and_of_errors() {
     assert_eq!(backend.undecodable().total(), 0);
 
     let load = || backend.load("error").cache_errors(HOUR);
-    assert_eq!(load().or_load(down).await.unwrap_err(), "the source is down");
+    assert_eq!(
+        load().or_load(down).await.unwrap_err(),
+        "the source is down"
+    );
     let error = load().or_load(gets(1)).await.unwrap_err();
     assert!(error.is_load(), "{error}");
     backend.delete("error").await.unwrap();

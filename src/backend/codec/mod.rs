@@ -442,7 +442,9 @@ impl Codec {
             let text = format!("it has schema version {found}, not {wanted}");
             return Err(Error::decoding(DecodeError::new(Reason::Version, text)));
         }
-        let plain = self.unwrapped(place, header, rest).map_err(Error::decoding)?;
+        let plain = self
+            .unwrapped(place, header, rest)
+            .map_err(Error::decoding)?;
         let read = if is_integer {
             integer(&plain)
         } else {

@@ -108,7 +108,9 @@ pub(super) async fn replaced<H: Harness>(it: Context<'_, H>) -> Outcome {
 fn eq_or_fail(holds: bool) -> Result<(), Error> {
     match holds {
         true => Ok(()),
-        false => Err(Error::load("the validator or the tags are not what was stored")),
+        false => Err(Error::load(
+            "the validator or the tags are not what was stored",
+        )),
     }
 }
 
@@ -127,7 +129,10 @@ pub(super) async fn none<H: Harness>(it: Context<'_, H>) -> Outcome {
     it.near(backend.ttl("key").await?, MINUTE)?;
     // Who must have a value loads one.
     let load = backend.load_scoped("key").ttl(MINUTE);
-    eq(load.or_load(|_| ready(Ok::<_, Error>(pair(2)))).await?, pair(2))?;
+    eq(
+        load.or_load(|_| ready(Ok::<_, Error>(pair(2)))).await?,
+        pair(2),
+    )?;
     eq(backend.get("key").await?, Some(pair(2)))?;
     // And that it is gone is seen by who loads afresh.
     let load = backend.load_scoped("key").skip_read();

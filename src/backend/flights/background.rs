@@ -14,11 +14,12 @@ impl<D: Deref<Target = Flights>> Permit<D> {
     /// `None` if there are as many as there may be.
     pub(crate) fn get(flights: D) -> Option<Self> {
         // Relaxed, all: a number that bounds, and orders nothing.
-        let got = flights
-            .in_background
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-                (count < MOST_IN_BACKGROUND).then_some(count + 1)
-            });
+        let got =
+            flights
+                .in_background
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                    (count < MOST_IN_BACKGROUND).then_some(count + 1)
+                });
         got.is_ok().then(|| Self(flights))
     }
 }

@@ -167,12 +167,20 @@ fn longer(ttl: Ttl, window: Duration) -> Ttl {
 pub(super) fn check_tags(tags: &[&str]) -> Result<(), Error> {
     if tags.len() > MOST_TAGS {
         let allowed = format!("{MOST_TAGS} at most");
-        return Err(Error::invalid_config("the number of tags", tags.len(), allowed));
+        return Err(Error::invalid_config(
+            "the number of tags",
+            tags.len(),
+            allowed,
+        ));
     }
     match tags.iter().find(|tag| tag.len() > LONGEST_TAG) {
         Some(tag) => {
             let allowed = format!("{LONGEST_TAG} bytes at most");
-            Err(Error::invalid_config("the length of a tag", tag.len(), allowed))
+            Err(Error::invalid_config(
+                "the length of a tag",
+                tag.len(),
+                allowed,
+            ))
         }
         None => Ok(()),
     }

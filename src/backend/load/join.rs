@@ -56,7 +56,11 @@ where
     // One for all the leaders that may give up before one of them ends.
     let mut deadline = None;
     loop {
-        if call.flights().is_nested(call.key).map_err(|error| call.named(error))? {
+        if call
+            .flights()
+            .is_nested(call.key)
+            .map_err(|error| call.named(error))?
+        {
             return Ok(Role::Alone(looked));
         }
         let leading = match Flights::join(flights(), call.key) {
@@ -71,10 +75,12 @@ where
             Followed::Again(before) => match call.look().await? {
                 Next::Answer(answer) => return Ok(Role::Answered(answer)),
                 Next::Refresh(fresh, outcome) => return Ok(Role::Answered(fresh.answer(outcome))),
-                Next::Load(again) if again.unread.is_some() => looked = Looked {
-                    unread: again.unread,
-                    ..before
-                },
+                Next::Load(again) if again.unread.is_some() => {
+                    looked = Looked {
+                        unread: again.unread,
+                        ..before
+                    }
+                }
                 Next::Load(again) => looked = again,
             },
         }

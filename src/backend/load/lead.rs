@@ -257,7 +257,9 @@ where
 {
     call.flights().tally().count(Event::Failed);
     if !leader.is_overtaken() {
-        let text = told.source().map_or_else(|| told.to_string(), ToString::to_string);
+        let text = told
+            .source()
+            .map_or_else(|| told.to_string(), ToString::to_string);
         call.note_failure(text.into());
     }
     leader.end(Err(told.clone()));

@@ -60,9 +60,7 @@ where
     T: DeserializeOwned + Send + Sync + 'static,
 {
     match backend.get_value(key).await? {
-        Some(value) if is_live(backend, &value) => {
-            or_miss(backend, "get", key, value.to_shared())
-        }
+        Some(value) if is_live(backend, &value) => or_miss(backend, "get", key, value.to_shared()),
         _ => Ok(None),
     }
 }

@@ -17,13 +17,10 @@ async fn all_end(store: &Arc<Store>) {
     until("they end", || store.load_counts().in_background == 0).await;
 }
 
+type Loading = std::pin::Pin<Box<dyn Future<Output = Result<usize, Error>> + Send>>;
+
 /// A loader that waits for a signal, and then returns this.
-fn gated(
-    go: &Arc<Notify>,
-    value: usize,
-) -> impl FnOnce(LoadContext<usize>) -> std::pin::Pin<Box<dyn Future<Output = Result<usize, Error>> + Send>>
-+ Send
-+ 'static {
+fn gated(go: &Arc<Notify>, value: usize) -> impl FnOnce(LoadContext<usize>) -> Loading + use<> {
     let go = Arc::clone(go);
     move |_| {
         Box::pin(async move {
@@ -39,12 +36,18 @@ async fn one_of_many_callers_refreshes_what_is_about_to_expire() {
     let source = Source::default();
     eager(&store, "n").or_load(source.load()).await.unwrap();
     store.clock().advance(47_999 * MS);
-    let answer = eager(&store, "n").answer_or_load(source.load()).await.unwrap();
+    let answer = eager(&store, "n")
+        .answer_or_load(source.load())
+        .await
+        .unwrap();
     assert!(!answer.is_refreshing());
     store.clock().advance(MS);
     let go = Arc::new(Notify::new());
     for _ in 0..64 {
-        let answer = eager(&store, "n").answer_or_load(gated(&go, 2)).await.unwrap();
+        let answer = eager(&store, "n")
+            .answer_or_load(gated(&go, 2))
+            .await
+            .unwrap();
         assert!(matches!(answer.outcome(), Outcome::Hit), "{answer:?}");
         assert!(answer.is_refreshing());
         assert_eq!(answer.into_value(), 1);
@@ -53,7 +56,10 @@ async fn one_of_many_callers_refreshes_what_is_about_to_expire() {
     assert_eq!((counts.refreshed, counts.in_background), (1, 1));
     go.notify_one();
     all_end(&store).await;
-    let answer = eager(&store, "n").answer_or_load(source.load()).await.unwrap();
+    let answer = eager(&store, "n")
+        .answer_or_load(source.load())
+        .await
+        .unwrap();
     assert!(!answer.is_refreshing());
     assert_eq!((answer.into_value(), source.calls()), (2, 1));
     nothing_is_left(&*store);
@@ -63,19 +69,31 @@ async fn one_of_many_callers_refreshes_what_is_about_to_expire() {
 async fn what_has_expired_is_returned_and_replaced() {
     let store = Store::new();
     let source = Source::default();
-    revalidating(&store, "n").or_load(source.load()).await.unwrap();
+    revalidating(&store, "n")
+        .or_load(source.load())
+        .await
+        .unwrap();
     store.clock().advance(MINUTE);
-    let answer = revalidating(&store, "n").answer_or_load(source.load()).await.unwrap();
+    let answer = revalidating(&store, "n")
+        .answer_or_load(source.load())
+        .await
+        .unwrap();
     assert!(matches!(answer.outcome(), Outcome::Stale), "{answer:?}");
     assert!(answer.is_refreshing());
     assert_eq!(answer.into_value(), 1);
     all_end(&store).await;
-    let answer = revalidating(&store, "n").answer_or_load(source.load()).await.unwrap();
+    let answer = revalidating(&store, "n")
+        .answer_or_load(source.load())
+        .await
+        .unwrap();
     assert!(matches!(answer.outcome(), Outcome::Hit), "{answer:?}");
     assert_eq!((answer.into_value(), source.calls()), (2, 2));
     // Past the window it is loaded.
     store.clock().advance(HOUR + MINUTE);
-    let answer = revalidating(&store, "n").answer_or_load(source.load()).await.unwrap();
+    let answer = revalidating(&store, "n")
+        .answer_or_load(source.load())
+        .await
+        .unwrap();
     assert!(matches!(answer.outcome(), Outcome::Loaded), "{answer:?}");
     nothing_is_left(&*store);
 }
@@ -85,7 +103,10 @@ async fn a_refresh_that_fails_or_panics_is_not_tried_again_for_a_while() {
     for panics in [false, true] {
         let store = Store::new();
         let source = Source::default();
-        revalidating(&store, "n").or_load(source.load()).await.unwrap();
+        revalidating(&store, "n")
+            .or_load(source.load())
+            .await
+            .unwrap();
         store.clock().advance(MINUTE);
         let load = move |_| async move {
             if panics {
@@ -94,15 +115,24 @@ async fn a_refresh_that_fails_or_panics_is_not_tried_again_for_a_while() {
             }
             Err::<usize, _>("the source is down".to_owned())
         };
-        let answer = revalidating(&store, "n").answer_or_load(load).await.unwrap();
+        let answer = revalidating(&store, "n")
+            .answer_or_load(load)
+            .await
+            .unwrap();
         assert!(answer.is_refreshing());
         all_end(&store).await;
         assert_eq!(store.load_counts().failed, 1);
-        let answer = revalidating(&store, "n").answer_or_load(source.load()).await.unwrap();
+        let answer = revalidating(&store, "n")
+            .answer_or_load(source.load())
+            .await
+            .unwrap();
         assert!(matches!(answer.outcome(), Outcome::Stale) && !answer.is_refreshing());
         assert_eq!(source.calls(), 1);
         store.clock().advance(30_000 * MS);
-        let answer = revalidating(&store, "n").answer_or_load(source.load()).await.unwrap();
+        let answer = revalidating(&store, "n")
+            .answer_or_load(source.load())
+            .await
+            .unwrap();
         assert!(answer.is_refreshing());
         all_end(&store).await;
         assert_eq!(store.get("n").await.unwrap(), Some(2_usize));
@@ -116,11 +146,18 @@ async fn writes_win_over_loads_in_the_background() {
     for case in 0..4 {
         let store = Store::new();
         let source = Source::default();
-        revalidating(&store, "n").or_load(source.load()).await.unwrap();
+        revalidating(&store, "n")
+            .or_load(source.load())
+            .await
+            .unwrap();
         store.clock().advance(MINUTE);
         let go = Arc::new(Notify::new());
         let begun = match case % 2 {
-            0 => revalidating(&store, "n").answer_or_load(gated(&go, 2)).await,
+            0 => {
+                revalidating(&store, "n")
+                    .answer_or_load(gated(&go, 2))
+                    .await
+            }
             _ => {
                 stale(&store, "n").await;
                 let load = store.load("n").fail_safe(HOUR).soft_timeout(MS);
@@ -192,14 +229,24 @@ async fn there_are_no_more_than_256_in_the_background() {
 #[test]
 fn a_runtime_that_ends_takes_its_loads_along() {
     let store = Store::new();
-    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    };
     let first = runtime();
     let source = Source::default();
     first.block_on(async {
-        revalidating(&store, "n").or_load(source.load()).await.unwrap();
+        revalidating(&store, "n")
+            .or_load(source.load())
+            .await
+            .unwrap();
         store.clock().advance(MINUTE);
         let never = |_| std::future::pending::<Result<usize, Error>>();
-        let answer = revalidating(&store, "n").answer_or_load(never).await.unwrap();
+        let answer = revalidating(&store, "n")
+            .answer_or_load(never)
+            .await
+            .unwrap();
         assert!(answer.is_refreshing());
         stale(&store, "soft").await;
         let load = store.load("soft").fail_safe(HOUR).soft_timeout(MS);
@@ -210,7 +257,10 @@ fn a_runtime_that_ends_takes_its_loads_along() {
     drop(first);
     nothing_is_left(&*store);
     runtime().block_on(async {
-        let answer = revalidating(&store, "n").answer_or_load(source.load()).await.unwrap();
+        let answer = revalidating(&store, "n")
+            .answer_or_load(source.load())
+            .await
+            .unwrap();
         assert!(answer.is_refreshing());
         all_end(&store).await;
     });

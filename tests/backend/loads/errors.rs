@@ -83,7 +83,7 @@ async fn errors_of_a_caller_s_own_come_back() {
     assert!(told.is_load());
     assert_eq!(told.to_string(), text);
 
-    let (own, told) = two(&store, || Error::closed()).await;
+    let (own, told) = two(&store, Error::closed).await;
     assert!(own.is_closed() && told.is_load());
     nothing_is_left(&*store);
 }

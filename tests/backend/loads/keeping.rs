@@ -19,7 +19,7 @@ async fn other_reads_see_it_while_it_is_fresh() {
         let many = store.get_many::<String>(&["n"]).await.unwrap();
         assert_eq!(shared.as_deref(), get.as_ref());
         assert_eq!(json.is_some(), get.is_some());
-        assert_eq!(many, [get.clone()]);
+        assert_eq!(many, std::slice::from_ref(&get));
         get
     };
     assert_eq!(reads().await.unwrap(), "text");
@@ -53,12 +53,18 @@ async fn updates_go_by_whether_it_is_fresh() {
     let left = Some(Ttl::After(40_000 * MS));
     assert_eq!(store.ttl("fresh").await.unwrap(), left);
     store.clock().advance(40_000 * MS);
-    assert_eq!(store.atomic_update("expired", None, add).await.unwrap(), 101);
+    assert_eq!(
+        store.atomic_update("expired", None, add).await.unwrap(),
+        101
+    );
     let default = Some(Ttl::After(Duration::from_secs(300)));
     assert_eq!(store.ttl("expired").await.unwrap(), default);
     // None is nothing.
     let none = |_| async { Ok::<Option<u64>, Error>(None) };
-    let load = store.load("none").negative_ttl(MINUTE).or_load_optional(none);
+    let load = store
+        .load("none")
+        .negative_ttl(MINUTE)
+        .or_load_optional(none);
     load.await.unwrap();
     assert_eq!(store.atomic_update("none", None, add).await.unwrap(), 101);
 }
@@ -274,19 +280,26 @@ async fn envelopes_of_encrypted_values_are_authenticated() {
     let load = store.load("n").ttl(MINUTE).fail_safe(HOUR).tags(["tag"]);
     load.or_load(text).await.unwrap();
     let none = |_| async { Ok::<Option<String>, Error>(None) };
-    let load = store.load("none").negative_ttl(MINUTE).or_load_optional(none);
+    let load = store
+        .load("none")
+        .negative_ttl(MINUTE)
+        .or_load_optional(none);
     load.await.unwrap();
     store.set("plain", "secret", MINUTE).await.unwrap();
     let all = store.map.lock().unwrap().clone();
     let put = |bytes: &[u8]| {
-        store.map.lock().unwrap().insert("n".to_owned(), bytes.to_vec());
+        store
+            .map
+            .lock()
+            .unwrap()
+            .insert("n".to_owned(), bytes.to_vec());
     };
     let read = async || {
         let get = store.get::<String>("n").await.unwrap();
         let load = store.load("n").fail_safe(HOUR);
-        let loaded = load.skip_write().or_load_optional(async |_| {
-            Ok::<_, String>(Some("loaded".to_owned()))
-        });
+        let loaded = load
+            .skip_write()
+            .or_load_optional(async |_| Ok::<_, String>(Some("loaded".to_owned())));
         (get, loaded.await.unwrap())
     };
     let miss = || (None, Some("loaded".to_owned()));

@@ -39,7 +39,12 @@ async fn the_time_to_live_is_the_load_s_or_the_backend_s() {
         cx.ttl(HOUR);
         Ok::<_, Error>(1)
     };
-    store.load("better").ttl(MINUTE).or_load(better).await.unwrap();
+    store
+        .load("better")
+        .ttl(MINUTE)
+        .or_load(better)
+        .await
+        .unwrap();
     assert_eq!(store.ttl("better").await.unwrap(), Some(Ttl::After(HOUR)));
     // And for none at all.
     let load = store.load("zero").ttl(Duration::ZERO).fail_safe(HOUR);
@@ -54,13 +59,22 @@ async fn jitter_shortens_by_a_share() {
     for n in 0..50 {
         let key = format!("k{n}");
         let one = |_| async { Ok::<_, Error>(1) };
-        store.load(&key).ttl(HOUR).jitter(0.5).or_load(one).await.unwrap();
+        store
+            .load(&key)
+            .ttl(HOUR)
+            .jitter(0.5)
+            .or_load(one)
+            .await
+            .unwrap();
         match store.ttl(&key).await.unwrap() {
             Some(Ttl::After(ttl)) => left.push(ttl),
             other => panic!("{other:?}"),
         }
     }
-    assert!(left.iter().all(|ttl| *ttl <= HOUR && *ttl >= HOUR / 2), "{left:?}");
+    assert!(
+        left.iter().all(|ttl| *ttl <= HOUR && *ttl >= HOUR / 2),
+        "{left:?}"
+    );
     left.sort();
     left.dedup();
     assert!(left.len() > 40, "{left:?}");
@@ -98,7 +112,10 @@ async fn the_window_of_fail_safe_has_an_end() {
     stale(&store, "n").await;
     store.clock().advance(30 * MINUTE);
     // Of this load it is shorter than of the one that stored it.
-    let short = store.load("n").fail_safe(20 * MINUTE).or_load(down::<usize>);
+    let short = store
+        .load("n")
+        .fail_safe(20 * MINUTE)
+        .or_load(down::<usize>);
     assert_eq!(short.await.unwrap_err(), "the source is down");
     // None has no window.
     let none = store.load("n").or_load(down::<usize>);
@@ -126,7 +143,12 @@ async fn the_pause_can_be_set_and_success_or_a_write_ends_it() {
     assert_eq!(source.calls(), 1);
     // No pause at all.
     store.clock().advance(HOUR);
-    let load = || store.load("n").fail_safe(2 * HOUR).fail_safe_throttle(Duration::ZERO);
+    let load = || {
+        store
+            .load("n")
+            .fail_safe(2 * HOUR)
+            .fail_safe_throttle(Duration::ZERO)
+    };
     assert_eq!(load().or_load(source.load()).await.unwrap(), 2);
     store.clock().advance(MINUTE * 6);
     assert_eq!(load().or_load(down::<usize>).await.unwrap(), 2);
@@ -292,13 +314,19 @@ async fn what_is_too_much_is_a_typed_error() {
     let many: Vec<String> = (0..17).map(|n| n.to_string()).collect();
     let long = "x".repeat(257);
     let wrong = [
-        (store.load("n").tags(many.iter().map(String::as_str)), "tags is 17"),
+        (
+            store.load("n").tags(many.iter().map(String::as_str)),
+            "tags is 17",
+        ),
         (store.load("n").tags([&*long]), "tag is 257"),
         (store.load("n").jitter(1.1), "jitter is 1.1"),
         (store.load("n").jitter(f64::NAN), "jitter is NaN"),
         (store.load("n").eager_refresh(1.0), "eager_refresh is 1"),
         (store.load("n").eager_refresh(0.0), "eager_refresh is 0"),
-        (store.load("n").eager_refresh(f64::NAN), "eager_refresh is NaN"),
+        (
+            store.load("n").eager_refresh(f64::NAN),
+            "eager_refresh is NaN",
+        ),
     ];
     for (load, text) in wrong {
         let error = load.or_load(source.load()).await.unwrap_err();
@@ -353,7 +381,12 @@ async fn loads_are_futures_that_any_executor_takes() {
     let borrowed: &dyn CacheBackend = &*store;
     let n = 7;
     let load = |_| async { Ok::<_, Error>(n + 1) };
-    assert_eq!(is_send(borrowed.load_scoped("n").or_load(load)).await.unwrap(), 8);
+    assert_eq!(
+        is_send(borrowed.load_scoped("n").or_load(load))
+            .await
+            .unwrap(),
+        8
+    );
     assert_eq!(source.calls(), 0);
     nothing_is_left(&*store);
 }
