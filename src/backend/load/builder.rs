@@ -224,7 +224,15 @@ macro_rules! last_calls {
             F: FnOnce(LoadContext<T>) -> Fut + Send $($bound)*,
             Fut: Future<Output = Result<T, E>> + Send $($bound)*,
         {
-            async move { Ok(self.answer_or_load(f).await?.into_value()) }
+            async move {
+                let call = self.call(false, $has_background)?;
+                let some = |context| {
+                    let loading = f(context);
+                    async move { loading.await.map(Some) }
+                };
+                let answer = ($run)(&self.handle, call, some, tell::<E> as Tell<E>).await?;
+                Ok(certain(answer.into_value()))
+            }
         }
 
         /// As [`or_load`](Self::or_load), for a loader that may find out that there is no value: `None`, which is remembered if
@@ -242,7 +250,11 @@ macro_rules! last_calls {
             F: FnOnce(LoadContext<T>) -> Fut + Send $($bound)*,
             Fut: Future<Output = Result<Option<T>, E>> + Send $($bound)*,
         {
-            async move { Ok(self.answer_or_load_optional(f).await?.into_value()) }
+            async move {
+                let call = self.call(true, $has_background)?;
+                let answer = ($run)(&self.handle, call, f, tell::<E> as Tell<E>).await?;
+                Ok(answer.into_value())
+            }
         }
 
         /// As [`or_load`](Self::or_load), with what became of the load.
@@ -261,11 +273,11 @@ macro_rules! last_calls {
         {
             async move {
                 let call = self.call(false, $has_background)?;
-                let f = |context| {
+                let some = |context| {
                     let loading = f(context);
                     async move { loading.await.map(Some) }
                 };
-                let answer = ($run)(&self.handle, call, f, tell::<E> as Tell<E>).await?;
+                let answer = ($run)(&self.handle, call, some, tell::<E> as Tell<E>).await?;
                 Ok(answer.map(certain))
             }
         }

@@ -1,4 +1,6 @@
 //! The driver: look, decide, join, lead.
+//!
+//! What comes behind a look that is no hit is boxed: the future of a load is moved about before it is polled, and most are hits.
 
 use super::background::{OwnedCall, Refresh, lead_beyond, refresh};
 use super::call::{Call, Looked, Next, Tags};
@@ -27,7 +29,9 @@ where
 {
     match call.look().await? {
         Next::Answer(answer) => Ok(answer),
-        Next::Refresh(looked, _) | Next::Load(looked) => load(&call, looked, f, tell).await,
+        Next::Refresh(looked, _) | Next::Load(looked) => {
+            Box::pin(load(&call, looked, f, tell)).await
+        }
     }
 }
 
@@ -72,6 +76,7 @@ where
     let (looked, f) = match call.look().await? {
         Next::Answer(answer) => return Ok(answer),
         Next::Load(looked) => (looked, f),
+        // This one, too, is quick.
         Next::Refresh(looked, outcome) => {
             match (refresh(&call, || handle.shared(), f, tell), outcome) {
                 (Ok(refresh), outcome) => {
@@ -88,15 +93,33 @@ where
             }
         }
     };
-    let soft_timeout = call.options.soft_timeout.filter(|_| looked.is_safe(&call));
-    let Some(soft_timeout) = soft_timeout else {
-        return load(&call, looked, f, tell).await;
+    Box::pin(load_shared(handle, &call, looked, f, tell)).await
+}
+
+/// The same, behind the look.
+async fn load_shared<H, T, E, F, Fut>(
+    handle: &H,
+    call: &Call<'_, H::Backend>,
+    looked: Looked<T>,
+    f: F,
+    tell: Tell<E>,
+) -> Result<Answer<Option<T>>, E>
+where
+    H: SharedHandle,
+    T: Cacheable,
+    E: From<Error> + Send + 'static,
+    F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
+{
+    let soft_timeout = call.options.soft_timeout;
+    let Some(soft_timeout) = soft_timeout.filter(|_| looked.is_safe(call)) else {
+        return load(call, looked, f, tell).await;
     };
-    match join(&call, looked, || FlightsOf(handle.shared())).await? {
+    match join(call, looked, || FlightsOf(handle.shared())).await? {
         Role::Answered(answer) => Ok(answer),
-        Role::Alone(looked) => alone(&call, looked, f, tell).await,
+        Role::Alone(looked) => alone(call, looked, f, tell).await,
         Role::Leads(leader, looked) => {
-            let owned = OwnedCall::new(handle.shared(), &call);
+            let owned = OwnedCall::new(handle.shared(), call);
             lead_beyond(owned, leader, looked, soft_timeout, f, tell).await
         }
     }

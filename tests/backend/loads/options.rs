@@ -389,4 +389,11 @@ async fn loads_are_futures_that_any_executor_takes() {
     );
     assert_eq!(source.calls(), 0);
     nothing_is_left(&*store);
+    // They are moved about before they are polled: what only a miss needs is not in them.
+    for size in [
+        size_of_val(&shared.load("n").or_load(source.load())),
+        size_of_val(&shared.load_scoped("n").or_load(source.load())),
+    ] {
+        assert!(size <= 1_024, "{size}");
+    }
 }
