@@ -427,6 +427,22 @@ pub trait CacheBackendExt: CacheBackend {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// A loader that borrows does not compile:
+    ///
+    /// ```compile_fail,E0597
+    /// use nori_cache::{CacheBackendExt, Error, MemoryCacheBackend};
+    /// use std::sync::Arc;
+    ///
+    /// # async fn example() -> Result<(), Error> {
+    /// let backend = Arc::new(MemoryCacheBackend::new(10));
+    /// let name = String::from("ana");
+    /// let borrowed = &name;
+    /// let load = move |_| async move { Ok::<_, Error>(borrowed.len()) };
+    /// backend.load("length").or_load(load).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[inline]
     fn load<'a>(self: &'a Arc<Self>, key: &'a str) -> Load<'a, Shared<'a, Self>> {
         Load::new(Shared(self), key)
@@ -445,6 +461,15 @@ pub trait CacheBackendExt: CacheBackend {
     /// assert_eq!(backend.load_scoped("length").or_load(load).await?, 3);
     /// # Ok(())
     /// # }
+    /// ```
+    ///
+    /// What needs a background is not there:
+    ///
+    /// ```compile_fail,E0599
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
+    ///
+    /// let backend = MemoryCacheBackend::new(10);
+    /// let load = backend.load_scoped("n").eager_refresh(0.8);
     /// ```
     #[inline]
     fn load_scoped<'a>(&'a self, key: &'a str) -> Load<'a, Scoped<'a, Self>> {

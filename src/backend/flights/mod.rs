@@ -14,13 +14,14 @@
 //! A load that the write does not find in the table began after the write did. Then it reads what the write's caller did before,
 //! and need not be overtaken. To make that so, a write asks the table behind a fence, and a load passes a fence when it is in the
 //! table and has read nothing yet; the two pair: either the load reads what the write's caller did, or the write finds the load.
-//! (A set needs no more than that: loads store only where there is nothing, or what they could not decode.) This holds for what is loaded, not for what a leader
-//! still finds in the store, which the write may be about to remove: that is for the leader alone.
+//! (A set needs no more than that: a load stores only where there still is what its leader found, in one step.) This holds for what
+//! is loaded, not for what a leader still finds in the store, which the write may be about to remove: that is for the leader alone.
 //!
 //! A load that was overtaken still answers its followers, but it leaves the table: callers that come after the write load afresh.
 //!
-//! Increments and updates need none of this: a load stores only where there is still nothing, or still what it could not
-//! decode, in one step.
+//! Increments and updates need none of this, for the same reason.
+//!
+//! A leader may own its flights, with the backend, and lead in the background. All this holds for it as for any other.
 //!
 //! # Updates
 //! Updates of a key take turns ([`Turn`]), because optimistic writers that collide only make each other try again. A turn is

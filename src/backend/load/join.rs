@@ -126,7 +126,10 @@ where
     let error = match (answer.await, deadline.why) {
         (Ok(Some(Ok(value))), _) => {
             return Ok(match decoded(call, &value)? {
-                Some(value) => Followed::Answer(Answer::new(value, Outcome::Coalesced)),
+                Some(value) => Followed::Answer(Answer {
+                    store_error: looked.unread,
+                    ..Answer::new(value, Outcome::Coalesced)
+                }),
                 None => Followed::Alone(looked),
             });
         }

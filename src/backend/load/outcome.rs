@@ -86,8 +86,8 @@ impl<T> Answer<T> {
         self.is_refreshing
     }
 
-    /// What the store failed with, if it did: it could not be read, or what was loaded could not be stored. The value is
-    /// what the loader got.
+    /// What the store failed with, if it did: this caller could not read it, or could not store what it loaded. The value is what the
+    /// loader got.
     pub fn store_error(&self) -> Option<&Error> {
         self.store_error.as_ref()
     }

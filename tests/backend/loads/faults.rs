@@ -226,6 +226,7 @@ async fn single_flight_holds_while_the_store_is_down() {
             Outcome::Coalesced => {}
             other => panic!("{other:?}"),
         }
+        assert!(answer.store_error().unwrap().is_connection());
         assert_eq!(answer.into_value(), 1);
     }
     assert_eq!((loaded, source.calls()), (1, 1));
