@@ -40,9 +40,10 @@ impl World {
         }
     }
 
-    fn set_if_none(&self, value: Value) {
+    /// As `CacheBackend::compare_and_set`.
+    fn set_if(&self, expected: Option<Value>, value: Value) {
         let _writer = self.writer.lock();
-        if self.get().is_none() {
+        if self.get() == expected {
             self.stored.store(value, Ordering::Release);
         }
     }
@@ -69,10 +70,23 @@ impl World {
         }
         let value = self.truth.load(Ordering::Relaxed);
         if leader.may_store() {
-            self.set_if_none(value);
+            self.set_if(None, value);
         }
         leader.end(Ok(value));
         value
+    }
+
+    /// As a load that replaces what is stale, or about to be.
+    fn refresh(&self) {
+        let Joined::Leads(leader) = Flights::join(&self.flights, KEY) else {
+            return;
+        };
+        let found = self.get();
+        let value = self.truth.load(Ordering::Relaxed);
+        if leader.may_store() {
+            self.set_if(found, value);
+        }
+        leader.end(Ok(value));
     }
 
     /// As `CacheBackendExt::delete` and `flush`, after a change of the truth.
@@ -120,6 +134,22 @@ fn a_load_beside_a_write_of_some_keys() {
 #[test]
 fn a_load_beside_a_flush() {
     load_beside(Scope::All);
+}
+
+/// A load that replaces what is there, beside a write. Caught: what those of what is missing catch.
+#[test]
+fn a_refresh_beside_a_write_of_its_key() {
+    check(Kind::Symmetric, 3, || {
+        let world = Arc::new(World::new(OLD));
+        race([
+            racer(&world, |world: &World| world.refresh()),
+            racer(&world, |world: &World| {
+                world.renew(Scope::Key(KEY));
+                assert_eq!(world.get_or_load(), NEW, "to who came after the write");
+            }),
+        ]);
+        assert_ne!(world.get(), Some(OLD), "stored after the write");
+    });
 }
 
 /// A load that leads after another has ended, whose value it finds although a write is about to remove it. Caught: it is handed
