@@ -136,7 +136,7 @@ fn a_load_beside_a_flush() {
     load_beside(Scope::All);
 }
 
-/// A load that replaces what is there, beside a write. Caught: what those of what is missing catch.
+/// A load that replaces what is there, beside a write. Caught: fences that are missing.
 #[test]
 fn a_refresh_beside_a_write_of_its_key() {
     check(Kind::Symmetric, 3, || {

@@ -50,16 +50,18 @@ use std::time::Duration;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
 /// # let db = Db;
-/// const MINUTE: Duration = Duration::from_secs(60);
 /// const MS: Duration = Duration::from_millis(1);
+/// const SECOND: Duration = Duration::from_secs(1);
+/// const MINUTE: Duration = Duration::from_secs(60);
+/// const HOUR: Duration = Duration::from_secs(3600);
 ///
 /// let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(10_000));
 /// let user: String = backend.load("user:42")
-///     .ttl(5 * MINUTE).jitter(0.1)
-///     .fail_safe(60 * MINUTE)
-///     .soft_timeout(100 * MS).hard_timeout(2_000 * MS)
+///     .ttl(5 * MINUTE).jitter(0.1).tags(["users"])
+///     .fail_safe(1 * HOUR)
+///     .soft_timeout(100 * MS).hard_timeout(2 * SECOND)
 ///     .eager_refresh(0.8)
-///     .or_load(|_| async move { db.user(42).await }).await?;
+///     .or_load(|cx| async move { db.user(42).await }).await?;
 /// assert_eq!(user, "ana");
 /// # Ok(())
 /// # }

@@ -11,6 +11,8 @@ async fn without_options_a_load_is_a_plain_value() {
         assert_eq!(store.load("n").or_load(source.load()).await.unwrap(), 1);
     }
     assert_eq!(source.calls(), 1);
+    // A miss looks twice, a hit once.
+    assert_eq!(store.calls(), (4, 1));
     let raw = store.raw("n").await.unwrap();
     assert_eq!(&*raw.encode().unwrap(), b"1");
     // With a time to live, and jitter, too.
@@ -261,11 +263,13 @@ async fn reads_and_writes_can_be_skipped() {
 #[tokio::test]
 async fn a_loader_can_keep_its_result_out_of_the_store() {
     let store = Store::new();
-    let load = |cx: LoadContext<u8>| async move {
+    // What type it is of is found out by what it returns.
+    let load = store.load("n").or_load(|cx| async move {
         cx.not_cached();
-        Ok::<_, Error>(1)
-    };
-    assert_eq!(store.load("n").or_load(load).await.unwrap(), 1);
+        let n = cx.not_modified().unwrap_or(1_u8);
+        Ok::<_, Error>(n)
+    });
+    assert_eq!(load.await.unwrap(), 1);
     assert!(store.raw("n").await.is_none());
 }
 
