@@ -32,6 +32,13 @@ pub mod glossary {}
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
 #[doc = include_str!("links.md")]
+#[cfg_attr(feature = "backend", doc = include_str!("../docs/loads.md"))]
+#[cfg_attr(
+    not(feature = "backend"),
+    doc = "This page is part of the documentation that is built with the feature `backend`."
+)]
+pub mod loads {}
+#[doc = include_str!("links.md")]
 #[doc = include_str!("../docs/orderings.md")]
 pub mod orderings {}
 #[doc = include_str!("links.md")]

@@ -339,6 +339,13 @@ impl fmt::Display for Error {
     }
 }
 
+/// The text: for those whose errors are texts.
+impl From<Error> for String {
+    fn from(error: Error) -> Self {
+        error.to_string()
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner

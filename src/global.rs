@@ -6,7 +6,7 @@
 //! Each thread keeps a pointer of its own to the backend, with its own reference count, so that threads which read at the same
 //! time write nothing that the others need. A number that only changes with the backend tells a thread when to ask again.
 
-use crate::backend::{CacheBackend, CacheBackendExt, Cacheable, UpdateTtl};
+use crate::backend::{CacheBackend, CacheBackendExt, Cacheable, Load, Own, UpdateTtl};
 use crate::config::Config;
 use crate::error::Error;
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -297,4 +297,23 @@ where
     Fut: Future<Output = Result<T, E>> + Send,
 {
     current()?.get_or_load(key, ttl, f).await
+}
+
+/// A load of this key, to be told how it goes and what loads: [`CacheBackendExt::load`].
+///
+/// ```
+/// use nori_cache::{Error, cache_load};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let minute = Duration::from_secs(60);
+/// let load = |_| async { Ok::<_, Error>("ana".to_owned()) };
+/// let user = cache_load("user:42")?.ttl(minute).fail_safe(60 * minute).or_load(load).await?;
+/// assert_eq!(user, "ana");
+/// # Ok(())
+/// # }
+/// ```
+pub fn cache_load(key: &str) -> Result<Load<'_, Own>, Error> {
+    Ok(Load::new(Own(current()?), key))
 }

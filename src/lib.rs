@@ -58,9 +58,16 @@ pub use crate::{
 
 #[cfg(all(feature = "backend", not(nori_loom)))]
 pub use crate::backend::{
-    BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Codec, Flights, MemoryCacheBackend,
-    MemoryCacheBackendBuilder, Undecodable, UpdateTtl, Value, View,
+    Answer, BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Codec, Flights, Load,
+    LoadContext, LoadCounts, LoadOptions, MemoryCacheBackend, MemoryCacheBackendBuilder, Outcome,
+    Undecodable, UpdateTtl, Value, View,
 };
+
+/// What a [`Load`] has of its backend: types that are rarely written out.
+#[cfg(all(feature = "backend", not(nori_loom)))]
+pub mod handle {
+    pub use crate::backend::{Handle, Own, Scoped, Shared, SharedHandle};
+}
 
 #[cfg(all(feature = "encryption", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
@@ -78,9 +85,9 @@ pub use crate::{
     config::{BackendKind, Config},
     global::{
         cache_atomic_update, cache_delete, cache_delete_many, cache_flush, cache_get,
-        cache_get_many, cache_get_or_load, cache_get_shared, cache_incr, cache_incr_by, cache_set,
-        cache_set_default, cache_set_many, cache_set_ref, cache_try_atomic_update, cache_ttl,
-        get_backend, reset_backend, set_backend,
+        cache_get_many, cache_get_or_load, cache_get_shared, cache_incr, cache_incr_by, cache_load,
+        cache_set, cache_set_default, cache_set_many, cache_set_ref, cache_try_atomic_update,
+        cache_ttl, get_backend, reset_backend, set_backend,
     },
 };
 

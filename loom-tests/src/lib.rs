@@ -30,7 +30,7 @@ mod atomics;
 #[path = "../../src/backend"]
 mod backend {
     // Drops what here is nothing to be dropped.
-    #![allow(dead_code, clippy::drop_non_drop)]
+    #![allow(dead_code, unused_imports, clippy::drop_non_drop)]
 
     /// In the place of what backends store.
     pub(crate) type Value = u64;

@@ -46,8 +46,12 @@ impl<K: Eq, V, S> DashMap<K, V, S> {
         self.entries.lock().len()
     }
 
-    pub(crate) fn contains_key(&self, key: &K) -> bool {
-        self.entries.lock().iter().any(|(other, _)| other == key)
+    pub(crate) fn contains_key<Q: Eq + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let entries = self.entries.lock();
+        entries.iter().any(|(other, _)| other.borrow() == key)
     }
 
     pub(crate) fn entry(&self, key: K) -> Entry<'_, K, V> {

@@ -1,6 +1,6 @@
 //! Deadlines for those who wait, on any executor: one thread wakes those whose time has come.
 //!
-//! The features that do without Tokio have no timers from it, and a timer of Tokio's ends with its runtime. So the process has one
+//! Who waits may be on no runtime of Tokio's, and so have no timers from it, and a timer of Tokio's ends with its runtime. So the process has one
 //! thread for deadlines. It starts when somebody waits and ends when nobody has waited for a while. Each one who waits has an entry
 //! with a waker, by deadline, and takes it out on leaving. The thread sleeps until the first of the deadlines.
 //!

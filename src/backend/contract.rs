@@ -1,7 +1,8 @@
 //! [`CacheBackend`]: what a store must be able to do.
 
+use super::load::{self, LoadOptions};
 use super::{BackendFuture, Codec, Flights, Value};
-use crate::time::Ttl;
+use crate::time::{ManualClock, Ttl};
 use std::fmt;
 use std::time::Duration;
 
@@ -200,6 +201,18 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// Whether typed reads of what cannot be decoded fail. They miss unless the backend says otherwise.
     fn is_strict(&self) -> bool {
         false
+    }
+
+    /// What [loads](super::CacheBackendExt::load) of this backend do where they are not told otherwise. Plain loads unless the
+    /// backend says otherwise. One that wraps another passes the other's on.
+    fn load_options(&self) -> &LoadOptions {
+        load::plain()
+    }
+
+    /// The clock by which entries get old that loads [keep](super::LoadOptions#what-is-kept), in tests. `None`, the default: the time of
+    /// day, which processes share. One that wraps another passes the other's on.
+    fn manual_clock(&self) -> Option<&ManualClock> {
+        None
     }
 
     /// Asks the far side whether it is there and usable: for start-up. The error holds no credentials.

@@ -1,8 +1,9 @@
 //! [`CacheBackendExt`]: what callers use.
 
-use super::flights::{atomic_update, get_or_load};
+use super::flights::atomic_update;
+use super::load::{self, Load, Scoped, Shared};
 use super::typed::{read, write};
-use super::{CacheBackend, Cacheable, Codec, Undecodable, UpdateTtl, View};
+use super::{CacheBackend, Cacheable, Codec, LoadCounts, Undecodable, UpdateTtl, View};
 use crate::error::Error;
 use crate::time::Ttl;
 use serde_core::{Serialize, de::DeserializeOwned};
@@ -359,13 +360,16 @@ pub trait CacheBackendExt: CacheBackend {
     /// is dropped or panics, another loads. A key that is set, deleted or flushed by this process during a load keeps what was
     /// written, or nothing: then the load's result is only returned, and calls that come later load afresh.
     ///
+    /// A store that is down makes nobody fail: `f` runs, once for all callers in this process, and they get what it got, stored or
+    /// not. This is a short form of [`load_scoped`](Self::load_scoped), which can say so, and more.
+    ///
     /// A loader may load other keys, and once its own. Where loads would wait for each other, one of them goes ahead on its own:
     /// its `f` runs although another's does, and what it loads is only returned.
     ///
     /// # Errors
     /// [`Error::is_timeout`] if the load of another does not end within the backend's [patience](super::Flights::patience), a
     /// minute unless configured. A caller's own `f` has no limit: give it one. [`Error::is_circular`] if `f` comes back to its
-    /// own key without end. [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
+    /// own key without end. [`Error::is_closed`]. [`Error::is_load`] if `f` fails: all callers get that error, whose [`cause`](Error::cause) is `f`'s own. It is not
     /// stored.
     ///
     /// ```
@@ -397,7 +401,84 @@ pub trait CacheBackendExt: CacheBackend {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send,
     {
-        get_or_load::get_or_load(self, key, ttl.into(), f)
+        let answer = load::get_or_load(self, key, ttl.into(), f);
+        async move { Ok(answer.await?.into_value()) }
+    }
+
+    /// A load of this key: [`Load`] is told how it goes (for how long, with what if the source is down or slow) and what loads.
+    ///
+    /// It can go on in the background, where it needs the backend for as long as it takes, so this is a call of the `Arc` that the
+    /// backend is in, and the loader owns what it uses. [`load_scoped`](Self::load_scoped) does without.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), String> {
+    /// let backend = Arc::new(MemoryCacheBackend::new(10));
+    /// let hour = Duration::from_secs(3600);
+    /// let load = |_| async { Err::<u64, String>("the source is down".to_owned()) };
+    /// let error = backend.load("n").ttl(hour).fail_safe(24 * hour).or_load(load).await;
+    /// assert_eq!(error.unwrap_err(), "the source is down");
+    ///
+    /// let load = |_| async { Ok::<u64, String>(42) };
+    /// assert_eq!(backend.load("n").ttl(hour).fail_safe(24 * hour).or_load(load).await?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A loader that borrows does not compile:
+    ///
+    /// ```compile_fail,E0597
+    /// use nori_cache::{CacheBackendExt, Error, MemoryCacheBackend};
+    /// use std::sync::Arc;
+    ///
+    /// # async fn example() -> Result<(), Error> {
+    /// let backend = Arc::new(MemoryCacheBackend::new(10));
+    /// let name = String::from("ana");
+    /// let borrowed = &name;
+    /// let load = move |_| async move { Ok::<_, Error>(borrowed.len()) };
+    /// backend.load("length").or_load(load).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    fn load<'a>(self: &'a Arc<Self>, key: &'a str) -> Load<'a, Shared<'a, Self>> {
+        Load::new(Shared(self), key)
+    }
+
+    /// As [`load`](Self::load), but nothing goes on in the background: the caller waits for all of it, and the loader may borrow.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, Error, MemoryCacheBackend};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// let name = String::from("ana");
+    /// let load = |_| async { Ok::<_, Error>(name.len()) };
+    /// assert_eq!(backend.load_scoped("length").or_load(load).await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// What needs a background is not there:
+    ///
+    /// ```compile_fail,E0599
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend};
+    ///
+    /// let backend = MemoryCacheBackend::new(10);
+    /// let load = backend.load_scoped("n").eager_refresh(0.8);
+    /// ```
+    #[inline]
+    fn load_scoped<'a>(&'a self, key: &'a str) -> Load<'a, Scoped<'a, Self>> {
+        Load::new(Scoped(self), key)
+    }
+
+    /// What has become of the loads of this backend, in this process.
+    fn load_counts(&self) -> LoadCounts {
+        self.flights().load_counts()
     }
 }
 

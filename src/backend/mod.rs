@@ -7,12 +7,14 @@
 //! | `representable` | what JSON, and what binary formats can represent |
 //! | `value`, `codec` | [`Value`]: typed, encoded or an integer; [`Codec`]: values as bytes, both ways |
 //! | `alarm` | deadlines for those who wait, on any executor |
-//! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the calls that make them |
+//! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the call that updates |
+//! | `kept`, `wall` | what is kept beside a value, and the clock that tells how old it is |
 //! | `redact` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
 //! | `view` | [`View`]: a backend with another codec, or strict |
 //! | `typed` | typed reads and writes |
+//! | `load` | [`Load`]: loads, which survive outages of the source and of the store |
 //! | `ext` | [`CacheBackendExt`]: what callers use, each call a line and its documentation |
 //! | `redis` | `RedisCacheBackend`, with the feature of that name |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
@@ -27,6 +29,8 @@ mod event;
 mod ext;
 mod flights;
 mod future;
+mod kept;
+mod load;
 mod memory;
 #[cfg(any(feature = "global", feature = "redis"))]
 pub(crate) mod redact;
@@ -38,16 +42,22 @@ mod undecodable;
 mod update_ttl;
 mod value;
 mod view;
+mod wall;
 
 pub use codec::Codec;
 #[cfg(feature = "encryption")]
 pub use codec::Keys;
 pub use contract::CacheBackend;
 pub use ext::CacheBackendExt;
-pub use flights::Flights;
 #[cfg(feature = "global")]
 pub(crate) use flights::PATIENCE;
+pub use flights::{Flights, LoadCounts};
 pub use future::BackendFuture;
+#[cfg(feature = "macros")]
+pub(crate) use load::get_or_load;
+pub use load::{
+    Answer, Handle, Load, LoadContext, LoadOptions, Outcome, Own, Scoped, Shared, SharedHandle,
+};
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};

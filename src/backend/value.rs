@@ -1,14 +1,16 @@
 //! [`Value`]: what callers hand to stores, and get back.
 //!
-//! A value is in one of four forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it; a store in
+//! A value is in one of five forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it; a store in
 //! memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*: bytes, as a store
 //! elsewhere keeps them. *Integer*: what counters are, and every integer type that fits. *Found*: any of these, with the [`Codec`]
-//! that is to read it; without one, encoded bytes are JSON.
+//! that is to read it; without one, encoded bytes are JSON. *Kept*: a value with what loads keep beside it, for stores that do not
+//! encode; encoded, it has an envelope ([`kept`](super::kept)).
 //!
 //! A value reads the same in each form: as `T` if it is one, else through JSON. What JSON cannot represent is an error when the
 //! value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
 
 use super::codec::{Codec, Format, json};
+use super::kept::{Meta, Start, Times};
 use super::representable;
 use super::undecodable::DecodeError;
 use crate::error::Error;
@@ -46,6 +48,13 @@ enum Form {
     Encoded(Arc<Vec<u8>>),
     Integer(i64),
     Found(Arc<Found>),
+    Kept(Arc<Kept>),
+}
+
+/// A value, and what is kept beside it.
+struct Kept {
+    value: Value,
+    meta: Meta,
 }
 
 /// A value that a codec is to read. It is not one of these itself.
@@ -129,7 +138,15 @@ impl Value {
     pub fn to<T: DeserializeOwned + Clone + 'static>(&self) -> Result<T, Error> {
         match self.quick() {
             Some(value) => Ok(value),
-            None => self.convert(),
+            None => self.to_slow(),
+        }
+    }
+
+    #[cold]
+    fn to_slow<T: DeserializeOwned + Clone + 'static>(&self) -> Result<T, Error> {
+        match &self.0 {
+            Form::Kept(kept) => kept.value.to(),
+            _ => self.convert(),
         }
     }
 
@@ -139,8 +156,23 @@ impl Value {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
             Form::Integer(integer) => from_integer(*integer),
-            Form::Encoded(_) | Form::Found(_) => None,
+            Form::Encoded(_) | Form::Found(_) | Form::Kept(_) => None,
         }
+    }
+
+    /// Of a value that is kept as it is, its times; and the value as `T`, unless it stands for none. `None` if it is not kept, or
+    /// only JSON makes it a `T`.
+    #[inline]
+    pub(super) fn quick_kept<T: Clone + 'static>(&self) -> Option<(Option<T>, Times)> {
+        let Form::Kept(kept) = &self.0 else {
+            return None;
+        };
+        let times = kept.meta.times;
+        if times.is_negative {
+            return Some((None, times));
+        }
+        let value = kept.value.quick()?;
+        Some((Some(value), times))
     }
 
     /// The value as a shared `T`: the very one that was stored if it is one, else by way of JSON.
@@ -154,6 +186,9 @@ impl Value {
                 return Ok(value);
             }
         }
+        if let Form::Kept(kept) = &self.0 {
+            return kept.value.to_shared();
+        }
         self.convert().map(Arc::new)
     }
 
@@ -163,7 +198,7 @@ impl Value {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref(),
             Form::Integer(integer) => (integer as &dyn Any).downcast_ref(),
-            Form::Encoded(_) | Form::Found(_) => None,
+            Form::Encoded(_) | Form::Found(_) | Form::Kept(_) => None,
         }
     }
 
@@ -177,6 +212,11 @@ impl Value {
             Form::Encoded(bytes) => Ok(Cow::Borrowed(bytes)),
             Form::Integer(integer) => Ok(Cow::Owned(integer.to_string().into_bytes())),
             Form::Found(found) => found.value.encode(),
+            Form::Kept(kept) => {
+                let mut bytes = kept.meta.to_bytes();
+                bytes.extend_from_slice(&kept.value.encode()?);
+                Ok(Cow::Owned(bytes))
+            }
         }
     }
 
@@ -212,6 +252,7 @@ impl Value {
             Form::Encoded(bytes) => json::integer(bytes),
             Form::Typed(_) => json::integer(&self.encode()?),
             Form::Found(found) => found.value.as_integer()?,
+            Form::Kept(_) => None,
         })
     }
 
@@ -222,6 +263,9 @@ impl Value {
             (Form::Typed(a), Form::Typed(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
             (Form::Encoded(a), Form::Encoded(b)) => a == b,
             (Form::Integer(a), Form::Integer(b)) => a == b,
+            (Form::Kept(a), Form::Kept(b)) => {
+                Arc::ptr_eq(a, b) || (a.meta == b.meta && a.value.is_same(&b.value))
+            }
             (Form::Found(found), _) => found.value.is_same(other),
             (_, Form::Found(found)) => self.is_same(&found.value),
             _ => false,
@@ -244,6 +288,47 @@ impl Value {
             Form::Typed(value) => Some(&**value),
             Form::Found(found) => found.value.typed(),
             _ => None,
+        }
+    }
+
+    /// The value, with what is to be kept beside it.
+    pub(super) fn kept(self, meta: Meta) -> Self {
+        Self(Form::Kept(Arc::new(Kept { value: self, meta })))
+    }
+
+    /// The value and what is kept beside it, if it is kept as it is.
+    pub(super) fn parts(&self) -> Option<(&Self, &Meta)> {
+        match &self.0 {
+            Form::Kept(kept) => Some((&kept.value, &kept.meta)),
+            Form::Found(found) => found.value.parts(),
+            _ => None,
+        }
+    }
+
+    /// Its times, if it is kept.
+    #[inline]
+    pub(super) fn times(&self) -> Option<Times> {
+        match &self.0 {
+            Form::Typed(_) | Form::Integer(_) => None,
+            Form::Kept(kept) => Some(kept.meta.times),
+            Form::Found(found) => found.value.times(),
+            Form::Encoded(bytes) => match Start::read(bytes) {
+                Start::Envelope(envelope) => Some(envelope.times),
+                Start::Plain | Start::Unknown => None,
+            },
+        }
+    }
+
+    /// What is kept beside it, if it is kept.
+    pub(super) fn meta(&self) -> Option<Meta> {
+        match &self.0 {
+            Form::Typed(_) | Form::Integer(_) => None,
+            Form::Kept(kept) => Some(kept.meta.clone()),
+            Form::Found(found) => found.value.meta(),
+            Form::Encoded(bytes) => match Start::read(bytes) {
+                Start::Envelope(envelope) => Some(envelope.to_meta()),
+                Start::Plain | Start::Unknown => None,
+            },
         }
     }
 
@@ -272,6 +357,7 @@ impl Value {
             Form::Typed(_) => json::decode(&self.encode()?),
             Form::Integer(integer) => json::decode(integer.to_string().as_bytes()),
             Form::Found(found) => found.read(),
+            Form::Kept(kept) => kept.value.convert(),
         }
     }
 }
@@ -315,6 +401,7 @@ impl fmt::Debug for Value {
             Form::Encoded(bytes) => write!(f, "Value({} bytes)", bytes.len()),
             Form::Integer(integer) => write!(f, "Value({integer})"),
             Form::Found(found) => write!(f, "{:?}", found.value),
+            Form::Kept(kept) => write!(f, "{:?}", kept.value),
         }
     }
 }

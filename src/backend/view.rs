@@ -1,8 +1,8 @@
 //! [`View`]: a backend as some of its callers see it.
 
-use super::{BackendFuture, CacheBackend, Codec, Flights, Value};
+use super::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value};
 use crate::error::Error;
-use crate::time::Ttl;
+use crate::time::{ManualClock, Ttl};
 use std::fmt;
 use std::ops::Deref;
 #[cfg(feature = "tower")]
@@ -184,6 +184,14 @@ where
 
     fn is_strict(&self) -> bool {
         self.strict || self.backend.is_strict()
+    }
+
+    fn load_options(&self) -> &LoadOptions {
+        self.backend.load_options()
+    }
+
+    fn manual_clock(&self) -> Option<&ManualClock> {
+        self.backend.manual_clock()
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {

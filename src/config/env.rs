@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::env::VarError;
 use std::fmt::Display;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 /// The file that is read beside the environment: in the working directory, and nowhere else.
 const DOT_ENV: &str = ".env";
@@ -48,6 +49,35 @@ impl<'v> Variables<'v> {
             Ok(0) | Err(_) => Err(not_a_number(name, &text, "at least 1")),
             Ok(_) => Err(not_a_number(name, &text, format_args!("at most {most}"))),
         }
+    }
+}
+
+impl Variables<'_> {
+    /// A share that is allowed.
+    pub(super) fn share(
+        &self,
+        name: &'static str,
+        is_allowed: impl Fn(f64) -> bool,
+        allowed: &str,
+    ) -> Result<Option<f64>, Error> {
+        let Some(text) = self.get(name)? else {
+            return Ok(None);
+        };
+        match text.trim().parse() {
+            Ok(share) if is_allowed(share) => Ok(Some(share)),
+            _ => Err(Error::invalid_config(name, redact::value(&text), allowed)),
+        }
+    }
+
+    /// A time in milliseconds or in seconds, as the unit says.
+    pub(super) fn time(
+        &self,
+        name: &'static str,
+        unit: Duration,
+    ) -> Result<Option<Duration>, Error> {
+        let millis = u64::try_from(unit.as_millis()).unwrap_or(u64::MAX);
+        let number = self.number(name, u64::MAX / millis.max(1))?;
+        Ok(number.map(|number| Duration::from_millis(number.saturating_mul(millis))))
     }
 }
 

@@ -6,7 +6,7 @@
 mod env;
 mod redis;
 
-use crate::backend::{CacheBackend, Codec, MemoryCacheBackend, PATIENCE, redact};
+use crate::backend::{CacheBackend, Codec, LoadOptions, MemoryCacheBackend, PATIENCE, redact};
 use crate::error::Error;
 use crate::time::Ttl;
 use env::Variables;
@@ -33,6 +33,11 @@ pub enum BackendKind {
 /// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
 /// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
 /// | `CACHE_PATIENCE_MS` | milliseconds that a call waits at most for another's load or update of its key | 60000 |
+/// | `CACHE_TTL_JITTER` | the share, from 0 to 1, by which loads shorten times to live at random ([`jitter`](LoadOptions::jitter)) | 0 |
+/// | `CACHE_FAIL_SAFE` | seconds that loads keep what has expired, for when the source fails ([`fail_safe`](LoadOptions::fail_safe)) | not kept |
+/// | `CACHE_SOFT_TIMEOUT_MS` | milliseconds that loads wait where something has been kept ([`soft_timeout`](LoadOptions::soft_timeout)) | without limit |
+/// | `CACHE_HARD_TIMEOUT_MS` | milliseconds that loads may take ([`hard_timeout`](LoadOptions::hard_timeout)) | without limit |
+/// | `CACHE_EAGER_REFRESH` | the share, above 0 and below 1, of an entry's life after which it is loaded anew ([`eager_refresh`](LoadOptions::eager_refresh)) | not before it expires |
 /// | `CACHE_PREFIX` | what every key on Redis starts with | `cache:` |
 /// | `REDIS_URL` | where Redis is | `redis://localhost:6379` |
 /// | `REDIS_TIMEOUT_MS` | milliseconds that no command on Redis takes longer than | 1000 |
@@ -61,6 +66,7 @@ pub struct Config {
     redis_timeout: Duration,
     codec: Option<Codec>,
     is_strict: bool,
+    load_options: LoadOptions,
 }
 
 impl Default for Config {
@@ -75,6 +81,7 @@ impl Default for Config {
             redis_timeout: Duration::from_millis(1000),
             codec: None,
             is_strict: false,
+            load_options: LoadOptions::new(),
         }
     }
 }
@@ -140,6 +147,7 @@ impl Config {
         if let Some(millis) = variables.number("CACHE_PATIENCE_MS", u64::MAX)? {
             config.patience = Duration::from_millis(millis);
         }
+        config.load_options = load_options(variables)?;
         if let Some(prefix) = variables.get("CACHE_PREFIX")? {
             config.prefix = prefix;
         }
@@ -210,6 +218,12 @@ impl Config {
         self
     }
 
+    /// What loads do where they are not told otherwise.
+    pub fn load_options(mut self, options: LoadOptions) -> Self {
+        self.load_options = options;
+        self
+    }
+
     /// Builds the backend. Connects nowhere: [`verify`](CacheBackend::verify) does.
     ///
     /// # Errors
@@ -222,7 +236,8 @@ impl Config {
                 let mut builder = MemoryCacheBackend::builder()
                     .max_keys(self.max_keys)
                     .default_ttl(self.default_ttl)
-                    .patience(self.patience);
+                    .patience(self.patience)
+                    .load_options(self.load_options.clone());
                 if let Some(codec) = &self.codec {
                     builder = builder.codec(codec.clone());
                 }
@@ -265,6 +280,33 @@ impl Config {
     }
 }
 
+/// Of the options of loads those that are for operators to tune.
+fn load_options(variables: &Variables<'_>) -> Result<LoadOptions, Error> {
+    const SECOND: Duration = Duration::from_secs(1);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    let mut options = LoadOptions::new();
+    let any_share = |share: f64| (0.0..=1.0).contains(&share);
+    let jitter = variables.share("CACHE_TTL_JITTER", any_share, "a share from 0 to 1")?;
+    if let Some(share) = jitter {
+        options = options.jitter(share);
+    }
+    if let Some(window) = variables.time("CACHE_FAIL_SAFE", SECOND)? {
+        options = options.fail_safe(window);
+    }
+    if let Some(limit) = variables.time("CACHE_SOFT_TIMEOUT_MS", MILLISECOND)? {
+        options = options.soft_timeout(limit);
+    }
+    if let Some(limit) = variables.time("CACHE_HARD_TIMEOUT_MS", MILLISECOND)? {
+        options = options.hard_timeout(limit);
+    }
+    let inner_share = |share: f64| share > 0.0 && share < 1.0;
+    let allowed = "a share above 0 and below 1";
+    if let Some(share) = variables.share("CACHE_EAGER_REFRESH", inner_share, allowed)? {
+        options = options.eager_refresh(share);
+    }
+    Ok(options)
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
@@ -277,6 +319,7 @@ impl fmt::Debug for Config {
             .field("redis_timeout", &self.redis_timeout)
             .field("codec", &self.codec)
             .field("is_strict", &self.is_strict)
+            .field("load_options", &self.load_options)
             .finish()
     }
 }

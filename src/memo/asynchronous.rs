@@ -1,13 +1,13 @@
 //! `async` functions, over a backend.
 //!
-//! [`CacheBackendExt::get_or_load`] wants an error that can be shared with all who wait, and returns the library's. A function's own
+//! [`get_or_load`] wants an error that can be shared with all who wait, and returns the library's. A function's own
 //! error comes back as it is by another way: the caller whose call it was keeps it beside the load. Those who waited for that call get
 //! a clone, if the error can be cloned. If not, they ask again, so that one of them calls and the others wait for that; and who has
 //! waited for [`PATIENT_CALLS`] calls that failed makes its own, however many others do.
 
 use super::Returned;
 use super::event;
-use crate::backend::{CacheBackend, CacheBackendExt, Cacheable};
+use crate::backend::{Answer, CacheBackend, Cacheable, get_or_load};
 use crate::error::Error;
 use crate::time::Ttl;
 use std::convert::Infallible;
@@ -178,7 +178,10 @@ impl<O> Results<O> {
             *kept = Some(answer);
             for_others
         };
-        let loaded = backend.get_or_load::<T, _, _, _>(key, ttl, load).await;
+        let loaded = get_or_load::<B, T, _, _, _>(backend, key, ttl, load).await;
+        if let Some(error) = loaded.as_ref().ok().and_then(Answer::store_error) {
+            event::cache_failed(error);
+        }
         let failed = |error: &Error| {
             let failed = error.cause::<Failed<O::Note>>()?;
             Some(O::error(&failed.0))
@@ -191,7 +194,7 @@ impl<O> Results<O> {
                 }
                 Ended::Answered(answer)
             }
-            (None, Ok(value)) => Ended::Answered(Ok(value)),
+            (None, Ok(answer)) => Ended::Answered(Ok(answer.into_value())),
             (None, Err(error)) => match failed(&error) {
                 Some(Some(error)) => Ended::Answered(Err(error)),
                 Some(None) => Ended::OtherFailed,

@@ -74,6 +74,15 @@ impl Clock {
         }
     }
 
+    /// The clock that the program moves, if this is one.
+    #[cfg(feature = "backend")]
+    pub(crate) fn manual(&self) -> Option<&ManualClock> {
+        match &self.source {
+            Source::Manual(clock) => Some(clock),
+            Source::System(_) | Source::Ticking(..) => None,
+        }
+    }
+
     /// Milliseconds since the clock was made. Never 0.
     #[inline(always)]
     pub(crate) fn now(&self) -> u64 {
@@ -149,10 +158,19 @@ impl Clock {
 
 /// A time of day, in milliseconds since 1970, that is not past yet: a little later than now, and cheaper to know. `None` where
 /// the platform has no such clock.
-#[cfg(feature = "tower")]
+#[cfg(any(feature = "backend", feature = "tower"))]
 #[inline]
 pub(crate) fn wall_millis_soon() -> Option<u64> {
     coarse::wall_millis().map(|coarse| coarse.saturating_add(coarse::LAG_MILLIS))
+}
+
+/// The time of day, in milliseconds since 1970; 0 before that.
+#[cfg(feature = "backend")]
+pub(crate) fn wall_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 impl Default for Clock {

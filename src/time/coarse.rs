@@ -3,6 +3,7 @@
 /// How far the coarse clock may be behind the precise one. Linux moves it with each timer tick, every 1 to 10 ms, on one
 /// processor; where that is a virtual one and stands still, another one moves it after five ticks more.
 #[cfg(any(
+    feature = "backend",
     feature = "tower",
     all(target_os = "linux", not(any(miri, nori_portable)))
 ))]
@@ -37,7 +38,7 @@ mod imp {
     }
 
     /// As `millis`, of the time of day.
-    #[cfg(feature = "tower")]
+    #[cfg(any(feature = "backend", feature = "tower"))]
     #[inline(always)]
     pub(in super::super) fn wall_millis() -> Option<u64> {
         let time = clock_gettime(ClockId::RealtimeCoarse);
@@ -65,7 +66,7 @@ mod imp {
         None
     }
 
-    #[cfg(feature = "tower")]
+    #[cfg(any(feature = "backend", feature = "tower"))]
     #[inline(always)]
     pub(in super::super) fn wall_millis() -> Option<u64> {
         None
@@ -83,6 +84,6 @@ mod imp {
     }
 }
 
-#[cfg(feature = "tower")]
+#[cfg(any(feature = "backend", feature = "tower"))]
 pub(super) use imp::wall_millis;
 pub(super) use imp::{precise_millis, precise_nanos, soon};

@@ -62,7 +62,7 @@ impl ManualClock {
     }
 
     /// The time that everybody sees.
-    pub(super) fn millis(&self) -> u64 {
+    pub(crate) fn millis(&self) -> u64 {
         self.passed.millis()
     }
 

@@ -10,7 +10,9 @@ mod ticker;
 mod ttl;
 
 pub use clock::Clock;
-#[cfg(feature = "tower")]
+#[cfg(feature = "backend")]
+pub(crate) use clock::wall_millis;
+#[cfg(any(feature = "backend", feature = "tower"))]
 pub(crate) use clock::wall_millis_soon;
 pub use manual::ManualClock;
 pub(crate) use packed::Packed;

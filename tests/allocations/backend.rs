@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nori_cache::{CacheBackend, CacheBackendExt, MemoryCacheBackend, cache_get, set_backend};
+use nori_cache::{
+    CacheBackend, CacheBackendExt, Error, MemoryCacheBackend, Outcome, cache_get, cache_load,
+    set_backend,
+};
 
 /// The answer of a future that is ready.
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -49,6 +52,42 @@ fn hits_and_increments_allocate_nothing() {
             assert_eq!(now(backend.incr("counter", HOUR)).unwrap(), n as i64 + 2);
             assert_eq!(now(backend.get("counter")).unwrap(), Some(n + 2));
             assert!(now(backend.ttl(key)).unwrap().is_some());
+        }
+    });
+    assert_eq!(during, 0);
+
+    // A load, whatever its options, of what is plain and of what is kept.
+    let minute = Duration::from_secs(60);
+    let all_options = |key: &'static str| {
+        let load = backend
+            .load(key)
+            .ttl(HOUR)
+            .jitter(0.1)
+            .tags(["users", "all"]);
+        let load = load
+            .fail_safe(HOUR)
+            .fail_safe_throttle(minute)
+            .negative_ttl(HOUR);
+        let load = load
+            .soft_timeout(minute)
+            .hard_timeout(minute)
+            .cache_errors(minute);
+        load.eager_refresh(0.8).stale_while_revalidate(HOUR)
+    };
+    let load = |_| std::future::ready(Ok::<_, Error>((1_usize, [1.0_f64; 8])));
+    let none = |_| std::future::ready(Ok::<Option<u64>, Error>(None));
+    now(all_options("kept").or_load(load)).unwrap();
+    now(all_options("none").or_load_optional(none)).unwrap();
+    let during = allocations(|| {
+        for _ in 0..500 {
+            assert_eq!(now(all_options("kept").or_load(load)).unwrap().0, 1);
+            assert_eq!(now(all_options("user:7").or_load(load)).unwrap().0, 7);
+            let answer = now(all_options("none").answer_or_load_optional(none)).unwrap();
+            assert!(matches!(answer.outcome(), Outcome::Hit));
+            assert_eq!(now(backend.load_scoped("kept").or_load(load)).unwrap().0, 1);
+            assert_eq!(now(cache_load("kept").unwrap().or_load(load)).unwrap().0, 1);
+            let load = || std::future::ready(Ok::<_, Error>((1_usize, [1.0_f64; 8])));
+            assert_eq!(now(backend.get_or_load("kept", HOUR, load)).unwrap().0, 1);
         }
     });
     assert_eq!(during, 0);

@@ -1,6 +1,6 @@
 //! Settings from the environment and from `.env`; what errors say, and what they do not.
 
-use nori_cache::{BackendKind, Codec, Config, Error, Ttl, get_backend};
+use nori_cache::{BackendKind, Codec, Config, Error, LoadOptions, Ttl, get_backend};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -57,6 +57,11 @@ fn all_variables() {
         ("CACHE_MAX_KEYS", "5"),
         ("CACHE_DEFAULT_TTL", "7"),
         ("CACHE_PATIENCE_MS", "8"),
+        ("CACHE_TTL_JITTER", "0.1"),
+        ("CACHE_FAIL_SAFE", "3600"),
+        ("CACHE_SOFT_TIMEOUT_MS", "100"),
+        ("CACHE_HARD_TIMEOUT_MS", " 2000 "),
+        ("CACHE_EAGER_REFRESH", ".8"),
         ("CACHE_PREFIX", "p:"),
         ("REDIS_URL", "rediss://ana:secret@h:1/2"),
         ("REDIS_TIMEOUT_MS", "9"),
@@ -67,11 +72,69 @@ fn all_variables() {
         .max_keys(5)
         .default_ttl(Duration::from_secs(7))
         .patience(Duration::from_millis(8))
+        .load_options(
+            LoadOptions::new()
+                .jitter(0.1)
+                .fail_safe(Duration::from_secs(3600))
+                .soft_timeout(Duration::from_millis(100))
+                .hard_timeout(Duration::from_secs(2))
+                .eager_refresh(0.8),
+        )
         .prefix("p:")
         .redis_url("rediss://ana:secret@h:1/2")
         .redis_timeout(Duration::from_millis(9));
     assert_eq!(format!("{config:?}"), format!("{by_hand:?}"));
     assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn options_of_loads_reach_the_backend() {
+    let kinds = [
+        BackendKind::Memory,
+        #[cfg(feature = "redis")]
+        BackendKind::Redis,
+    ];
+    let options = LoadOptions::new().fail_safe(Duration::from_secs(7));
+    for kind in kinds {
+        let config = Config::default().backend(kind);
+        assert_eq!(*config.build().unwrap().load_options(), LoadOptions::new());
+        let config = config.load_options(options.clone());
+        assert_eq!(*config.build().unwrap().load_options(), options);
+        let wrong = config.load_options(options.clone().jitter(-0.1));
+        let error = wrong.build().unwrap_err();
+        assert!(error.is_invalid_config());
+        assert_eq!(
+            error.to_string(),
+            "jitter is -0.1; it must be a share from 0 to 1"
+        );
+    }
+}
+
+#[test]
+fn options_of_loads_that_are_not_allowed() {
+    let share = "a share above 0 and below 1";
+    for (name, given, allowed) in [
+        ("CACHE_TTL_JITTER", "1.1", "a share from 0 to 1"),
+        ("CACHE_TTL_JITTER", "NaN", "a share from 0 to 1"),
+        ("CACHE_TTL_JITTER", "10%", "a share from 0 to 1"),
+        ("CACHE_EAGER_REFRESH", "1", share),
+        ("CACHE_EAGER_REFRESH", "0", share),
+        ("CACHE_EAGER_REFRESH", "", share),
+        ("CACHE_FAIL_SAFE", "0", "a whole number, at least 1"),
+        ("CACHE_FAIL_SAFE", "1h", "a whole number, at least 1"),
+        ("CACHE_SOFT_TIMEOUT_MS", "0", "a whole number, at least 1"),
+        ("CACHE_HARD_TIMEOUT_MS", "-1", "a whole number, at least 1"),
+    ] {
+        let message = message(&[(name, given)]);
+        assert!(message.starts_with(&format!("{name} is ")), "{message}");
+        assert!(
+            message.ends_with(&format!("it must be {allowed}")),
+            "{message}"
+        );
+    }
+    let most = (u64::MAX / 1000).to_string();
+    assert!(read(&[("CACHE_FAIL_SAFE", &most)]).is_ok());
+    assert!(message(&[("CACHE_FAIL_SAFE", "18446744073709551615")]).contains("at most"));
 }
 
 /// A URL, or a password, under the wrong name.

@@ -44,6 +44,8 @@ enum Fault {
     UndecodableRemoved,
     ManyFailTogether,
     CompareAsText,
+    CompareKeepsForMinutes,
+    KeptOnlyAsText,
 }
 
 /// As memory, but each call takes some turns of the executor before and after its work, as over a network.
@@ -111,6 +113,11 @@ impl Wrapped {
         let text = String::from_utf8_lossy(&bytes);
         Ok(match self.fault {
             Fault::BytesAsText => Some(Value::encoded(text.into_owned())),
+            // Of what is kept it stores the value alone.
+            Fault::KeptOnlyAsText if bytes.starts_with(b"\xC1K") => {
+                let text = bytes.iter().rposition(|byte| !(b' '..=b'~').contains(byte));
+                Some(Value::encoded(&bytes[text.map_or(0, |at| at + 1)..]))
+            }
             Fault::BytesTrimmed => Some(Value::encoded(bytes.trim_ascii_end())),
             Fault::BytesCut => Some(Value::encoded(&bytes[..bytes.len().min(100)])),
             Fault::UndecodableRemoved if bytes != text.as_bytes() => {
@@ -220,9 +227,12 @@ impl CacheBackend for Wrapped {
     ) -> BackendFuture<'a, bool> {
         self.slowly(async move {
             let key = self.key(key);
-            let ttl = match self.is(Fault::CompareForgetsTtl) {
-                true => Some(ttl.unwrap_or(Ttl::Never)),
-                false => ttl,
+            let ttl = match (self.fault, ttl) {
+                (Fault::CompareForgetsTtl, ttl) => Some(ttl.unwrap_or(Ttl::Never)),
+                (Fault::CompareKeepsForMinutes, Some(Ttl::After(ttl))) => {
+                    Some(Ttl::After(ttl.min(Duration::from_secs(600))))
+                }
+                (_, ttl) => ttl,
             };
             let is_text = |value: &Value| value.encode().is_ok_and(|it| it.is_ascii());
             if self.is(Fault::CompareAsText) && !expected.is_none_or(is_text) {
@@ -419,6 +429,23 @@ async fn every_fault_is_found() {
         (
             Fault::CompareAsText,
             "a load writes over what another codec wrote",
+        ),
+        (Fault::CompareAsText, "a load replaces what is stale"),
+        (
+            Fault::CompareKeepsForMinutes,
+            "what is kept is a value while it is fresh",
+        ),
+        (
+            Fault::UndecodableRemoved,
+            "that there is no value is kept, and is a miss",
+        ),
+        (
+            Fault::KeptOnlyAsText,
+            "what is kept is a miss once it is stale, and there for loads",
+        ),
+        (
+            Fault::KeptOnlyAsText,
+            "that there is no value is kept, and is a miss",
         ),
     ] {
         // Some need a race: not to be lost to an unlucky schedule.

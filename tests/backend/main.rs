@@ -11,6 +11,7 @@ mod conformance;
 #[cfg(feature = "conformance")]
 mod conformance_of_wrappers;
 mod counters;
+mod loads;
 mod python_entries;
 #[cfg(feature = "response")]
 mod responses;

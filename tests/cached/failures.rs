@@ -173,7 +173,12 @@ async fn while_the_store_is_down_the_function_runs() {
             assert_eq!(result(&backend, &results).await, expected);
             assert_eq!((values.count(), results.count()), (run, run));
         }
+        // What could only not be read is stored.
+        backend.set(false, false);
+        assert_eq!(value_cache_remove(&backend).await.unwrap(), !writes);
+        assert_eq!(result_cache_remove(&backend).await.unwrap(), !writes);
     }
+    backend.set(true, true);
     let error = value_cache_remove(&backend).await.unwrap_err();
     assert!(error.is_connection());
 
@@ -295,6 +300,8 @@ mod told {
             let mut events = all();
             events.sort();
             assert_eq!(events, [expected[1], expected[0]], "{reads} {writes}");
+            backend.set(false, false);
+            assert_eq!(told_cache_remove(&backend).await.unwrap(), !writes);
         }
         // A failure of the function is none of the cache's.
         backend.set(false, false);

@@ -10,6 +10,7 @@ mod codecs;
 mod conformance;
 mod contract;
 mod faults;
+mod loads;
 mod nodes;
 mod outages;
 mod rejections;

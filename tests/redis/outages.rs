@@ -75,8 +75,14 @@ fn every_call_fails(backend: &RedisCacheBackend, is: fn(&Error) -> bool) {
         assert!(is(&error), "{error}");
         assert!(error.to_string().starts_with(name), "{error}");
     }
-    // The read fails, so nothing is loaded.
-    let error = block_on(backend.get_or_load("k", MINUTE, load)).unwrap_err();
+    // What is loaded cannot be stored, and is returned; unless the backend is closed.
+    let loaded = block_on(backend.get_or_load("k", MINUTE, load));
+    match &loaded {
+        Err(error) => assert!(error.is_closed() && is(error), "{error}"),
+        Ok(value) => assert_eq!(*value, 1),
+    }
+    let strict = backend.load_scoped("k").strict().or_load(|_| load());
+    let error: Error = block_on(strict).unwrap_err();
     assert!(is(&error), "{error}");
 }
 

@@ -16,6 +16,13 @@ enum Tree {
     Named { tree: Box<Tree> },
 }
 
+/// As loads keep values: of no validator and no tags.
+const ENVELOPE: [u8; 21] = {
+    let mut bytes = [0; 21];
+    (bytes[0], bytes[1], bytes[2]) = (0xC1, b'K', 1);
+    bytes
+};
+
 /// Reads the input as values, behind a header of each codec, and says whether it is one to any of them.
 pub fn run(input: &[u8]) -> bool {
     let plain = [
@@ -28,6 +35,8 @@ pub fn run(input: &[u8]) -> bool {
     for codec in &plain {
         let header = header(codec);
         let bytes = [&header[..], input].concat();
+        let enveloped = [&ENVELOPE[..], &bytes].concat();
+        assert_eq!(read(codec, &enveloped).ok(), read(codec, &bytes).ok());
         let Ok(tree) = read(codec, &bytes) else {
             continue;
         };
@@ -42,6 +51,13 @@ pub fn run(input: &[u8]) -> bool {
     for prefix in [0, 8, 12, 24, sealed.len() - 1] {
         let bytes = [&sealed[..prefix], input].concat();
         assert!(bytes == sealed || read(&encrypting, &bytes).is_err());
+        let enveloped = [&ENVELOPE[..], &bytes].concat();
+        assert!(read(&encrypting, &enveloped).is_err());
+    }
+    for prefix in [2, 3, 4, 20] {
+        let bytes = [&ENVELOPE[..prefix], input].concat();
+        let _ = read(&Codec::json(), &bytes);
+        assert!(read(&encrypting, &bytes).is_err());
     }
     let _ = read(&Codec::json(), input);
     let _ = Codec::bytes()

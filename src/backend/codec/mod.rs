@@ -17,6 +17,9 @@
 //! encrypt, because that is what counters are, and all of those read it, as one of the integer types. And a codec with compression
 //! also reads what is not compressed.
 //!
+//! What loads keep beside a value is in an envelope around all this ([`kept`](super::kept)). It is authenticated with a value that is
+//! encrypted.
+//!
 //! Typed calls encode with the codec of their backend or view (`typed/write.rs`). The store decodes nothing: it gives back the
 //! bytes, with the codec that is to read them, and passes everything that it is handed through [`Codec::to_stored`]. So what goes
 //! around the typed calls, responses for one, is compressed and encrypted too, and never stored in the clear by mistake.
@@ -46,6 +49,7 @@ pub use encryption::Keys;
 use encryption::Keys;
 pub(super) use format::Format;
 
+use super::kept::{self, Meta};
 use super::undecodable::{DecodeError, Reason};
 use super::value::{Value, from_integer};
 use crate::error::Error;
@@ -235,11 +239,20 @@ impl Codec {
     /// [`Error::is_encoding`] if the format cannot represent it; or if this codec encrypts, and the value is encoded and not
     /// encrypted.
     pub fn to_stored(&self, key: &str, value: &Value) -> Result<Value, Error> {
+        if let Some((value, meta)) = value.parts() {
+            return self.enveloped(meta, |envelope| self.stored_in(key, envelope, value));
+        }
+        self.stored_in(key, &[], value)
+    }
+
+    /// A value as it is to be stored in this envelope, if in any.
+    fn stored_in(&self, key: &str, envelope: &[u8], value: &Value) -> Result<Value, Error> {
+        let place = Place { key, envelope };
         if let Some(integer) = value.bare_integer() {
-            return self.integer(key, integer);
+            return self.integer(place, integer);
         }
         match value.typed() {
-            Some(typed) => self.written(key, self.settings().format, |format, out| {
+            Some(typed) => self.written(place, self.settings().format, |format, out| {
                 typed.encode(format, out)
             }),
             None if self.encrypts() && !is_sealed(&value.encode()?) => Err(Error::encoding(
@@ -284,19 +297,58 @@ impl Codec {
     where
         T: Serialize + ?Sized,
     {
+        self.encode_in(Place::bare(key), value, integer)
+    }
+
+    /// As [`encode`](Self::encode), with what is to be kept beside it.
+    pub(super) fn encode_kept<T>(
+        &self,
+        key: &str,
+        value: &T,
+        integer: Option<i64>,
+        meta: &Meta,
+    ) -> Result<Value, Error>
+    where
+        T: Serialize + ?Sized,
+    {
+        self.enveloped(meta, |envelope| {
+            self.encode_in(Place { key, envelope }, value, integer)
+        })
+    }
+
+    fn encode_in<T>(
+        &self,
+        place: Place<'_>,
+        value: &T,
+        integer: Option<i64>,
+    ) -> Result<Value, Error>
+    where
+        T: Serialize + ?Sized,
+    {
         match integer {
-            Some(integer) => self.integer(key, integer),
-            None => self.written(key, self.settings().format, |format, out| {
+            Some(integer) => self.integer(place, integer),
+            None => self.written(place, self.settings().format, |format, out| {
                 format.encode(value, out)
             }),
         }
     }
 
-    fn integer(&self, key: &str, integer: i64) -> Result<Value, Error> {
+    /// What `stored` makes, in an envelope.
+    fn enveloped(
+        &self,
+        meta: &Meta,
+        stored: impl FnOnce(&[u8]) -> Result<Value, Error>,
+    ) -> Result<Value, Error> {
+        let envelope = meta.to_bytes();
+        let stored = stored(&envelope)?;
+        Ok(Value::encoded([&envelope[..], &stored.encode()?].concat()))
+    }
+
+    fn integer(&self, place: Place<'_>, integer: i64) -> Result<Value, Error> {
         if !self.encrypts() {
             return Ok(Value::integer(integer));
         }
-        let bytes = self.wrapped(key, format::INTEGER, false, |mut out| {
+        let bytes = self.wrapped(place, format::INTEGER, false, |mut out| {
             out.extend_from_slice(integer.to_string().as_bytes());
             Ok(out)
         });
@@ -305,12 +357,12 @@ impl Codec {
 
     fn written(
         &self,
-        key: &str,
+        place: Place<'_>,
         format: Format,
         write: impl FnOnce(Format, Vec<u8>) -> Result<Vec<u8>, Error>,
     ) -> Result<Value, Error> {
         let is_bare = self.writes_plain_json();
-        let bytes = self.wrapped(key, format.id(), is_bare, |out| write(format, out))?;
+        let bytes = self.wrapped(place, format.id(), is_bare, |out| write(format, out))?;
         Ok(Value::encoded(bytes))
     }
 
@@ -318,7 +370,7 @@ impl Codec {
     /// needed but for what is compressed.
     fn wrapped(
         &self,
-        key: &str,
+        place: Place<'_>,
         format: u8,
         is_bare: bool,
         write: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, Error>,
@@ -350,7 +402,7 @@ impl Codec {
         let header = header.to_bytes();
         bytes[..header::LEN].copy_from_slice(&header);
         match &settings.keys {
-            Some(keys) => keys.seal(&header, &self.associated(key), bytes, header::LEN),
+            Some(keys) => keys.seal(&header, &self.associated(place), bytes, header::LEN),
             None => Ok(bytes),
         }
     }
@@ -361,6 +413,14 @@ impl Codec {
         T: DeserializeOwned + 'static,
     {
         let settings = self.settings();
+        let (place, bytes) = match kept::Start::read(bytes) {
+            kept::Start::Plain => (Place::bare(key), bytes),
+            kept::Start::Envelope(found) => {
+                let envelope = found.bytes;
+                (Place { key, envelope }, found.payload)
+            }
+            kept::Start::Unknown => return Err(Error::decoding(DecodeError::foreign())),
+        };
         let (header, rest) = match Header::read(bytes) {
             Start::Header(header, rest) => (header, rest),
             Start::Unknown => return Err(Error::decoding(DecodeError::foreign())),
@@ -382,7 +442,9 @@ impl Codec {
             let text = format!("it has schema version {found}, not {wanted}");
             return Err(Error::decoding(DecodeError::new(Reason::Version, text)));
         }
-        let plain = self.unwrapped(key, header, rest).map_err(Error::decoding)?;
+        let plain = self
+            .unwrapped(place, header, rest)
+            .map_err(Error::decoding)?;
         let read = if is_integer {
             integer(&plain)
         } else {
@@ -402,14 +464,14 @@ impl Codec {
 
     fn unwrapped<'b>(
         &self,
-        key: &str,
+        place: Place<'_>,
         header: Header,
         rest: &'b [u8],
     ) -> Result<Cow<'b, [u8]>, DecodeError> {
         let settings = self.settings();
         let mut bytes = Cow::Borrowed(rest);
         if let Some(keys) = &settings.keys {
-            bytes = Cow::Owned(keys.open(&header.to_bytes(), &self.associated(key), &bytes)?);
+            bytes = Cow::Owned(keys.open(&header.to_bytes(), &self.associated(place), &bytes)?);
         }
         if let (true, Some(zstd)) = (header.is_compressed, settings.zstd) {
             bytes = Cow::Owned(zstd.decompress(&bytes, settings.limit)?);
@@ -417,11 +479,38 @@ impl Codec {
         Ok(bytes)
     }
 
-    /// What an encrypted value belongs to. The length of the prefix is part of it, so that no two keys have the same bytes.
-    fn associated(&self, key: &str) -> Vec<u8> {
+    /// What an encrypted value belongs to. The length of the prefix is part of it, so that no two keys have the same bytes. So is,
+    /// where there is an envelope, that there is one, and the length of the key.
+    fn associated(&self, place: Place<'_>) -> Vec<u8> {
+        const IN_ENVELOPE: u64 = 1 << 63;
+        let Place { key, envelope } = place;
         let prefix = self.prefix.as_deref().unwrap_or_default();
-        let len = (prefix.len() as u64).to_be_bytes();
-        [&len, prefix.as_bytes(), key.as_bytes()].concat()
+        let len = prefix.len() as u64;
+        if envelope.is_empty() {
+            return [&len.to_be_bytes(), prefix.as_bytes(), key.as_bytes()].concat();
+        }
+        let (marked, key_len) = (len | IN_ENVELOPE, key.len() as u64);
+        [
+            &marked.to_be_bytes(),
+            &key_len.to_be_bytes(),
+            prefix.as_bytes(),
+            key.as_bytes(),
+            envelope,
+        ]
+        .concat()
+    }
+}
+
+/// Where a value is stored: under a key, and in an envelope, or in none, which is empty.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    key: &'a str,
+    envelope: &'a [u8],
+}
+
+impl<'a> Place<'a> {
+    fn bare(key: &'a str) -> Self {
+        Self { key, envelope: &[] }
     }
 }
 
@@ -433,7 +522,7 @@ fn integer<T: 'static>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 fn is_sealed(bytes: &[u8]) -> bool {
-    matches!(Header::read(bytes), Start::Header(header, _) if header.is_sealed)
+    matches!(Header::read(kept::payload(bytes)), Start::Header(header, _) if header.is_sealed)
 }
 
 impl fmt::Debug for Codec {

@@ -31,6 +31,7 @@
 
 mod codecs;
 mod counters;
+mod kept;
 mod keys;
 mod lifecycle;
 mod loads;
@@ -197,6 +198,14 @@ rows! {
         inside: "a load of its own key inside a load ends",
         crossing: "loads that would wait for each other end",
         races: "deletes beside loads leave nothing stale",
+    }
+    kept {
+        fresh: "what is kept is a value while it is fresh",
+        stale: "what is kept is a miss once it is stale, and there for loads",
+        replaced: "a load replaces what is stale",
+        none: "that there is no value is kept, and is a miss",
+        updated: "an update writes over what is stale",
+        deleted: "a delete during a load of what is stale wins",
     }
     codecs {
         round_trips: "every codec reads what it wrote",

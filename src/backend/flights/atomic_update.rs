@@ -1,8 +1,8 @@
 //! [`CacheBackendExt::try_atomic_update`](crate::backend::CacheBackendExt::try_atomic_update): optimistic updates that take turns.
 
 use super::{Flights, Scope, Stuck, Turn, Work};
-use crate::backend::typed::write;
-use crate::backend::{CacheBackend, Cacheable, Value};
+use crate::backend::typed::{read, write};
+use crate::backend::{CacheBackend, Cacheable, Value, wall};
 use crate::error::Error;
 use crate::time::Ttl;
 use std::future::Future;
@@ -15,7 +15,7 @@ const ATTEMPTS: u32 = 256;
 const OPERATION: &str = "atomic_update";
 
 /// A `ttl` of `None` keeps what the entry has left to live. A value that cannot be decoded is an error, however a read would take
-/// it: the update would write over what it has not seen.
+/// it: the update would write over what it has not seen. What loads have kept beyond its time is no value, and is written over.
 pub(in crate::backend) async fn try_atomic_update<B, T, E, F, Fut>(
     backend: &B,
     key: &str,
@@ -34,18 +34,22 @@ where
     let _turn = turn(flights, key).await.map_err(named)?;
     for _ in 0..ATTEMPTS {
         let current = backend.get_value(key).await.map_err(named)?;
-        let typed = current.as_ref().map(Value::to).transpose();
+        let live = current.as_ref();
+        let live = live.filter(|value| read::is_live(backend, value));
+        let typed = live.map(Value::to).transpose();
         let typed = typed.map_err(named)?;
         let next = flights.inside(Work::Update, key, async { f(typed).await });
         let next = next.await?;
         let value = write::cloned(backend, key, &next).map_err(named)?;
-        let ttl = match (ttl, &current) {
+        let ttl = match (ttl, live) {
             (None, None) => Some(backend.default_ttl()),
+            // The store keeps it longer than it is fresh.
+            (None, Some(live)) => live.times().map(|times| times.left(wall::now(backend))),
             _ => ttl,
         };
         // An update that removes the entry overtakes the loads of the key, as every removal does.
         if ttl == Some(Ttl::After(Duration::ZERO)) {
-            flights.overtake(Scope::Key(key), OPERATION).await?;
+            write::begin(backend, Scope::Key(key), OPERATION).await?;
         }
         let stored = backend.compare_and_set(key, current.as_ref(), value, ttl);
         if stored.await.map_err(named)? {

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::flights::queue::Queue;
 use crate::sync::Ordering;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// What a load comes to, for all who wait.
@@ -67,15 +68,15 @@ impl Load {
 }
 
 /// Leads a load, and abandons it when dropped before the end.
-pub(crate) struct Leader<'f> {
-    flights: &'f Flights,
+pub(crate) struct Leader<D: Deref<Target = Flights>> {
+    flights: D,
     key: Box<str>,
     load: Arc<Load>,
     ended: bool,
 }
 
-impl<'f> Leader<'f> {
-    pub(crate) fn new(flights: &'f Flights, key: &str, load: Arc<Load>) -> Self {
+impl<D: Deref<Target = Flights>> Leader<D> {
+    pub(crate) fn new(flights: D, key: &str, load: Arc<Load>) -> Self {
         Self {
             flights,
             key: key.into(),
@@ -95,6 +96,12 @@ impl<'f> Leader<'f> {
         })
     }
 
+    /// Whether the key was written since.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        let is_overtaken = |phase: &mut Phase| matches!(phase, Phase::Overtaken);
+        self.load.queue.with(is_overtaken)
+    }
+
     /// Answers all who wait.
     pub(crate) fn end(mut self, answer: Answer) {
         self.leave(Some(answer));
@@ -102,7 +109,7 @@ impl<'f> Leader<'f> {
 
     fn leave(&mut self, answer: Option<Answer>) {
         self.ended = true;
-        let flights = self.flights;
+        let flights = &*self.flights;
         // A write may have taken it out, and another load be in its place.
         flights
             .loads
@@ -113,7 +120,7 @@ impl<'f> Leader<'f> {
     }
 }
 
-impl Drop for Leader<'_> {
+impl<D: Deref<Target = Flights>> Drop for Leader<D> {
     fn drop(&mut self) {
         if !self.ended {
             self.leave(None);

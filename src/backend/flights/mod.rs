@@ -3,7 +3,8 @@
 //! # Loads
 //! The first caller that misses a key *leads*: it registers a [`Load`] in the table, loads, stores the result unless a write has
 //! overtaken the load, and publishes it. Callers that come meanwhile, the *followers*, find the load and wait for it. A leader that
-//! is dropped or panics abandons its load; its followers look again, and one of them leads. [`get_or_load`] is the call.
+//! is dropped or panics abandons its load; its followers look again, and one of them leads. `backend/load` is what
+//! makes loads.
 //!
 //! # Writes win over loads
 //! What was set, deleted or flushed while a load was going on must not be overwritten by it. So a write, before it touches the
@@ -13,13 +14,14 @@
 //! A load that the write does not find in the table began after the write did. Then it reads what the write's caller did before,
 //! and need not be overtaken. To make that so, a write asks the table behind a fence, and a load passes a fence when it is in the
 //! table and has read nothing yet; the two pair: either the load reads what the write's caller did, or the write finds the load.
-//! (A set needs no more than that: loads store only where there is nothing, or what they could not decode.) This holds for what is loaded, not for what a leader
-//! still finds in the store, which the write may be about to remove: that is for the leader alone.
+//! (A set needs no more than that: a load stores only where there still is what its leader found, in one step.) This holds for what
+//! is loaded, not for what a leader still finds in the store, which the write may be about to remove: that is for the leader alone.
 //!
 //! A load that was overtaken still answers its followers, but it leaves the table: callers that come after the write load afresh.
 //!
-//! Increments and updates need none of this: a load stores only where there is still nothing, or still what it could not
-//! decode, in one step.
+//! Increments and updates need none of this, for the same reason.
+//!
+//! A leader may own its flights, with the backend, and lead in the background. All this holds for it as for any other.
 //!
 //! # Updates
 //! Updates of a key take turns ([`Turn`]), because optimistic writers that collide only make each other try again. A turn is
@@ -33,13 +35,18 @@
 
 #[cfg(not(nori_loom))]
 pub(crate) mod atomic_update;
-#[cfg(not(nori_loom))]
-pub(crate) mod get_or_load;
+mod background;
+mod failures;
 mod load;
+mod tally;
 mod turn;
 
 pub(crate) use crate::flights::wait_graph::Work;
+pub(crate) use background::Permit;
+pub(crate) use failures::{Failure, Failures};
 pub(crate) use load::{Leader, Load};
+pub use tally::LoadCounts;
+pub(crate) use tally::{Event, Tally};
 pub(crate) use turn::Turn;
 
 use super::alarm;
@@ -47,9 +54,10 @@ use super::undecodable::Counters;
 use crate::error::Error;
 use crate::flights;
 use crate::flights::wait_graph::{Inside, Node};
-use crate::sync::{AtomicUsize, DashMap, Entry, Ordering, fence};
+use crate::sync::{AtomicU64, AtomicUsize, DashMap, Entry, Ordering, fence};
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use turn::Turns;
@@ -67,6 +75,11 @@ pub struct Flights {
     hasher: ahash::RandomState,
     patience: Duration,
     undecodable: Counters,
+    tally: Tally,
+    failures: Failures,
+    in_background: AtomicUsize,
+    /// How many random numbers there were.
+    drawn: AtomicU64,
 }
 
 /// What a write is about to change.
@@ -78,8 +91,8 @@ pub(crate) enum Scope<'k> {
 }
 
 /// What a caller is to a load of its key.
-pub(crate) enum Joined<'f> {
-    Leads(Leader<'f>),
+pub(crate) enum Joined<D: Deref<Target = Flights>> {
+    Leads(Leader<D>),
     Follows(Arc<Load>),
 }
 
@@ -120,6 +133,30 @@ impl Flights {
         &self.undecodable
     }
 
+    /// What became of loads.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub(crate) fn load_counts(&self) -> LoadCounts {
+        // Relaxed: a number to look at.
+        self.tally
+            .snapshot(self.in_background.load(Ordering::Relaxed))
+    }
+
+    /// Loads that failed lately.
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// A random number from 0 to 1: for spreading times, not for secrets.
+    pub(crate) fn random_share(&self) -> f64 {
+        // Relaxed: that two callers get the same number does no harm.
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        let bits = self.hasher.hash_one(drawn) >> (64 - f64::MANTISSA_DIGITS);
+        bits as f64 / (1_u64 << f64::MANTISSA_DIGITS) as f64
+    }
+
     /// When the patience of a caller that begins to wait now is over.
     pub(crate) fn deadline(&self) -> Instant {
         alarm::after(self.patience)
@@ -153,19 +190,25 @@ impl Flights {
         Ok(())
     }
 
-    /// Leads the load of a key, or follows its leader.
-    pub(crate) fn join(&self, key: &str) -> Joined<'_> {
-        let load = match self.loads.entry(key.into()) {
+    /// Leads the load of a key, or follows its leader. For as long as it leads, a leader holds the flights as it got them.
+    pub(crate) fn join<D: Deref<Target = Self>>(flights: D, key: &str) -> Joined<D> {
+        let load = match flights.loads.entry(key.into()) {
             Entry::Occupied(there) => return Joined::Follows(Arc::clone(there.get())),
             Entry::Vacant(vacant) => {
                 // Relaxed: the fence orders it. It is counted before it can be found, so that it is never counted off first.
-                self.loading.fetch_add(1, Ordering::Relaxed);
+                flights.loading.fetch_add(1, Ordering::Relaxed);
                 Arc::clone(&vacant.insert(Arc::default()))
             }
         };
         // SeqCst: pairs with the fence in `overtake`; either we read what the write's caller did, or the write finds us.
         fence(Ordering::SeqCst);
-        Joined::Leads(Leader::new(self, key, load))
+        Joined::Leads(Leader::new(flights, key, load))
+    }
+
+    /// Whether somebody loads this key.
+    pub(crate) fn is_loading(&self, key: &str) -> bool {
+        // Acquire: as in `overtake`. Who joins after all is told then.
+        self.loading.load(Ordering::Acquire) != 0 && self.loads.contains_key(key)
     }
 
     /// Waits for what a load comes to; `None` if its leader gave up.
@@ -291,6 +334,10 @@ impl Default for Flights {
             hasher,
             patience: PATIENCE,
             undecodable: Counters::default(),
+            tally: Tally::default(),
+            failures: Failures::default(),
+            in_background: AtomicUsize::new(0),
+            drawn: AtomicU64::new(0),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::MemoryCacheBackend;
 use crate::backend::codec::Codec;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
+use crate::backend::load::LoadOptions;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::sync::AtomicBool;
@@ -32,6 +33,7 @@ pub struct MemoryCacheBackendBuilder {
     clock: Clock,
     codec: Option<Codec>,
     is_strict: bool,
+    load_options: LoadOptions,
 }
 
 impl MemoryCacheBackendBuilder {
@@ -43,6 +45,7 @@ impl MemoryCacheBackendBuilder {
             clock: Clock::system(),
             codec: None,
             is_strict: false,
+            load_options: LoadOptions::new(),
         }
     }
 
@@ -88,10 +91,16 @@ impl MemoryCacheBackendBuilder {
         self
     }
 
+    /// What loads do where they are not told otherwise.
+    pub fn load_options(mut self, options: LoadOptions) -> Self {
+        self.load_options = options;
+        self
+    }
+
     /// Builds the backend.
     ///
     /// # Errors
-    /// [`Error::is_invalid_config`] if `max_keys`, `default_ttl` or `patience` has a value that is not allowed.
+    /// [`Error::is_invalid_config`] if `max_keys`, `default_ttl`, `patience` or a load option has a value that is not allowed.
     pub fn build(self) -> Result<MemoryCacheBackend, Error> {
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             let allowed = "longer than zero, or Ttl::Never";
@@ -100,7 +109,10 @@ impl MemoryCacheBackendBuilder {
         if self.patience.is_zero() {
             return Err(Error::invalid_config("patience", "0", "longer than zero"));
         }
+        self.load_options.check()?;
         Ok(MemoryCacheBackend {
+            manual_clock: self.clock.manual().cloned(),
+            load_options: self.load_options,
             cache: Cache::builder()
                 .max_keys(self.max_keys)
                 .clock(self.clock)

@@ -7,11 +7,11 @@ mod counter;
 
 pub use builder::MemoryCacheBackendBuilder;
 
-use super::{BackendFuture, CacheBackend, Codec, Flights, Value};
+use super::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value};
 use crate::cache::{Cache, Stats, Update};
 use crate::error::Error;
 use crate::sync::{AtomicBool, Ordering, thread};
-use crate::time::Ttl;
+use crate::time::{ManualClock, Ttl};
 use counter::{Added, Counter, in_band};
 use std::fmt;
 
@@ -39,6 +39,8 @@ pub struct MemoryCacheBackend {
     /// `None`: values stay what they are.
     codec: Option<Codec>,
     is_strict: bool,
+    load_options: LoadOptions,
+    manual_clock: Option<ManualClock>,
     closed: AtomicBool,
     flights: Flights,
 }
@@ -406,6 +408,14 @@ impl CacheBackend for MemoryCacheBackend {
 
     fn is_strict(&self) -> bool {
         self.is_strict
+    }
+
+    fn load_options(&self) -> &LoadOptions {
+        &self.load_options
+    }
+
+    fn manual_clock(&self) -> Option<&ManualClock> {
+        self.manual_clock.as_ref()
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {

@@ -7,6 +7,7 @@ use super::servers::Servers;
 use super::tls;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
+use crate::backend::load::LoadOptions;
 use crate::backend::{Codec, redact};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -27,6 +28,7 @@ pub struct RedisCacheBackendBuilder {
     timeout: Duration,
     codec: Codec,
     is_strict: bool,
+    load_options: LoadOptions,
 }
 
 impl Default for RedisCacheBackendBuilder {
@@ -39,6 +41,7 @@ impl Default for RedisCacheBackendBuilder {
             timeout: Duration::from_secs(1),
             codec: Codec::json(),
             is_strict: false,
+            load_options: LoadOptions::new(),
         }
     }
 }
@@ -95,6 +98,12 @@ impl RedisCacheBackendBuilder {
         self
     }
 
+    /// What loads do where they are not told otherwise.
+    pub fn load_options(mut self, options: LoadOptions) -> Self {
+        self.load_options = options;
+        self
+    }
+
     /// Builds the backend. Connects nowhere: the first command does, or
     /// [`verify`](crate::CacheBackend::verify).
     ///
@@ -130,6 +139,7 @@ impl RedisCacheBackendBuilder {
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             return Err(Error::invalid_config("default_ttl", "0", not_zero));
         }
+        self.load_options.check()?;
         let timeout = self.timeout.min(LONGEST_TIMEOUT);
         let (target, secrets) = address::parse(&self.url)
             .map_err(|malformed| Error::invalid_config(url, malformed.given, malformed.allowed))?;
@@ -141,6 +151,7 @@ impl RedisCacheBackendBuilder {
             redacted_url: redact::url(&self.url),
             codec: self.codec.for_prefix(&self.prefix),
             is_strict: self.is_strict,
+            load_options: self.load_options,
             prefix: self.prefix.into_boxed_str(),
             default_ttl: self.default_ttl,
             timeout,
@@ -160,6 +171,7 @@ impl fmt::Debug for RedisCacheBackendBuilder {
             .field("timeout", &self.timeout)
             .field("codec", &self.codec)
             .field("is_strict", &self.is_strict)
+            .field("load_options", &self.load_options)
             .finish()
     }
 }

@@ -4,7 +4,7 @@ use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
 use super::script::{COMPARE_AND_SET, INCR};
 use super::servers::Replay;
-use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value, alarm};
+use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
@@ -179,6 +179,10 @@ impl CacheBackend for RedisCacheBackend {
 
     fn is_strict(&self) -> bool {
         self.is_strict
+    }
+
+    fn load_options(&self) -> &LoadOptions {
+        &self.load_options
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {

@@ -25,7 +25,7 @@ mod tls;
 
 pub use builder::RedisCacheBackendBuilder;
 
-use super::{Codec, Flights};
+use super::{Codec, Flights, LoadOptions};
 use crate::error::Error;
 use crate::time::Ttl;
 use gate::Gate;
@@ -82,6 +82,7 @@ pub struct RedisCacheBackend {
     prefix: Box<str>,
     codec: Codec,
     is_strict: bool,
+    load_options: LoadOptions,
     default_ttl: Ttl,
     timeout: Duration,
     gate: Gate,

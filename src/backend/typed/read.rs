@@ -1,7 +1,8 @@
-//! Typed reads. What cannot be decoded as the type that was asked for is a miss, or an error where reads are strict.
+//! Typed reads. What cannot be decoded as the type that was asked for is a miss, or an error where reads are strict. What loads
+//! have kept beyond its time is a miss, too, as is what they keep in the place of a value that there is not.
 
 use crate::backend::undecodable::{DecodeError, Reason};
-use crate::backend::{CacheBackend, Value, event};
+use crate::backend::{CacheBackend, Value, event, wall};
 use crate::error::Error;
 use serde_core::de::DeserializeOwned;
 use std::any::type_name;
@@ -34,7 +35,20 @@ where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + 'static,
 {
+    if !is_live(backend, &value) {
+        return Ok(None);
+    }
     or_miss(backend, "get", key, value.to())
+}
+
+/// Whether it is a value to those who only read.
+pub(in crate::backend) fn is_live<B>(backend: &B, value: &Value) -> bool
+where
+    B: CacheBackend + ?Sized,
+{
+    value.times().is_none_or(|times| {
+        !times.is_negative && times.is_fresh(wall::now_beside(backend, times.fresh_until))
+    })
 }
 
 pub(in crate::backend) async fn get_shared<B, T>(
@@ -46,8 +60,8 @@ where
     T: DeserializeOwned + Send + Sync + 'static,
 {
     match backend.get_value(key).await? {
-        None => Ok(None),
-        Some(value) => or_miss(backend, "get", key, value.to_shared()),
+        Some(value) if is_live(backend, &value) => or_miss(backend, "get", key, value.to_shared()),
+        _ => Ok(None),
     }
 }
 
@@ -64,8 +78,10 @@ where
         .into_iter()
         .zip(keys)
         .map(|(value, key)| match value {
-            Some(value) => or_miss(backend, "get_many", key, value.to()),
-            None => Ok(None),
+            Some(value) if is_live(backend, &value) => {
+                or_miss(backend, "get_many", key, value.to())
+            }
+            _ => Ok(None),
         });
     typed.collect()
 }
@@ -81,29 +97,54 @@ pub(in crate::backend) fn or_miss<B, R>(
 where
     B: CacheBackend + ?Sized,
 {
-    match read {
-        Ok(value) => Ok(Some(value)),
-        Err(error) => miss_slow(backend, operation, key, type_name::<R>(), error).map(|()| None),
-    }
+    or_miss_unless(backend.is_strict(), backend, operation, key, read)
 }
 
-#[cold]
-fn miss_slow<B>(
+/// As [`or_miss`], for who decides whether reads are strict.
+#[inline]
+pub(in crate::backend) fn or_miss_unless<B, R>(
+    is_strict: bool,
     backend: &B,
     operation: &'static str,
     key: &str,
-    wanted: &'static str,
-    error: Error,
-) -> Result<(), Error>
+    read: Result<R, Error>,
+) -> Result<Option<R>, Error>
 where
     B: CacheBackend + ?Sized,
 {
-    let cause = error.cause::<DecodeError>();
-    let reason = cause.map_or(Reason::Malformed, |cause| cause.reason);
-    backend.flights().undecodable().count(reason);
-    if backend.is_strict() {
-        return Err(error.during(operation, Some(key)));
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            let missed = Missed {
+                operation,
+                key,
+                wanted: type_name::<R>(),
+            };
+            missed.slow(backend, is_strict, error).map(|()| None)
+        }
     }
-    event::undecodable(operation, reason, wanted);
-    Ok(())
+}
+
+/// A read that found what it could not decode.
+struct Missed<'k> {
+    operation: &'static str,
+    key: &'k str,
+    wanted: &'static str,
+}
+
+impl Missed<'_> {
+    #[cold]
+    fn slow<B>(self, backend: &B, is_strict: bool, error: Error) -> Result<(), Error>
+    where
+        B: CacheBackend + ?Sized,
+    {
+        let cause = error.cause::<DecodeError>();
+        let reason = cause.map_or(Reason::Malformed, |cause| cause.reason);
+        backend.flights().undecodable().count(reason);
+        if is_strict {
+            return Err(error.during(self.operation, Some(self.key)));
+        }
+        event::undecodable(self.operation, reason, self.wanted);
+        Ok(())
+    }
 }

@@ -41,6 +41,21 @@ pub(in crate::backend) fn shared<T: Serialize + Send + Sync + 'static>(value: T)
     }
 }
 
+/// What comes before a write of these keys: it overtakes their loads, and makes void that the last of them failed.
+pub(in crate::backend) async fn begin<B>(
+    backend: &B,
+    scope: Scope<'_>,
+    write: &'static str,
+) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let flights = backend.flights();
+    flights.overtake(scope, write).await?;
+    flights.failures().forget(scope);
+    Ok(())
+}
+
 pub(in crate::backend) async fn set<B, T>(
     backend: &B,
     key: &str,
@@ -79,8 +94,7 @@ where
     B: CacheBackend + ?Sized,
 {
     let value = value.map_err(|error| error.during("set", Some(key)))?;
-    let loads = backend.flights();
-    loads.overtake(Scope::Key(key), "set").await?;
+    begin(backend, Scope::Key(key), "set").await?;
     backend.set_value(key, value, ttl).await
 }
 
@@ -112,8 +126,7 @@ where
 {
     let entries = entries?;
     let keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
-    let loads = backend.flights();
-    loads.overtake(Scope::Keys(&keys), "set_many").await?;
+    begin(backend, Scope::Keys(&keys), "set_many").await?;
     backend.set_values(entries, ttl).await
 }
 
@@ -121,8 +134,7 @@ pub(in crate::backend) async fn delete<B>(backend: &B, key: &str) -> Result<bool
 where
     B: CacheBackend + ?Sized,
 {
-    let loads = backend.flights();
-    loads.overtake(Scope::Key(key), "delete").await?;
+    begin(backend, Scope::Key(key), "delete").await?;
     backend.delete_value(key).await
 }
 
@@ -130,8 +142,7 @@ pub(in crate::backend) async fn delete_many<B>(backend: &B, keys: &[&str]) -> Re
 where
     B: CacheBackend + ?Sized,
 {
-    let loads = backend.flights();
-    loads.overtake(Scope::Keys(keys), "delete_many").await?;
+    begin(backend, Scope::Keys(keys), "delete_many").await?;
     backend.delete_values(keys).await
 }
 
@@ -139,7 +150,7 @@ pub(in crate::backend) async fn flush<B>(backend: &B) -> Result<(), Error>
 where
     B: CacheBackend + ?Sized,
 {
-    backend.flights().overtake(Scope::All, "flush").await?;
+    begin(backend, Scope::All, "flush").await?;
     backend.flush_values().await
 }
 

@@ -14,6 +14,7 @@ pub(in crate::config) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>,
         .default_ttl(config.default_ttl)
         .patience(config.patience)
         .timeout(config.redis_timeout)
+        .load_options(config.load_options.clone())
         .codec(config.codec.clone().unwrap_or_default());
     if config.is_strict {
         builder = builder.strict();

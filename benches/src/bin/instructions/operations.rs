@@ -1,13 +1,13 @@
 //! What is counted: loops over one operation each.
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nori_cache::{Cache, CacheBackend, CacheBackendExt, MemoryCacheBackend};
+use nori_cache::{Cache, CacheBackend, CacheBackendExt, LoadContext, MemoryCacheBackend};
 use nori_cache_benches::workload::{Zipf, keys, uniform};
 use nori_cache_benches::{Key, Profile, Subject, Value, hasher};
 
@@ -186,6 +186,38 @@ pub fn typed_get() {
     let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
     ask(&requests, |key| {
         let value = now(backend.get::<Arc<String>>(key));
+        black_box(value.expect("nothing fails here"));
+    });
+}
+
+/// A load that hits, with the time to live as its one option.
+pub fn plain_load() {
+    loads(|backend, key, load| now(backend.load(key).ttl(TTL).or_load(load)));
+}
+
+/// A load that hits, with all options.
+pub fn kept_load() {
+    loads(|backend, key, load| {
+        let all = backend.load(key).ttl(TTL).jitter(0.1).tags(["users"]);
+        let all = all.fail_safe(TTL).fail_safe_throttle(TTL).cache_errors(TTL);
+        let all = all.soft_timeout(TTL).hard_timeout(TTL).negative_ttl(TTL);
+        let all = all.eager_refresh(0.8).stale_while_revalidate(TTL);
+        now(all.or_load(load))
+    });
+}
+
+type Loaded = Result<Arc<String>, nori_cache::Error>;
+type Loader = fn(LoadContext<Arc<String>>) -> Ready<Loaded>;
+
+fn loads(load: impl Fn(&Arc<dyn CacheBackend>, &str, Loader) -> Loaded) {
+    let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(CAPACITY));
+    for id in 0..KEYS {
+        let key = String::from_id(id);
+        load(&backend, &key, |_| ready(Ok(Arc::new("x".repeat(64))))).expect("it is loaded");
+    }
+    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
+    ask(&requests, |key| {
+        let value = load(&backend, key, |_| unreachable!("it is there"));
         black_box(value.expect("nothing fails here"));
     });
 }

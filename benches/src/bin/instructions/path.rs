@@ -1,8 +1,8 @@
 //! The paths that are counted, and who has them.
 
 use crate::operations::{
-    Run, evict, fill, hit, hot, incr, insert_and_remove, load_cold, load_hit, load_hit_async, miss,
-    typed_get, update,
+    Run, evict, fill, hit, hot, incr, insert_and_remove, kept_load, load_cold, load_hit,
+    load_hit_async, miss, plain_load, typed_get, update,
 };
 use crate::rivals;
 use nori_cache_benches::Profile;
@@ -115,6 +115,16 @@ pub const PATHS: &[Path] = &[
     Path {
         name: "typed-get-through-dyn",
         own: &[(OURS, typed_get)],
+        rivals: &[],
+    },
+    Path {
+        name: "plain-load-through-dyn",
+        own: &[(OURS, plain_load)],
+        rivals: &[],
+    },
+    Path {
+        name: "kept-load-through-dyn",
+        own: &[(OURS, kept_load)],
         rivals: &[],
     },
     Path {

@@ -1,0 +1,233 @@
+//! [`Call`]: one load's settings; and what it sees in the store.
+
+use super::decide::{Decision, Facts, Seen, decide, hit_before};
+use super::options::LoadOptions;
+use super::outcome::{Answer, Outcome};
+use crate::backend::flights::{Event, Failure};
+use crate::backend::typed::read;
+use crate::backend::{CacheBackend, Cacheable, Flights, Value, wall};
+use crate::error::Error;
+
+/// One load: what it is for, and how it goes.
+pub(super) struct Call<'c, B: ?Sized> {
+    pub(super) backend: &'c B,
+    pub(super) key: &'c str,
+    pub(super) options: &'c LoadOptions,
+    pub(super) tags: Tags<'c>,
+    /// What errors call it.
+    pub(super) operation: &'static str,
+    /// Whether it may have no value.
+    pub(super) is_optional: bool,
+    pub(super) has_background: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Tags<'c> {
+    Borrowed(&'c [&'c str]),
+    Owned(&'c [Box<str>]),
+}
+
+impl Tags<'_> {
+    pub(super) fn to_boxed(self) -> Box<[Box<str>]> {
+        match self {
+            Self::Borrowed(tags) => tags.iter().map(|tag| (*tag).into()).collect(),
+            Self::Owned(tags) => tags.into(),
+        }
+    }
+}
+
+/// What a look at the store came to.
+pub(super) struct Looked<T> {
+    pub(super) seen: Seen,
+    /// `None` too if what was seen stands for no value.
+    pub(super) value: Option<T>,
+    /// Why the store could not be read.
+    pub(super) unread: Option<Error>,
+}
+
+impl<T> Looked<T> {
+    #[inline]
+    pub(super) fn nothing() -> Self {
+        Self {
+            seen: Seen::Missing,
+            value: None,
+            unread: None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn answer(self, outcome: Outcome) -> Answer<Option<T>> {
+        Answer::new(self.value, outcome)
+    }
+
+    /// Whether what was seen is there for when a load fails, or takes too long.
+    pub(super) fn is_safe<B>(&self, call: &Call<'_, B>) -> bool
+    where
+        B: CacheBackend + ?Sized,
+    {
+        match self.seen {
+            Seen::Kept(times) if call.options.fail_safe.is_some() => {
+                times.is_within(call.options.fail_safe, wall::now(call.backend))
+            }
+            _ => false,
+        }
+    }
+
+    /// What a caller gets whose load has failed.
+    pub(super) fn or_fail<B, E>(
+        self,
+        call: &Call<'_, B>,
+        shown: Error,
+        error: impl FnOnce() -> E,
+    ) -> Result<Answer<Option<T>>, E>
+    where
+        B: CacheBackend + ?Sized,
+    {
+        if !self.is_safe(call) {
+            return Err(error());
+        }
+        call.flights().tally().count(Event::FailSafe);
+        Ok(self.answer(Outcome::FailSafe(shown)))
+    }
+}
+
+/// What follows from a look.
+pub(super) enum Next<T> {
+    Answer(Answer<Option<T>>),
+    /// Answer with this, and refresh in the background.
+    Refresh(Looked<T>, Outcome),
+    Load(Looked<T>),
+}
+
+impl<B: CacheBackend + ?Sized> Call<'_, B> {
+    pub(super) fn flights(&self) -> &Flights {
+        self.backend.flights()
+    }
+
+    pub(super) fn named(&self, error: Error) -> Error {
+        error.during(self.operation, Some(self.key))
+    }
+
+    pub(super) fn is_strict(&self) -> bool {
+        self.options.strict || self.backend.is_strict()
+    }
+
+    /// Looks into the store, and decides. A hit in memory allocates nothing and clones the value once.
+    #[inline]
+    pub(super) async fn look<T: Cacheable>(&self) -> Result<Next<T>, Error> {
+        let mut looked = Looked::nothing();
+        if self.options.skip_read {
+            return Ok(Next::Load(looked));
+        }
+        let mut other = None;
+        let mut read = |value: &Value| {
+            if let Some(value) = value.quick() {
+                (looked.seen, looked.value) = (Seen::Plain, Some(value));
+            } else if let Some((value, times)) = value.quick_kept() {
+                (looked.seen, looked.value) = (Seen::Kept(times), value);
+            } else {
+                other = Some(value.clone());
+            }
+        };
+        if !self.backend.read_now(self.key, &mut read) {
+            match self.backend.get_value(self.key).await {
+                Ok(found) => other = found,
+                Err(error) => looked.unread = Some(self.without_store(error)?),
+            }
+        }
+        if let Some(found) = other {
+            (looked.seen, looked.value) = self.open_slow(&found)?;
+        }
+        self.next(looked)
+    }
+
+    /// An error of the store that is no obstacle.
+    ///
+    /// # Errors
+    /// The error, if it is one.
+    pub(super) fn without_store(&self, error: Error) -> Result<Error, Error> {
+        let error = self.named(error);
+        if self.options.strict || error.is_closed() {
+            return Err(error);
+        }
+        self.flights().tally().count(Event::Unread);
+        Ok(error)
+    }
+
+    #[cold]
+    fn open_slow<T: Cacheable>(&self, found: &Value) -> Result<(Seen, Option<T>), Error> {
+        let read = self.open(found);
+        let (strict, backend, key) = (self.is_strict(), self.backend, self.key);
+        let opened = read::or_miss_unless(strict, backend, "get", key, read)?;
+        Ok(opened.unwrap_or((Seen::Missing, None)))
+    }
+
+    /// What was found, as this load reads it.
+    pub(super) fn open<T: Cacheable>(&self, found: &Value) -> Result<(Seen, Option<T>), Error> {
+        match found.times() {
+            None => Ok((Seen::Plain, Some(found.to()?))),
+            Some(times) if !times.is_negative => Ok((Seen::Kept(times), Some(found.to()?))),
+            Some(times) => {
+                // Where it is encrypted, this authenticates it.
+                found.to::<i64>()?;
+                Ok((Seen::Kept(times), None))
+            }
+        }
+    }
+
+    /// What follows from what was seen.
+    #[inline]
+    pub(super) fn next<T>(&self, mut looked: Looked<T>) -> Result<Next<T>, Error> {
+        if !self.is_optional && looked.value.is_none() {
+            looked.seen = Seen::Missing;
+        }
+        let (facts, failure) = self.facts(looked.seen);
+        Ok(match decide(facts, self.options) {
+            Decision::Hit => Next::Answer(looked.answer(Outcome::Hit)),
+            Decision::HitAndRefresh => Next::Refresh(looked, Outcome::Hit),
+            Decision::StaleAndRefresh => Next::Refresh(looked, Outcome::Stale),
+            Decision::Stale => Next::Answer(looked.answer(Outcome::Stale)),
+            Decision::FailSafe => {
+                self.flights().tally().count(Event::FailSafe);
+                let outcome = Outcome::FailSafe(self.failed(failure));
+                Next::Answer(looked.answer(outcome))
+            }
+            Decision::Fail => return Err(self.failed(failure)),
+            Decision::Load => Next::Load(looked),
+        })
+    }
+
+    #[cold]
+    fn failed(&self, failure: Option<Failure>) -> Error {
+        let text = failure.map_or_else(String::new, |failure| failure.text.to_string());
+        self.named(Error::load(text))
+    }
+
+    /// What a decision is made of. The clock is looked at once at most, unless a load of the key has failed.
+    #[inline]
+    fn facts(&self, seen: Seen) -> (Facts, Option<Failure>) {
+        let mut facts = Facts {
+            seen,
+            now: 0,
+            failed_at: None,
+            has_background: self.has_background,
+        };
+        match seen {
+            Seen::Plain => return (facts, None),
+            Seen::Kept(times) => {
+                let hit_before = hit_before(times, self.options, self.has_background);
+                facts.now = wall::now_beside(self.backend, hit_before);
+                if facts.now < hit_before {
+                    return (facts, None);
+                }
+            }
+            Seen::Missing => {}
+        }
+        let failure = self.flights().failures().last(self.key);
+        if let Some(failure) = &failure {
+            facts.now = wall::now(self.backend);
+            facts.failed_at = Some(failure.at);
+        }
+        (facts, failure)
+    }
+}

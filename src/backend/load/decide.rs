@@ -1,0 +1,199 @@
+//! What is to be done about what was seen in the store: a pure function.
+
+use super::options::LoadOptions;
+use crate::backend::kept::{Times, millis_rounded_up};
+use std::time::Duration;
+
+/// What is in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing that this load can read.
+    Missing,
+    /// A value that has nothing but a time to live: as long as it is there, it is fresh.
+    Plain,
+    Kept(Times),
+}
+
+/// All that a decision is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) seen: Seen,
+    pub(super) now: u64,
+    /// When the last load of the key failed, if it did.
+    pub(super) failed_at: Option<u64>,
+    /// Whether a load may go on in the background.
+    pub(super) has_background: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// What is there is fresh.
+    Hit,
+    /// It is, and is to be refreshed in the background.
+    HitAndRefresh,
+    /// What is there will do, and is to be refreshed in the background.
+    StaleAndRefresh,
+    /// What is there will do; the last refresh failed a short while ago.
+    Stale,
+    /// What is there will do, as the last load failed a short while ago.
+    FailSafe,
+    /// The last load failed a short while ago, which was to be remembered.
+    Fail,
+    Load,
+}
+
+pub(super) fn decide(facts: Facts, options: &LoadOptions) -> Decision {
+    let failed_within = |pause: Duration| {
+        // A clock that was set back ends the pause.
+        let ago = facts.failed_at.and_then(|at| facts.now.checked_sub(at));
+        ago.is_some_and(|ago| ago < millis_rounded_up(pause))
+    };
+    let is_throttled = || failed_within(options.fail_safe_throttle);
+    let else_load = || match options.cache_errors {
+        Some(pause) if failed_within(pause) => Decision::Fail,
+        _ => Decision::Load,
+    };
+    let times = match facts.seen {
+        Seen::Plain => return Decision::Hit,
+        Seen::Missing => return else_load(),
+        Seen::Kept(times) => times,
+    };
+    if times.is_fresh(facts.now) {
+        let is_due = options
+            .eager_refresh
+            .is_some_and(|share| facts.now >= times.at_share(share));
+        return if is_due && facts.has_background && !is_throttled() {
+            Decision::HitAndRefresh
+        } else {
+            Decision::Hit
+        };
+    }
+    if facts.has_background && times.is_within(options.stale_while_revalidate, facts.now) {
+        return if is_throttled() {
+            Decision::Stale
+        } else {
+            Decision::StaleAndRefresh
+        };
+    }
+    if times.is_within(options.fail_safe, facts.now) && is_throttled() {
+        return Decision::FailSafe;
+    }
+    else_load()
+}
+
+/// A time before which the decision is a hit, whatever else is so.
+pub(super) fn hit_before(times: Times, options: &LoadOptions, has_background: bool) -> u64 {
+    match options.eager_refresh {
+        Some(share) if has_background => times.at_share(share).min(times.fresh_until),
+        _ => times.fresh_until,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Decision::*;
+    use Seen::*;
+
+    /// Stored at 1,000, fresh for a second.
+    const KEPT: Seen = Kept(Times {
+        stored_at: 1_000,
+        fresh_until: 2_000,
+        is_negative: false,
+    });
+    const MS: Duration = Duration::from_millis(1);
+
+    fn all() -> LoadOptions {
+        LoadOptions::new()
+            .eager_refresh(0.8)
+            .stale_while_revalidate(100 * MS)
+            .fail_safe(1_000 * MS)
+            .fail_safe_throttle(50 * MS)
+            .cache_errors(20 * MS)
+    }
+
+    /// What is seen, when, when it failed; what is decided with a background, and without.
+    #[test]
+    fn the_table() {
+        let rows = [
+            // Whatever is plain is fresh.
+            (Plain, 0, None, [Hit, Hit]),
+            (Plain, 9_999, Some(9_999), [Hit, Hit]),
+            // Nothing there.
+            (Missing, 1_000, None, [Load, Load]),
+            (Missing, 1_000, Some(1_000), [Fail, Fail]),
+            (Missing, 1_000, Some(981), [Fail, Fail]),
+            (Missing, 1_000, Some(980), [Load, Load]),
+            // The clock was set back.
+            (Missing, 1_000, Some(1_001), [Load, Load]),
+            // Fresh.
+            (KEPT, 999, None, [Hit, Hit]),
+            (KEPT, 1_000, None, [Hit, Hit]),
+            (KEPT, 1_799, None, [Hit, Hit]),
+            // Past 80 % of its life.
+            (KEPT, 1_800, None, [HitAndRefresh, Hit]),
+            (KEPT, 1_999, None, [HitAndRefresh, Hit]),
+            (KEPT, 1_900, Some(1_851), [Hit, Hit]),
+            (KEPT, 1_900, Some(1_850), [HitAndRefresh, Hit]),
+            // Expired, and yet good.
+            (KEPT, 2_000, None, [StaleAndRefresh, Load]),
+            (KEPT, 2_099, None, [StaleAndRefresh, Load]),
+            (KEPT, 2_040, Some(2_000), [Stale, FailSafe]),
+            // Good for when there is nothing better.
+            (KEPT, 2_100, None, [Load, Load]),
+            (KEPT, 2_100, Some(2_051), [FailSafe, FailSafe]),
+            (KEPT, 2_100, Some(2_050), [Load, Load]),
+            (KEPT, 2_999, Some(2_999), [FailSafe, FailSafe]),
+            // For nothing any more.
+            (KEPT, 3_000, None, [Load, Load]),
+            (KEPT, 3_000, Some(2_999), [Fail, Fail]),
+            (KEPT, 3_000, Some(2_980), [Load, Load]),
+        ];
+        for (seen, now, failed_at, decisions) in rows {
+            for (has_background, decision) in [true, false].into_iter().zip(decisions) {
+                let facts = Facts {
+                    seen,
+                    now,
+                    failed_at,
+                    has_background,
+                };
+                assert_eq!(decide(facts, &all()), decision, "{facts:?}");
+                if let Kept(times) = seen
+                    && now < hit_before(times, &all(), has_background)
+                {
+                    assert_eq!(decision, Hit, "{facts:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_options_what_has_expired_is_loaded() {
+        for failed_at in [None, Some(2_000)] {
+            for has_background in [true, false] {
+                let at = |now| {
+                    let facts = Facts {
+                        seen: KEPT,
+                        now,
+                        failed_at,
+                        has_background,
+                    };
+                    decide(facts, &LoadOptions::new())
+                };
+                assert_eq!([at(1_999), at(2_000), at(9_999)], [Hit, Load, Load]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_never_expires_is_never_due() {
+        let times = Times::new(1_000, crate::time::Ttl::Never, false);
+        let facts = Facts {
+            seen: Kept(times),
+            now: u64::MAX - 1,
+            failed_at: None,
+            has_background: true,
+        };
+        assert_eq!(decide(facts, &all()), Hit);
+    }
+}

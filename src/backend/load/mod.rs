@@ -1,0 +1,62 @@
+//! Loads: what a caller gets for a key, whether it is in the store, has expired there, is being loaded or has to be, and whatever
+//! the source and the store are like.
+//!
+//! # One load
+//! 1. *Look* ([`look`]): the store is asked for the key. A value that is there is fresh; one that is *kept* says until when it is.
+//! 2. *Decide* ([`decide`]): from what was seen, the time and the options, and from nothing else, follows what is to be done: answer;
+//!    answer and refresh in the background; or load.
+//! 3. *Join* ([`join`]): who has to load leads the key's load, or waits for its leader. That is single flight, and works
+//!    whether or not the store does. See [`Flights`](super::Flights) for why writes win over loads: whatever is stored here
+//!    is stored by a leader whom no write has overtaken, loads in the background included.
+//! 4. *Lead* ([`lead`]): looks once more, runs the loader, stores what it got, and answers all who wait.
+//!
+//! # What is kept
+//! An entry that has nothing but a time to live is stored as a plain value, as `set` would. Where a load may need it after its time,
+//! or needs to know its age, it is kept with its times and stays in the store for as long as any of its windows is open
+//! ([`kept`](super::kept)). Its freshness goes by the time of day ([`wall`](super::wall)), which processes share.
+//!
+//! # Failures
+//! A load that failed is noted in this process ([`Failures`](super::flights::Failures)), and not in the store: there it would cost a
+//! write for each failure, it could not be noted while the store is down, and a value that expired would count as fresh for others.
+//! So each process tries once in a while.
+//!
+//! # In the background
+//! A load that goes on without its caller is a task on the caller's Tokio runtime. It owns what it needs, its leader, its loader, the
+//! backend, and a permit, of which there is a bounded number. Whatever ends the task, the end of its runtime included, drops these: the
+//! leader hands over, the permit is given back. Only loads over an `Arc` can do so; those over a reference wait.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `options` | [`LoadOptions`] |
+//! | `handle` | [`Handle`]: what a load has of its backend, a reference or an `Arc` |
+//! | `builder` | [`Load`], which callers write down |
+//! | `context` | [`LoadContext`], which loaders get |
+//! | `outcome` | [`Answer`], [`Outcome`] |
+//! | `call` | one load's settings, and its looks at the store |
+//! | `decide` | the decision |
+//! | `join` | leaders, and those who wait |
+//! | `lead` | the leader's work |
+//! | `entry` | what is stored |
+//! | `background` | tasks |
+//! | `run` | the driver |
+
+mod background;
+mod builder;
+mod call;
+mod context;
+mod decide;
+mod entry;
+mod handle;
+mod join;
+mod lead;
+mod options;
+mod outcome;
+mod run;
+
+pub use builder::Load;
+pub use context::LoadContext;
+pub use handle::{Handle, Own, Scoped, Shared, SharedHandle};
+pub use options::LoadOptions;
+pub(super) use options::plain;
+pub use outcome::{Answer, Outcome};
+pub(crate) use run::get_or_load;

@@ -1,0 +1,230 @@
+//! [`LoadOptions`]: how loads go.
+
+use crate::error::Error;
+use crate::time::Ttl;
+use std::time::Duration;
+
+/// How loads go: of one [`Load`](super::Load), or, as defaults, of a backend's (`load_options` of its builder).
+///
+/// Without any, a load is what [`get_or_load`](crate::CacheBackendExt::get_or_load) is: what is there is returned, what is missing is
+/// loaded once for all who ask, and stored.
+///
+/// # What is kept
+/// With fail-safe, eager refresh, stale-while-revalidate, a validator, tags or a lifetime for `None`, entries are stored with what
+/// these need: when they were stored, until when they are fresh. In memory that costs no serialisation. Elsewhere it is an
+/// envelope around what the codec wrote, which other programs do not read.
+///
+/// Such an entry stays in the store longer than it is fresh: by the longer one of its windows, fail-safe and stale-while-revalidate.
+/// To [`get`](crate::CacheBackendExt::get) and all other reads it is a miss once it is no longer fresh, and so is an entry that
+/// stands for `None`, always; to updates there is nothing then, and they write over it. It is no integer:
+/// [`incr`](crate::CacheBackendExt::incr) fails on it, fresh or not. Its [`ttl`](crate::CacheBackendExt::ttl) is the store's, windows included.
+///
+/// Freshness goes by the time of day of each process.
+///
+/// ```
+/// use nori_cache::{CacheBackendExt, LoadOptions, MemoryCacheBackend};
+/// use std::{sync::Arc, time::Duration};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let options = LoadOptions::new()
+///     .ttl(Duration::from_secs(60))
+///     .jitter(0.1)
+///     .fail_safe(Duration::from_secs(3600))
+///     .hard_timeout(Duration::from_secs(2));
+/// let backend = Arc::new(MemoryCacheBackend::builder().load_options(options).build()?);
+/// let answer: u64 = backend.load("answer").or_load(|_| async { Ok::<_, nori_cache::Error>(42) }).await?;
+/// assert_eq!(answer, 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "options do nothing until something is loaded with them"]
+pub struct LoadOptions {
+    pub(super) ttl: Option<Ttl>,
+    pub(super) jitter: f64,
+    pub(super) fail_safe: Option<Duration>,
+    pub(super) fail_safe_throttle: Duration,
+    pub(super) soft_timeout: Option<Duration>,
+    pub(super) hard_timeout: Option<Duration>,
+    pub(super) eager_refresh: Option<f64>,
+    pub(super) stale_while_revalidate: Option<Duration>,
+    pub(super) negative_ttl: Option<Ttl>,
+    pub(super) cache_errors: Option<Duration>,
+    pub(super) skip_read: bool,
+    pub(super) skip_write: bool,
+    pub(super) strict: bool,
+}
+
+static PLAIN: LoadOptions = LoadOptions::new();
+
+/// Those of a plain load.
+pub(in crate::backend) fn plain() -> &'static LoadOptions {
+    &PLAIN
+}
+
+impl LoadOptions {
+    /// Those of a plain load.
+    pub const fn new() -> Self {
+        Self {
+            ttl: None,
+            jitter: 0.0,
+            fail_safe: None,
+            fail_safe_throttle: Duration::from_secs(30),
+            soft_timeout: None,
+            hard_timeout: None,
+            eager_refresh: None,
+            stale_while_revalidate: None,
+            negative_ttl: None,
+            cache_errors: None,
+            skip_read: false,
+            skip_write: false,
+            strict: false,
+        }
+    }
+
+    /// How long what is loaded is fresh; by default the backend's [`default_ttl`](crate::CacheBackend::default_ttl). Zero: it is
+    /// not stored.
+    pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.ttl = Some(ttl.into());
+        self
+    }
+
+    /// Shortens each time to live by a random share of it, up to this one, from 0 to 1; 0 by default. So entries that are loaded at
+    /// the same time do not expire at the same time.
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.jitter = share;
+        self
+    }
+
+    /// Keeps what has expired for this long, and returns it when the loader fails, panics in the background, or runs into the
+    /// [hard timeout](Self::hard_timeout). Off by default.
+    ///
+    /// Where there is nothing to return, callers get the error.
+    pub fn fail_safe(mut self, window: Duration) -> Self {
+        self.fail_safe = Some(window);
+        self
+    }
+
+    /// For how long after a failure the loader is not tried again, and what has expired is returned at once: where there is something
+    /// to return, and in this process. 30 s by default.
+    pub fn fail_safe_throttle(mut self, pause: Duration) -> Self {
+        self.fail_safe_throttle = pause;
+        self
+    }
+
+    /// How long a caller waits for the loader where there is something that has expired and that [fail-safe](Self::fail_safe) allows:
+    /// then it gets that. The load goes on in the background. Off by default.
+    ///
+    /// For loads over an `Arc` on a Tokio runtime; others wait for the load.
+    pub fn soft_timeout(mut self, limit: Duration) -> Self {
+        self.soft_timeout = Some(limit);
+        self
+    }
+
+    /// How long a loader may take, in the background too; without limit by default. Then the load has failed with an
+    /// [`is_timeout`](Error::is_timeout), and its future is dropped. Who waits for another's load waits no longer, either.
+    pub fn hard_timeout(mut self, limit: Duration) -> Self {
+        self.hard_timeout = Some(limit);
+        self
+    }
+
+    /// Once this share of an entry's fresh life is over, above 0 and below 1, the next caller that finds it begins a load of it in
+    /// the background, and gets it at once, as all others do. Off by default.
+    ///
+    /// For loads over an `Arc` on a Tokio runtime; with others, entries just expire.
+    pub fn eager_refresh(mut self, share: f64) -> Self {
+        self.eager_refresh = Some(share);
+        self
+    }
+
+    /// For this long after an entry has expired, callers get it nevertheless, and the first of them begins a load in the background.
+    /// Off by default.
+    ///
+    /// For loads over an `Arc` on a Tokio runtime; others load.
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.stale_while_revalidate = Some(window);
+        self
+    }
+
+    /// How long it is remembered that there is no value, for loaders that say so
+    /// ([`or_load_optional`](super::Load::or_load_optional)). By default it is not.
+    pub fn negative_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.negative_ttl = Some(ttl.into());
+        self
+    }
+
+    /// How long it is remembered that a load failed: callers get an error with the same text, and the loader is not called. In this
+    /// process; a write of the key makes it void. By default it is not.
+    pub fn cache_errors(mut self, pause: Duration) -> Self {
+        self.cache_errors = Some(pause);
+        self
+    }
+
+    /// Loads whatever is in the store, and writes over it. A load of the key that is under way serves.
+    pub fn skip_read(mut self) -> Self {
+        self.skip_read = true;
+        self
+    }
+
+    /// Does not store what is loaded.
+    pub fn skip_write(mut self) -> Self {
+        self.skip_write = true;
+        self
+    }
+
+    /// Fails where the store fails, and where what it has [cannot be decoded](crate::CacheBackendExt#what-cannot-be-decoded).
+    ///
+    /// By default a store that is down makes nobody fail: the loader runs, once for all callers in this process, they get
+    /// what it got, and the [`Answer`](super::Answer) says that it is not stored.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Whether what is loaded is to be kept beyond its time, or with its age.
+    pub(super) fn keeps(&self) -> bool {
+        self.fail_safe.is_some()
+            || self.eager_refresh.is_some()
+            || self.stale_while_revalidate.is_some()
+    }
+
+    /// Whether failures are to be noted.
+    pub(super) fn notes_failures(&self) -> bool {
+        self.keeps() || self.cache_errors.is_some()
+    }
+
+    /// How much longer than they are fresh entries stay in the store.
+    pub(super) fn window(&self) -> Duration {
+        let windows = [self.fail_safe, self.stale_while_revalidate];
+        windows.into_iter().flatten().max().unwrap_or_default()
+    }
+
+    /// # Errors
+    /// If one has a value that is not allowed.
+    #[inline]
+    pub(in crate::backend) fn check(&self) -> Result<(), Error> {
+        let share = self.eager_refresh.unwrap_or(0.5);
+        if (0.0..=1.0).contains(&self.jitter) && share > 0.0 && share < 1.0 {
+            return Ok(());
+        }
+        Err(self.complain())
+    }
+
+    #[cold]
+    fn complain(&self) -> Error {
+        match self.eager_refresh {
+            Some(share) if !(share > 0.0 && share < 1.0) => {
+                let allowed = "a share above 0 and below 1";
+                Error::invalid_config("eager_refresh", share, allowed)
+            }
+            _ => Error::invalid_config("jitter", self.jitter, "a share from 0 to 1"),
+        }
+    }
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

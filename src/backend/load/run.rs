@@ -1,0 +1,165 @@
+//! The driver: look, decide, join, lead.
+//!
+//! What comes behind a look that is no hit is boxed: the future of a load is moved about before it is polled, and most are hits.
+
+use super::background::{OwnedCall, Refresh, lead_beyond, refresh};
+use super::call::{Call, Looked, Next, Tags};
+use super::context::LoadContext;
+use super::handle::{FlightsOf, SharedHandle};
+use super::join::{Role, join};
+use super::lead::{Purpose, Tell, alone, lead};
+use super::outcome::{Answer, Outcome};
+use crate::backend::{CacheBackend, Cacheable};
+use crate::error::Error;
+use crate::time::Ttl;
+use std::future::Future;
+
+/// A load whose caller waits for all of it.
+pub(super) async fn run<B, T, E, F, Fut>(
+    call: Call<'_, B>,
+    f: F,
+    tell: Tell<E>,
+) -> Result<Answer<Option<T>>, E>
+where
+    B: CacheBackend + ?Sized,
+    T: Cacheable,
+    E: From<Error> + Send,
+    F: FnOnce(LoadContext<T>) -> Fut + Send,
+    Fut: Future<Output = Result<Option<T>, E>> + Send,
+{
+    match call.look().await? {
+        Next::Answer(answer) => Ok(answer),
+        Next::Refresh(looked, _) | Next::Load(looked) => {
+            Box::pin(load(&call, looked, f, tell)).await
+        }
+    }
+}
+
+/// The same, behind the look.
+async fn load<B, T, E, F, Fut>(
+    call: &Call<'_, B>,
+    looked: Looked<T>,
+    f: F,
+    tell: Tell<E>,
+) -> Result<Answer<Option<T>>, E>
+where
+    B: CacheBackend + ?Sized,
+    T: Cacheable,
+    E: From<Error> + Send,
+    F: FnOnce(LoadContext<T>) -> Fut + Send,
+    Fut: Future<Output = Result<Option<T>, E>> + Send,
+{
+    match join(call, looked, || call.flights()).await? {
+        Role::Answered(answer) => Ok(answer),
+        Role::Alone(looked) => alone(call, looked, f, tell).await,
+        Role::Leads(leader, looked) => {
+            let how = (Purpose::Answer, looked.unread);
+            lead(call, leader, how, f, tell).await
+        }
+    }
+}
+
+/// A load that may go on without its caller.
+pub(super) async fn run_shared<H, T, E, F, Fut>(
+    handle: &H,
+    mut call: Call<'_, H::Backend>,
+    f: F,
+    tell: Tell<E>,
+) -> Result<Answer<Option<T>>, E>
+where
+    H: SharedHandle,
+    T: Cacheable,
+    E: From<Error> + Send + 'static,
+    F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
+{
+    let (looked, f) = match call.look().await? {
+        Next::Answer(answer) => return Ok(answer),
+        Next::Load(looked) => (looked, f),
+        // This one, too, is quick.
+        Next::Refresh(looked, outcome) => {
+            match (refresh(&call, || handle.shared(), f, tell), outcome) {
+                (Ok(refresh), outcome) => {
+                    let mut answer = looked.answer(outcome);
+                    answer.is_refreshing = refresh == Refresh::UnderWay;
+                    return Ok(answer);
+                }
+                // Without a runtime what is fresh just expires, and what has expired is loaded.
+                (Err(_), Outcome::Hit) => return Ok(looked.answer(Outcome::Hit)),
+                (Err(f), _) => {
+                    call.has_background = false;
+                    (looked, f)
+                }
+            }
+        }
+    };
+    Box::pin(load_shared(handle, &call, looked, f, tell)).await
+}
+
+/// The same, behind the look.
+async fn load_shared<H, T, E, F, Fut>(
+    handle: &H,
+    call: &Call<'_, H::Backend>,
+    looked: Looked<T>,
+    f: F,
+    tell: Tell<E>,
+) -> Result<Answer<Option<T>>, E>
+where
+    H: SharedHandle,
+    T: Cacheable,
+    E: From<Error> + Send + 'static,
+    F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
+{
+    let soft_timeout = call.options.soft_timeout;
+    let Some(soft_timeout) = soft_timeout.filter(|_| looked.is_safe(call)) else {
+        return load(call, looked, f, tell).await;
+    };
+    match join(call, looked, || FlightsOf(handle.shared())).await? {
+        Role::Answered(answer) => Ok(answer),
+        Role::Alone(looked) => alone(call, looked, f, tell).await,
+        Role::Leads(leader, looked) => {
+            let owned = OwnedCall::new(handle.shared(), call);
+            lead_beyond(owned, leader, looked, soft_timeout, f, tell).await
+        }
+    }
+}
+
+/// [`CacheBackendExt::get_or_load`](crate::backend::CacheBackendExt::get_or_load), with what became of it.
+pub(crate) async fn get_or_load<B, T, E, F, Fut>(
+    backend: &B,
+    key: &str,
+    ttl: Ttl,
+    f: F,
+) -> Result<Answer<T>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: Cacheable,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    F: FnOnce() -> Fut + Send,
+    Fut: Future<Output = Result<T, E>> + Send,
+{
+    let options = backend.load_options().clone().ttl(ttl);
+    let call = Call {
+        backend,
+        key,
+        options: &options,
+        tags: Tags::Borrowed(&[]),
+        operation: "get_or_load",
+        is_optional: false,
+        has_background: false,
+    };
+    // An error is shared with all who wait.
+    let load = |_| async { f().await.map(Some).map_err(Error::load) };
+    let answer = run(call, load, Error::clone).await;
+    let answer = answer.map_err(|error| error.during("get_or_load", Some(key)))?;
+    Ok(answer.map(certain))
+}
+
+/// The value of a load that is not optional.
+pub(super) fn certain<T>(value: Option<T>) -> T {
+    match value {
+        Some(value) => value,
+        None => unreachable!("only an optional load has none"),
+    }
+}
