@@ -68,7 +68,10 @@ pub use crate::backend::Keys;
 
 #[cfg(all(feature = "redis", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use crate::backend::{RedisCacheBackend, RedisCacheBackendBuilder};
+pub use crate::backend::{
+    Coherence, RedisCacheBackend, RedisCacheBackendBuilder, TierStats, TieredCacheBackend,
+    TieredCacheBackendBuilder,
+};
 
 #[cfg(all(feature = "conformance", not(nori_loom)))]
 pub use crate::backend::conformance;

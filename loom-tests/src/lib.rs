@@ -50,6 +50,7 @@ mod backend {
             Instant::now() + wait
         }
     }
+    pub(crate) mod coherence;
     pub(crate) mod flights;
     pub(crate) mod memory {
         pub(crate) mod counter;

@@ -12,14 +12,18 @@
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
 //! | `view` | [`View`]: a backend with another codec, or strict |
+//! | `coherence` | when a copy of what a store elsewhere has may be shown |
 //! | `typed` | typed reads and writes |
 //! | `ext` | [`CacheBackendExt`]: what callers use, each call a line and its documentation |
 //! | `redis` | `RedisCacheBackend`, with the feature of that name |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
+//! | `tiered` | `TieredCacheBackend`, with the feature `redis`: a tier in memory before one on Redis |
 //! | `conformance` | the contract as a test suite |
 
 mod alarm;
 mod codec;
+#[cfg(feature = "redis")]
+mod coherence;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod contract;
@@ -33,6 +37,8 @@ pub(crate) mod redact;
 #[cfg(feature = "redis")]
 mod redis;
 mod representable;
+#[cfg(feature = "redis")]
+mod tiered;
 mod typed;
 mod undecodable;
 mod update_ttl;
@@ -51,6 +57,8 @@ pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
+#[cfg(feature = "redis")]
+pub use tiered::{Coherence, TierStats, TieredCacheBackend, TieredCacheBackendBuilder};
 pub use undecodable::Undecodable;
 pub use update_ttl::UpdateTtl;
 pub use value::{Cacheable, Value};

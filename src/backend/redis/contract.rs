@@ -4,13 +4,55 @@ use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
 use super::script::{COMPARE_AND_SET, INCR};
 use super::servers::Replay;
+use crate::backend::coherence::Coverage;
 use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
 use std::future::Future;
+use std::sync::Arc;
+
+/// A value of which a copy may be kept.
+pub(in crate::backend) struct Fetched {
+    pub(in crate::backend) value: Value,
+    /// How long the entry had to live yet, after it was asked for.
+    pub(in crate::backend) ttl: Ttl,
+    /// Of the connection by which it came. `None` if nothing is announced by that.
+    pub(in crate::backend) coverage: Option<Arc<Coverage>>,
+}
+
+/// What is found under a key.
+pub(in crate::backend) enum Found {
+    Nothing,
+    /// No copy may be kept.
+    Moving(Value),
+    Here(Fetched),
+}
 
 impl RedisCacheBackend {
+    /// As `get_value`, with what a copy needs.
+    pub(in crate::backend) fn fetch<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Found> {
+        self.call("get", Some(key), async move {
+            let fetched = self.servers.fetch(self.key(key)).await?;
+            let Some(value) = self.found(key, command::value(fetched.value)?) else {
+                return Ok(Found::Nothing);
+            };
+            let ttl = match &fetched.pttl {
+                Some(pttl) => command::ttl(pttl)?,
+                None => None,
+            };
+            // No time to live where there is a value: it has gone in between, or the server says nothing of it.
+            Ok(match ttl {
+                None => Found::Moving(value),
+                Some(ttl) => Found::Here(Fetched {
+                    value,
+                    ttl,
+                    coverage: fetched.coverage,
+                }),
+            })
+        })
+    }
+
     fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
         Key {
             prefix: &self.prefix,

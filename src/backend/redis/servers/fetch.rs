@@ -1,0 +1,91 @@
+//! Reads of which a copy may be kept: the value, what it has left to live, and the coverage of the connection by which it came.
+
+use super::link::{Replay, Request, Single};
+use super::{Route, Servers};
+use crate::backend::coherence::Coverage;
+use crate::backend::redis::command::{self, Key};
+use crate::error::Error;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
+use std::sync::Arc;
+
+/// A GET with the PTTL of the same key behind it, in one trip. What is written between the two is announced like what is written
+/// after both.
+pub(super) struct Fetch {
+    both: Pipeline,
+    get: Cmd,
+}
+
+/// What a fetch brings.
+pub(in crate::backend::redis) struct Fetched {
+    /// What GET answered.
+    pub(in crate::backend::redis) value: Value,
+    /// What PTTL answered. `None` if no copy may be kept.
+    pub(in crate::backend::redis) pttl: Option<Value>,
+    /// Of the connection by which the answer came. `None` if nothing is announced by it.
+    pub(in crate::backend::redis) coverage: Option<Arc<Coverage>>,
+}
+
+impl Fetch {
+    fn of(key: Key<'_>) -> Self {
+        let get = command::get(key);
+        let mut both = Pipeline::with_capacity(2);
+        both.add_command(get.clone()).add_command(command::pttl(key));
+        Self { both, get }
+    }
+}
+
+impl Request for Fetch {
+    type Answer = Value;
+
+    async fn send(&self, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
+        let answers = connection.send_packed_commands(&self.both, 0, 2).await?;
+        let rejected = |answer: &Value| matches!(answer, Value::ServerError(_));
+        Ok(match answers.iter().position(rejected) {
+            Some(at) => answers.into_iter().nth(at).unwrap_or_default(),
+            None => Value::Array(answers),
+        })
+    }
+
+    fn any(answer: &Value, is: impl Fn(&ServerError) -> bool) -> bool {
+        Cmd::any(answer, is)
+    }
+}
+
+impl Single for Fetch {
+    fn alone(&self) -> &Cmd {
+        &self.get
+    }
+}
+
+impl Servers {
+    /// Reads a key. The answer is no older than the call.
+    pub(in crate::backend::redis) async fn fetch(&self, key: Key<'_>) -> Result<Fetched, Error> {
+        let (deadline, fetch) = (self.deadline(), Fetch::of(key));
+        let answer = match &self.route {
+            Route::One(link) => link.covered(&fetch, deadline, Replay::Safe).await,
+            Route::Cluster(cluster) => {
+                let key = key.to_vec();
+                cluster.covered(&key, &fetch, deadline, Replay::Safe).await
+            }
+        };
+        let (answer, coverage) = answer.map_err(|failure| self.error(failure))?;
+        match answer {
+            Value::Array(both) => {
+                let [value, pttl] = <[Value; 2]>::try_from(both)
+                    .map_err(|both| command::unexpected(&Value::Array(both)))?;
+                Ok(Fetched {
+                    value,
+                    pttl: Some(pttl),
+                    coverage,
+                })
+            }
+            // From a server that does not own the key yet, which was asked for the value alone.
+            value => Ok(Fetched {
+                value,
+                pttl: None,
+                coverage: None,
+            }),
+        }
+    }
+}

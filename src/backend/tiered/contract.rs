@@ -1,0 +1,194 @@
+//! The contract, call by call. All that writes works on the far tier; see the essay.
+
+use super::TieredCacheBackend;
+use crate::backend::redis::{Found, Tracking};
+use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value};
+use crate::error::Error;
+use crate::time::Ttl;
+
+/// A write of this process: when it ends, in whatever way, copies of what it may have changed are out of date.
+struct Write<'t, 'k> {
+    tracking: &'t Tracking,
+    changes: Changes<'k>,
+}
+
+enum Changes<'k> {
+    Key(&'k str),
+    Keys(&'k [&'k str]),
+    Owned(Vec<&'k str>),
+    All,
+}
+
+impl Drop for Write<'_, '_> {
+    fn drop(&mut self) {
+        match &self.changes {
+            Changes::Key(key) => self.tracking.invalidate(key),
+            Changes::Keys(keys) => keys.iter().for_each(|key| self.tracking.invalidate(key)),
+            Changes::Owned(keys) => keys.iter().for_each(|key| self.tracking.invalidate(key)),
+            Changes::All => self.tracking.generations().invalidate_all(),
+        }
+    }
+}
+
+impl TieredCacheBackend {
+    fn writes<'a>(&'a self, changes: Changes<'a>) -> Write<'a, 'a> {
+        Write {
+            tracking: &self.tracking,
+            changes,
+        }
+    }
+
+    /// Asks the far tier, and keeps a copy.
+    async fn fetch(&self, key: &str) -> Result<Option<Value>, Error> {
+        let (ticket, asked) = (self.tracking.ticket(key), self.tracking.now());
+        self.count_far_reads(1);
+        Ok(match self.far.fetch(key).await? {
+            Found::Nothing => None,
+            Found::Moving(value) => Some(value),
+            Found::Here(fetched) => {
+                let value = fetched.value.clone();
+                self.near.keep(&self.tracking, key, ticket, asked, fetched);
+                Some(value)
+            }
+        })
+    }
+
+    /// The copy of a key, if there is one that may be shown.
+    fn copy(&self, key: &str) -> Option<Value> {
+        let mut copy = None;
+        self.near
+            .show(&self.tracking, key, |value| copy = Some(value.clone()));
+        copy
+    }
+}
+
+impl CacheBackend for TieredCacheBackend {
+    fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        match self.copy(key) {
+            Some(value) => BackendFuture::ready(Ok(Some(value))),
+            None => BackendFuture::boxed(self.fetch(key)),
+        }
+    }
+
+    #[inline]
+    fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
+        self.near.show(&self.tracking, key, read)
+    }
+
+    fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.set_value(key, value, ttl).await
+        })
+    }
+
+    fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.delete_value(key).await
+        })
+    }
+
+    fn flush_values(&self) -> BackendFuture<'_, ()> {
+        BackendFuture::boxed(async move {
+            let flushed = {
+                let _write = self.writes(Changes::All);
+                self.far.flush_values().await
+            };
+            self.near.clear();
+            flushed
+        })
+    }
+
+    fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.incr_value(key, by, ttl).await
+        })
+    }
+
+    /// When the far value is not the one that is expected, a copy that may have been the reason is not used again.
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a Value>,
+        new: Value,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, bool> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.compare_and_set(key, expected, new, ttl).await
+        })
+    }
+
+    /// One trip for all that are not near. Of those no copies are kept.
+    fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
+        let mut values: Vec<Option<Value>> = keys.iter().map(|key| self.copy(key)).collect();
+        let missing: Vec<usize> = (0..keys.len()).filter(|&at| values[at].is_none()).collect();
+        if missing.is_empty() && !keys.is_empty() {
+            return BackendFuture::ready(Ok(values));
+        }
+        BackendFuture::boxed(async move {
+            self.count_far_reads(missing.len());
+            let asked: Vec<&str> = missing.iter().map(|&at| keys[at]).collect();
+            let found = self.far.get_values(&asked).await?;
+            for (at, value) in missing.into_iter().zip(found) {
+                values[at] = value;
+            }
+            Ok(values)
+        })
+    }
+
+    fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
+        BackendFuture::boxed(async move {
+            let keys = entries.iter().map(|(key, _)| *key).collect();
+            let _write = self.writes(Changes::Owned(keys));
+            self.far.set_values(entries, ttl).await
+        })
+    }
+
+    fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Keys(keys));
+            self.far.delete_values(keys).await
+        })
+    }
+
+    fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
+        self.far.value_ttl(key)
+    }
+
+    fn default_ttl(&self) -> Ttl {
+        self.far.default_ttl()
+    }
+
+    fn codec(&self) -> Option<&Codec> {
+        self.far.codec()
+    }
+
+    fn is_strict(&self) -> bool {
+        self.far.is_strict()
+    }
+
+    /// Asks every server whether it is there, and whether it tells this user of writes.
+    fn verify(&self) -> BackendFuture<'_, ()> {
+        self.far.verify()
+    }
+
+    fn close(&self) -> BackendFuture<'_, ()> {
+        BackendFuture::boxed(async move {
+            let closed = {
+                // Nothing is near while the calls under way end, nor after them.
+                self.tracking.generations().invalidate_all();
+                let _write = self.writes(Changes::All);
+                self.far.close().await
+            };
+            self.near.clear();
+            closed
+        })
+    }
+
+    fn flights(&self) -> &Flights {
+        self.far.flights()
+    }
+}
