@@ -1,0 +1,55 @@
+//! Servers and users that may not track, and settings that are not allowed.
+
+use crate::server::Server;
+use crate::{MINUTE, redis};
+use nori_cache::{CacheBackend, CacheBackendExt, Coherence, TieredCacheBackend};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_user_who_may_not_track() {
+    let server = Server::start();
+    let rules = ["on", ">hunter2", "~*", "&*", "+@all", "-client|tracking"];
+    let set_user: Vec<&str> = ["ACL", "SETUSER", "ana"].into_iter().chain(rules).collect();
+    assert_eq!(server.ask(&set_user), "OK");
+    let url = format!("redis://ana:hunter2@{}", server.address());
+    let at = |coherence| {
+        let tiers = TieredCacheBackend::builder().redis(redis(&url));
+        tiers.coherence(coherence).build().unwrap()
+    };
+    for coherence in [Coherence::Tracking, Coherence::Broadcast] {
+        let near = at(coherence);
+        let error = near.verify().await.unwrap_err();
+        assert!(error.is_rejected(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("client tracking") && text.contains("NOPERM"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+        // Not a miss, and not a tier that nobody keeps coherent.
+        assert!(near.get::<u8>("k").await.unwrap_err().is_rejected());
+    }
+    let near = at(Coherence::NearTtl);
+    near.verify().await.unwrap();
+    near.set("k", 1, MINUTE).await.unwrap();
+    assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+}
+
+#[test]
+fn settings_that_are_not_allowed() {
+    let tiers = TieredCacheBackend::builder;
+    for (builder, expected) in [
+        (tiers().near_max_keys(0), "near_max_keys"),
+        (tiers().near_ttl(Duration::ZERO), "near_ttl"),
+        (tiers().max_staleness(Duration::from_millis(9)), "max_staleness"),
+        (tiers().redis(redis("nowhere")), "url"),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert!(error.is_invalid_config(), "{error}");
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+    tiers()
+        .near_max_keys(usize::MAX / 64)
+        .build()
+        .map(drop)
+        .unwrap_or_else(|error| assert!(error.is_invalid_config()));
+    let forever = tiers().near_ttl(Duration::MAX).max_staleness(Duration::MAX);
+    forever.build().unwrap();
+}
