@@ -3,7 +3,7 @@
 //! A value is in one of four forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it; a store in
 //! memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*: bytes, as a store
 //! elsewhere keeps them. *Integer*: what counters are, and every integer type that fits. *Found*: any of these, with the [`Codec`]
-//! that is to read it; without one, encoded bytes are JSON.
+//! that is to read it; without one, encoded bytes are JSON. One that is shown to many also remembers what it was decoded as.
 //!
 //! A value reads the same in each form: as `T` if it is one, else through JSON. What JSON cannot represent is an error when the
 //! value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
@@ -12,6 +12,7 @@ use super::codec::{Codec, Format, json};
 use super::representable;
 use super::undecodable::DecodeError;
 use crate::error::Error;
+use crate::sync::OnceLock;
 use serde_core::{Serialize, de::DeserializeOwned};
 use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
@@ -53,9 +54,36 @@ struct Found {
     value: Value,
     codec: Codec,
     key: Box<str>,
+    /// What it was first decoded as by those who share it, where it is shown to many.
+    decoded: Option<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Found {
+    /// The value, if it was decoded as a `T` before.
+    #[inline]
+    fn decoded<T: 'static>(&self) -> Option<&T> {
+        self.decoded.as_ref()?.get()?.downcast_ref()
+    }
+
+    /// As [`read`](Self::read), for all who share this.
+    fn read_shared<T>(&self) -> Result<Arc<T>, Error>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let Some(decoded) = &self.decoded else {
+            return self.read().map(Arc::new);
+        };
+        if let Some(before) = decoded.get()
+            && let Ok(value) = Arc::clone(before).downcast()
+        {
+            return Ok(value);
+        }
+        let value = Arc::new(self.read::<T>()?);
+        // If another type was first, it stays.
+        let _ = decoded.set(Arc::clone(&value) as _);
+        Ok(value)
+    }
+
     fn read<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
         let foreign = || Error::decoding(DecodeError::foreign());
         match &self.value.0 {
@@ -139,7 +167,21 @@ impl Value {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
             Form::Integer(integer) => from_integer(*integer),
-            Form::Encoded(_) | Form::Found(_) => None,
+            Form::Found(found) => found.decoded().cloned(),
+            Form::Encoded(_) => None,
+        }
+    }
+
+    /// As [`to`](Self::to); one that is [remembering](Self::remembering) is decoded once for all who ask so.
+    pub(super) fn to_once<T>(&self) -> Result<T, Error>
+    where
+        T: DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        match &self.0 {
+            Form::Found(found) if found.decoded.is_some() => {
+                found.read_shared().map(|value| T::clone(&value))
+            }
+            _ => self.to(),
         }
     }
 
@@ -154,6 +196,9 @@ impl Value {
                 return Ok(value);
             }
         }
+        if let Form::Found(found) = &self.0 {
+            return found.read_shared();
+        }
         self.convert().map(Arc::new)
     }
 
@@ -163,7 +208,8 @@ impl Value {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref(),
             Form::Integer(integer) => (integer as &dyn Any).downcast_ref(),
-            Form::Encoded(_) | Form::Found(_) => None,
+            Form::Found(found) => found.decoded(),
+            Form::Encoded(_) => None,
         }
     }
 
@@ -253,6 +299,23 @@ impl Value {
             value: self.unread(),
             codec: codec.clone(),
             key: key.into(),
+            decoded: None,
+        })))
+    }
+
+    /// The value, which remembers what it is decoded as: to be shown to many. Bytes and what is made of them are both kept.
+    #[cfg(feature = "redis")]
+    pub(super) fn remembering(self) -> Self {
+        let (value, codec, key) = match self.0 {
+            Form::Encoded(_) => (self, Codec::json(), Box::default()),
+            Form::Found(found) => (found.value.clone(), found.codec.clone(), found.key.clone()),
+            Form::Typed(_) | Form::Integer(_) => return self,
+        };
+        Self(Form::Found(Arc::new(Found {
+            value,
+            codec,
+            key,
+            decoded: Some(OnceLock::new()),
         })))
     }
 

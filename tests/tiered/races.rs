@@ -3,9 +3,7 @@
 
 use crate::server::{Server, shared_cluster};
 use crate::{MINUTE, POLITE, built, caught_up, has_copy, other, redis, tiers};
-use nori_cache::{
-    CacheBackend, CacheBackendExt, Coherence, RedisCacheBackend, TieredCacheBackend,
-};
+use nori_cache::{CacheBackend, CacheBackendExt, Coherence, RedisCacheBackend, TieredCacheBackend};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -64,7 +62,10 @@ async fn races(url: String, coherence: Coherence, prefix: &str) {
         let key = format!("k{}", race % (RACES / 2));
         stale += u32::from(is_stale(&near, &far, &key).await);
     }
-    println!("{coherence:?}: {stale} stale of {RACES}, {:?}", near.tier_stats());
+    println!(
+        "{coherence:?}: {stale} stale of {RACES}, {:?}",
+        near.tier_stats()
+    );
     assert_eq!(stale, 0);
     assert!(near.tier_stats().near_hits > 0 && near.tier_stats().refused > 0);
 }
@@ -152,7 +153,11 @@ async fn kills(coherence: Coherence) {
         written(&far, &key(round % KEYS), round + 1_000).await;
         for nth in 0..KEYS {
             caught_up(&near, &key(nth)).await;
-            let expected = if nth == round % KEYS { round + 1_000 } else { round };
+            let expected = if nth == round % KEYS {
+                round + 1_000
+            } else {
+                round
+            };
             let value = near.get::<u32>(&key(nth)).await.unwrap();
             assert_eq!(value, Some(expected), "stale after {killed} kills");
         }
@@ -183,7 +188,10 @@ async fn two_processes_that_write_by_turns() {
     let both = [(); 2].map(|()| built(tiers(server.url())));
     for round in 0..1_000_u32 {
         let [writer, reader] = [round % 2, 1 - round % 2].map(|nth| &both[nth as usize]);
-        writer.set("k", round, Duration::from_secs(60)).await.unwrap();
+        writer
+            .set("k", round, Duration::from_secs(60))
+            .await
+            .unwrap();
         assert_eq!(writer.get::<u32>("k").await.unwrap(), Some(round));
         caught_up(reader, "k").await;
         assert_eq!(reader.get::<u32>("k").await.unwrap(), Some(round));

@@ -21,7 +21,10 @@ async fn a_user_who_may_not_track() {
         let error = near.verify().await.unwrap_err();
         assert!(error.is_rejected(), "{error}");
         let text = error.to_string();
-        assert!(text.contains("client tracking") && text.contains("NOPERM"), "{text}");
+        assert!(
+            text.contains("client tracking") && text.contains("NOPERM"),
+            "{text}"
+        );
         assert!(!text.contains("hunter2"), "{text}");
         // Not a miss, and not a tier that nobody keeps coherent.
         assert!(near.get::<u8>("k").await.unwrap_err().is_rejected());
@@ -38,7 +41,10 @@ fn settings_that_are_not_allowed() {
     for (builder, expected) in [
         (tiers().near_max_keys(0), "near_max_keys"),
         (tiers().near_ttl(Duration::ZERO), "near_ttl"),
-        (tiers().max_staleness(Duration::from_millis(9)), "max_staleness"),
+        (
+            tiers().max_staleness(Duration::from_millis(9)),
+            "max_staleness",
+        ),
         (tiers().redis(redis("nowhere")), "url"),
     ] {
         let error = builder.build().unwrap_err();

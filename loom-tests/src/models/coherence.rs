@@ -216,7 +216,10 @@ fn what_is_lost_stays_lost() {
             racer(&world, move |(_, ended): &Shared| {
                 // Acquire: pairs with the Release above.
                 if ended.load(Ordering::Acquire) == 1 {
-                    assert!(!copy.is_valid(&generations, 2), "it is shown after the loss");
+                    assert!(
+                        !copy.is_valid(&generations, 2),
+                        "it is shown after the loss"
+                    );
                 }
             })
         };

@@ -58,7 +58,7 @@ where
     // One for all the leaders that may give up before one of them ends.
     let mut deadline = None;
     let loaded = loop {
-        if let Some(value) = read::get(backend, key).await.map_err(named)? {
+        if let Some(value) = read::get_once(backend, key).await.map_err(named)? {
             return Ok(value);
         }
         if flights.is_nested(key).map_err(named)? {

@@ -3,7 +3,7 @@
 use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
 use super::script::{COMPARE_AND_SET, INCR};
-use super::servers::Replay;
+use super::servers::{self, Replay};
 use crate::backend::coherence::Coverage;
 use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value, alarm};
 use crate::error::Error;
@@ -12,45 +12,58 @@ use redis::Cmd;
 use std::future::Future;
 use std::sync::Arc;
 
-/// A value of which a copy may be kept.
+/// What was found under a key, or that there is nothing.
 pub(in crate::backend) struct Fetched {
-    pub(in crate::backend) value: Value,
+    pub(in crate::backend) value: Option<Value>,
+    /// `None` if no copy may be kept.
+    pub(in crate::backend) terms: Option<CopyTerms>,
+}
+
+/// How a copy may be kept.
+pub(in crate::backend) struct CopyTerms {
     /// How long the entry had to live yet, after it was asked for.
     pub(in crate::backend) ttl: Ttl,
     /// Of the connection by which it came. `None` if nothing is announced by that.
     pub(in crate::backend) coverage: Option<Arc<Coverage>>,
 }
 
-/// What is found under a key.
-pub(in crate::backend) enum Found {
-    Nothing,
-    /// No copy may be kept.
-    Moving(Value),
-    Here(Fetched),
-}
-
 impl RedisCacheBackend {
     /// As `get_value`, with what a copy needs.
-    pub(in crate::backend) fn fetch<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Found> {
+    pub(in crate::backend) fn fetch<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Fetched> {
         self.call("get", Some(key), async move {
             let fetched = self.servers.fetch(self.key(key)).await?;
-            let Some(value) = self.found(key, command::value(fetched.value)?) else {
-                return Ok(Found::Nothing);
-            };
-            let ttl = match &fetched.pttl {
-                Some(pttl) => command::ttl(pttl)?,
-                None => None,
-            };
-            // No time to live where there is a value: it has gone in between, or the server says nothing of it.
-            Ok(match ttl {
-                None => Found::Moving(value),
-                Some(ttl) => Found::Here(Fetched {
-                    value,
-                    ttl,
-                    coverage: fetched.coverage,
-                }),
-            })
+            self.fetched(key, fetched)
         })
+    }
+
+    /// As [`fetch`](Self::fetch), of a few keys, in their order.
+    pub(in crate::backend) fn fetch_few<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+    ) -> BackendFuture<'a, Vec<Fetched>> {
+        self.call("get_many", None, async move {
+            let fetched = self.servers.fetch_each(&self.keys(keys)).await;
+            let fetched = fetched.into_iter().zip(keys).map(|(fetched, key)| {
+                let fetched = fetched.and_then(|fetched| self.fetched(key, fetched));
+                fetched.map_err(|error| error.during("get_many", Some(key)))
+            });
+            fetched.collect()
+        })
+    }
+
+    fn fetched(&self, key: &str, fetched: servers::Fetched) -> Result<Fetched, Error> {
+        let value = self.found(key, command::value(fetched.value)?);
+        let ttl = match (&fetched.pttl, &value) {
+            (None, _) => None,
+            (Some(_), None) => Some(Ttl::Never),
+            // None where there is a value: it has gone in between.
+            (Some(pttl), Some(_)) => command::ttl(pttl)?,
+        };
+        let terms = ttl.map(|ttl| CopyTerms {
+            ttl,
+            coverage: fetched.coverage,
+        });
+        Ok(Fetched { value, terms })
     }
 
     fn key<'k>(&'k self, key: &'k str) -> Key<'k> {

@@ -26,7 +26,7 @@ mod tls;
 mod tracking;
 
 pub use builder::RedisCacheBackendBuilder;
-pub(super) use contract::{Fetched, Found};
+pub(super) use contract::{CopyTerms, Fetched};
 pub(super) use tracking::Tracking;
 
 use super::{Codec, Flights};

@@ -120,7 +120,9 @@ mod tests {
     }
 
     fn keys(keys: &[&str]) -> Vec<Value> {
-        let keys = keys.iter().map(|key| Value::BulkString(key.as_bytes().to_vec()));
+        let keys = keys
+            .iter()
+            .map(|key| Value::BulkString(key.as_bytes().to_vec()));
         vec![Value::Array(keys.collect())]
     }
 

@@ -119,7 +119,11 @@ impl TieredCacheBackendBuilder {
             (None, true) => ANNOUNCED,
             (None, false) => UNANNOUNCED,
         };
-        let bound = least("max_staleness", self.max_staleness, Duration::from_millis(10))?;
+        let bound = least(
+            "max_staleness",
+            self.max_staleness,
+            Duration::from_millis(10),
+        )?;
         if self.near_max_keys == 0 {
             let allowed = "a whole number, at least 1";
             return Err(Error::invalid_config("near_max_keys", 0, allowed));

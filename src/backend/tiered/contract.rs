@@ -1,10 +1,14 @@
 //! The contract, call by call. All that writes works on the far tier; see the essay.
 
 use super::TieredCacheBackend;
-use crate::backend::redis::{Found, Tracking};
+use crate::backend::coherence::Ticket;
+use crate::backend::redis::{Fetched, Tracking};
 use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value};
 use crate::error::Error;
 use crate::time::Ttl;
+
+/// So many keys that are read together are each asked for as if they were read alone.
+const FEW: usize = 16;
 
 /// A write of this process: when it ends, in whatever way, copies of what it may have changed are out of date.
 struct Write<'t, 'k> {
@@ -42,32 +46,52 @@ impl TieredCacheBackend {
     async fn fetch(&self, key: &str) -> Result<Option<Value>, Error> {
         let (ticket, asked) = (self.tracking.ticket(key), self.tracking.now());
         self.count_far_reads(1);
-        Ok(match self.far.fetch(key).await? {
-            Found::Nothing => None,
-            Found::Moving(value) => Some(value),
-            Found::Here(fetched) => {
-                let value = fetched.value.clone();
-                self.near.keep(&self.tracking, key, ticket, asked, fetched);
-                Some(value)
-            }
-        })
+        let fetched = self.far.fetch(key).await?;
+        Ok(self.kept(key, ticket, asked, fetched))
     }
 
-    /// The copy of a key, if there is one that may be shown.
-    fn copy(&self, key: &str) -> Option<Value> {
-        let mut copy = None;
+    /// As [`fetch`](Self::fetch), of a few keys, in their order.
+    async fn fetch_few(&self, keys: &[&str]) -> Result<Vec<Option<Value>>, Error> {
+        let asked = self.tracking.now();
+        let tickets: Vec<Ticket> = keys.iter().map(|key| self.tracking.ticket(key)).collect();
+        let fetched = self.far.fetch_few(keys).await?;
+        let kept = fetched.into_iter().zip(keys).zip(tickets);
+        let kept = kept.map(|((fetched, key), ticket)| self.kept(key, ticket, asked, fetched));
+        Ok(kept.collect())
+    }
+
+    /// What was fetched, of which a copy is kept if that may be.
+    fn kept(&self, key: &str, ticket: Ticket, asked: u64, fetched: Fetched) -> Option<Value> {
+        let Some(terms) = fetched.terms else {
+            return fetched.value;
+        };
+        let value = fetched.value.map(Value::remembering);
+        let copy = value.clone();
         self.near
+            .keep(&self.tracking, key, ticket, asked, copy, terms);
+        value
+    }
+
+    /// What is under a key, if that is known here.
+    fn copy(&self, key: &str) -> Option<Option<Value>> {
+        let mut copy = None;
+        let is_known = self
+            .near
             .show(&self.tracking, key, |value| copy = Some(value.clone()));
-        copy
+        is_known.then_some(copy)
     }
 }
 
 impl CacheBackend for TieredCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
         match self.copy(key) {
-            Some(value) => BackendFuture::ready(Ok(Some(value))),
+            Some(known) => BackendFuture::ready(Ok(known)),
             None => BackendFuture::boxed(self.fetch(key)),
         }
+    }
+
+    fn latest_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        BackendFuture::boxed(self.fetch(key))
     }
 
     #[inline]
@@ -121,17 +145,32 @@ impl CacheBackend for TieredCacheBackend {
         })
     }
 
-    /// One trip for all that are not near. Of those no copies are kept.
+    /// One trip for all that are not near. Copies are kept of a few, and not of many, who would drive out what is in use.
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
-        let mut values: Vec<Option<Value>> = keys.iter().map(|key| self.copy(key)).collect();
-        let missing: Vec<usize> = (0..keys.len()).filter(|&at| values[at].is_none()).collect();
+        let mut values = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for (at, key) in keys.iter().enumerate() {
+            let known = self.copy(key);
+            if known.is_none() {
+                missing.push(at);
+            }
+            values.push(known.flatten());
+        }
         if missing.is_empty() && !keys.is_empty() {
             return BackendFuture::ready(Ok(values));
         }
         BackendFuture::boxed(async move {
             self.count_far_reads(missing.len());
             let asked: Vec<&str> = missing.iter().map(|&at| keys[at]).collect();
-            let found = self.far.get_values(&asked).await?;
+            let found = if asked.is_empty() || asked.len() > FEW {
+                self.far.get_values(&asked).await?
+            } else {
+                match self.fetch_few(&asked).await {
+                    // Whether a foreign type is an error or a miss among many is for the far tier to say.
+                    Err(error) if error.is_wrong_type() => self.far.get_values(&asked).await?,
+                    found => found?,
+                }
+            };
             for (at, value) in missing.into_iter().zip(found) {
                 values[at] = value;
             }

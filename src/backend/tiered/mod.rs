@@ -36,10 +36,13 @@
 //! Counters and updates work on the far tier. An update may begin with a copy, since it is compared with the far value before
 //! anything is written, and when that fails the copy is not used a second time.
 //!
-//! # No user code, no lock
-//! The near tier keeps values encoded as they came, so that nothing of a caller's is dropped by another thread, and there is no
-//! lock around any of this: see [`coherence`](crate::backend::coherence), which has the concurrent part by itself, and which the
-//! model checker looks at.
+//! # What a copy is
+//! The bytes as they came, and what they were first decoded as by a caller who can share that. It may also say that there is
+//! nothing under a key: servers announce when there is.
+//!
+//! # No lock
+//! There is none around any of this: see [`coherence`](crate::backend::coherence), which has the concurrent part by itself, and which
+//! the model checker looks at. Who reads a connection only moves generations on, and drops nothing of a caller's.
 //!
 //! | file | what is in it |
 //! |---|---|

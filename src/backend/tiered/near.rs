@@ -2,7 +2,7 @@
 
 use crate::backend::Value;
 use crate::backend::coherence::{Coverage, Pass, Ticket};
-use crate::backend::redis::{Fetched, Tracking};
+use crate::backend::redis::{CopyTerms, Tracking};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::sync::{AtomicU64, Ordering};
@@ -21,7 +21,8 @@ pub(super) struct Near {
 }
 
 struct Copied {
-    value: Value,
+    /// `None`: there is nothing under the key.
+    value: Option<Value>,
     pass: Pass,
     /// When its time is over, on the clock of the proofs. The cache's own deadline counts from when the copy was placed there, which
     /// may be late.
@@ -29,7 +30,11 @@ struct Copied {
 }
 
 impl Near {
-    pub(super) fn new(max_keys: usize, longest: Duration, is_announced: bool) -> Result<Self, Error> {
+    pub(super) fn new(
+        max_keys: usize,
+        longest: Duration,
+        is_announced: bool,
+    ) -> Result<Self, Error> {
         Ok(Self {
             copies: Cache::builder().max_keys(max_keys).build()?,
             longest,
@@ -38,14 +43,14 @@ impl Near {
         })
     }
 
-    /// Shows the copy of a key, if there is one that may be shown.
+    /// Whether it is known what is under a key; if there is something, it is shown.
     #[inline]
     pub(super) fn show(&self, tracking: &Tracking, key: &str, read: impl FnOnce(&Value)) -> bool {
         let now = tracking.now();
         let shown = self.copies.get_briefly(key, |copy| {
             let valid = now < copy.until && copy.pass.is_valid(tracking.generations(), now);
-            if valid {
-                read(&copy.value);
+            if valid && let Some(value) = &copy.value {
+                read(value);
             }
             valid
         });
@@ -61,26 +66,28 @@ impl Near {
         false
     }
 
-    /// Keeps a copy of what was asked for at `asked`, after the ticket was taken.
+    /// Keeps a copy of what was asked for at `asked`, after the ticket was taken. That there is nothing is kept only where it is
+    /// announced when there is something.
     pub(super) fn keep(
         &self,
         tracking: &Tracking,
         key: &str,
         ticket: Ticket,
         asked: u64,
-        fetched: Fetched,
+        value: Option<Value>,
+        terms: CopyTerms,
     ) {
-        let coverage = self.unannounced.as_ref().or(fetched.coverage.as_ref());
-        let Some(coverage) = coverage else {
+        let unannounced = self.unannounced.as_ref().filter(|_| value.is_some());
+        let Some(coverage) = unannounced.or(terms.coverage.as_ref()) else {
             return;
         };
-        let (now, until) = (tracking.now(), until(fetched.ttl, asked, self.longest));
+        let (now, until) = (tracking.now(), until(terms.ttl, asked, self.longest));
         // Only to spare the labour: it is the look that decides.
         if now >= until || !tracking.generations().is_current(&ticket) {
             return;
         }
         let copy = Copied {
-            value: fetched.value,
+            value,
             pass: Pass {
                 ticket,
                 coverage: Arc::clone(coverage),

@@ -13,6 +13,27 @@ where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + Send + 'static,
 {
+    get_by(backend, key, Value::to).await
+}
+
+/// As [`get`]; what many may read from this process's memory is decoded once.
+pub(in crate::backend) async fn get_once<B, T>(backend: &B, key: &str) -> Result<Option<T>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    get_by(backend, key, Value::to_once).await
+}
+
+async fn get_by<B, T>(
+    backend: &B,
+    key: &str,
+    decode: fn(&Value) -> Result<T, Error>,
+) -> Result<Option<T>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: DeserializeOwned + Clone + Send + 'static,
+{
     let mut found = None;
     let mut other = None;
     let mut read = |value: &Value| match value.quick() {
@@ -24,17 +45,21 @@ where
     }
     match other {
         None => Ok(found),
-        Some(other) => decode_slow(backend, key, other),
+        Some(other) => decode_slow(backend, key, other, decode),
     }
 }
 
 #[cold]
-fn decode_slow<B, T>(backend: &B, key: &str, value: Value) -> Result<Option<T>, Error>
+fn decode_slow<B, T>(
+    backend: &B,
+    key: &str,
+    value: Value,
+    decode: fn(&Value) -> Result<T, Error>,
+) -> Result<Option<T>, Error>
 where
     B: CacheBackend + ?Sized,
-    T: DeserializeOwned + Clone + 'static,
 {
-    or_miss(backend, "get", key, value.to())
+    or_miss(backend, "get", key, decode(&value))
 }
 
 pub(in crate::backend) async fn get_shared<B, T>(

@@ -64,7 +64,13 @@ impl Cluster {
         let like = seeds[0].clone();
         let link = |info| {
             let driver = Arc::clone(&driver);
-            Link::new(Dial::Address(info), budget, secrets.clone(), driver, watch.clone())
+            Link::new(
+                Dial::Address(info),
+                budget,
+                secrets.clone(),
+                driver,
+                watch.clone(),
+            )
         };
         Self {
             seeds: seeds.into_iter().map(link).collect(),
@@ -223,7 +229,13 @@ impl Cluster {
             let seed = self.seeds.iter().find(|seed| seed.dial().leads_to(&dial));
             seed.cloned().unwrap_or_else(|| {
                 let driver = Arc::clone(&self.driver);
-                Link::new(dial, self.budget, self.secrets.clone(), driver, self.watch.clone())
+                Link::new(
+                    dial,
+                    self.budget,
+                    self.secrets.clone(),
+                    driver,
+                    self.watch.clone(),
+                )
             })
         };
         Arc::clone(nodes.entry((host.to_owned(), port)).or_insert_with(new))

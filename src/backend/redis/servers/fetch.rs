@@ -1,7 +1,7 @@
 //! Reads of which a copy may be kept: the value, what it has left to live, and the coverage of the connection by which it came.
 
 use super::link::{Replay, Request, Single};
-use super::{Route, Servers};
+use super::{Route, Servers, batches};
 use crate::backend::coherence::Coverage;
 use crate::backend::redis::command::{self, Key};
 use crate::error::Error;
@@ -30,7 +30,8 @@ impl Fetch {
     fn of(key: Key<'_>) -> Self {
         let get = command::get(key);
         let mut both = Pipeline::with_capacity(2);
-        both.add_command(get.clone()).add_command(command::pttl(key));
+        both.add_command(get.clone())
+            .add_command(command::pttl(key));
         Self { both, get }
     }
 }
@@ -59,6 +60,18 @@ impl Single for Fetch {
 }
 
 impl Servers {
+    /// As [`fetch`](Self::fetch), of a few keys side by side. The answers come in the order of the keys.
+    pub(in crate::backend::redis) async fn fetch_each(
+        &self,
+        keys: &[Key<'_>],
+    ) -> Vec<Result<Fetched, Error>> {
+        let fetching = keys.iter().enumerate();
+        let fetching = fetching.map(|(at, key)| async move { (at, self.fetch(*key).await) });
+        let mut fetched = batches::together(fetching).await;
+        fetched.sort_unstable_by_key(|(at, _)| *at);
+        fetched.into_iter().map(|(_, fetched)| fetched).collect()
+    }
+
     /// Reads a key. The answer is no older than the call.
     pub(in crate::backend::redis) async fn fetch(&self, key: Key<'_>) -> Result<Fetched, Error> {
         let (deadline, fetch) = (self.deadline(), Fetch::of(key));

@@ -27,6 +27,7 @@ mod link;
 mod topology;
 mod watch;
 
+pub(super) use fetch::Fetched;
 pub(super) use link::Replay;
 
 use super::address::{Secrets, Target};

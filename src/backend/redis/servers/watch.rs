@@ -151,7 +151,8 @@ impl Watch {
         let pause = (bound / 4).clamp(Duration::from_millis(1), LONGEST_PAUSE);
         loop {
             sleep(pause).await;
-            let Some(mut multiplexed) = connection.upgrade().map(|it| it.multiplexed.clone()) else {
+            let Some(mut multiplexed) = connection.upgrade().map(|it| it.multiplexed.clone())
+            else {
                 return;
             };
             let asked = self.tracking.now();
@@ -190,7 +191,9 @@ async fn ask(connection: &mut MultiplexedConnection, questions: &[Cmd]) -> Redis
     for question in questions {
         all.add_command(question.clone());
     }
-    connection.send_packed_commands(&all, 0, questions.len()).await
+    connection
+        .send_packed_commands(&all, 0, questions.len())
+        .await
 }
 
 /// Owned by the task that reads a connection: hears what the server sends unasked, and is dropped when that task ends.
@@ -239,7 +242,11 @@ mod tests {
             (Proof::IsPrimary, vec![role("slave")], false),
             (Proof::IsPrimary, vec![denied], false),
             (Proof::ServesCluster, vec![role("master"), info("ok")], true),
-            (Proof::ServesCluster, vec![role("master"), info("fail")], false),
+            (
+                Proof::ServesCluster,
+                vec![role("master"), info("fail")],
+                false,
+            ),
             (Proof::ServesCluster, vec![role("slave"), info("ok")], false),
             (Proof::ServesCluster, vec![role("master")], false),
         ] {
