@@ -69,9 +69,12 @@ pub use crate::backend::Keys;
 #[cfg(all(feature = "redis", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use crate::backend::{
-    Coherence, RedisCacheBackend, RedisCacheBackendBuilder, TierStats, TieredCacheBackend,
+    RedisCacheBackend, RedisCacheBackendBuilder, TierStats, TieredCacheBackend,
     TieredCacheBackendBuilder,
 };
+
+#[cfg(all(any(feature = "global", feature = "redis"), not(nori_loom)))]
+pub use crate::backend::Coherence;
 
 #[cfg(all(feature = "conformance", not(nori_loom)))]
 pub use crate::backend::conformance;

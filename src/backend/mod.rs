@@ -12,7 +12,7 @@
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
 //! | `view` | [`View`]: a backend with another codec, or strict |
-//! | `coherence` | when a copy of what a store elsewhere has may be shown |
+//! | `coherence` | copies of what a store elsewhere has: how one learns of writes, and when a copy may be shown |
 //! | `typed` | typed reads and writes |
 //! | `ext` | [`CacheBackendExt`]: what callers use, each call a line and its documentation |
 //! | `redis` | `RedisCacheBackend`, with the feature of that name |
@@ -22,7 +22,7 @@
 
 mod alarm;
 mod codec;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "global", feature = "redis"))]
 mod coherence;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -48,6 +48,8 @@ mod view;
 pub use codec::Codec;
 #[cfg(feature = "encryption")]
 pub use codec::Keys;
+#[cfg(any(feature = "global", feature = "redis"))]
+pub use coherence::Coherence;
 pub use contract::CacheBackend;
 pub use ext::CacheBackendExt;
 pub use flights::Flights;
@@ -58,7 +60,7 @@ pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
 #[cfg(feature = "redis")]
-pub use tiered::{Coherence, TierStats, TieredCacheBackend, TieredCacheBackendBuilder};
+pub use tiered::{TierStats, TieredCacheBackend, TieredCacheBackendBuilder};
 pub use undecodable::Undecodable;
 pub use update_ttl::UpdateTtl;
 pub use value::{Cacheable, Value};

@@ -46,7 +46,11 @@ async fn responses_from_memory_and_purges_by_others() {
                 let before = near.tier_stats();
                 for _ in 0..20 {
                     let got = get().await;
-                    assert!(got.is_hit() && got.text().starts_with("run "), "{}", got.how());
+                    assert!(
+                        got.is_hit() && got.text().starts_with("run "),
+                        "{}",
+                        got.how()
+                    );
                 }
                 let after = near.tier_stats();
                 assert_eq!(after.far_reads, before.far_reads, "{purge} {vary:?}");

@@ -1,7 +1,7 @@
 //! Two tiers: copies of what a store elsewhere has, and the invalidations that it sends.
 
 use super::{Kind, Witness, check, race, racer};
-use crate::backend::coherence::{Coverage, Generations, Pass, Ticket};
+use crate::backend::coherence::validity::{Coverage, Generations, Pass, Ticket};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::collections::VecDeque;
 use std::sync::Arc;

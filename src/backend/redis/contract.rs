@@ -4,7 +4,7 @@ use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
 use super::script::{COMPARE_AND_SET, INCR};
 use super::servers::{self, Replay};
-use crate::backend::coherence::Coverage;
+use crate::backend::coherence::validity::Coverage;
 use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value, alarm};
 use crate::error::Error;
 use crate::time::Ttl;

@@ -4,7 +4,7 @@
 //! by that connection when one of them is written, expires or is evicted; with broadcasting (`BCAST`), whenever a key with the
 //! prefix is. After a `FLUSHALL` the message names no keys. `servers::watch` switches it on and hands the messages over.
 
-use crate::backend::coherence::{Generations, Ticket};
+use crate::backend::coherence::validity::{Generations, Ticket};
 use crate::time::Clock;
 use redis::{Cmd, PushInfo, PushKind, Value, cmd};
 use std::time::Duration;

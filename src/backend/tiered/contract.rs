@@ -1,7 +1,7 @@
 //! The contract, call by call. All that writes works on the far tier; see the essay.
 
 use super::TieredCacheBackend;
-use crate::backend::coherence::Ticket;
+use crate::backend::coherence::validity::Ticket;
 use crate::backend::redis::{Fetched, Tracking};
 use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value};
 use crate::error::Error;

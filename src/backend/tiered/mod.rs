@@ -1,7 +1,7 @@
 //! [`TieredCacheBackend`]: a tier in this process's memory, *near*, before one on Redis, *far*, which all processes share.
 //!
 //! # The life of a copy
-//! 1. A caller misses the near tier. It takes a [ticket](crate::backend::coherence) for the key, and then asks the far tier for the
+//! 1. A caller misses the near tier. It takes a [ticket](crate::backend::coherence::validity) for the key, and then asks the far tier for the
 //!    value and what that has left to live, in one trip.
 //! 2. The server answers, and from then on owes the connection a message when the key is written, expires or is evicted.
 //! 3. The caller puts a copy into the near tier, with the ticket and the coverage of the connection by which the answer came.
@@ -41,7 +41,7 @@
 //! nothing under a key: servers announce when there is.
 //!
 //! # No lock
-//! There is none around any of this: see [`coherence`](crate::backend::coherence), which has the concurrent part by itself, and which
+//! There is none around any of this: see [`validity`](crate::backend::coherence::validity), which has the concurrent part by itself, and which
 //! the model checker looks at. Who reads a connection only moves generations on, and drops nothing of a caller's.
 //!
 //! | file | what is in it |
@@ -54,8 +54,9 @@ mod builder;
 mod contract;
 mod near;
 
-pub use builder::{Coherence, TieredCacheBackendBuilder};
+pub use builder::TieredCacheBackendBuilder;
 
+use super::coherence::Coherence;
 use super::redis::{RedisCacheBackend, Tracking};
 use crate::sync::{AtomicU64, Ordering};
 use near::Near;

@@ -1,7 +1,7 @@
 //! The copies in memory.
 
 use crate::backend::Value;
-use crate::backend::coherence::{Coverage, Pass, Ticket};
+use crate::backend::coherence::validity::{Coverage, Pass, Ticket};
 use crate::backend::redis::{CopyTerms, Tracking};
 use crate::cache::Cache;
 use crate::error::Error;

@@ -17,7 +17,7 @@ use super::link::{Link, Replay, Single};
 use super::topology::{self, Topology};
 use super::watch::Watch;
 use crate::backend::alarm;
-use crate::backend::coherence::Coverage;
+use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::{Secrets, moved_to};
 use crate::error::Error;
 use crate::sync::Mutex;

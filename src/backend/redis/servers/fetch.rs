@@ -2,7 +2,7 @@
 
 use super::link::{Replay, Request, Single};
 use super::{Route, Servers, batches};
-use crate::backend::coherence::Coverage;
+use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::command::{self, Key};
 use crate::error::Error;
 use redis::aio::MultiplexedConnection;

@@ -21,7 +21,7 @@ use super::driver::Driver;
 use super::failure::{Failure, broken};
 use super::watch::{Ear, Watch};
 use crate::backend::alarm;
-use crate::backend::coherence::Coverage;
+use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};

@@ -18,7 +18,7 @@
 use super::dial::Hears;
 use super::failure::broken;
 use super::link::{Connection, Link};
-use crate::backend::coherence::Coverage;
+use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
 use crate::backend::redis::tracking::Tracking;
 use crate::error::Error;
