@@ -22,7 +22,7 @@
 //!
 //! | field | written by | read by |
 //! |---|---|---|
-//! | a stripe, `epoch` | those who learn of writes: the task that reads a connection, this process's own writers | everybody |
+//! | a stripe, `all` | those who learn of writes: the task that reads a connection, this process's own writers | everybody |
 //! | `proven` | those who ask whether the connection is alive; whoever sees it end | those who look |
 
 use crate::sync::{AtomicU64, Ordering};
@@ -34,7 +34,7 @@ const LOST: u64 = u64::MAX;
 /// What moves on when keys are written.
 pub(crate) struct Generations {
     /// Of everything.
-    epoch: AtomicU64,
+    all: AtomicU64,
     /// Of the keys whose hash leads here. Their number is a power of two.
     stripes: Box<[AtomicU64]>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Generations {
 pub(crate) struct Ticket {
     stripe: usize,
     generation: u64,
-    epoch: u64,
+    all: u64,
 }
 
 impl Generations {
@@ -52,7 +52,7 @@ impl Generations {
     pub(crate) fn new(stripes: usize) -> Self {
         let zeros = (0..stripes.next_power_of_two()).map(|_| AtomicU64::new(0));
         Self {
-            epoch: AtomicU64::new(0),
+            all: AtomicU64::new(0),
             stripes: zeros.collect(),
         }
     }
@@ -64,7 +64,7 @@ impl Generations {
             stripe,
             // Acquire, both: pair with the Releases below; what is asked next is asked after the write that we see announced.
             generation: self.stripes[stripe].load(Ordering::Acquire),
-            epoch: self.epoch.load(Ordering::Acquire),
+            all: self.all.load(Ordering::Acquire),
         }
     }
 
@@ -77,7 +77,7 @@ impl Generations {
     /// Any key may have been written.
     pub(crate) fn invalidate_all(&self) {
         // Release: pairs with the Acquires in `ticket` and `is_current`.
-        self.epoch.fetch_add(1, Ordering::Release);
+        self.all.fetch_add(1, Ordering::Release);
     }
 
     /// Whether nothing has come in between.
@@ -86,7 +86,7 @@ impl Generations {
         // Acquire, both: pair with the Releases in `invalidate` and `invalidate_all`; who finds a copy out of date asks the store
         // after the write.
         self.stripes[ticket.stripe].load(Ordering::Acquire) == ticket.generation
-            && self.epoch.load(Ordering::Acquire) == ticket.epoch
+            && self.all.load(Ordering::Acquire) == ticket.all
     }
 
     fn stripe_of(&self, hash: u64) -> usize {
