@@ -3,10 +3,13 @@
 use crate::server::{Server, wait_until};
 use crate::{MINUTE, POLITE, TRACKED, built, caught_up, has_copy, other, tiers};
 use nori_cache::{CacheBackend, CacheBackendExt, TieredCacheBackend, Ttl};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// Filled, and with a copy of `k`.
-async fn filled(server: &Server) -> std::sync::Arc<TieredCacheBackend> {
+async fn filled(server: &Server) -> Arc<TieredCacheBackend> {
     let near = built(tiers(server.url()));
     near.set("k", 1, Ttl::Never).await.unwrap();
     has_copy(&near, "k").await;
@@ -115,4 +118,66 @@ async fn scripts_that_were_flushed() {
         assert_eq!(near.incr("n", MINUTE).await.unwrap(), nth);
         assert_eq!(near.get::<i64>("n").await.unwrap(), Some(nth));
     }
+}
+
+/// Four processes count and update beside each other, and all their connections are killed on the way: nothing that was acknowledged
+/// is lost, and nothing is done twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_and_updates_of_four_processes() {
+    const PROCESSES: u64 = 4;
+    const TASKS: u64 = 8;
+    const INCREMENTS: u64 = 64_000 / PROCESSES / TASKS;
+    const UPDATES: u64 = 8_000 / PROCESSES / TASKS;
+    let server = Arc::new(Server::start());
+    let mut tasks = JoinSet::new();
+    let done = Arc::new(AtomicU64::new(0));
+    for _ in 0..PROCESSES {
+        let near = built(tiers(server.url()));
+        for _ in 0..TASKS {
+            let (near, done) = (Arc::clone(&near), Arc::clone(&done));
+            tasks.spawn(async move {
+                // Acknowledged, and not known.
+                let (mut sums, mut updates) = ([0_u64; 2], [0_u64; 2]);
+                for nth in 0..INCREMENTS {
+                    match near.incr("n", Ttl::Never).await {
+                        Ok(_) => sums[0] += 1,
+                        Err(error) if error.is_connection() => sums[1] += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                    // Copies come and go.
+                    let _ = near.get::<u64>("n").await;
+                    if nth % (INCREMENTS / UPDATES) == 0 {
+                        let update = async |n: Option<u64>| n.unwrap_or(0) + 1;
+                        match near.atomic_update("u", None, update).await {
+                            Ok(_) => updates[0] += 1,
+                            Err(error) if error.is_connection() => updates[1] += 1,
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+                (sums, updates)
+            });
+        }
+    }
+    let all = PROCESSES * TASKS * INCREMENTS;
+    for tenth in 1..8 {
+        while done.load(Ordering::Relaxed) < all * tenth / 10 {
+            sleep(POLITE).await;
+        }
+        server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+    let (mut sums, mut updates) = ([0, 0], [0, 0]);
+    for (sum, update) in tasks.join_all().await {
+        for nth in 0..2 {
+            sums[nth] += sum[nth];
+            updates[nth] += update[nth];
+        }
+    }
+    for (key, [acknowledged, unknown]) in [("n", sums), ("u", updates)] {
+        let stored = other(server.url()).get::<u64>(key).await.unwrap().unwrap();
+        println!("{key}: {stored} of {acknowledged} acknowledged, {unknown} not known");
+        assert!(stored >= acknowledged && stored <= acknowledged + unknown);
+    }
+    assert!(sums[0] > all / 2);
 }

@@ -35,6 +35,53 @@ async fn a_user_who_may_not_track() {
     assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
 }
 
+/// What the documentation lists is enough, and each of it that tiers need beyond plain Redis is needed.
+#[tokio::test]
+async fn a_user_who_may_do_no_more_than_is_needed() {
+    const NEEDED: [&str; 13] = [
+        "+get",
+        "+mget",
+        "+set",
+        "+unlink",
+        "+pttl",
+        "+incrby",
+        "+exists",
+        "+eval",
+        "+evalsha",
+        "+scan",
+        "+ping",
+        "+hello",
+        "+client|tracking",
+    ];
+    let server = Server::start();
+    let at = |user: &str, rules: &[&str]| {
+        let mut set_user = vec!["ACL", "SETUSER", user, "on", ">hunter2", "~cache:*"];
+        set_user.extend(rules);
+        assert_eq!(server.ask(&set_user), "OK");
+        let url = format!("redis://{user}:hunter2@{}", server.address());
+        let tiers = TieredCacheBackend::builder().redis(redis(url));
+        tiers.build().unwrap()
+    };
+    let near = at("ana", &NEEDED);
+    near.verify().await.unwrap();
+    near.set("k", 1, MINUTE).await.unwrap();
+    assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+    assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+    assert_eq!(near.incr("k", MINUTE).await.unwrap(), 2);
+    assert_eq!(
+        near.get_many::<u8>(&["k", "l"]).await.unwrap(),
+        [Some(2), None]
+    );
+    near.flush().await.unwrap();
+    assert_eq!(near.get::<u8>("k").await.unwrap(), None);
+    for lacking in ["+client|tracking", "+ping"] {
+        let rules: Vec<&str> = (NEEDED.into_iter()).filter(|it| *it != lacking).collect();
+        let error = at("bo", &rules).verify().await.unwrap_err();
+        assert!(error.is_rejected(), "{lacking}: {error}");
+        assert_eq!(server.ask(&["ACL", "DELUSER", "bo"]), "1");
+    }
+}
+
 #[test]
 fn settings_that_are_not_allowed() {
     let tiers = TieredCacheBackend::builder;
