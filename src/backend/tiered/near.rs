@@ -24,8 +24,8 @@ struct Copied {
     /// `None`: there is nothing under the key.
     value: Option<Value>,
     pass: Pass,
-    /// When its time is over, on the clock of the proofs. The cache's own deadline counts from when the copy was placed there, which
-    /// may be late.
+    /// When its time is over, on the clock of the proofs. The cache has no deadlines for copies: they would count from when a copy was
+    /// placed there, which may be late, and each hit would look at a second clock.
     until: u64,
 }
 
@@ -94,8 +94,7 @@ impl Near {
             },
             until,
         };
-        let ttl = Duration::from_millis(until - now);
-        self.copies.insert_with_ttl(key.into(), copy, ttl);
+        self.copies.insert(key.into(), copy);
     }
 
     /// Gives the memory back.

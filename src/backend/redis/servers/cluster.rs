@@ -376,9 +376,9 @@ async fn pause(deadline: Instant) {
 }
 
 /// Sends one command to a node that does not own the hash slot yet.
-async fn ask(link: &Arc<Link>, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+async fn ask(link: &Arc<Link>, command: Cmd, deadline: Instant) -> Result<Value, Failure> {
     let mut both = redis::Pipeline::with_capacity(2);
-    both.cmd("ASKING").add_command(command.clone());
+    both.cmd("ASKING").add_command(command);
     let mut answers = link.many(&both, deadline, Replay::Unsafe).await?;
     match answers.pop() {
         Some(Value::ServerError(reply)) => Err(Failure::Rejected(reply)),

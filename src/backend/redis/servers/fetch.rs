@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 /// A GET with the PTTL of the same key behind it, in one trip. What is written between the two is announced like what is written
 /// after both.
-pub(super) struct Fetch {
+struct Fetch<'k> {
     both: Pipeline,
-    get: Cmd,
+    key: Key<'k>,
 }
 
 /// What a fetch brings.
@@ -26,24 +26,23 @@ pub(in crate::backend::redis) struct Fetched {
     pub(in crate::backend::redis) coverage: Option<Arc<Coverage>>,
 }
 
-impl Fetch {
-    fn of(key: Key<'_>) -> Self {
-        let get = command::get(key);
+impl<'k> Fetch<'k> {
+    fn of(key: Key<'k>) -> Self {
         let mut both = Pipeline::with_capacity(2);
-        both.add_command(get.clone())
-            .add_command(command::pttl(key));
-        Self { both, get }
+        both.add_command(command::get(key));
+        both.add_command(command::pttl(key));
+        Self { both, key }
     }
 }
 
-impl Request for Fetch {
+impl Request for Fetch<'_> {
     type Answer = Value;
 
     async fn send(&self, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
-        let answers = connection.send_packed_commands(&self.both, 0, 2).await?;
+        let mut answers = connection.send_packed_commands(&self.both, 0, 2).await?;
         let rejected = |answer: &Value| matches!(answer, Value::ServerError(_));
         Ok(match answers.iter().position(rejected) {
-            Some(at) => answers.into_iter().nth(at).unwrap_or_default(),
+            Some(at) => answers.swap_remove(at),
             None => Value::Array(answers),
         })
     }
@@ -53,9 +52,9 @@ impl Request for Fetch {
     }
 }
 
-impl Single for Fetch {
-    fn alone(&self) -> &Cmd {
-        &self.get
+impl Single for Fetch<'_> {
+    fn alone(&self) -> Cmd {
+        command::get(self.key)
     }
 }
 

@@ -59,12 +59,12 @@ pub(super) trait Request: Sync {
 /// What can be sent behind an `ASKING`, which is for one command.
 pub(super) trait Single: Request<Answer = Value> {
     /// The one command that matters.
-    fn alone(&self) -> &Cmd;
+    fn alone(&self) -> Cmd;
 }
 
 impl Single for Cmd {
-    fn alone(&self) -> &Cmd {
-        self
+    fn alone(&self) -> Cmd {
+        self.clone()
     }
 }
 
