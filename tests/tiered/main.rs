@@ -10,6 +10,8 @@ mod hits;
 mod nodes;
 mod races;
 mod refusals;
+#[path = "../support/scripted.rs"]
+mod scripted;
 #[path = "../support/redis.rs"]
 mod server;
 mod silence;

@@ -122,9 +122,9 @@ async fn a_primary_that_is_demoted() {
         }
         cluster.nodes[primary].ask(&["ROLE"]).starts_with("slave")
     });
-    answered(async || far.set("k", 2, Ttl::Never).await).await;
-    // Nobody asks the server anything here.
+    // Nobody asks the server anything here, and nobody has written.
     wait_until("the copy is not used", || !near.read_now("k", &mut |_| ()));
+    answered(async || far.set("k", 2, Ttl::Never).await).await;
     assert_eq!(answered(async || near.get::<u8>("k").await).await, Some(2));
     has_copy(&near, "k").await;
 }

@@ -1,5 +1,6 @@
 //! Servers and users that may not track, and settings that are not allowed.
 
+use crate::scripted::{Reply, Scripted};
 use crate::server::Server;
 use crate::{MINUTE, redis};
 use nori_cache::{CacheBackend, CacheBackendExt, Coherence, TieredCacheBackend};
@@ -79,6 +80,38 @@ async fn a_user_who_may_do_no_more_than_is_needed() {
         let error = at("bo", &rules).verify().await.unwrap_err();
         assert!(error.is_rejected(), "{lacking}: {error}");
         assert_eq!(server.ask(&["ACL", "DELUSER", "bo"]), "1");
+    }
+}
+
+/// A server that is only not ready yet is down, as for everybody, and not one that refuses.
+#[tokio::test]
+async fn a_server_that_answers_otherwise() {
+    for (says, is_down) in [
+        ("LOADING Redis is loading the dataset in memory", true),
+        ("MASTERDOWN Link with MASTER is down", true),
+        (
+            "NOPERM this user has no permissions to run the 'ping' command",
+            false,
+        ),
+        ("ERR not supported by this proxy", false),
+    ] {
+        // It says so to the question whether it is alive.
+        let server = Scripted::start(move |asked| match asked.name() {
+            "PING" => Reply::error(says),
+            _ => Reply::well(asked),
+        });
+        let near = TieredCacheBackend::builder().redis(redis(server.url()));
+        let near = near.build().unwrap();
+        let error = near.verify().await.unwrap_err();
+        assert_eq!(
+            (error.is_connection(), error.is_rejected()),
+            (is_down, !is_down),
+            "{error}"
+        );
+        assert!(
+            is_down || error.to_string().contains("client tracking"),
+            "{error}"
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! can have been alive is not answered with what is old. How much earlier copies go out of use is not.
 
 use crate::server::Server;
-use crate::{MINUTE, POLITE, TRACKED, built, has_copy, other, redis, tiers};
+use crate::{MINUTE, POLITE, TRACKED, built, caught_up, has_copy, other, redis, tiers};
 use nori_cache::{CacheBackendExt, Coherence, TieredCacheBackend, Ttl};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -26,6 +26,11 @@ struct Wire {
 
 impl Wire {
     fn to(port: u16) -> Self {
+        Self::slow(port, Duration::ZERO)
+    }
+
+    /// What the server says is this long under way, at least.
+    fn slow(port: u16, delay: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let own = listener.local_addr().unwrap().port();
         let deaf = Arc::new(AtomicBool::new(false));
@@ -36,8 +41,8 @@ impl Wire {
                 else {
                     return;
                 };
-                carry(&client, &server, None);
-                carry(&server, &client, Some(Arc::clone(&is_deaf)));
+                carry(&client, &server, None, Duration::ZERO);
+                carry(&server, &client, Some(Arc::clone(&is_deaf)), delay);
             }
         });
         Self { port: own, deaf }
@@ -48,11 +53,12 @@ impl Wire {
     }
 }
 
-fn carry(from: &TcpStream, to: &TcpStream, deaf: Option<Arc<AtomicBool>>) {
+fn carry(from: &TcpStream, to: &TcpStream, deaf: Option<Arc<AtomicBool>>, delay: Duration) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(len @ 1..) = from.read(&mut buffer) {
+            thread::sleep(delay);
             let lost = deaf.as_ref().is_some_and(|it| it.load(Ordering::SeqCst));
             if !lost && to.write_all(&buffer[..len]).is_err() {
                 break;
@@ -64,7 +70,7 @@ fn carry(from: &TcpStream, to: &TcpStream, deaf: Option<Arc<AtomicBool>>) {
 }
 
 /// Reads until no copy is used any more. None may be in a read that began later than the bound after the silence did.
-async fn copies_end(near: &TieredCacheBackend, silent_since: Instant) {
+async fn copies_end(near: &TieredCacheBackend, silent_since: Instant, bound: Duration) {
     loop {
         let began = Instant::now();
         let shown = nori_cache::CacheBackend::read_now(near, "k", &mut |_| ());
@@ -72,7 +78,7 @@ async fn copies_end(near: &TieredCacheBackend, silent_since: Instant) {
             return;
         }
         let late = began.saturating_duration_since(silent_since);
-        assert!(late <= BOUND + ROUNDED, "a copy is used {late:?} later");
+        assert!(late <= bound + ROUNDED, "a copy is used {late:?} later");
         sleep(POLITE).await;
     }
 }
@@ -88,7 +94,29 @@ async fn a_connection_that_falls_silent() {
         wire.deaf.store(true, Ordering::SeqCst);
         let silent_since = Instant::now();
         other(server.url()).set("k", 2, Ttl::Never).await.unwrap();
-        copies_end(&near, silent_since).await;
+        copies_end(&near, silent_since, BOUND).await;
+    }
+}
+
+/// What came last had been under way for a while, and shows no more than that the server was there before it set out.
+#[tokio::test]
+async fn a_slow_connection_that_falls_silent() {
+    const DELAY: Duration = Duration::from_millis(100);
+    let server = Server::start();
+    let wire = Wire::slow(server.port, DELAY);
+    let near = built(tiers(wire.url()).max_staleness(BOUND));
+    near.set("k", 1, Ttl::Never).await.unwrap();
+    for _ in 0..5 {
+        wire.deaf.store(false, Ordering::SeqCst);
+        has_copy(&near, "k").await;
+        // At any moment between two proofs.
+        sleep(DELAY / 2).await;
+        wire.deaf.store(true, Ordering::SeqCst);
+        copies_end(&near, Instant::now(), BOUND - DELAY).await;
+        // What is lost is lost: answers would not fit their questions any more.
+        server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        wire.deaf.store(false, Ordering::SeqCst);
+        caught_up(&near, "k").await;
     }
 }
 
@@ -99,7 +127,7 @@ async fn a_server_that_stands_still() {
     near.set("k", 1, Ttl::Never).await.unwrap();
     has_copy(&near, "k").await;
     server.pause();
-    copies_end(&near, Instant::now()).await;
+    copies_end(&near, Instant::now(), BOUND).await;
     server.resume();
     // It was the same connection all the time; nothing was lost, and copies are used again.
     assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));

@@ -16,7 +16,7 @@
 //! [`Ear`] and [`Connection`](super::link).
 
 use super::dial::Hears;
-use super::failure::broken;
+use super::failure::{Failure, broken};
 use super::link::{Connection, Link};
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
@@ -24,7 +24,7 @@ use crate::backend::redis::tracking::Tracking;
 use crate::error::Error;
 use crate::sync::{AtomicBool, Ordering};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, PushInfo, RedisResult, Value, cmd};
+use redis::{Cmd, Pipeline, PushInfo, RedisResult, ServerError, Value, cmd};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -125,12 +125,7 @@ impl Watch {
         let answers = answers.map_err(|error| broken(name, &error, secrets))?;
         for answer in &answers {
             if let Value::ServerError(reply) = answer {
-                let details = reply.details().unwrap_or_default();
-                let text = format!(
-                    "{name} refuses what a near tier needs, client tracking: {} {details}",
-                    reply.code()
-                );
-                return Err(Error::rejected(secrets.scrub(text)));
+                return Err(refusal(name, reply, secrets));
             }
         }
         match self.proof.read(answers.get(1..).unwrap_or_default()) {
@@ -184,6 +179,17 @@ impl Watch {
             return;
         }
     }
+}
+
+/// Why a server is of no use here. If that passes, the error is the one that any command would have got.
+fn refusal(name: &str, reply: &ServerError, secrets: &Secrets) -> Error {
+    let error = Failure::Rejected(reply.clone()).into_error(secrets);
+    if error.is_connection() {
+        return error;
+    }
+    let (code, details) = (reply.code(), reply.details().unwrap_or_default());
+    let text = format!("{name} refuses what a near tier needs, client tracking: {code} {details}");
+    Error::rejected(secrets.scrub(text))
 }
 
 async fn ask(connection: &mut MultiplexedConnection, questions: &[Cmd]) -> RedisResult<Vec<Value>> {
