@@ -65,6 +65,13 @@ pub mod redis {}
     doc = "This page is part of the documentation that is built with the feature `response`."
 )]
 pub mod response {}
+#[doc = include_str!("links.md")]
+#[cfg_attr(feature = "redis", doc = include_str!("../docs/tiers.md"))]
+#[cfg_attr(
+    not(feature = "redis"),
+    doc = "This page is part of the documentation that is built with the feature `redis`."
+)]
+pub mod tiers {}
 
 #[cfg(test)]
 mod tests {

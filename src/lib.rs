@@ -75,7 +75,13 @@ pub use crate::backend::Keys;
 
 #[cfg(all(feature = "redis", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use crate::backend::{RedisCacheBackend, RedisCacheBackendBuilder};
+pub use crate::backend::{
+    RedisCacheBackend, RedisCacheBackendBuilder, TierStats, TieredCacheBackend,
+    TieredCacheBackendBuilder,
+};
+
+#[cfg(all(any(feature = "global", feature = "redis"), not(nori_loom)))]
+pub use crate::backend::Coherence;
 
 #[cfg(all(feature = "conformance", not(nori_loom)))]
 pub use crate::backend::conformance;

@@ -13,7 +13,7 @@ mod imp {
     #[cfg(feature = "backend")]
     pub(crate) use dashmap::{DashMap, Entry};
     pub(crate) use parking_lot::{Mutex, MutexGuard};
-    #[cfg(feature = "tower")]
+    #[cfg(feature = "backend")]
     pub(crate) use std::sync::OnceLock;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,

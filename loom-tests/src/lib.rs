@@ -50,6 +50,9 @@ mod backend {
             Instant::now() + wait
         }
     }
+    pub(crate) mod coherence {
+        pub(crate) mod validity;
+    }
     pub(crate) mod flights;
     pub(crate) mod memory {
         pub(crate) mod counter;

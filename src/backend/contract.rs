@@ -102,6 +102,12 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// The value under `key`, or `None` when it is missing or expired. A hit counts as a use.
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>>;
 
+    /// As [`get_value`](Self::get_value), from where all processes see it: a backend that keeps copies does not answer with one. The
+    /// same as [`get_value`](Self::get_value) for all others.
+    fn latest_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        self.get_value(key)
+    }
+
     /// Shows the value under `key` to `read`, if there is one, and returns true. Returns false if looking would wait or fail: then
     /// nothing was shown, and [`get_value`](Self::get_value) will be asked.
     ///

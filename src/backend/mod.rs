@@ -13,15 +13,19 @@
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
 //! | `view` | [`View`]: a backend with another codec, or strict |
+//! | `coherence` | copies of what a store elsewhere has: how one learns of writes, and when a copy may be shown |
 //! | `typed` | typed reads and writes |
 //! | `load` | [`Load`]: loads, which survive outages of the source and of the store |
 //! | `ext` | [`CacheBackendExt`]: what callers use, each call a line and its documentation |
 //! | `redis` | `RedisCacheBackend`, with the feature of that name |
 //! | `memory` | [`MemoryCacheBackend`], over [`Cache`](crate::Cache) |
+//! | `tiered` | `TieredCacheBackend`, with the feature `redis`: a tier in memory before one on Redis |
 //! | `conformance` | the contract as a test suite |
 
 mod alarm;
 mod codec;
+#[cfg(any(feature = "global", feature = "redis"))]
+mod coherence;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod contract;
@@ -37,6 +41,8 @@ pub(crate) mod redact;
 #[cfg(feature = "redis")]
 mod redis;
 mod representable;
+#[cfg(feature = "redis")]
+mod tiered;
 mod typed;
 mod undecodable;
 mod update_ttl;
@@ -47,6 +53,8 @@ mod wall;
 pub use codec::Codec;
 #[cfg(feature = "encryption")]
 pub use codec::Keys;
+#[cfg(any(feature = "global", feature = "redis"))]
+pub use coherence::Coherence;
 pub use contract::CacheBackend;
 pub use ext::CacheBackendExt;
 #[cfg(feature = "global")]
@@ -61,6 +69,8 @@ pub use load::{
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
+#[cfg(feature = "redis")]
+pub use tiered::{TierStats, TieredCacheBackend, TieredCacheBackendBuilder};
 pub use undecodable::Undecodable;
 pub use update_ttl::UpdateTtl;
 pub use value::{Cacheable, Value};

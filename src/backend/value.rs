@@ -3,8 +3,8 @@
 //! A value is in one of five forms. *Typed*: the caller's own `T` behind a shared pointer, with the means to write it; a store in
 //! memory keeps that, so that a hit for the same `T` is a clone and nothing is ever serialised. *Encoded*: bytes, as a store
 //! elsewhere keeps them. *Integer*: what counters are, and every integer type that fits. *Found*: any of these, with the [`Codec`]
-//! that is to read it; without one, encoded bytes are JSON. *Kept*: a value with what loads keep beside it, for stores that do not
-//! encode; encoded, it has an envelope ([`kept`](super::kept)).
+//! that is to read it; without one, encoded bytes are JSON. One that is shown to many also remembers what it was decoded as. *Kept*:
+//! a value with what loads keep beside it, for stores that do not encode; encoded, it has an envelope ([`kept`](super::kept)).
 //!
 //! A value reads the same in each form: as `T` if it is one, else through JSON. What JSON cannot represent is an error when the
 //! value is made, whether or not anyone will ever encode it: otherwise a program that runs on memory would fail on Redis.
@@ -14,6 +14,7 @@ use super::kept::{Meta, Start, Times};
 use super::representable;
 use super::undecodable::DecodeError;
 use crate::error::Error;
+use crate::sync::OnceLock;
 use serde_core::{Serialize, de::DeserializeOwned};
 use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
@@ -62,9 +63,38 @@ struct Found {
     value: Value,
     codec: Codec,
     key: Box<str>,
+    /// Those of its envelope, if it has one.
+    times: Option<Times>,
+    /// What it was first decoded as by those who share it, where it is shown to many.
+    decoded: Option<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Found {
+    /// The value, if it was decoded as a `T` before.
+    #[inline]
+    fn decoded<T: 'static>(&self) -> Option<&T> {
+        self.decoded.as_ref()?.get()?.downcast_ref()
+    }
+
+    /// As [`read`](Self::read), for all who share this.
+    fn read_shared<T>(&self) -> Result<Arc<T>, Error>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let Some(decoded) = &self.decoded else {
+            return self.read().map(Arc::new);
+        };
+        if let Some(before) = decoded.get()
+            && let Ok(value) = Arc::clone(before).downcast()
+        {
+            return Ok(value);
+        }
+        let value = Arc::new(self.read::<T>()?);
+        // If another type was first, it stays.
+        let _ = decoded.set(Arc::clone(&value) as _);
+        Ok(value)
+    }
+
     fn read<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
         let foreign = || Error::decoding(DecodeError::foreign());
         match &self.value.0 {
@@ -156,7 +186,21 @@ impl Value {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
             Form::Integer(integer) => from_integer(*integer),
+            Form::Found(found) if found.times.is_none() => found.decoded().cloned(),
             Form::Encoded(_) | Form::Found(_) | Form::Kept(_) => None,
+        }
+    }
+
+    /// As [`to`](Self::to); one that is [remembering](Self::remembering) is decoded once for all who ask so.
+    pub(super) fn to_once<T>(&self) -> Result<T, Error>
+    where
+        T: DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        match &self.0 {
+            Form::Found(found) if found.decoded.is_some() => {
+                found.read_shared().map(|value| T::clone(&value))
+            }
+            _ => self.to(),
         }
     }
 
@@ -164,15 +208,25 @@ impl Value {
     /// only JSON makes it a `T`.
     #[inline]
     pub(super) fn quick_kept<T: Clone + 'static>(&self) -> Option<(Option<T>, Times)> {
-        let Form::Kept(kept) = &self.0 else {
-            return None;
-        };
-        let times = kept.meta.times;
-        if times.is_negative {
-            return Some((None, times));
+        match &self.0 {
+            Form::Kept(kept) => {
+                let times = kept.meta.times;
+                if times.is_negative {
+                    return Some((None, times));
+                }
+                Some((Some(kept.value.quick()?), times))
+            }
+            Form::Found(found) => {
+                let times = found.times?;
+                if times.is_negative {
+                    // Decoded as what stands for no value, and so authenticated, where it is encrypted.
+                    found.decoded::<i64>()?;
+                    return Some((None, times));
+                }
+                Some((Some(found.decoded::<T>()?.clone()), times))
+            }
+            _ => None,
         }
-        let value = kept.value.quick()?;
-        Some((Some(value), times))
     }
 
     /// The value as a shared `T`: the very one that was stored if it is one, else by way of JSON.
@@ -186,10 +240,11 @@ impl Value {
                 return Ok(value);
             }
         }
-        if let Form::Kept(kept) = &self.0 {
-            return kept.value.to_shared();
+        match &self.0 {
+            Form::Kept(kept) => kept.value.to_shared(),
+            Form::Found(found) => found.read_shared(),
+            _ => self.convert().map(Arc::new),
         }
-        self.convert().map(Arc::new)
     }
 
     /// The value in place, if it is stored as a `T`.
@@ -198,6 +253,7 @@ impl Value {
         match &self.0 {
             Form::Typed(value) => (&**value as &dyn Any).downcast_ref(),
             Form::Integer(integer) => (integer as &dyn Any).downcast_ref(),
+            Form::Found(found) if found.times.is_none() => found.decoded(),
             Form::Encoded(_) | Form::Found(_) | Form::Kept(_) => None,
         }
     }
@@ -311,7 +367,7 @@ impl Value {
         match &self.0 {
             Form::Typed(_) | Form::Integer(_) => None,
             Form::Kept(kept) => Some(kept.meta.times),
-            Form::Found(found) => found.value.times(),
+            Form::Found(found) => found.times,
             Form::Encoded(bytes) => match Start::read(bytes) {
                 Start::Envelope(envelope) => Some(envelope.times),
                 Start::Plain | Start::Unknown => None,
@@ -334,10 +390,30 @@ impl Value {
 
     /// The value, to be read by a codec.
     pub(super) fn read_by(self, codec: &Codec, key: &str) -> Self {
+        let value = self.unread();
         Self(Form::Found(Arc::new(Found {
-            value: self.unread(),
+            times: value.times(),
+            value,
             codec: codec.clone(),
             key: key.into(),
+            decoded: None,
+        })))
+    }
+
+    /// The value, which remembers what it is decoded as: to be shown to many. Bytes and what is made of them are both kept.
+    #[cfg(feature = "redis")]
+    pub(super) fn remembering(self) -> Self {
+        let (value, codec, key) = match self.0 {
+            Form::Encoded(_) => (self, Codec::json(), Box::default()),
+            Form::Found(found) => (found.value.clone(), found.codec.clone(), found.key.clone()),
+            Form::Typed(_) | Form::Integer(_) | Form::Kept(_) => return self,
+        };
+        Self(Form::Found(Arc::new(Found {
+            times: value.times(),
+            value,
+            codec,
+            key,
+            decoded: Some(OnceLock::new()),
         })))
     }
 

@@ -102,6 +102,16 @@ where
         })
     }
 
+    fn latest_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        if self.codec.is_none() {
+            return self.backend.latest_value(key);
+        }
+        BackendFuture::boxed(async move {
+            let value = self.backend.latest_value(key).await?;
+            Ok(self.found(key, value))
+        })
+    }
+
     fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
         self.codec.is_none() && self.backend.read_now(key, read)
     }

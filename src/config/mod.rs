@@ -4,12 +4,16 @@
 //! what it may be. Of a URL, an error shows neither user nor password.
 
 mod env;
+mod near;
 mod redis;
 
-use crate::backend::{CacheBackend, Codec, LoadOptions, MemoryCacheBackend, PATIENCE, redact};
+use crate::backend::{
+    CacheBackend, Codec, Coherence, LoadOptions, MemoryCacheBackend, PATIENCE, redact,
+};
 use crate::error::Error;
 use crate::time::Ttl;
 use env::Variables;
+use near::Near;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -23,13 +27,15 @@ pub enum BackendKind {
     Memory,
     /// A Redis server, Sentinel or Cluster; needs the feature `redis`.
     Redis,
+    /// `TieredCacheBackend`: the same with copies in this process's memory; needs the feature `redis`.
+    Tiered,
 }
 
 /// Settings for the backend behind [`cache_get`](crate::cache_get) and its siblings.
 ///
 /// | variable | is | if unset |
 /// |---|---|---|
-/// | `CACHE_BACKEND` | `memory` or `redis` | `memory` |
+/// | `CACHE_BACKEND` | `memory`, `redis`, or `tiered`, which is Redis with copies in memory | `memory` |
 /// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
 /// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
 /// | `CACHE_PATIENCE_MS` | milliseconds that a call waits at most for another's load or update of its key | 60000 |
@@ -41,6 +47,10 @@ pub enum BackendKind {
 /// | `CACHE_PREFIX` | what every key on Redis starts with | `cache:` |
 /// | `REDIS_URL` | where Redis is | `redis://localhost:6379` |
 /// | `REDIS_TIMEOUT_MS` | milliseconds that no command on Redis takes longer than | 1000 |
+/// | `CACHE_NEAR_MAX_KEYS` | copies held in memory at most | 10000 |
+/// | `CACHE_NEAR_TTL` | seconds that a copy is used at most | 60; 1 with `near-ttl` |
+/// | `CACHE_NEAR_STALENESS_MS` | milliseconds that a copy may be behind when a server says nothing | 2000 |
+/// | `CACHE_NEAR_COHERENCE` | how a process learns of others' writes: `tracking`, `broadcast`, or not at all, `near-ttl` | `tracking` |
 ///
 /// ```
 /// use nori_cache::{BackendKind, Config};
@@ -64,6 +74,7 @@ pub struct Config {
     prefix: String,
     redis_url: String,
     redis_timeout: Duration,
+    near: Near,
     codec: Option<Codec>,
     is_strict: bool,
     load_options: LoadOptions,
@@ -79,6 +90,7 @@ impl Default for Config {
             prefix: "cache:".to_owned(),
             redis_url: "redis://localhost:6379".to_owned(),
             redis_timeout: Duration::from_millis(1000),
+            near: Near::default(),
             codec: None,
             is_strict: false,
             load_options: LoadOptions::new(),
@@ -131,9 +143,10 @@ impl Config {
             config.backend = match backend.to_ascii_lowercase().as_str() {
                 "memory" => BackendKind::Memory,
                 "redis" => BackendKind::Redis,
+                "tiered" => BackendKind::Tiered,
                 _ => {
                     let given = redact::value(&backend);
-                    let allowed = "memory or redis";
+                    let allowed = "memory, redis or tiered";
                     return Err(Error::invalid_config("CACHE_BACKEND", given, allowed));
                 }
             };
@@ -157,6 +170,7 @@ impl Config {
         if let Some(millis) = variables.number("REDIS_TIMEOUT_MS", u64::MAX)? {
             config.redis_timeout = Duration::from_millis(millis);
         }
+        config.near = Near::read(variables)?;
         config.check()?;
         Ok(config)
     }
@@ -205,6 +219,30 @@ impl Config {
         self
     }
 
+    /// How many copies are held in memory at most, with [`BackendKind::Tiered`]; 10,000 by default. At least 1.
+    pub fn near_max_keys(mut self, max_keys: usize) -> Self {
+        self.near.max_keys = max_keys;
+        self
+    }
+
+    /// How long a copy is used at most; a minute by default, a second with [`Coherence::NearTtl`]. At least a millisecond.
+    pub fn near_ttl(mut self, ttl: Duration) -> Self {
+        self.near.ttl = Some(ttl);
+        self
+    }
+
+    /// How far a copy may be behind when a server says nothing; two seconds by default. At least 10 ms.
+    pub fn near_max_staleness(mut self, bound: Duration) -> Self {
+        self.near.max_staleness = bound;
+        self
+    }
+
+    /// How this process learns of writes by others; [`Coherence::Tracking`] by default.
+    pub fn near_coherence(mut self, coherence: Coherence) -> Self {
+        self.near.coherence = coherence;
+        self
+    }
+
     /// How values are stored. By default as plain JSON on Redis, and in memory as what they are: with a codec, they are encoded
     /// there, too.
     pub fn codec(mut self, codec: Codec) -> Self {
@@ -247,6 +285,7 @@ impl Config {
                 Ok(Arc::new(builder.build()?))
             }
             BackendKind::Redis => redis::build(self),
+            BackendKind::Tiered => redis::build_tiered(self),
         }
     }
 
@@ -271,7 +310,8 @@ impl Config {
             let allowed = "longer than zero";
             return Err(Error::invalid_config("REDIS_TIMEOUT_MS", 0, allowed));
         }
-        if self.backend == BackendKind::Redis && !env::is_redis_url(&self.redis_url) {
+        self.near.check()?;
+        if self.backend != BackendKind::Memory && !env::is_redis_url(&self.redis_url) {
             let allowed = "a URL like redis://user:password@host:6379/0, or with rediss: for TLS";
             let given = redact::url(&self.redis_url);
             return Err(Error::invalid_config("REDIS_URL", given, allowed));
@@ -317,6 +357,7 @@ impl fmt::Debug for Config {
             .field("prefix", &self.prefix)
             .field("redis_url", &redact::url(&self.redis_url))
             .field("redis_timeout", &self.redis_timeout)
+            .field("near", &self.near)
             .field("codec", &self.codec)
             .field("is_strict", &self.is_strict)
             .field("load_options", &self.load_options)

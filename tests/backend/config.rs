@@ -1,6 +1,6 @@
 //! Settings from the environment and from `.env`; what errors say, and what they do not.
 
-use nori_cache::{BackendKind, Codec, Config, Error, LoadOptions, Ttl, get_backend};
+use nori_cache::{BackendKind, Codec, Coherence, Config, Error, LoadOptions, Ttl, get_backend};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -36,6 +36,8 @@ fn codecs_reach_the_backend() {
         BackendKind::Memory,
         #[cfg(feature = "redis")]
         BackendKind::Redis,
+        #[cfg(feature = "redis")]
+        BackendKind::Tiered,
     ];
     for kind in kinds {
         let config = Config::default()
@@ -65,6 +67,10 @@ fn all_variables() {
         ("CACHE_PREFIX", "p:"),
         ("REDIS_URL", "rediss://ana:secret@h:1/2"),
         ("REDIS_TIMEOUT_MS", "9"),
+        ("CACHE_NEAR_MAX_KEYS", "10"),
+        ("CACHE_NEAR_TTL", "11"),
+        ("CACHE_NEAR_STALENESS_MS", "12"),
+        ("CACHE_NEAR_COHERENCE", "Broadcast"),
     ])
     .unwrap();
     let by_hand = Config::default()
@@ -82,7 +88,11 @@ fn all_variables() {
         )
         .prefix("p:")
         .redis_url("rediss://ana:secret@h:1/2")
-        .redis_timeout(Duration::from_millis(9));
+        .redis_timeout(Duration::from_millis(9))
+        .near_max_keys(10)
+        .near_ttl(Duration::from_secs(11))
+        .near_max_staleness(Duration::from_millis(12))
+        .near_coherence(Coherence::Broadcast);
     assert_eq!(format!("{config:?}"), format!("{by_hand:?}"));
     assert!(!format!("{config:?}").contains("secret"));
 }
@@ -174,6 +184,9 @@ fn errors_name_the_variable_the_value_and_what_is_allowed() {
         "CACHE_DEFAULT_TTL",
         "CACHE_PATIENCE_MS",
         "REDIS_TIMEOUT_MS",
+        "CACHE_NEAR_MAX_KEYS",
+        "CACHE_NEAR_TTL",
+        "CACHE_NEAR_STALENESS_MS",
     ];
     for name in names {
         for value in ["0", "-1", "1.5", "many", "", "1e3", "99999999999999999999"] {
@@ -185,22 +198,49 @@ fn errors_name_the_variable_the_value_and_what_is_allowed() {
     }
     assert_eq!(
         message(&[("CACHE_BACKEND", "memcached")]),
-        r#"CACHE_BACKEND is "memcached"; it must be memory or redis"#
+        r#"CACHE_BACKEND is "memcached"; it must be memory, redis or tiered"#
     );
     assert_eq!(
         message(&[("CACHE_BACKEND", "")]),
-        r#"CACHE_BACKEND is ""; it must be memory or redis"#
+        r#"CACHE_BACKEND is ""; it must be memory, redis or tiered"#
     );
     assert!(message(&[("CACHE_PREFIX", "")]).starts_with("CACHE_PREFIX is empty; "));
+    assert_eq!(
+        message(&[("CACHE_NEAR_COHERENCE", "some")]),
+        r#"CACHE_NEAR_COHERENCE is "some"; it must be tracking, broadcast or near-ttl"#
+    );
+    assert_eq!(
+        message(&[("CACHE_NEAR_STALENESS_MS", "9")]),
+        "CACHE_NEAR_STALENESS_MS is 9; it must be a whole number, at least 10"
+    );
+}
+
+/// What is set by hand is looked at when the backend is built.
+#[test]
+fn settings_of_the_near_tier_that_are_not_allowed() {
+    let config = Config::default;
+    for (config, name) in [
+        (config().near_max_keys(0), "CACHE_NEAR_MAX_KEYS"),
+        (config().near_ttl(Duration::ZERO), "CACHE_NEAR_TTL"),
+        (
+            config().near_max_staleness(Duration::ZERO),
+            "CACHE_NEAR_STALENESS_MS",
+        ),
+    ] {
+        let error = config.build().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{name} is 0; ")), "{error}");
+    }
 }
 
 #[test]
 fn a_malformed_url_is_an_error_without_its_password() {
     for url in ["", "localhost", "http://u:hunter2@h", "redis://", "hunter2"] {
-        let message = message(&[("CACHE_BACKEND", "redis"), ("REDIS_URL", url)]);
-        assert!(message.starts_with("REDIS_URL is "), "{message}");
-        assert!(message.contains("redis://"), "{message}");
-        assert!(!message.contains("hunter2"), "{message}");
+        for backend in ["redis", "tiered"] {
+            let message = message(&[("CACHE_BACKEND", backend), ("REDIS_URL", url)]);
+            assert!(message.starts_with("REDIS_URL is "), "{message}");
+            assert!(message.contains("redis://"), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
     }
     // Not asked for, not looked at.
     assert!(read(&[("REDIS_URL", "nowhere")]).is_ok());
@@ -209,15 +249,16 @@ fn a_malformed_url_is_an_error_without_its_password() {
 #[cfg(not(feature = "redis"))]
 #[test]
 fn redis_without_its_feature_says_so() {
-    let error = read(&[("CACHE_BACKEND", "redis")])
-        .unwrap()
-        .build()
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "CACHE_BACKEND is \"redis\", which this program was built without; \
-         it must be memory, or nori-cache be built with its feature `redis`"
-    );
+    for backend in ["redis", "tiered"] {
+        let config = read(&[("CACHE_BACKEND", backend)]).unwrap();
+        assert_eq!(
+            config.build().unwrap_err().to_string(),
+            format!(
+                "CACHE_BACKEND is {backend:?}, which this program was built without; \
+                 it must be memory, or nori-cache be built with its feature `redis`"
+            )
+        );
+    }
 }
 
 /// Not a test of its own: what the child processes below run.
@@ -311,13 +352,15 @@ fn an_error_says_that_the_file_is_to_blame() {
     let directory = directory("value", "CACHE_BACKEND=memcache\n");
     let shown = in_child(&directory, &[]);
     assert!(
-        shown.contains(r#"<CACHE_BACKEND is "memcache" (in .env); it must be memory or redis>"#),
+        shown.contains(
+            r#"<CACHE_BACKEND is "memcache" (in .env); it must be memory, redis or tiered>"#
+        ),
         "{shown}"
     );
     // What the process's environment says is not the file's fault.
     let shown = in_child(&directory, &[("CACHE_BACKEND", "disk")]);
     assert!(
-        shown.contains(r#"<CACHE_BACKEND is "disk"; it must be memory or redis>"#),
+        shown.contains(r#"<CACHE_BACKEND is "disk"; it must be memory, redis or tiered>"#),
         "{shown}"
     );
 }

@@ -1,11 +1,9 @@
 //! What only real clusters and sentinels can show: nodes that are lost, hash slots that move, failovers. Nothing here goes by the
 //! clock: a failover is asked for, and calls are made until they work.
 
-use crate::server::{Cluster, Server, free_port, fresh_dir, wait_until};
+use crate::server::{Cluster, Sentinel, Server, wait_until};
 use nori_cache::{CacheBackend, CacheBackendExt, Error, RedisCacheBackend, Ttl};
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -191,48 +189,6 @@ async fn one_server_is_no_cluster() {
         error.is_rejected() && error.to_string().contains("cluster support disabled"),
         "{error}"
     );
-}
-
-/// A sentinel, which ends with this value.
-struct Sentinel {
-    child: Child,
-    port: u16,
-    dir: PathBuf,
-}
-
-impl Sentinel {
-    /// One that gives nobody up by itself.
-    fn start(primary: &Server) -> Self {
-        let (port, dir) = (free_port(), fresh_dir());
-        let file = dir.join("sentinel.conf");
-        let settings = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 2\n\
-             sentinel down-after-milliseconds main 3600000\n",
-            primary.port
-        );
-        fs::write(&file, settings).unwrap();
-        let child = Command::new("redis-server")
-            .arg(file)
-            .arg("--sentinel")
-            .stdout(Stdio::null())
-            .spawn();
-        let child = child.unwrap();
-        let sentinel = Self { child, port, dir };
-        wait_until("the sentinel is up", || sentinel.ask(&["PING"]) == "PONG");
-        sentinel
-    }
-
-    fn ask(&self, command: &[&str]) -> String {
-        crate::server::ask_at(self.port, command).unwrap_or_default()
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.dir);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ mod outages;
 mod processes;
 #[path = "../support/response/mod.rs"]
 mod support;
+mod tiers;
 
 #[path = "../response/authority.rs"]
 mod authority;

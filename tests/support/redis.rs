@@ -243,6 +243,48 @@ impl Cluster {
     }
 }
 
+/// A sentinel, which ends with this value.
+pub struct Sentinel {
+    child: Child,
+    pub port: u16,
+    dir: PathBuf,
+}
+
+impl Sentinel {
+    /// One that gives nobody up by itself.
+    pub fn start(primary: &Server) -> Self {
+        let (port, dir) = (free_port(), fresh_dir());
+        let file = dir.join("sentinel.conf");
+        let settings = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 2\n\
+             sentinel down-after-milliseconds main 3600000\n",
+            primary.port
+        );
+        fs::write(&file, settings).unwrap();
+        let child = Command::new("redis-server")
+            .arg(file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .spawn();
+        let child = child.unwrap();
+        let sentinel = Self { child, port, dir };
+        wait_until("the sentinel is up", || sentinel.ask(&["PING"]) == "PONG");
+        sentinel
+    }
+
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask_at(self.port, command).unwrap_or_default()
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
 /// Waits for what happens in the end, under a watchdog.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     const PATIENCE: Duration = Duration::from_secs(300);

@@ -4,6 +4,7 @@
 
 mod annexes;
 mod budget;
+mod coherence;
 mod counters;
 mod flights;
 mod gate;

@@ -165,11 +165,11 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
     /// What was found, as this load reads it.
     pub(super) fn open<T: Cacheable>(&self, found: &Value) -> Result<(Seen, Option<T>), Error> {
         match found.times() {
-            None => Ok((Seen::Plain, Some(found.to()?))),
-            Some(times) if !times.is_negative => Ok((Seen::Kept(times), Some(found.to()?))),
+            None => Ok((Seen::Plain, Some(found.to_once()?))),
+            Some(times) if !times.is_negative => Ok((Seen::Kept(times), Some(found.to_once()?))),
             Some(times) => {
                 // Where it is encrypted, this authenticates it.
-                found.to::<i64>()?;
+                found.to_once::<i64>()?;
                 Ok((Seen::Kept(times), None))
             }
         }

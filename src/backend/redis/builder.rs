@@ -5,6 +5,7 @@ use super::address;
 use super::gate::Gate;
 use super::servers::Servers;
 use super::tls;
+use super::tracking::Tracking;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
 use crate::backend::load::LoadOptions;
@@ -12,6 +13,7 @@ use crate::backend::{Codec, redact};
 use crate::error::Error;
 use crate::time::Ttl;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// More than this counts as this: deadlines have to fit into the clock.
@@ -125,6 +127,19 @@ impl RedisCacheBackendBuilder {
 
     /// As [`build`](Self::build); `url` is what errors call the URL.
     pub(crate) fn build_named(self, url: &'static str) -> Result<RedisCacheBackend, Error> {
+        self.build_tracked(url, None)
+    }
+
+    pub(in crate::backend) fn key_prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// As [`build_named`](Self::build_named), with connections by which the servers tell of writes.
+    pub(in crate::backend) fn build_tracked(
+        self,
+        url: &'static str,
+        tracking: Option<Arc<Tracking>>,
+    ) -> Result<RedisCacheBackend, Error> {
         let not_zero = "longer than zero";
         if self.prefix.is_empty() {
             let allowed = "at least one character: a flush removes every key that starts so";
@@ -147,7 +162,7 @@ impl RedisCacheBackendBuilder {
             tls::prepare(url)?;
         }
         Ok(RedisCacheBackend {
-            servers: Servers::new(target, timeout, secrets),
+            servers: Servers::new(target, timeout, secrets, tracking),
             redacted_url: redact::url(&self.url),
             codec: self.codec.for_prefix(&self.prefix),
             is_strict: self.is_strict,

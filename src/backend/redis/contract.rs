@@ -3,14 +3,69 @@
 use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
 use super::script::{COMPARE_AND_SET, INCR};
-use super::servers::Replay;
+use super::servers::{self, Replay};
+use crate::backend::coherence::validity::Coverage;
 use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
 use std::future::Future;
+use std::sync::Arc;
+
+/// What was found under a key, or that there is nothing.
+pub(in crate::backend) struct Fetched {
+    pub(in crate::backend) value: Option<Value>,
+    /// `None` if no copy may be kept.
+    pub(in crate::backend) terms: Option<CopyTerms>,
+}
+
+/// How a copy may be kept.
+pub(in crate::backend) struct CopyTerms {
+    /// How long the entry had to live yet, after it was asked for.
+    pub(in crate::backend) ttl: Ttl,
+    /// Of the connection by which it came. `None` if nothing is announced by that.
+    pub(in crate::backend) coverage: Option<Arc<Coverage>>,
+}
 
 impl RedisCacheBackend {
+    /// As `get_value`, with what a copy needs.
+    pub(in crate::backend) fn fetch<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Fetched> {
+        self.call("get", Some(key), async move {
+            let fetched = self.servers.fetch(self.key(key)).await?;
+            self.fetched(key, fetched)
+        })
+    }
+
+    /// As [`fetch`](Self::fetch), of a few keys, in their order.
+    pub(in crate::backend) fn fetch_few<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+    ) -> BackendFuture<'a, Vec<Fetched>> {
+        self.call("get_many", None, async move {
+            let fetched = self.servers.fetch_each(&self.keys(keys)).await;
+            let fetched = fetched.into_iter().zip(keys).map(|(fetched, key)| {
+                let fetched = fetched.and_then(|fetched| self.fetched(key, fetched));
+                fetched.map_err(|error| error.during("get_many", Some(key)))
+            });
+            fetched.collect()
+        })
+    }
+
+    fn fetched(&self, key: &str, fetched: servers::Fetched) -> Result<Fetched, Error> {
+        let value = self.found(key, command::value(fetched.value)?);
+        let ttl = match (&fetched.pttl, &value) {
+            (None, _) => None,
+            (Some(_), None) => Some(Ttl::Never),
+            // None where there is a value: it has gone in between.
+            (Some(pttl), Some(_)) => command::ttl(pttl)?,
+        };
+        let terms = ttl.map(|ttl| CopyTerms {
+            ttl,
+            coverage: fetched.coverage,
+        });
+        Ok(Fetched { value, terms })
+    }
+
     fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
         Key {
             prefix: &self.prefix,

@@ -9,6 +9,7 @@
 //! | `address` | URLs, taken apart and redacted |
 //! | `tls` | what TLS needs, with the feature `redis-tls` |
 //! | `command`, `script` | what is sent, and what the answers mean; Lua for what takes more than one step |
+//! | `tracking` | which keys have been written by anybody, as the servers tell |
 //! | `servers` | sending: connections, deadlines, which server has a key |
 //! | `gate` | closing |
 //! | `builder` | settings |
@@ -22,8 +23,11 @@ mod gate;
 mod script;
 mod servers;
 mod tls;
+mod tracking;
 
 pub use builder::RedisCacheBackendBuilder;
+pub(super) use contract::{CopyTerms, Fetched};
+pub(super) use tracking::Tracking;
 
 use super::{Codec, Flights, LoadOptions};
 use crate::error::Error;

@@ -1,14 +1,35 @@
 //! A backend on Redis, with the feature `redis`.
 
-use crate::backend::{CacheBackend, RedisCacheBackend};
+use crate::backend::{
+    CacheBackend, RedisCacheBackend, RedisCacheBackendBuilder, TieredCacheBackend,
+};
 use crate::config::Config;
 use crate::error::Error;
 use std::sync::Arc;
 
 /// # Errors
 /// If the URL has none of the forms that [`RedisCacheBackend`] takes.
+pub(in crate::config) fn build_tiered(config: &Config) -> Result<Arc<dyn CacheBackend>, Error> {
+    let near = &config.near;
+    let mut builder = TieredCacheBackend::builder()
+        .redis(builder(config))
+        .near_max_keys(near.max_keys)
+        .max_staleness(near.max_staleness)
+        .coherence(near.coherence);
+    if let Some(ttl) = near.ttl {
+        builder = builder.near_ttl(ttl);
+    }
+    Ok(Arc::new(builder.build_named("REDIS_URL")?))
+}
+
+/// # Errors
+/// If the URL has none of the forms that [`RedisCacheBackend`] takes.
 pub(in crate::config) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>, Error> {
-    let mut builder = RedisCacheBackend::builder()
+    Ok(Arc::new(builder(config).build_named("REDIS_URL")?))
+}
+
+fn builder(config: &Config) -> RedisCacheBackendBuilder {
+    let builder = RedisCacheBackend::builder()
         .url(&*config.redis_url)
         .prefix(&*config.prefix)
         .default_ttl(config.default_ttl)
@@ -17,7 +38,8 @@ pub(in crate::config) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>,
         .load_options(config.load_options.clone())
         .codec(config.codec.clone().unwrap_or_default());
     if config.is_strict {
-        builder = builder.strict();
+        builder.strict()
+    } else {
+        builder
     }
-    Ok(Arc::new(builder.build_named("REDIS_URL")?))
 }

@@ -6,6 +6,6 @@ mod disabled;
 mod enabled;
 
 #[cfg(not(feature = "redis"))]
-pub(super) use disabled::build;
+pub(super) use disabled::{build, build_tiered};
 #[cfg(feature = "redis")]
-pub(super) use enabled::build;
+pub(super) use enabled::{build, build_tiered};

@@ -113,14 +113,15 @@ impl Storage {
         // A list that does not reach to what this response or this layer has observed has lost something.
         let mut is_purged = stored.observed_purge > PurgeNumber::NONE;
         let mut last = PurgeNumber::NONE;
-        backend.read_now(own_keys::PURGE_LIST, &mut |value| {
+        let is_known = backend.read_now(own_keys::PURGE_LIST, &mut |value| {
             (is_purged, last) = match value.downcast_ref::<PurgeList>() {
                 Some(purges) => (purges.hides(key, &stored), purges.last()),
                 // Another process has written it. It has to be decoded, which is not done here.
                 None => (true, PurgeNumber::NONE),
             };
         });
-        (!is_purged && !self.shared.known.goes_beyond(last)).then_some(stored)
+        // Not all of a backend need be in memory.
+        (is_known && !is_purged && !self.shared.known.goes_beyond(last)).then_some(stored)
     }
 
     /// As [`find`](Self::find), if that takes no waiting. `None` if it does, or fails.

@@ -28,6 +28,17 @@ pub(super) async fn look(backend: &dyn CacheBackend, key: &str) -> Result<Option
     }
 }
 
+/// As [`look`], from where all processes see it.
+pub(super) async fn look_at_latest(
+    backend: &dyn CacheBackend,
+    key: &str,
+) -> Result<Option<Value>, Error> {
+    match backend.latest_value(key).await {
+        Err(error) if error.is_wrong_type() => Ok(None),
+        found => found,
+    }
+}
+
 /// As [`look`], for many keys. Where a value of another type makes the call for all of them fail, they are read one by one.
 pub(super) async fn look_at_all<const N: usize>(
     backend: &dyn CacheBackend,

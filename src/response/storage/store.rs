@@ -6,7 +6,7 @@ use super::lookup::{read_signpost, variant_key};
 use super::own_keys;
 use super::purge_bucket;
 use super::purge_marks::PurgeMarks;
-use super::reading::{look, look_at_all, mark};
+use super::reading::{look, look_at_all, look_at_latest, mark};
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
 use crate::response::clock::UnixMillis;
@@ -54,7 +54,7 @@ impl Storage {
         let counted = known.count_after_write(bucket);
         let after = PurgeMarks {
             counted,
-            stored: mark(look(backend, mark_key).await?),
+            stored: mark(look_at_latest(backend, mark_key).await?),
         };
         if after == observed.marks {
             return Ok(true);

@@ -82,7 +82,7 @@ async fn send_group<'c>(
 }
 
 /// Runs futures side by side, in the caller's task; there are few.
-async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+pub(super) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     let mut outputs = Vec::with_capacity(running.len());
     poll_fn(|context| {

@@ -13,9 +13,11 @@ use super::dial::{Dial, host_of};
 use super::driver::Driver;
 use super::failure::{Failure, Redirect, redirect};
 use super::hash_slot::HashSlot;
-use super::link::{Link, Replay};
+use super::link::{Link, Replay, Single};
 use super::topology::{self, Topology};
+use super::watch::Watch;
 use crate::backend::alarm;
+use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::{Secrets, moved_to};
 use crate::error::Error;
 use crate::sync::Mutex;
@@ -43,6 +45,8 @@ pub(super) struct Cluster {
     budget: Duration,
     secrets: Secrets,
     driver: Arc<Driver>,
+    /// If the nodes are to tell of writes.
+    watch: Option<Watch>,
     nodes: Mutex<HashMap<(String, u16), Arc<Link>>>,
     topology: Mutex<Arc<Topology>>,
     /// When the cluster was last asked. Held while it is being asked.
@@ -55,11 +59,18 @@ impl Cluster {
         budget: Duration,
         secrets: Secrets,
         driver: Arc<Driver>,
+        watch: Option<Watch>,
     ) -> Self {
         let like = seeds[0].clone();
         let link = |info| {
             let driver = Arc::clone(&driver);
-            Link::new(Dial::Address(info), budget, secrets.clone(), driver)
+            Link::new(
+                Dial::Address(info),
+                budget,
+                secrets.clone(),
+                driver,
+                watch.clone(),
+            )
         };
         Self {
             seeds: seeds.into_iter().map(link).collect(),
@@ -67,6 +78,7 @@ impl Cluster {
             budget,
             secrets,
             driver,
+            watch,
             nodes: Mutex::default(),
             topology: Mutex::default(),
             asked: AsyncMutex::default(),
@@ -81,6 +93,19 @@ impl Cluster {
         deadline: Instant,
         replay: Replay,
     ) -> Result<Value, Failure> {
+        let answer = self.covered(key, command, deadline, replay).await;
+        answer.map(|(value, _)| value)
+    }
+
+    /// As [`one`](Self::one), with the coverage of the connection by which the answer came; none if that was from a node that does
+    /// not own the hash slot yet.
+    pub(super) async fn covered<R: Single>(
+        self: &Arc<Self>,
+        key: &[u8],
+        command: &R,
+        deadline: Instant,
+        replay: Replay,
+    ) -> Result<(Value, Option<Arc<Coverage>>), Failure> {
         let slot = HashSlot::of(key);
         let mut elsewhere: Option<(Arc<Link>, bool)> = None;
         let mut hops = 0;
@@ -91,9 +116,10 @@ impl Cluster {
             };
             let version = self.topology().version;
             let answer = if asking {
-                ask(&link, command, deadline).await
+                let answer = ask(&link, command.alone(), deadline).await;
+                answer.map(|value| (value, None))
             } else {
-                link.one(command, deadline, replay).await
+                link.covered(command, deadline, replay).await
             };
             hops += 1;
             match answer {
@@ -203,7 +229,13 @@ impl Cluster {
             let seed = self.seeds.iter().find(|seed| seed.dial().leads_to(&dial));
             seed.cloned().unwrap_or_else(|| {
                 let driver = Arc::clone(&self.driver);
-                Link::new(dial, self.budget, self.secrets.clone(), driver)
+                Link::new(
+                    dial,
+                    self.budget,
+                    self.secrets.clone(),
+                    driver,
+                    self.watch.clone(),
+                )
             })
         };
         Arc::clone(nodes.entry((host.to_owned(), port)).or_insert_with(new))
@@ -289,7 +321,15 @@ impl Cluster {
 
     fn adopt(&self, topology: Topology) {
         let primaries = topology.primaries();
-        *self.topology.lock() = Arc::new(topology);
+        let new = Arc::new(topology);
+        let old = std::mem::replace(&mut *self.topology.lock(), Arc::clone(&new));
+        if let Some(watch) = &self.watch
+            && !new.is_like(&old)
+        {
+            // What was read from the node that served a key is no longer announced there. Behind the change: whoever asks for a
+            // key from now on asks the node that serves it.
+            watch.tracking.generations().invalidate_all();
+        }
         // Commands under way hold the links that they use.
         let mut nodes = self.nodes.lock();
         let is_primary = |link: &Arc<Link>| primaries.iter().any(|it| Arc::ptr_eq(it, link));
@@ -336,9 +376,9 @@ async fn pause(deadline: Instant) {
 }
 
 /// Sends one command to a node that does not own the hash slot yet.
-async fn ask(link: &Arc<Link>, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+async fn ask(link: &Arc<Link>, command: Cmd, deadline: Instant) -> Result<Value, Failure> {
     let mut both = redis::Pipeline::with_capacity(2);
-    both.cmd("ASKING").add_command(command.clone());
+    both.cmd("ASKING").add_command(command);
     let mut answers = link.many(&both, deadline, Replay::Unsafe).await?;
     match answers.pop() {
         Some(Value::ServerError(reply)) => Err(Failure::Rejected(reply)),

@@ -8,6 +8,16 @@ use redis::{AsyncConnectionConfig, Client, ConnectionInfo, FromRedisValue, PushI
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// Hears what a server sends unasked, in the order in which it comes and before any answer that comes behind it.
+pub(super) trait Hears: Send + Sync + 'static {
+    fn hear(&self, push: &PushInfo);
+}
+
+/// Nobody.
+impl Hears for () {
+    fn hear(&self, _: &PushInfo) {}
+}
+
 /// Where to connect to.
 #[derive(Clone)]
 pub(super) enum Dial {
@@ -33,22 +43,22 @@ impl Dial {
         matches!((self, other), (Self::Address(one), Self::Address(other)) if one.addr() == other.addr())
     }
 
-    /// Connects. `on_end` is dropped when the connection ends, whichever side ends it.
-    pub(super) async fn connect<D: Send + Sync + 'static>(
+    /// Connects. `ear` is dropped when the connection ends, whichever side ends it.
+    pub(super) async fn connect(
         &self,
-        on_end: D,
+        ear: impl Hears,
         budget: Duration,
         secrets: &Secrets,
     ) -> Result<MultiplexedConnection, Error> {
         match self {
-            Self::Address(info) => open(info, on_end, secrets).await,
+            Self::Address(info) => open(info, ear, secrets).await,
             Self::Primary {
                 sentinels,
                 service,
                 like,
             } => {
                 let info = ask(sentinels, service, like, budget, secrets).await?;
-                let mut connection = open(&info, on_end, secrets).await?;
+                let mut connection = open(&info, ear, secrets).await?;
                 let name = info.addr().to_string();
                 // Sentinels may lag behind, but a server that was demoted knows.
                 match role(&mut connection).await {
@@ -64,16 +74,16 @@ impl Dial {
     }
 }
 
-async fn open<D: Send + Sync + 'static>(
+async fn open(
     info: &ConnectionInfo,
-    on_end: D,
+    ear: impl Hears,
     secrets: &Secrets,
 ) -> Result<MultiplexedConnection, Error> {
     let broken = |error| broken(&info.addr().to_string(), &error, secrets);
     let client = Client::open(info.clone()).map_err(broken)?;
     // The task that drives the connection owns this closure, and drops it when the connection ends.
-    let owns = move |_: PushInfo| {
-        let _ = &on_end;
+    let owns = move |push: PushInfo| {
+        ear.hear(&push);
         Ok::<(), ()>(())
     };
     // Those who wait have a limit of their own.

@@ -4,7 +4,7 @@
 //!
 //! **One dials, in a task on the [driver](super::driver)**, so that a caller who gives up does not take the attempt along.
 //!
-//! **How a break is noticed.** The task that drives a connection owns a [`DeadOnDrop`]. When the server closes the connection, the
+//! **How a break is noticed.** The task that drives a connection owns an [`Ear`]. When the server closes the connection, the
 //! task ends and marks the [`Connection`] as dead. A server that is paused closes nothing: when a command has waited its budget
 //! and in all that time no other command was answered either, the connection is given up. A server may also answer that it is
 //! not, or no longer, the one to be asked: see [`Link::is_of_no_use`].
@@ -19,7 +19,9 @@ use super::breaker::{self, Breaker, Leftover, Loss, Step};
 use super::dial::Dial;
 use super::driver::Driver;
 use super::failure::{Failure, broken};
+use super::watch::{Ear, Watch};
 use crate::backend::alarm;
+use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -42,7 +44,7 @@ pub(in crate::backend::redis) enum Replay {
 }
 
 /// What is sent in one go.
-trait Request: Sync {
+pub(super) trait Request: Sync {
     type Answer: Send;
 
     fn send(
@@ -52,6 +54,18 @@ trait Request: Sync {
 
     /// Whether one of the rejections in the answer is of this kind.
     fn any(answer: &Self::Answer, is: impl Fn(&ServerError) -> bool) -> bool;
+}
+
+/// What can be sent behind an `ASKING`, which is for one command.
+pub(super) trait Single: Request<Answer = Value> {
+    /// The one command that matters.
+    fn alone(&self) -> Cmd;
+}
+
+impl Single for Cmd {
+    fn alone(&self) -> Cmd {
+        self.clone()
+    }
 }
 
 impl Request for Cmd {
@@ -92,6 +106,8 @@ pub(super) struct Link {
     budget: Duration,
     secrets: Secrets,
     driver: Arc<Driver>,
+    /// If the server is to tell of writes.
+    watch: Option<Watch>,
     breaker: Mutex<Breaker<Arc<Connection>>>,
     /// Connections made so far.
     made: AtomicU64,
@@ -99,27 +115,25 @@ pub(super) struct Link {
     ended: watch::Sender<u64>,
 }
 
-struct Connection {
-    multiplexed: MultiplexedConnection,
+pub(super) struct Connection {
+    pub(super) multiplexed: MultiplexedConnection,
     dead: Arc<AtomicBool>,
     /// Answers so far.
     answers: AtomicU64,
-}
-
-/// Held by the task that drives a connection, and dropped when that ends.
-struct DeadOnDrop(Arc<AtomicBool>);
-
-impl Drop for DeadOnDrop {
-    fn drop(&mut self) {
-        // Relaxed: only ever a hint; what is sent on a dead connection fails.
-        self.0.store(true, Ordering::Relaxed);
-    }
+    /// Of what was read by it, if the server tells of writes. Lost before the next connection is made.
+    coverage: Option<Arc<Coverage>>,
 }
 
 impl Connection {
     fn is_usable(&self) -> bool {
-        // Relaxed: see `DeadOnDrop`.
-        !self.dead.load(Ordering::Relaxed)
+        // Acquire: pairs with the Release in `Ear::drop`. For the rest only a hint; what is sent on a dead connection fails.
+        !self.dead.load(Ordering::Acquire)
+    }
+
+    fn lose_coverage(&self) {
+        if let Some(coverage) = &self.coverage {
+            coverage.lose();
+        }
     }
 
     fn answers(&self) -> u64 {
@@ -134,6 +148,7 @@ impl Link {
         budget: Duration,
         secrets: Secrets,
         driver: Arc<Driver>,
+        watch: Option<Watch>,
     ) -> Arc<Self> {
         Arc::new(Self {
             name: secrets.scrub(dial.name()),
@@ -141,6 +156,7 @@ impl Link {
             budget,
             secrets,
             driver,
+            watch,
             breaker: Mutex::new(Breaker::new()),
             made: AtomicU64::new(0),
             ended: watch::Sender::new(0),
@@ -173,9 +189,20 @@ impl Link {
         deadline: Instant,
         replay: Replay,
     ) -> Result<Value, Failure> {
-        match self.exchange(command, deadline, replay).await? {
-            Value::ServerError(reply) => Err(Failure::Rejected(reply)),
-            value => Ok(value),
+        let answer = self.covered(command, deadline, replay).await;
+        answer.map(|(value, _)| value)
+    }
+
+    /// As [`one`](Self::one), with the coverage of the connection by which the answer came.
+    pub(super) async fn covered<R: Request<Answer = Value>>(
+        self: &Arc<Self>,
+        request: &R,
+        deadline: Instant,
+        replay: Replay,
+    ) -> Result<(Value, Option<Arc<Coverage>>), Failure> {
+        match self.exchange(request, deadline, replay).await? {
+            (Value::ServerError(reply), _) => Err(Failure::Rejected(reply)),
+            (value, connection) => Ok((value, connection.coverage.clone())),
         }
     }
 
@@ -186,15 +213,17 @@ impl Link {
         deadline: Instant,
         replay: Replay,
     ) -> Result<Vec<Value>, Failure> {
-        self.exchange(commands, deadline, replay).await
+        let answers = self.exchange(commands, deadline, replay).await;
+        answers.map(|(answers, _)| answers)
     }
 
+    /// Sends, and says by which connection the answer came.
     async fn exchange<R: Request>(
         self: &Arc<Self>,
         request: &R,
         deadline: Instant,
         replay: Replay,
-    ) -> Result<R::Answer, Failure> {
+    ) -> Result<(R::Answer, Arc<Connection>), Failure> {
         let mut again = replay == Replay::Safe;
         loop {
             let connection = self.connection(deadline).await.map_err(Failure::Unsent)?;
@@ -207,7 +236,7 @@ impl Link {
                     if R::any(&answer, |reply| self.is_of_no_use(reply)) {
                         self.give_up(&connection, Loss::Broken);
                     }
-                    return Ok(answer);
+                    return Ok((answer, connection));
                 }
                 Some(Err(error)) => {
                     let failure = self.broke(&connection, &error);
@@ -286,7 +315,13 @@ impl Link {
         }
     }
 
+    /// Leaves a connection for another one, which the next caller makes.
+    pub(super) fn replace(&self, connection: &Arc<Connection>) {
+        self.give_up(connection, Loss::Broken);
+    }
+
     fn give_up(&self, connection: &Arc<Connection>, loss: Loss) {
+        connection.lose_coverage();
         let is_it = |other: &Arc<Connection>| Arc::ptr_eq(other, connection);
         let leftover = self.breaker.lock().lost(is_it, loss, Instant::now());
         drop(leftover);
@@ -320,17 +355,23 @@ impl Attempt {
     async fn run(mut self) {
         let link = Arc::clone(&self.link);
         let dead = Arc::new(AtomicBool::new(false));
-        let on_end = DeadOnDrop(Arc::clone(&dead));
-        let connecting = link.dial.connect(on_end, link.budget, &link.secrets);
-        let outcome = match timeout(link.budget, connecting).await {
+        let coverage = link.watch.as_ref().map(Watch::coverage);
+        let outcome = match timeout(link.budget, connect(&link, &dead, &coverage)).await {
             Ok(Ok(multiplexed)) => {
                 // Release: pairs with the Acquire in `made`.
                 link.made.fetch_add(1, Ordering::Release);
-                Ok(Arc::new(Connection {
+                let connection = Arc::new(Connection {
                     multiplexed,
                     dead,
                     answers: AtomicU64::new(0),
-                }))
+                    coverage: coverage.clone(),
+                });
+                if let (Some(watch), Some(coverage)) = (link.watch.clone(), coverage) {
+                    let (link, it) = (Arc::downgrade(&link), Arc::downgrade(&connection));
+                    // On the driver, where this runs.
+                    tokio::spawn(watch.keep(link, it, coverage));
+                }
+                Ok(connection)
             }
             Ok(Err(error)) => Err(error),
             Err(_) => {
@@ -362,6 +403,26 @@ impl Drop for Attempt {
     }
 }
 
+/// A connection that is ready for callers.
+async fn connect(
+    link: &Link,
+    dead: &Arc<AtomicBool>,
+    coverage: &Option<Arc<Coverage>>,
+) -> Result<MultiplexedConnection, Error> {
+    let watch = link.watch.as_ref().zip(coverage.as_ref());
+    let ear = Ear {
+        dead: Arc::clone(dead),
+        watched: watch.map(|(watch, coverage)| (Arc::clone(&watch.tracking), Arc::clone(coverage))),
+    };
+    let connecting = link.dial.connect(ear, link.budget, &link.secrets);
+    let mut multiplexed = connecting.await?;
+    if let Some((watch, coverage)) = watch {
+        let begun = watch.begin(&mut multiplexed, coverage, &link.name, &link.secrets);
+        begun.await?;
+    }
+    Ok(multiplexed)
+}
+
 /// A number from 0 to 1.
 fn random() -> f64 {
     // Each new state of this kind has other keys.
@@ -377,7 +438,7 @@ mod tests {
     fn an_attempt_that_is_cut_short_has_failed() {
         let info = "redis://127.0.0.1:1".into_connection_info().unwrap();
         let (dial, budget) = (Dial::Address(info), Duration::from_secs(60));
-        let link = Link::new(dial, budget, Secrets::default(), Driver::share());
+        let link = Link::new(dial, budget, Secrets::default(), Driver::share(), None);
         // Later than any pause is over.
         let mut now = Instant::now();
         for number in 1..=3 {

@@ -11,6 +11,8 @@
 //! | `hash_slot`, `topology`, `cluster` | many servers: which node serves which key |
 //! | `batches` | many commands to many servers |
 //! | `flush` | removing a prefix |
+//! | `watch` | connections by which servers tell of writes |
+//! | `fetch` | reads of which a copy may be kept |
 
 mod batches;
 mod breaker;
@@ -18,16 +20,20 @@ mod cluster;
 mod dial;
 mod driver;
 mod failure;
+mod fetch;
 mod flush;
 mod hash_slot;
 mod link;
 mod topology;
+mod watch;
 
+pub(super) use fetch::Fetched;
 pub(super) use link::Replay;
 
 use super::address::{Secrets, Target};
 use super::command::{self, Key, Scripted};
 use super::script;
+use super::tracking::Tracking;
 use crate::backend::alarm;
 use crate::error::Error;
 use batches::{Answer, BATCH, Group, Terms};
@@ -40,6 +46,7 @@ use redis::{Cmd, Value, cmd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use topology::Topology;
+use watch::{Proof, Watch};
 
 /// One server, or a cluster of them.
 pub(super) struct Servers {
@@ -62,25 +69,38 @@ struct Addressed {
 
 impl Servers {
     /// Connects nowhere yet.
-    pub(super) fn new(target: Target, budget: Duration, secrets: Secrets) -> Self {
+    pub(super) fn new(
+        target: Target,
+        budget: Duration,
+        secrets: Secrets,
+        tracking: Option<Arc<Tracking>>,
+    ) -> Self {
         let driver = Driver::share();
-        let one = |dial| {
+        let watch = |proof| {
+            let tracking = tracking.as_ref().map(Arc::clone);
+            tracking.map(|tracking| Watch { tracking, proof })
+        };
+        let one = |dial, watch| {
             let driver = Arc::clone(&driver);
-            Route::One(Link::new(dial, budget, secrets.clone(), driver))
+            Route::One(Link::new(dial, budget, secrets.clone(), driver, watch))
         };
         let route = match target {
-            Target::Single(info) => one(Dial::Address(info)),
+            Target::Single(info) => one(Dial::Address(info), watch(Proof::Answers)),
             Target::Sentinel {
                 sentinels,
                 service,
                 primary,
-            } => one(Dial::Primary {
-                sentinels,
-                service,
-                like: primary,
-            }),
+            } => {
+                let dial = Dial::Primary {
+                    sentinels,
+                    service,
+                    like: primary,
+                };
+                one(dial, watch(Proof::IsPrimary))
+            }
             Target::Cluster(seeds) => {
-                let cluster = Cluster::new(seeds, budget, secrets.clone(), driver);
+                let watch = watch(Proof::ServesCluster);
+                let cluster = Cluster::new(seeds, budget, secrets.clone(), driver, watch);
                 Route::Cluster(Arc::new(cluster))
             }
         };

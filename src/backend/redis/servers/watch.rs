@@ -1,0 +1,263 @@
+//! Connections by which servers tell of writes: what is sent when one is made, who hears the messages, and how it is known to be
+//! alive.
+//!
+//! **Before a connection is handed out**, tracking is on and the server has answered. A server that refuses either (too old, no
+//! permission) is one that cannot be used: the attempt to connect fails, and says why.
+//!
+//! **Messages are dealt with where they come in**, by the task that reads the connection, in the order in which the server sent
+//! them. So when a caller has an answer, all messages have been dealt with that the server sent before it.
+//!
+//! **Proofs.** Every quarter of the bound the server is asked whether it still is what it was: that it answers, and with sentinels
+//! or in a cluster also that it is a primary, and one that the cluster follows. The time of the *question* is what is proven,
+//! because what was written before it has been announced before the answer. A server that was demoted proves nothing any more,
+//! and one that stands still neither.
+//!
+//! **When it ends**, whichever side ends it, the [`Coverage`] is lost before anybody can have another connection: see
+//! [`Ear`] and [`Connection`](super::link).
+
+use super::dial::Hears;
+use super::failure::{Failure, broken};
+use super::link::{Connection, Link};
+use crate::backend::coherence::validity::Coverage;
+use crate::backend::redis::address::Secrets;
+use crate::backend::redis::tracking::Tracking;
+use crate::error::Error;
+use crate::sync::{AtomicBool, Ordering};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, PushInfo, RedisResult, ServerError, Value, cmd};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// The pause between two questions is no longer than this, however long the bound.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a server has to say to prove that what it announces is all there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Anything.
+    Answers,
+    /// That it is a primary.
+    IsPrimary,
+    /// That it is a primary, and the cluster in order as far as it can see.
+    ServesCluster,
+}
+
+/// For the connections of a link.
+#[derive(Clone)]
+pub(super) struct Watch {
+    pub(super) tracking: Arc<Tracking>,
+    pub(super) proof: Proof,
+}
+
+/// What the server answered.
+enum Said {
+    Yes,
+    No,
+}
+
+impl Proof {
+    fn questions(self) -> Vec<Cmd> {
+        match self {
+            Self::Answers => vec![cmd("PING")],
+            Self::IsPrimary => vec![cmd("ROLE")],
+            Self::ServesCluster => {
+                let mut info = cmd("CLUSTER");
+                info.arg("INFO");
+                vec![cmd("ROLE"), info]
+            }
+        }
+    }
+
+    fn read(self, answers: &[Value]) -> Said {
+        let proves = match (self, answers) {
+            (Self::Answers, [answer]) => !matches!(answer, Value::ServerError(_)),
+            (Self::IsPrimary, [role]) => is_primary(role),
+            (Self::ServesCluster, [role, info]) => is_primary(role) && is_in_order(info),
+            _ => false,
+        };
+        if proves { Said::Yes } else { Said::No }
+    }
+}
+
+fn is_primary(role: &Value) -> bool {
+    match role {
+        Value::Array(parts) => parts.first().is_some_and(|name| text(name) == b"master"),
+        _ => false,
+    }
+}
+
+fn is_in_order(info: &Value) -> bool {
+    const OK: &[u8] = b"cluster_state:ok";
+    text(info).windows(OK.len()).any(|part| part == OK)
+}
+
+fn text(value: &Value) -> &[u8] {
+    match value {
+        Value::BulkString(bytes) => bytes,
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.as_bytes(),
+        _ => b"",
+    }
+}
+
+impl Watch {
+    /// Of a connection that is about to be made. Nothing has been read by it yet, so that everything is known of what has.
+    pub(super) fn coverage(&self) -> Arc<Coverage> {
+        let (now, bound) = (self.tracking.now(), self.tracking.bound_millis());
+        Arc::new(Coverage::new(now, bound))
+    }
+
+    /// Switches tracking on.
+    ///
+    /// # Errors
+    /// If the server refuses, or does not answer the question that it will be asked again and again.
+    pub(super) async fn begin(
+        &self,
+        connection: &mut MultiplexedConnection,
+        coverage: &Coverage,
+        name: &str,
+        secrets: &Secrets,
+    ) -> Result<(), Error> {
+        let asked = self.tracking.now();
+        let mut commands = vec![self.tracking.switch_on()];
+        commands.extend(self.proof.questions());
+        let answers = ask(connection, &commands).await;
+        let answers = answers.map_err(|error| broken(name, &error, secrets))?;
+        for answer in &answers {
+            if let Value::ServerError(reply) = answer {
+                return Err(refusal(name, reply, secrets));
+            }
+        }
+        match self.proof.read(answers.get(1..).unwrap_or_default()) {
+            Said::Yes => coverage.prove(asked),
+            Said::No => coverage.lose(),
+        }
+        Ok(())
+    }
+
+    /// Asks again and again, as long as the connection is in use.
+    pub(super) async fn keep(
+        self,
+        link: Weak<Link>,
+        connection: Weak<Connection>,
+        coverage: Arc<Coverage>,
+    ) {
+        let bound = self.tracking.bound();
+        let pause = (bound / 4).clamp(Duration::from_millis(1), LONGEST_PAUSE);
+        loop {
+            sleep(pause).await;
+            let Some(mut multiplexed) = connection.upgrade().map(|it| it.multiplexed.clone())
+            else {
+                return;
+            };
+            let asked = self.tracking.now();
+            let questions = self.proof.questions();
+            let answered = timeout(bound.max(pause), ask(&mut multiplexed, &questions)).await;
+            let said = match answered {
+                Ok(Ok(answers)) => self.proof.read(&answers),
+                // What is broken ends by itself; what is late may answer the next question.
+                Ok(Err(_)) | Err(_) => continue,
+            };
+            match said {
+                Said::Yes if !coverage.is_lost() => {
+                    coverage.prove(asked);
+                    continue;
+                }
+                // It is one again: the next connection is covered.
+                Said::Yes => {}
+                Said::No => {
+                    coverage.lose();
+                    if self.proof == Proof::ServesCluster {
+                        continue;
+                    }
+                    // The sentinels know another.
+                }
+            }
+            if let (Some(link), Some(connection)) = (link.upgrade(), connection.upgrade()) {
+                link.replace(&connection);
+            }
+            return;
+        }
+    }
+}
+
+/// Why a server is of no use here. If that passes, the error is the one that any command would have got.
+fn refusal(name: &str, reply: &ServerError, secrets: &Secrets) -> Error {
+    let error = Failure::Rejected(reply.clone()).into_error(secrets);
+    if error.is_connection() {
+        return error;
+    }
+    let (code, details) = (reply.code(), reply.details().unwrap_or_default());
+    let text = format!("{name} refuses what a near tier needs, client tracking: {code} {details}");
+    Error::rejected(secrets.scrub(text))
+}
+
+async fn ask(connection: &mut MultiplexedConnection, questions: &[Cmd]) -> RedisResult<Vec<Value>> {
+    let mut all = Pipeline::with_capacity(questions.len());
+    for question in questions {
+        all.add_command(question.clone());
+    }
+    connection
+        .send_packed_commands(&all, 0, questions.len())
+        .await
+}
+
+/// Owned by the task that reads a connection: hears what the server sends unasked, and is dropped when that task ends.
+pub(super) struct Ear {
+    pub(super) dead: Arc<AtomicBool>,
+    pub(super) watched: Option<(Arc<Tracking>, Arc<Coverage>)>,
+}
+
+impl Hears for Ear {
+    fn hear(&self, push: &PushInfo) {
+        if let Some((tracking, _)) = &self.watched {
+            tracking.hear(push);
+        }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        if let Some((_, coverage)) = &self.watched {
+            coverage.lose();
+        }
+        // Release: pairs with the Acquire in `Connection::is_usable`; who turns to the next connection finds the coverage of this
+        // one lost.
+        self.dead.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn only_a_primary_that_the_cluster_follows_proves_anything() {
+        let role = |name| Value::Array(vec![bulk(name), Value::Int(0)]);
+        let info = |state| bulk(&format!("cluster_state:{state}\r\ncluster_slots_ok:1\r\n"));
+        let denied = Value::Nil;
+        for (proof, answers, expected) in [
+            (Proof::Answers, vec![bulk("PONG")], true),
+            (Proof::Answers, vec![role("master"), role("master")], false),
+            (Proof::Answers, vec![], false),
+            (Proof::IsPrimary, vec![role("master")], true),
+            (Proof::IsPrimary, vec![role("slave")], false),
+            (Proof::IsPrimary, vec![denied], false),
+            (Proof::ServesCluster, vec![role("master"), info("ok")], true),
+            (
+                Proof::ServesCluster,
+                vec![role("master"), info("fail")],
+                false,
+            ),
+            (Proof::ServesCluster, vec![role("slave"), info("ok")], false),
+            (Proof::ServesCluster, vec![role("master")], false),
+        ] {
+            let said = matches!(proof.read(&answers), Said::Yes);
+            assert_eq!(said, expected, "{proof:?} {answers:?}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The contract, call by call. All that writes works on the far tier; see the essay.
+
+use super::TieredCacheBackend;
+use crate::backend::coherence::validity::Ticket;
+use crate::backend::redis::{Fetched, Tracking};
+use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value};
+use crate::error::Error;
+use crate::time::Ttl;
+
+/// So many keys that are read together are each asked for as if they were read alone.
+const FEW: usize = 16;
+
+/// A write of this process: when it ends, in whatever way, copies of what it may have changed are out of date.
+struct Write<'t, 'k> {
+    tracking: &'t Tracking,
+    changes: Changes<'k>,
+}
+
+enum Changes<'k> {
+    Key(&'k str),
+    Keys(&'k [&'k str]),
+    Owned(Vec<&'k str>),
+    All,
+}
+
+impl Drop for Write<'_, '_> {
+    fn drop(&mut self) {
+        match &self.changes {
+            Changes::Key(key) => self.tracking.invalidate(key),
+            Changes::Keys(keys) => keys.iter().for_each(|key| self.tracking.invalidate(key)),
+            Changes::Owned(keys) => keys.iter().for_each(|key| self.tracking.invalidate(key)),
+            Changes::All => self.tracking.generations().invalidate_all(),
+        }
+    }
+}
+
+impl TieredCacheBackend {
+    fn writes<'a>(&'a self, changes: Changes<'a>) -> Write<'a, 'a> {
+        Write {
+            tracking: &self.tracking,
+            changes,
+        }
+    }
+
+    /// Asks the far tier, and keeps a copy.
+    async fn fetch(&self, key: &str) -> Result<Option<Value>, Error> {
+        let (ticket, asked) = (self.tracking.ticket(key), self.tracking.now());
+        self.count_far_reads(1);
+        let fetched = self.far.fetch(key).await?;
+        Ok(self.kept(key, ticket, asked, fetched))
+    }
+
+    /// As [`fetch`](Self::fetch), of a few keys, in their order.
+    async fn fetch_few(&self, keys: &[&str]) -> Result<Vec<Option<Value>>, Error> {
+        let asked = self.tracking.now();
+        let tickets: Vec<Ticket> = keys.iter().map(|key| self.tracking.ticket(key)).collect();
+        let fetched = self.far.fetch_few(keys).await?;
+        let kept = fetched.into_iter().zip(keys).zip(tickets);
+        let kept = kept.map(|((fetched, key), ticket)| self.kept(key, ticket, asked, fetched));
+        Ok(kept.collect())
+    }
+
+    /// What was fetched, of which a copy is kept if that may be.
+    fn kept(&self, key: &str, ticket: Ticket, asked: u64, fetched: Fetched) -> Option<Value> {
+        let Some(terms) = fetched.terms else {
+            return fetched.value;
+        };
+        let value = fetched.value.map(Value::remembering);
+        let copy = value.clone();
+        self.near
+            .keep(&self.tracking, key, ticket, asked, copy, terms);
+        value
+    }
+
+    /// What is under a key, if that is known here.
+    fn copy(&self, key: &str) -> Option<Option<Value>> {
+        let mut copy = None;
+        let is_known = self
+            .near
+            .show(&self.tracking, key, |value| copy = Some(value.clone()));
+        is_known.then_some(copy)
+    }
+}
+
+impl CacheBackend for TieredCacheBackend {
+    fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        match self.copy(key) {
+            Some(known) => BackendFuture::ready(Ok(known)),
+            None => BackendFuture::boxed(self.fetch(key)),
+        }
+    }
+
+    fn latest_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
+        BackendFuture::boxed(self.fetch(key))
+    }
+
+    #[inline]
+    fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
+        self.near.show(&self.tracking, key, read)
+    }
+
+    fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.set_value(key, value, ttl).await
+        })
+    }
+
+    fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.delete_value(key).await
+        })
+    }
+
+    fn flush_values(&self) -> BackendFuture<'_, ()> {
+        BackendFuture::boxed(async move {
+            let flushed = {
+                let _write = self.writes(Changes::All);
+                self.far.flush_values().await
+            };
+            self.near.clear();
+            flushed
+        })
+    }
+
+    fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.incr_value(key, by, ttl).await
+        })
+    }
+
+    /// When the far value is not the one that is expected, a copy that may have been the reason is not used again.
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a Value>,
+        new: Value,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, bool> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.compare_and_set(key, expected, new, ttl).await
+        })
+    }
+
+    /// One trip for all that are not near. Copies are kept of a few, and not of many, who would drive out what is in use.
+    fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
+        let mut values = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for (at, key) in keys.iter().enumerate() {
+            let known = self.copy(key);
+            if known.is_none() {
+                missing.push(at);
+            }
+            values.push(known.flatten());
+        }
+        if missing.is_empty() && !keys.is_empty() {
+            return BackendFuture::ready(Ok(values));
+        }
+        BackendFuture::boxed(async move {
+            self.count_far_reads(missing.len());
+            let asked: Vec<&str> = missing.iter().map(|&at| keys[at]).collect();
+            let found = if asked.is_empty() || asked.len() > FEW {
+                self.far.get_values(&asked).await?
+            } else {
+                match self.fetch_few(&asked).await {
+                    // Whether a foreign type is an error or a miss among many is for the far tier to say.
+                    Err(error) if error.is_wrong_type() => self.far.get_values(&asked).await?,
+                    found => found?,
+                }
+            };
+            for (at, value) in missing.into_iter().zip(found) {
+                values[at] = value;
+            }
+            Ok(values)
+        })
+    }
+
+    fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
+        BackendFuture::boxed(async move {
+            let keys = entries.iter().map(|(key, _)| *key).collect();
+            let _write = self.writes(Changes::Owned(keys));
+            self.far.set_values(entries, ttl).await
+        })
+    }
+
+    fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Keys(keys));
+            self.far.delete_values(keys).await
+        })
+    }
+
+    fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
+        self.far.value_ttl(key)
+    }
+
+    fn default_ttl(&self) -> Ttl {
+        self.far.default_ttl()
+    }
+
+    fn codec(&self) -> Option<&Codec> {
+        self.far.codec()
+    }
+
+    fn is_strict(&self) -> bool {
+        self.far.is_strict()
+    }
+
+    fn load_options(&self) -> &LoadOptions {
+        self.far.load_options()
+    }
+
+    /// Asks every server whether it is there, and whether it tells this user of writes.
+    fn verify(&self) -> BackendFuture<'_, ()> {
+        self.far.verify()
+    }
+
+    fn close(&self) -> BackendFuture<'_, ()> {
+        BackendFuture::boxed(async move {
+            let closed = {
+                // Nothing is near while the calls under way end, nor after them.
+                self.tracking.generations().invalidate_all();
+                let _write = self.writes(Changes::All);
+                self.far.close().await
+            };
+            self.near.clear();
+            closed
+        })
+    }
+
+    fn flights(&self) -> &Flights {
+        self.far.flights()
+    }
+}

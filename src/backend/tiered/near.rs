@@ -1,0 +1,155 @@
+//! The copies in memory.
+
+use crate::backend::Value;
+use crate::backend::coherence::validity::{Coverage, Pass, Ticket};
+use crate::backend::redis::{CopyTerms, Tracking};
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::sync::{AtomicU64, Ordering};
+use crate::time::Ttl;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) struct Near {
+    copies: Cache<Box<str>, Copied>,
+    /// No copy is older.
+    longest: Duration,
+    /// In the place of a connection's, where nothing is announced.
+    unannounced: Option<Arc<Coverage>>,
+    refused: AtomicU64,
+}
+
+struct Copied {
+    /// `None`: there is nothing under the key.
+    value: Option<Value>,
+    pass: Pass,
+    /// When its time is over, on the clock of the proofs. The cache has no deadlines for copies: they would count from when a copy was
+    /// placed there, which may be late, and each hit would look at a second clock.
+    until: u64,
+}
+
+impl Near {
+    pub(super) fn new(
+        max_keys: usize,
+        longest: Duration,
+        is_announced: bool,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            copies: Cache::builder().max_keys(max_keys).build()?,
+            longest,
+            unannounced: (!is_announced).then(|| Arc::new(Coverage::endless())),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether it is known what is under a key; if there is something, it is shown.
+    #[inline]
+    pub(super) fn show(&self, tracking: &Tracking, key: &str, read: impl FnOnce(&Value)) -> bool {
+        let now = tracking.now();
+        let shown = self.copies.get_briefly(key, |copy| {
+            let valid = now < copy.until && copy.pass.is_valid(tracking.generations(), now);
+            if valid && let Some(value) = &copy.value {
+                read(value);
+            }
+            valid
+        });
+        shown.unwrap_or(false) || self.refuse(shown.is_some())
+    }
+
+    #[cold]
+    fn refuse(&self, was_there: bool) -> bool {
+        if was_there {
+            // Relaxed: a counter.
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        false
+    }
+
+    /// Keeps a copy of what was asked for at `asked`, after the ticket was taken. That there is nothing is kept only where it is
+    /// announced when there is something.
+    pub(super) fn keep(
+        &self,
+        tracking: &Tracking,
+        key: &str,
+        ticket: Ticket,
+        asked: u64,
+        value: Option<Value>,
+        terms: CopyTerms,
+    ) {
+        let unannounced = self.unannounced.as_ref().filter(|_| value.is_some());
+        let Some(coverage) = unannounced.or(terms.coverage.as_ref()) else {
+            return;
+        };
+        let (now, until) = (tracking.now(), until(terms.ttl, asked, self.longest));
+        // Only to spare the labour: it is the look that decides.
+        if now >= until || !tracking.generations().is_current(&ticket) {
+            return;
+        }
+        let copy = Copied {
+            value,
+            pass: Pass {
+                ticket,
+                coverage: Arc::clone(coverage),
+            },
+            until,
+        };
+        self.copies.insert(key.into(), copy);
+    }
+
+    /// Gives the memory back.
+    pub(super) fn clear(&self) {
+        self.copies.clear();
+    }
+
+    /// Looks that found a copy, how many of them were refused, and copies.
+    pub(super) fn counts(&self) -> (u64, u64, usize) {
+        // Relaxed: a counter. Before the looks, which are never fewer.
+        let refused = self.refused.load(Ordering::Relaxed);
+        (self.copies.stats().hits, refused, self.copies.len())
+    }
+}
+
+/// When a copy's time is over: no later than its original's, of which `ttl` was left at some time after `asked`, and no later than
+/// the longest. In milliseconds.
+fn until(ttl: Ttl, asked: u64, longest: Duration) -> u64 {
+    let left = match ttl {
+        Ttl::Never => longest,
+        // Redis may have rounded up.
+        Ttl::After(left) => left.saturating_sub(Duration::from_millis(1)).min(longest),
+    };
+    asked.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl fmt::Debug for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Near")
+            .field("len", &self.copies.len())
+            .field("max_keys", &self.copies.max_keys())
+            .field("longest", &self.longest)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_does_not_outlive_its_original() {
+        let millis = Duration::from_millis;
+        let minute = Duration::from_secs(60);
+        for (ttl, longest, expected) in [
+            (Ttl::Never, minute, 60_007),
+            (Ttl::After(minute), millis(10), 17),
+            (Ttl::After(millis(100)), minute, 106),
+            (Ttl::After(millis(1)), minute, 7),
+            (Ttl::After(Duration::ZERO), minute, 7),
+            // Never rounded up.
+            (Ttl::After(Duration::from_micros(5_900)), minute, 11),
+            (Ttl::After(Duration::MAX), Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(until(ttl, 7, longest), expected, "{ttl:?} {longest:?}");
+        }
+    }
+}

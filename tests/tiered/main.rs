@@ -1,0 +1,73 @@
+//! The backend of two tiers, on real servers: the contract, races with other processes' writes, connections that are killed or
+//! fall silent, servers that are killed, paused, restarted and emptied.
+
+#![cfg(feature = "redis")]
+
+#[cfg(feature = "conformance")]
+mod conformance;
+mod faults;
+mod hits;
+mod nodes;
+mod races;
+mod refusals;
+#[path = "../support/scripted.rs"]
+mod scripted;
+#[path = "../support/redis.rs"]
+mod server;
+mod silence;
+
+use nori_cache::{
+    CacheBackend, CacheBackendExt, Coherence, RedisCacheBackend, RedisCacheBackendBuilder,
+    TieredCacheBackend, TieredCacheBackendBuilder,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Between two tries, so that others have the processor; nothing depends on it.
+const POLITE: Duration = Duration::from_millis(1);
+const TRACKED: [Coherence; 2] = [Coherence::Tracking, Coherence::Broadcast];
+
+/// A budget that holds on a busy machine, too.
+fn redis(url: impl Into<String>) -> RedisCacheBackendBuilder {
+    RedisCacheBackend::builder().url(url).timeout(MINUTE)
+}
+
+/// Another process.
+fn other(url: impl Into<String>) -> Arc<RedisCacheBackend> {
+    Arc::new(redis(url).build().unwrap())
+}
+
+/// Copies that are used as long as may be, so that what takes them out of use is what a test does.
+fn tiers(url: impl Into<String>) -> TieredCacheBackendBuilder {
+    TieredCacheBackend::builder()
+        .redis(redis(url))
+        .near_ttl(60 * MINUTE)
+        .max_staleness(60 * MINUTE)
+}
+
+fn built(tiers: TieredCacheBackendBuilder) -> Arc<TieredCacheBackend> {
+    Arc::new(tiers.build().unwrap())
+}
+
+/// Asks the server that has the key something, by the connection that tells of writes: when this returns, what was announced
+/// before it has been dealt with. Until there is a connection again it tries.
+async fn caught_up(backend: &TieredCacheBackend, key: &str) {
+    while let Err(error) = backend.ttl(key).await {
+        assert!(error.is_connection(), "{error}");
+        tokio::time::sleep(POLITE).await;
+    }
+}
+
+/// Reads until there is a copy, and the copy is what is read. The key must be there, and nobody may write it meanwhile.
+async fn has_copy(backend: &TieredCacheBackend, key: &str) {
+    // On a machine that stands still a proof of life may be late, again and again.
+    for _ in 0..100_000 {
+        let before = backend.tier_stats().near_hits;
+        assert!(backend.get_value(key).await.unwrap().is_some());
+        if backend.tier_stats().near_hits > before {
+            return;
+        }
+    }
+    panic!("no copy is ever used: {:?}", backend.tier_stats());
+}

@@ -1,0 +1,185 @@
+//! Connections that are dead without anybody having been told, and servers that stand still: how long copies are used then.
+//!
+//! What is asserted here holds at any speed: a read that began later than the bound after the last moment at which the connection
+//! can have been alive is not answered with what is old. How much earlier copies go out of use is not.
+
+use crate::server::Server;
+use crate::{MINUTE, POLITE, TRACKED, built, caught_up, has_copy, other, redis, tiers};
+use nori_cache::{CacheBackendExt, Coherence, TieredCacheBackend, Ttl};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+const BOUND: Duration = Duration::from_millis(400);
+/// Times are whole milliseconds.
+const ROUNDED: Duration = Duration::from_millis(1);
+
+/// A way to a server that can lose what the server says, without an end to be seen.
+struct Wire {
+    port: u16,
+    deaf: Arc<AtomicBool>,
+}
+
+impl Wire {
+    fn to(port: u16) -> Self {
+        Self::slow(port, Duration::ZERO)
+    }
+
+    /// What the server says is this long under way, at least.
+    fn slow(port: u16, delay: Duration) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let deaf = Arc::new(AtomicBool::new(false));
+        let is_deaf = Arc::clone(&deaf);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", port)))
+                else {
+                    return;
+                };
+                carry(&client, &server, None, Duration::ZERO);
+                carry(&server, &client, Some(Arc::clone(&is_deaf)), delay);
+            }
+        });
+        Self { port: own, deaf }
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+fn carry(from: &TcpStream, to: &TcpStream, deaf: Option<Arc<AtomicBool>>, delay: Duration) {
+    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(len @ 1..) = from.read(&mut buffer) {
+            thread::sleep(delay);
+            let lost = deaf.as_ref().is_some_and(|it| it.load(Ordering::SeqCst));
+            if !lost && to.write_all(&buffer[..len]).is_err() {
+                break;
+            }
+        }
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
+/// Reads until no copy is used any more. None may be in a read that began later than the bound after the silence did.
+async fn copies_end(near: &TieredCacheBackend, silent_since: Instant, bound: Duration) {
+    loop {
+        let began = Instant::now();
+        let shown = nori_cache::CacheBackend::read_now(near, "k", &mut |_| ());
+        if !shown {
+            return;
+        }
+        let late = began.saturating_duration_since(silent_since);
+        assert!(late <= bound + ROUNDED, "a copy is used {late:?} later");
+        sleep(POLITE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent() {
+    for coherence in TRACKED {
+        let server = Server::start();
+        let wire = Wire::to(server.port);
+        let near = built(tiers(wire.url()).max_staleness(BOUND).coherence(coherence));
+        near.set("k", 1, Ttl::Never).await.unwrap();
+        has_copy(&near, "k").await;
+        wire.deaf.store(true, Ordering::SeqCst);
+        let silent_since = Instant::now();
+        other(server.url()).set("k", 2, Ttl::Never).await.unwrap();
+        copies_end(&near, silent_since, BOUND).await;
+    }
+}
+
+/// What came last had been under way for a while, and shows no more than that the server was there before it set out.
+#[tokio::test]
+async fn a_slow_connection_that_falls_silent() {
+    const DELAY: Duration = Duration::from_millis(100);
+    let server = Server::start();
+    let wire = Wire::slow(server.port, DELAY);
+    let near = built(tiers(wire.url()).max_staleness(BOUND));
+    near.set("k", 1, Ttl::Never).await.unwrap();
+    for _ in 0..5 {
+        wire.deaf.store(false, Ordering::SeqCst);
+        has_copy(&near, "k").await;
+        // At any moment between two proofs.
+        sleep(DELAY / 2).await;
+        wire.deaf.store(true, Ordering::SeqCst);
+        copies_end(&near, Instant::now(), BOUND - DELAY).await;
+        // What is lost is lost: answers would not fit their questions any more.
+        server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        wire.deaf.store(false, Ordering::SeqCst);
+        caught_up(&near, "k").await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still() {
+    let server = Server::start();
+    let near = built(tiers(server.url()).max_staleness(BOUND));
+    near.set("k", 1, Ttl::Never).await.unwrap();
+    has_copy(&near, "k").await;
+    server.pause();
+    copies_end(&near, Instant::now(), BOUND).await;
+    server.resume();
+    // It was the same connection all the time; nothing was lost, and copies are used again.
+    assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+    has_copy(&near, "k").await;
+}
+
+/// As long as the connection is alive, an old copy is used for longer than the bound.
+#[tokio::test]
+async fn a_connection_that_is_alive() {
+    let server = Server::start();
+    let near = built(tiers(server.url()).max_staleness(BOUND));
+    near.set("k", 1, Ttl::Never).await.unwrap();
+    has_copy(&near, "k").await;
+    let far_reads = near.tier_stats().far_reads;
+    let began = Instant::now();
+    // On a machine that stands still a proof may be late.
+    while began.elapsed() < 3 * BOUND {
+        assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+        sleep(POLITE).await;
+    }
+    has_copy(&near, "k").await;
+    let stats = near.tier_stats();
+    assert!(stats.near_hits > stats.far_reads - far_reads, "{stats:?}");
+}
+
+/// Where nothing is announced, copies are used until their time is over, and no longer.
+#[tokio::test]
+async fn copies_that_nothing_is_announced_of() {
+    let server = Server::start();
+    let near = TieredCacheBackend::builder()
+        .redis(redis(server.url()))
+        .coherence(Coherence::NearTtl)
+        .near_ttl(BOUND);
+    let (near, far) = (built(near), other(server.url()));
+    near.set("k", 1, MINUTE).await.unwrap();
+    assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+    far.set("k", 2, MINUTE).await.unwrap();
+    let written = Instant::now();
+    loop {
+        let began = Instant::now();
+        if near.get::<u8>("k").await.unwrap() == Some(2) {
+            break;
+        }
+        let late = began.saturating_duration_since(written);
+        assert!(late <= BOUND + ROUNDED, "a copy is used {late:?} later");
+        sleep(POLITE).await;
+    }
+    // An own write is seen at once.
+    for value in 3..50 {
+        near.set("k", value, MINUTE).await.unwrap();
+        assert_eq!(near.get::<u8>("k").await.unwrap(), Some(value));
+        assert_eq!(near.get::<u8>("k").await.unwrap(), Some(value));
+    }
+    assert!(near.tier_stats().near_hits > 0);
+}
