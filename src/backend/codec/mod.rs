@@ -29,6 +29,7 @@
 //! | `header` | the header, both ways |
 //! | `format` | which formats there are |
 //! | `json`, `bytes`, `postcard`, `msgpack` | the formats |
+//! | `place` | where a value is stored, which encrypted ones belong to |
 //! | `limits` | what readers of binary formats put up with |
 //! | `zstd`, `encryption` | what may be around them |
 
@@ -40,6 +41,7 @@ pub(super) mod json;
 #[cfg(any(feature = "postcard", feature = "msgpack"))]
 mod limits;
 mod msgpack;
+mod place;
 mod postcard;
 mod zstd;
 
@@ -54,6 +56,7 @@ use super::undecodable::{DecodeError, Reason};
 use super::value::{Value, from_integer};
 use crate::error::Error;
 use header::{Header, Start};
+use place::Place;
 use serde_core::{Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
 use std::fmt;
@@ -479,38 +482,8 @@ impl Codec {
         Ok(bytes)
     }
 
-    /// What an encrypted value belongs to. The length of the prefix is part of it, so that no two keys have the same bytes. So is,
-    /// where there is an envelope, that there is one, and the length of the key.
     fn associated(&self, place: Place<'_>) -> Vec<u8> {
-        const IN_ENVELOPE: u64 = 1 << 63;
-        let Place { key, envelope } = place;
-        let prefix = self.prefix.as_deref().unwrap_or_default();
-        let len = prefix.len() as u64;
-        if envelope.is_empty() {
-            return [&len.to_be_bytes(), prefix.as_bytes(), key.as_bytes()].concat();
-        }
-        let (marked, key_len) = (len | IN_ENVELOPE, key.len() as u64);
-        [
-            &marked.to_be_bytes(),
-            &key_len.to_be_bytes(),
-            prefix.as_bytes(),
-            key.as_bytes(),
-            envelope,
-        ]
-        .concat()
-    }
-}
-
-/// Where a value is stored: under a key, and in an envelope, or in none, which is empty.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    key: &'a str,
-    envelope: &'a [u8],
-}
-
-impl<'a> Place<'a> {
-    fn bare(key: &'a str) -> Self {
-        Self { key, envelope: &[] }
+        place.associated(self.prefix.as_deref().unwrap_or_default())
     }
 }
 
