@@ -68,7 +68,7 @@ pub use crate::backend::Keys;
 
 #[cfg(all(feature = "redis", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use crate::backend::{RedisCacheBackend, RedisCacheBackendBuilder};
+pub use crate::backend::{BreakerState, LinkState, RedisCacheBackend, RedisCacheBackendBuilder};
 
 #[cfg(all(feature = "conformance", not(nori_loom)))]
 pub use crate::backend::conformance;
@@ -78,9 +78,9 @@ pub use crate::{
     config::{BackendKind, Config},
     global::{
         cache_atomic_update, cache_delete, cache_delete_many, cache_flush, cache_get,
-        cache_get_many, cache_get_or_load, cache_get_shared, cache_incr, cache_incr_by, cache_set,
-        cache_set_default, cache_set_many, cache_set_ref, cache_try_atomic_update, cache_ttl,
-        get_backend, reset_backend, set_backend,
+        cache_get_many, cache_get_or_load, cache_get_or_load_many, cache_get_shared, cache_incr,
+        cache_incr_by, cache_set, cache_set_default, cache_set_many, cache_set_ref,
+        cache_try_atomic_update, cache_ttl, get_backend, reset_backend, set_backend,
     },
 };
 

@@ -147,6 +147,23 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool>;
 
+    /// [`compare_and_set`](Self::compare_and_set) of many keys, each with what is expected and what is new, and one `ttl`; says for each
+    /// whether it stored, in their order. Not atomic: on an error some may have been stored. Few round trips where the store can do
+    /// that.
+    fn compare_and_set_many<'a>(
+        &'a self,
+        entries: Vec<(&'a str, Option<&'a Value>, Value)>,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, Vec<bool>> {
+        BackendFuture::boxed(async move {
+            let mut stored = Vec::with_capacity(entries.len());
+            for (key, expected, new) in entries {
+                stored.push(self.compare_and_set(key, expected, new, ttl).await?);
+            }
+            Ok(stored)
+        })
+    }
+
     /// The values under `keys`, in their order. One round trip where the store has a call for it.
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         BackendFuture::boxed(async move {

@@ -8,6 +8,7 @@
 //! | `value`, `codec` | [`Value`]: typed, encoded or an integer; [`Codec`]: values as bytes, both ways |
 //! | `alarm` | deadlines for those who wait, on any executor |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the calls that make them |
+//! | `load_many` | one call of a loader for many keys |
 //! | `redact` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
@@ -27,6 +28,7 @@ mod event;
 mod ext;
 mod flights;
 mod future;
+mod load_many;
 mod memory;
 #[cfg(any(feature = "global", feature = "redis"))]
 pub(crate) mod redact;
@@ -46,11 +48,11 @@ pub use contract::CacheBackend;
 pub use ext::CacheBackendExt;
 pub use flights::Flights;
 #[cfg(feature = "global")]
-pub(crate) use flights::PATIENCE;
+pub(crate) use flights::{LoadLimits, PATIENCE};
 pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
-pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
+pub use redis::{BreakerState, LinkState, RedisCacheBackend, RedisCacheBackendBuilder};
 pub use undecodable::Undecodable;
 pub use update_ttl::UpdateTtl;
 pub use value::{Cacheable, Value};

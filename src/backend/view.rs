@@ -142,6 +142,24 @@ where
         }
     }
 
+    fn compare_and_set_many<'a>(
+        &'a self,
+        entries: Vec<(&'a str, Option<&'a Value>, Value)>,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, Vec<bool>> {
+        let mut stored = Vec::with_capacity(entries.len());
+        for (key, expected, new) in entries {
+            match self.to_stored(key, new) {
+                Ok(new) => stored.push((key, expected, new)),
+                Err(error) => {
+                    let error = error.during("compare_and_set_many", Some(key));
+                    return BackendFuture::ready(Err(error));
+                }
+            }
+        }
+        self.backend.compare_and_set_many(stored, ttl)
+    }
+
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         if self.codec.is_none() {
             return self.backend.get_values(keys);

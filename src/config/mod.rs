@@ -6,7 +6,7 @@
 mod env;
 mod redis;
 
-use crate::backend::{CacheBackend, Codec, MemoryCacheBackend, PATIENCE, redact};
+use crate::backend::{CacheBackend, Codec, LoadLimits, MemoryCacheBackend, PATIENCE, redact};
 use crate::error::Error;
 use crate::time::Ttl;
 use env::Variables;
@@ -33,6 +33,7 @@ pub enum BackendKind {
 /// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
 /// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
 /// | `CACHE_PATIENCE_MS` | milliseconds that a call waits at most for another's load or update of its key | 60000 |
+/// | `CACHE_MAX_LOADS` | loaders that run at a time, in this process | without a limit |
 /// | `CACHE_PREFIX` | what every key on Redis starts with | `cache:` |
 /// | `REDIS_URL` | where Redis is | `redis://localhost:6379` |
 /// | `REDIS_TIMEOUT_MS` | milliseconds that no command on Redis takes longer than | 1000 |
@@ -56,6 +57,7 @@ pub struct Config {
     max_keys: usize,
     default_ttl: Ttl,
     patience: Duration,
+    loads: LoadLimits,
     prefix: String,
     redis_url: String,
     redis_timeout: Duration,
@@ -70,6 +72,7 @@ impl Default for Config {
             max_keys: 10_000,
             default_ttl: Ttl::After(Duration::from_secs(300)),
             patience: PATIENCE,
+            loads: LoadLimits::default(),
             prefix: "cache:".to_owned(),
             redis_url: "redis://localhost:6379".to_owned(),
             redis_timeout: Duration::from_millis(1000),
@@ -140,6 +143,9 @@ impl Config {
         if let Some(millis) = variables.number("CACHE_PATIENCE_MS", u64::MAX)? {
             config.patience = Duration::from_millis(millis);
         }
+        if let Some(max_loads) = variables.number("CACHE_MAX_LOADS", usize::MAX as u64)? {
+            config.loads.max_loads = usize::try_from(max_loads).ok();
+        }
         if let Some(prefix) = variables.get("CACHE_PREFIX")? {
             config.prefix = prefix;
         }
@@ -176,6 +182,19 @@ impl Config {
     /// than a day counts as a day.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// How many loaders run at a time, in this process; without a limit by default. At least 1.
+    /// [`MemoryCacheBackendBuilder::max_loads`](crate::MemoryCacheBackendBuilder::max_loads) says more.
+    pub fn max_loads(mut self, max_loads: usize) -> Self {
+        self.loads.max_loads = Some(max_loads);
+        self
+    }
+
+    /// How many loads wait at most where there is a limit of [`max_loads`](Self::max_loads); 1,024 by default.
+    pub fn max_waiting_loads(mut self, max_waiting_loads: usize) -> Self {
+        self.loads.max_waiting = max_waiting_loads;
         self
     }
 
@@ -222,7 +241,11 @@ impl Config {
                 let mut builder = MemoryCacheBackend::builder()
                     .max_keys(self.max_keys)
                     .default_ttl(self.default_ttl)
-                    .patience(self.patience);
+                    .patience(self.patience)
+                    .max_waiting_loads(self.loads.max_waiting);
+                if let Some(max_loads) = self.loads.max_loads {
+                    builder = builder.max_loads(max_loads);
+                }
                 if let Some(codec) = &self.codec {
                     builder = builder.codec(codec.clone());
                 }
@@ -248,6 +271,10 @@ impl Config {
             let allowed = "longer than zero";
             return Err(Error::invalid_config("CACHE_PATIENCE_MS", 0, allowed));
         }
+        if self.loads.max_loads == Some(0) {
+            let allowed = "a whole number, at least 1";
+            return Err(Error::invalid_config("CACHE_MAX_LOADS", 0, allowed));
+        }
         if self.prefix.is_empty() {
             let allowed = "at least one character: a flush removes every key that starts so";
             return Err(Error::invalid_config("CACHE_PREFIX", "empty", allowed));
@@ -272,6 +299,7 @@ impl fmt::Debug for Config {
             .field("max_keys", &self.max_keys)
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)
+            .field("loads", &self.loads)
             .field("prefix", &self.prefix)
             .field("redis_url", &redact::url(&self.redis_url))
             .field("redis_timeout", &self.redis_timeout)

@@ -11,6 +11,9 @@ mod conformance;
 #[cfg(feature = "conformance")]
 mod conformance_of_wrappers;
 mod counters;
+mod down;
+mod load_many;
+mod max_loads;
 mod python_entries;
 #[cfg(feature = "response")]
 mod responses;

@@ -13,6 +13,7 @@ mod lifetimes;
 mod limits;
 mod loading;
 mod loads;
+mod permits;
 mod policy;
 mod purges;
 mod reclaim;

@@ -5,6 +5,12 @@
 //! overtaken the load, and publishes it. Callers that come meanwhile, the *followers*, find the load and wait for it. A leader that
 //! is dropped or panics abandons its load; its followers look again, and one of them leads. [`get_or_load`] is the call.
 //!
+//! A call that [loads many keys](crate::backend::load_many) joins all of them first, leads those that nobody loads, each with a load of
+//! its own, ends them with one call of its loader, and only then waits for those that others load. So calls that want the same keys in
+//! different orders do not wait for each other, and for a key it makes no difference how many others are loaded with it.
+//!
+//! Where a backend has a limit for loads, a leader asks for a [permit](Flights::permit) before it calls its loader.
+//!
 //! # Writes win over loads
 //! What was set, deleted or flushed while a load was going on must not be overwritten by it. So a write, before it touches the
 //! store, [overtakes](Flights::overtake) the loads of its keys that are under way: they will not store. One that is storing
@@ -35,10 +41,15 @@
 pub(crate) mod atomic_update;
 #[cfg(not(nori_loom))]
 pub(crate) mod get_or_load;
+#[cfg(not(nori_loom))]
+mod limits;
 mod load;
+mod permit;
 mod turn;
 
 pub(crate) use crate::flights::wait_graph::Work;
+#[cfg(not(nori_loom))]
+pub(crate) use limits::LoadLimits;
 pub(crate) use load::{Leader, Load};
 pub(crate) use turn::Turn;
 
@@ -46,6 +57,7 @@ use super::alarm;
 use super::undecodable::Counters;
 use crate::error::Error;
 use crate::flights;
+use crate::flights::permits::Permits;
 use crate::flights::wait_graph::{Inside, Node};
 use crate::sync::{AtomicUsize, DashMap, Entry, Ordering, fence};
 use std::fmt;
@@ -66,6 +78,8 @@ pub struct Flights {
     loading: AtomicUsize,
     hasher: ahash::RandomState,
     patience: Duration,
+    /// For loaders; `None` without a limit.
+    permits: Option<Permits>,
     undecodable: Counters,
 }
 
@@ -199,6 +213,17 @@ impl Flights {
         flights::inside(&[self.node(key, work)], future).await
     }
 
+    /// As [`Flights::inside`], of a closure that works on many keys.
+    pub(crate) async fn inside_all<F: Future>(
+        &self,
+        work: Work,
+        keys: &[&str],
+        future: F,
+    ) -> F::Output {
+        let nodes: Vec<Node> = keys.iter().map(|key| self.node(key, work)).collect();
+        flights::inside(&nodes, future).await
+    }
+
     /// Whether the caller runs inside a closure that loads or updates this very key: then it must not wait for it.
     ///
     /// # Errors
@@ -290,6 +315,7 @@ impl Default for Flights {
             loading: AtomicUsize::new(0),
             hasher,
             patience: PATIENCE,
+            permits: None,
             undecodable: Counters::default(),
         }
     }
@@ -297,9 +323,12 @@ impl Default for Flights {
 
 impl fmt::Debug for Flights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights")
-            .field("loads", &self.loads.len())
-            .field("updates", &self.turns.len())
-            .finish()
+        let mut shown = f.debug_struct("Flights");
+        shown.field("loads", &self.loads.len());
+        shown.field("updates", &self.turns.len());
+        if let Some(permits) = &self.permits {
+            shown.field("permits", &permits.taken());
+        }
+        shown.finish()
     }
 }

@@ -3,7 +3,7 @@
 use super::MemoryCacheBackend;
 use crate::backend::codec::Codec;
 use crate::backend::contract::DEFAULT_TTL;
-use crate::backend::flights::{Flights, PATIENCE};
+use crate::backend::flights::{Flights, LoadLimits, PATIENCE};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::sync::AtomicBool;
@@ -29,6 +29,7 @@ pub struct MemoryCacheBackendBuilder {
     max_keys: usize,
     default_ttl: Ttl,
     patience: Duration,
+    loads: LoadLimits,
     clock: Clock,
     codec: Option<Codec>,
     is_strict: bool,
@@ -40,6 +41,7 @@ impl MemoryCacheBackendBuilder {
             max_keys: 10_000,
             default_ttl: DEFAULT_TTL,
             patience: PATIENCE,
+            loads: LoadLimits::default(),
             clock: Clock::system(),
             codec: None,
             is_strict: false,
@@ -68,6 +70,25 @@ impl MemoryCacheBackendBuilder {
         self
     }
 
+    /// How many loaders of this backend run at a time, in this process; without a limit by default. At least 1. For a source that
+    /// takes no more.
+    ///
+    /// Other loads wait for that in the order they came, as long as the [`patience`](Self::patience) lasts, and if there are
+    /// [too many of them](Self::max_waiting_loads), fail with [`is_overloaded`](crate::Error::is_overloaded). A load of many
+    /// keys counts once, who waits for another's load does not count, nor does a load inside a loader of this backend, which waits for
+    /// nobody here.
+    pub fn max_loads(mut self, max_loads: usize) -> Self {
+        self.loads.max_loads = Some(max_loads);
+        self
+    }
+
+    /// How many loads wait at most where there is a limit of [`max_loads`](Self::max_loads); 1,024 by default. With none at all, a load
+    /// that cannot run at once fails.
+    pub fn max_waiting_loads(mut self, max_waiting_loads: usize) -> Self {
+        self.loads.max_waiting = max_waiting_loads;
+        self
+    }
+
     /// The clock for times to live; the system's by default, a [`ManualClock`](crate::ManualClock) in tests.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
@@ -91,7 +112,7 @@ impl MemoryCacheBackendBuilder {
     /// Builds the backend.
     ///
     /// # Errors
-    /// [`Error::is_invalid_config`] if `max_keys`, `default_ttl` or `patience` has a value that is not allowed.
+    /// [`Error::is_invalid_config`] if `max_keys`, `default_ttl`, `patience` or `max_loads` has a value that is not allowed.
     pub fn build(self) -> Result<MemoryCacheBackend, Error> {
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             let allowed = "longer than zero, or Ttl::Never";
@@ -100,7 +121,9 @@ impl MemoryCacheBackendBuilder {
         if self.patience.is_zero() {
             return Err(Error::invalid_config("patience", "0", "longer than zero"));
         }
+        let flights = Flights::with_patience(self.patience);
         Ok(MemoryCacheBackend {
+            flights: self.loads.apply(flights, "max_loads")?,
             cache: Cache::builder()
                 .max_keys(self.max_keys)
                 .clock(self.clock)
@@ -109,7 +132,6 @@ impl MemoryCacheBackendBuilder {
             codec: self.codec,
             is_strict: self.is_strict,
             closed: AtomicBool::new(false),
-            flights: Flights::with_patience(self.patience),
         })
     }
 }

@@ -13,8 +13,12 @@ pub(in crate::config) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>,
         .prefix(&*config.prefix)
         .default_ttl(config.default_ttl)
         .patience(config.patience)
+        .max_waiting_loads(config.loads.max_waiting)
         .timeout(config.redis_timeout)
         .codec(config.codec.clone().unwrap_or_default());
+    if let Some(max_loads) = config.loads.max_loads {
+        builder = builder.max_loads(max_loads);
+    }
     if config.is_strict {
         builder = builder.strict();
     }

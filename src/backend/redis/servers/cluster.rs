@@ -9,6 +9,7 @@
 //! However many callers want to know, the cluster is asked once, not more often than every 50 ms because of the same failure, and
 //! several nodes at a time: the first to answer decides, so that a paused one costs nothing.
 
+use super::breaker::BreakerSettings;
 use super::dial::{Dial, host_of};
 use super::driver::Driver;
 use super::failure::{Failure, Redirect, redirect};
@@ -43,6 +44,7 @@ pub(super) struct Cluster {
     budget: Duration,
     secrets: Secrets,
     driver: Arc<Driver>,
+    breaker: BreakerSettings,
     nodes: Mutex<HashMap<(String, u16), Arc<Link>>>,
     topology: Mutex<Arc<Topology>>,
     /// When the cluster was last asked. Held while it is being asked.
@@ -55,11 +57,18 @@ impl Cluster {
         budget: Duration,
         secrets: Secrets,
         driver: Arc<Driver>,
+        breaker: BreakerSettings,
     ) -> Self {
         let like = seeds[0].clone();
         let link = |info| {
             let driver = Arc::clone(&driver);
-            Link::new(Dial::Address(info), budget, secrets.clone(), driver)
+            Link::new(
+                Dial::Address(info),
+                budget,
+                secrets.clone(),
+                driver,
+                breaker,
+            )
         };
         Self {
             seeds: seeds.into_iter().map(link).collect(),
@@ -67,6 +76,7 @@ impl Cluster {
             budget,
             secrets,
             driver,
+            breaker,
             nodes: Mutex::default(),
             topology: Mutex::default(),
             asked: AsyncMutex::default(),
@@ -172,6 +182,11 @@ impl Cluster {
         }
     }
 
+    /// The nodes that are known: those that have hash slots, and those that the URL names.
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        self.candidates(None)
+    }
+
     pub(super) fn close(&self) {
         let nodes: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
         self.seeds
@@ -203,7 +218,13 @@ impl Cluster {
             let seed = self.seeds.iter().find(|seed| seed.dial().leads_to(&dial));
             seed.cloned().unwrap_or_else(|| {
                 let driver = Arc::clone(&self.driver);
-                Link::new(dial, self.budget, self.secrets.clone(), driver)
+                Link::new(
+                    dial,
+                    self.budget,
+                    self.secrets.clone(),
+                    driver,
+                    self.breaker,
+                )
             })
         };
         Arc::clone(nodes.entry((host.to_owned(), port)).or_insert_with(new))
