@@ -3,6 +3,7 @@
 use super::{BackendFuture, Codec, Flights, Value};
 use crate::time::Ttl;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What `set_default` and the like use where nothing else is configured.
@@ -217,6 +218,13 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// Whether typed reads of what cannot be decoded fail. They miss unless the backend says otherwise.
     fn is_strict(&self) -> bool {
         false
+    }
+
+    /// Where cached responses go that the response layer is to store here: `None`, the default, if they lie among all else.
+    ///
+    /// Always the same one, of which [`flush_values`](Self::flush_values) and [`close`](Self::close) of this backend take care.
+    fn for_responses(&self) -> Option<Arc<dyn CacheBackend>> {
+        None
     }
 
     /// Asks the far side whether it is there and usable: for start-up. The error holds no credentials.

@@ -50,6 +50,8 @@ pub use flights::Flights;
 #[cfg(feature = "global")]
 pub(crate) use flights::{LoadLimits, PATIENCE};
 pub use future::BackendFuture;
+#[cfg(feature = "global")]
+pub(crate) use memory::MAX_BYTES;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{BreakerState, LinkState, RedisCacheBackend, RedisCacheBackendBuilder};
@@ -58,4 +60,4 @@ pub use update_ttl::UpdateTtl;
 pub use value::{Cacheable, Value};
 pub use view::View;
 #[cfg(feature = "tower")]
-pub(crate) use view::in_json;
+pub(crate) use view::for_responses;

@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::time::Ttl;
 use std::fmt;
 use std::ops::Deref;
-#[cfg(feature = "tower")]
 use std::sync::Arc;
 
 /// A backend with another codec, or whose reads are strict, for some calls or for some callers. The store, its keys and the loads
@@ -79,9 +78,10 @@ where
     }
 }
 
-/// The backend for values of our own, which are JSON whatever the codec's format is, with all that the codec puts around it.
+/// The backend for cached responses: where this one has them, and for values of our own, which are JSON whatever the codec's format is, with all that the codec puts around it.
 #[cfg(feature = "tower")]
-pub(crate) fn in_json(backend: Arc<dyn CacheBackend>) -> Arc<dyn CacheBackend> {
+pub(crate) fn for_responses(backend: Arc<dyn CacheBackend>) -> Arc<dyn CacheBackend> {
+    let backend = backend.for_responses().unwrap_or(backend);
     match backend.codec().and_then(Codec::around_json) {
         Some(codec) => Arc::new(View::of(backend).use_codec(&codec)),
         None => backend,
@@ -202,6 +202,15 @@ where
 
     fn is_strict(&self) -> bool {
         self.strict || self.backend.is_strict()
+    }
+
+    fn for_responses(&self) -> Option<Arc<dyn CacheBackend>> {
+        let backend = self.backend.for_responses()?;
+        let mut view = View::of(backend);
+        if let Some(codec) = &self.codec {
+            view = view.use_codec(codec);
+        }
+        Some(Arc::new(view))
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {

@@ -6,7 +6,9 @@
 mod env;
 mod redis;
 
-use crate::backend::{CacheBackend, Codec, LoadLimits, MemoryCacheBackend, PATIENCE, redact};
+use crate::backend::{
+    CacheBackend, Codec, LoadLimits, MAX_BYTES, MemoryCacheBackend, PATIENCE, redact,
+};
 use crate::error::Error;
 use crate::time::Ttl;
 use env::Variables;
@@ -31,6 +33,7 @@ pub enum BackendKind {
 /// |---|---|---|
 /// | `CACHE_BACKEND` | `memory` or `redis` | `memory` |
 /// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
+/// | `CACHE_MAX_BYTES` | bytes that values in memory take at most, all together | 268435456 |
 /// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
 /// | `CACHE_PATIENCE_MS` | milliseconds that a call waits at most for another's load or update of its key | 60000 |
 /// | `CACHE_MAX_LOADS` | loaders that run at a time, in this process | without a limit |
@@ -55,6 +58,8 @@ pub enum BackendKind {
 pub struct Config {
     backend: BackendKind,
     max_keys: usize,
+    max_bytes: u64,
+    counters: Option<usize>,
     default_ttl: Ttl,
     patience: Duration,
     loads: LoadLimits,
@@ -70,6 +75,8 @@ impl Default for Config {
         Self {
             backend: BackendKind::Memory,
             max_keys: 10_000,
+            max_bytes: MAX_BYTES,
+            counters: None,
             default_ttl: Ttl::After(Duration::from_secs(300)),
             patience: PATIENCE,
             loads: LoadLimits::default(),
@@ -137,6 +144,9 @@ impl Config {
         if let Some(max_keys) = variables.number("CACHE_MAX_KEYS", usize::MAX as u64)? {
             config.max_keys = usize::try_from(max_keys).unwrap_or(usize::MAX);
         }
+        if let Some(max_bytes) = variables.number("CACHE_MAX_BYTES", u64::MAX)? {
+            config.max_bytes = max_bytes;
+        }
         if let Some(seconds) = variables.number("CACHE_DEFAULT_TTL", u64::MAX / 1000)? {
             config.default_ttl = Ttl::After(Duration::from_secs(seconds));
         }
@@ -165,10 +175,23 @@ impl Config {
         self
     }
 
-    /// How many keys are held in memory at most; 10,000 by default. At least 1. Bytes are not bounded: large values, responses
-    /// among them, want fewer keys.
+    /// How many keys are held in memory at most; 10,000 by default. At least 1.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
+        self
+    }
+
+    /// How many bytes values in memory take at most, cached responses among them; 256 MiB by default. At least 1.
+    /// [`MemoryCacheBackendBuilder::max_bytes`](crate::MemoryCacheBackendBuilder::max_bytes) says what is counted.
+    pub fn max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// How many counters in memory have a place that nothing else takes from them; half of [`max_keys`](Self::max_keys) by default.
+    /// [`MemoryCacheBackendBuilder::counters`](crate::MemoryCacheBackendBuilder::counters) says more.
+    pub fn counters(mut self, counters: usize) -> Self {
+        self.counters = Some(counters);
         self
     }
 
@@ -240,9 +263,13 @@ impl Config {
             BackendKind::Memory => {
                 let mut builder = MemoryCacheBackend::builder()
                     .max_keys(self.max_keys)
+                    .max_bytes(self.max_bytes)
                     .default_ttl(self.default_ttl)
                     .patience(self.patience)
                     .max_waiting_loads(self.loads.max_waiting);
+                if let Some(counters) = self.counters {
+                    builder = builder.counters(counters);
+                }
                 if let Some(max_loads) = self.loads.max_loads {
                     builder = builder.max_loads(max_loads);
                 }
@@ -262,6 +289,10 @@ impl Config {
         if self.max_keys == 0 {
             let allowed = "a whole number, at least 1";
             return Err(Error::invalid_config("CACHE_MAX_KEYS", 0, allowed));
+        }
+        if self.max_bytes == 0 {
+            let allowed = "a whole number, at least 1";
+            return Err(Error::invalid_config("CACHE_MAX_BYTES", 0, allowed));
         }
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             let allowed = "longer than zero";
@@ -297,6 +328,8 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("backend", &self.backend)
             .field("max_keys", &self.max_keys)
+            .field("max_bytes", &self.max_bytes)
+            .field("counters", &self.counters)
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)
             .field("loads", &self.loads)

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "backend")]
 
+mod budgets;
 mod codec;
 mod codecs;
 #[cfg(feature = "global")]

@@ -1,7 +1,7 @@
 //! A limit for how many loads go on at a time: who waits for that, in which order, for how long, and who need not.
 
 use crate::watchdog::{block_on, ends, poll_once};
-use nori_cache::{CacheBackendExt, Config, Error, MemoryCacheBackend, Ttl};
+use nori_cache::{CacheBackendExt, Error, MemoryCacheBackend, Ttl};
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -359,6 +359,12 @@ fn settings() {
         .build()
         .unwrap_err();
     assert_eq!(error.to_string(), "max_loads is 0; it must be at least 1");
+}
+
+#[cfg(feature = "global")]
+#[test]
+fn settings_of_the_process() {
+    use nori_cache::Config;
     let error = Config::default().max_loads(0).build().unwrap_err();
     assert!(
         error.to_string().starts_with("CACHE_MAX_LOADS is 0"),
