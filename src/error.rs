@@ -54,6 +54,7 @@ enum Kind {
     #[cfg(feature = "serde")]
     Io,
     Load,
+    Overloaded,
     Rejected,
     Closed,
 }
@@ -197,6 +198,11 @@ impl Error {
         Self::caused(Kind::Load, cause)
     }
 
+    /// So much is going on that nothing more is taken on: too many wait already.
+    pub fn overloaded(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::caused(Kind::Overloaded, cause)
+    }
+
     fn caused(kind: Kind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let mut error = Self::of(kind);
         error.inner.source = Some(Arc::from(cause.into()));
@@ -259,6 +265,12 @@ impl Error {
     /// Whether a loader failed: its own error is the [`source`](std::error::Error::source).
     pub fn is_load(&self) -> bool {
         matches!(self.inner.kind, Kind::Load)
+    }
+
+    /// Whether nothing was loaded because too many loads wait already. The call has done nothing; it may be tried again later, and is
+    /// better not tried again at once.
+    pub fn is_overloaded(&self) -> bool {
+        matches!(self.inner.kind, Kind::Overloaded)
     }
 
     /// Whether the far side answered, and rejected the call.
@@ -328,6 +340,7 @@ impl fmt::Display for Error {
             #[cfg(feature = "serde")]
             Kind::Io => "reading or writing failed",
             Kind::Load => "the loader failed",
+            Kind::Overloaded => "overloaded",
             Kind::Rejected => "refused",
             Kind::Closed => "the backend is closed",
         };

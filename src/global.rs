@@ -317,3 +317,36 @@ where
 pub fn cache_load(key: &str) -> Result<Load<'_, Own>, Error> {
     Ok(Load::new(Own(current()?), key))
 }
+
+/// The values under `keys`, in their order; what is missing is loaded with one call: [`CacheBackendExt::get_or_load_many`].
+///
+/// ```
+/// use nori_cache::cache_get_or_load_many;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let load = |missing: Vec<&'static str>| async move {
+///     let lengths = missing.into_iter().map(|key| (key, key.len()));
+///     Ok::<_, std::io::Error>(lengths.collect::<Vec<_>>())
+/// };
+/// let lengths = cache_get_or_load_many(&["length:a", "length:bcd"], Duration::from_secs(60), load).await?;
+/// assert_eq!(lengths, [Some(8), Some(10)]);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn cache_get_or_load_many<'k, T, K, I, E, F, Fut>(
+    keys: &[&'k str],
+    ttl: impl Into<Ttl>,
+    f: F,
+) -> Result<Vec<Option<T>>, Error>
+where
+    T: Cacheable,
+    K: AsRef<str> + Send,
+    I: IntoIterator<Item = (K, T)>,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    F: FnMut(Vec<&'k str>) -> Fut + Send,
+    Fut: Future<Output = Result<I, E>> + Send,
+{
+    current()?.get_or_load_many(keys, ttl, f).await
+}

@@ -76,8 +76,8 @@ pub use crate::backend::Keys;
 #[cfg(all(feature = "redis", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use crate::backend::{
-    RedisCacheBackend, RedisCacheBackendBuilder, TierStats, TieredCacheBackend,
-    TieredCacheBackendBuilder,
+    BreakerState, LinkState, RedisCacheBackend, RedisCacheBackendBuilder, TierStats,
+    TieredCacheBackend, TieredCacheBackendBuilder,
 };
 
 #[cfg(all(any(feature = "global", feature = "redis"), not(nori_loom)))]
@@ -91,9 +91,9 @@ pub use crate::{
     config::{BackendKind, Config},
     global::{
         cache_atomic_update, cache_delete, cache_delete_many, cache_flush, cache_get,
-        cache_get_many, cache_get_or_load, cache_get_shared, cache_incr, cache_incr_by, cache_load,
-        cache_set, cache_set_default, cache_set_many, cache_set_ref, cache_try_atomic_update,
-        cache_ttl, get_backend, reset_backend, set_backend,
+        cache_get_many, cache_get_or_load, cache_get_or_load_many, cache_get_shared, cache_incr,
+        cache_incr_by, cache_load, cache_set, cache_set_default, cache_set_many, cache_set_ref,
+        cache_try_atomic_update, cache_ttl, get_backend, reset_backend, set_backend,
     },
 };
 

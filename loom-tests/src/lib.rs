@@ -122,6 +122,10 @@ mod error {
             Self
         }
 
+        pub(crate) fn overloaded(_: String) -> Self {
+            Self
+        }
+
         pub(crate) fn circular(_: &str) -> Self {
             Self
         }

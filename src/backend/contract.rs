@@ -4,6 +4,7 @@ use super::load::{self, LoadOptions};
 use super::{BackendFuture, Codec, Flights, Value};
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What `set_default` and the like use where nothing else is configured.
@@ -154,6 +155,23 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool>;
 
+    /// [`compare_and_set`](Self::compare_and_set) of many keys, each with what is expected and what is new, and one `ttl`; says for each
+    /// whether it stored, in their order. Not atomic: on an error some may have been stored. Few round trips where the store can do
+    /// that.
+    fn compare_and_set_many<'a>(
+        &'a self,
+        entries: Vec<(&'a str, Option<&'a Value>, Value)>,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, Vec<bool>> {
+        BackendFuture::boxed(async move {
+            let mut stored = Vec::with_capacity(entries.len());
+            for (key, expected, new) in entries {
+                stored.push(self.compare_and_set(key, expected, new, ttl).await?);
+            }
+            Ok(stored)
+        })
+    }
+
     /// The values under `keys`, in their order. One round trip where the store has a call for it.
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         BackendFuture::boxed(async move {
@@ -218,6 +236,13 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// The clock by which entries get old that loads [keep](super::LoadOptions#what-is-kept), in tests. `None`, the default: the time of
     /// day, which processes share. One that wraps another passes the other's on.
     fn manual_clock(&self) -> Option<&ManualClock> {
+        None
+    }
+
+    /// Where cached responses go that the response layer is to store here: `None`, the default, if they lie among all else.
+    ///
+    /// Always the same one, of which [`flush_values`](Self::flush_values) and [`close`](Self::close) of this backend take care.
+    fn for_responses(&self) -> Option<Arc<dyn CacheBackend>> {
         None
     }
 

@@ -480,6 +480,58 @@ pub trait CacheBackendExt: CacheBackend {
     fn load_counts(&self) -> LoadCounts {
         self.flights().load_counts()
     }
+
+    /// The values under `keys`, in their order; those that are missing, or cannot be decoded, are loaded with one call of `f`, which
+    /// gets each of them once and returns pairs of key and value: a map, say. A key that it does not return is `None`, and nothing is
+    /// stored for it. What it returns beyond the keys that it was given is dropped.
+    ///
+    /// For each key all is as for [`get_or_load`](Self::get_or_load), callers of which it shares its loads with. A key that another
+    /// loads is not given to `f`: when `f` is done and what it brought is stored, that other's value is waited for. If the other
+    /// gives up, or has nothing for the key, `f` is called once more, for what is missing by then. On Redis this takes one round
+    /// trip if all is there, and three if not, besides the loader's.
+    ///
+    /// While the store is down, what is missing is loaded all the same, once for all who ask, and is returned and not stored. Where the
+    /// backend is [`strict`](Self::strict), the store's error is returned instead.
+    ///
+    /// # Errors
+    /// As [`get_or_load`](Self::get_or_load), where any of the keys has one; [`Error::is_overloaded`] where the backend has a limit for
+    /// loads and too many wait already. A value that cannot be represented is an error, and what else was loaded is stored.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+    /// use std::collections::HashMap;
+    /// use std::io;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// backend.set("user:1", "ana".to_owned(), Ttl::Never).await?;
+    /// let names = backend
+    ///     .get_or_load_many(&["user:1", "user:2", "user:3"], Ttl::Never, |missing| async move {
+    ///         assert_eq!(missing, ["user:2", "user:3"]);
+    ///         Ok::<_, io::Error>(HashMap::from([("user:2", "bo".to_owned())]))
+    ///     })
+    ///     .await?;
+    /// assert_eq!(names, [Some("ana".to_owned()), Some("bo".to_owned()), None]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn get_or_load_many<'k, T, K, I, E, F, Fut>(
+        &self,
+        keys: &[&'k str],
+        ttl: impl Into<Ttl>,
+        f: F,
+    ) -> impl Future<Output = Result<Vec<Option<T>>, Error>> + Send
+    where
+        T: Cacheable,
+        K: AsRef<str> + Send,
+        I: IntoIterator<Item = (K, T)>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+        F: FnMut(Vec<&'k str>) -> Fut + Send,
+        Fut: Future<Output = Result<I, E>> + Send,
+    {
+        load::get_or_load_many(self, keys, ttl.into(), f)
+    }
 }
 
 impl<B: CacheBackend + ?Sized> CacheBackendExt for B {}

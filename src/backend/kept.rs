@@ -107,6 +107,16 @@ impl Meta {
         }
     }
 
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> u64 {
+        let validator = self.validator.as_ref().map_or(0, |text| text.len());
+        let tags = self
+            .tags
+            .iter()
+            .map(|tag| tag.len() + size_of::<Box<str>>());
+        (size_of::<Self>() + validator + tags.sum::<usize>()) as u64
+    }
+
     /// The envelope, up to the value. Lengths were checked when it was made.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let flags = [

@@ -57,18 +57,20 @@ pub use codec::Keys;
 pub use coherence::Coherence;
 pub use contract::CacheBackend;
 pub use ext::CacheBackendExt;
-#[cfg(feature = "global")]
-pub(crate) use flights::PATIENCE;
 pub use flights::{Flights, LoadCounts};
+#[cfg(feature = "global")]
+pub(crate) use flights::{LoadLimits, PATIENCE};
 pub use future::BackendFuture;
 #[cfg(feature = "macros")]
 pub(crate) use load::get_or_load;
 pub use load::{
     Answer, Handle, Load, LoadContext, LoadOptions, Outcome, Own, Scoped, Shared, SharedHandle,
 };
+#[cfg(feature = "global")]
+pub(crate) use memory::MAX_BYTES;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
-pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
+pub use redis::{BreakerState, LinkState, RedisCacheBackend, RedisCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use tiered::{TierStats, TieredCacheBackend, TieredCacheBackendBuilder};
 pub use undecodable::Undecodable;
@@ -76,4 +78,4 @@ pub use update_ttl::UpdateTtl;
 pub use value::{Cacheable, Value};
 pub use view::View;
 #[cfg(feature = "tower")]
-pub(crate) use view::in_json;
+pub(crate) use view::for_responses;

@@ -1,4 +1,5 @@
-//! Whether a value can be represented: a serializer that writes nothing, and fails where the value cannot.
+//! Whether a value can be represented: a serializer that writes nothing, and fails where the value cannot. It counts, too: about as many
+//! bytes as the value has in JSON.
 //!
 //! `serde_json` writes NaN as `null`, integer keys as strings and bytes as arrays. None of these read back as what they were, so
 //! such a value is an error before anything is stored. Binary formats have them all, but only so many levels, which is what
@@ -6,28 +7,36 @@
 
 use crate::error::Error;
 use serde_core::ser::{self, Serialize, Serializer};
+use std::cell::Cell;
 use std::fmt;
 
 /// `serde_json` reads no more levels than this.
 pub(super) const MAX_DEPTH: u8 = 127;
 
+/// About how long the value is as JSON.
+///
 /// # Errors
 /// [`Error::is_encoding`] if the value cannot be represented in JSON.
-pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
+pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<u64, Error> {
+    let size = Cell::new(0);
     let check = Check {
         depth: 0,
         to: Target::Json,
+        size: &size,
     };
-    value.serialize(check).map_err(Error::encoding)
+    value.serialize(check).map_err(Error::encoding)?;
+    Ok(size.get())
 }
 
 /// # Errors
 /// [`Error::is_encoding`] if the value has more levels than binary formats are read with.
 #[cfg(any(feature = "postcard", feature = "msgpack"))]
 pub(super) fn check_depth<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
+    let size = Cell::new(0);
     let check = Check {
         depth: 0,
         to: Target::Binary,
+        size: &size,
     };
     value.serialize(check).map_err(Error::encoding)
 }
@@ -75,14 +84,31 @@ enum Target {
 
 /// Accepts what its target can have as a value.
 #[derive(Debug, Clone, Copy)]
-struct Check {
+struct Check<'c> {
     depth: u8,
     to: Target,
+    size: &'c Cell<u64>,
 }
 
-impl Check {
+/// What a number, a comma beside it, takes: some have more digits, and most have fewer.
+const NUMBER: usize = 8;
+/// What is formatted is not formatted only to be counted.
+const FORMATTED: usize = 32;
+
+fn add(size: &Cell<u64>, bytes: usize) {
+    size.set(size.get().saturating_add(bytes as u64));
+}
+
+impl Check<'_> {
+    #[inline]
+    fn count(self, bytes: usize) -> Result<(), Unrepresentable> {
+        add(self.size, bytes);
+        Ok(())
+    }
+
     #[inline]
     fn deeper(self) -> Result<Self, Unrepresentable> {
+        self.count(2)?;
         match self.depth {
             MAX_DEPTH => Err(Unrepresentable::Depth),
             depth => Ok(Self {
@@ -94,22 +120,23 @@ impl Check {
 
     #[inline]
     fn part<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unrepresentable> {
+        self.count(1)?;
         value.serialize(self)
     }
 }
 
-macro_rules! accept {
+macro_rules! accept_numbers {
     ($($method:ident: $type:ty),*) => {$(
         #[inline]
         fn $method(self, _: $type) -> Result<(), Unrepresentable> {
-            Ok(())
+            self.count(NUMBER)
         }
     )*};
 }
 
 macro_rules! accept_parts {
     ($($trait:ident::$method:ident),*) => {$(
-        impl ser::$trait for Check {
+        impl ser::$trait for Check<'_> {
             type Ok = ();
             type Error = Unrepresentable;
 
@@ -128,16 +155,17 @@ macro_rules! accept_parts {
 
 macro_rules! accept_fields {
     ($($trait:ident),*) => {$(
-        impl ser::$trait for Check {
+        impl ser::$trait for Check<'_> {
             type Ok = ();
             type Error = Unrepresentable;
 
             #[inline]
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
-                _: &'static str,
+                name: &'static str,
                 value: &T,
             ) -> Result<(), Unrepresentable> {
+                self.count(name.len() + 3)?;
                 self.part(value)
             }
 
@@ -157,14 +185,14 @@ accept_parts!(
 );
 accept_fields!(SerializeStruct, SerializeStructVariant);
 
-impl ser::SerializeMap for Check {
+impl ser::SerializeMap for Check<'_> {
     type Ok = ();
     type Error = Unrepresentable;
 
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unrepresentable> {
         match self.to {
-            Target::Json => key.serialize(CheckKey),
+            Target::Json => key.serialize(CheckKey(self.size)),
             Target::Binary => self.part(key),
         }
     }
@@ -180,7 +208,7 @@ impl ser::SerializeMap for Check {
     }
 }
 
-impl Serializer for Check {
+impl Serializer for Check<'_> {
     type Ok = ();
     type Error = Unrepresentable;
     type SerializeSeq = Self;
@@ -191,11 +219,16 @@ impl Serializer for Check {
     type SerializeStruct = Self;
     type SerializeStructVariant = Self;
 
-    accept!(
+    accept_numbers!(
         serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
         serialize_i128: i128, serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64,
-        serialize_u128: u128, serialize_char: char, serialize_str: &str, serialize_unit_struct: &'static str
+        serialize_u128: u128, serialize_char: char, serialize_unit_struct: &'static str
     );
+
+    #[inline]
+    fn serialize_str(self, text: &str) -> Result<(), Unrepresentable> {
+        self.count(text.len() + 2)
+    }
 
     #[inline]
     fn serialize_f32(self, float: f32) -> Result<(), Unrepresentable> {
@@ -205,22 +238,22 @@ impl Serializer for Check {
     #[inline]
     fn serialize_f64(self, float: f64) -> Result<(), Unrepresentable> {
         if float.is_finite() || self.to == Target::Binary {
-            Ok(())
+            self.count(NUMBER)
         } else {
             Err(Unrepresentable::Float(float))
         }
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Result<(), Unrepresentable> {
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<(), Unrepresentable> {
         match self.to {
             Target::Json => Err(Unrepresentable::Bytes),
-            Target::Binary => Ok(()),
+            Target::Binary => self.count(bytes.len()),
         }
     }
 
     #[inline]
     fn serialize_none(self) -> Result<(), Unrepresentable> {
-        Ok(())
+        self.count(4)
     }
 
     #[inline]
@@ -234,7 +267,7 @@ impl Serializer for Check {
 
     #[inline]
     fn serialize_unit(self) -> Result<(), Unrepresentable> {
-        Ok(())
+        self.count(4)
     }
 
     #[inline]
@@ -242,9 +275,9 @@ impl Serializer for Check {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        name: &'static str,
     ) -> Result<(), Unrepresentable> {
-        Ok(())
+        self.count(name.len() + 2)
     }
 
     #[inline]
@@ -261,9 +294,10 @@ impl Serializer for Check {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), Unrepresentable> {
+        self.count(name.len() + 3)?;
         self.deeper()?.part(value)
     }
 
@@ -287,9 +321,10 @@ impl Serializer for Check {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        name: &'static str,
         _: usize,
     ) -> Result<Self, Unrepresentable> {
+        self.count(name.len() + 3)?;
         self.deeper()?.deeper()
     }
 
@@ -308,16 +343,17 @@ impl Serializer for Check {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        name: &'static str,
         _: usize,
     ) -> Result<Self, Unrepresentable> {
+        self.count(name.len() + 3)?;
         self.deeper()?.deeper()
     }
 
     /// Formats nothing.
     #[inline]
     fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Unrepresentable> {
-        Ok(())
+        self.count(FORMATTED)
     }
 
     #[inline]
@@ -328,7 +364,14 @@ impl Serializer for Check {
 
 /// Accepts what JSON can have as a key: strings, and what it writes as one.
 #[derive(Debug, Clone, Copy)]
-struct CheckKey;
+struct CheckKey<'c>(&'c Cell<u64>);
+
+impl CheckKey<'_> {
+    fn count(self, bytes: usize) -> Result<(), Unrepresentable> {
+        add(self.0, bytes);
+        Ok(())
+    }
+}
 
 macro_rules! reject {
     ($($method:ident: $type:ty),*) => {$(
@@ -338,7 +381,7 @@ macro_rules! reject {
     )*};
 }
 
-impl Serializer for CheckKey {
+impl Serializer for CheckKey<'_> {
     type Ok = ();
     type Error = Unrepresentable;
     type SerializeSeq = ser::Impossible<(), Unrepresentable>;
@@ -349,7 +392,12 @@ impl Serializer for CheckKey {
     type SerializeStruct = ser::Impossible<(), Unrepresentable>;
     type SerializeStructVariant = ser::Impossible<(), Unrepresentable>;
 
-    accept!(serialize_str: &str, serialize_char: char);
+    accept_numbers!(serialize_char: char);
+
+    #[inline]
+    fn serialize_str(self, text: &str) -> Result<(), Unrepresentable> {
+        self.count(text.len() + 3)
+    }
 
     reject!(
         serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
@@ -363,9 +411,9 @@ impl Serializer for CheckKey {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        name: &'static str,
     ) -> Result<(), Unrepresentable> {
-        Ok(())
+        self.count(name.len() + 3)
     }
 
     #[inline]
@@ -379,7 +427,7 @@ impl Serializer for CheckKey {
 
     #[inline]
     fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), Unrepresentable> {
-        Ok(())
+        self.count(FORMATTED)
     }
 
     fn serialize_none(self) -> Result<(), Unrepresentable> {

@@ -45,7 +45,8 @@ pub struct Value(Form);
 
 #[derive(Clone)]
 enum Form {
-    Typed(Arc<dyn Typed>),
+    /// With about how many bytes it takes.
+    Typed(Arc<dyn Typed>, u32),
     Encoded(Arc<Vec<u8>>),
     Integer(i64),
     Found(Arc<Found>),
@@ -137,17 +138,31 @@ impl Value {
         let any: &dyn Any = &value;
         if let Some(text) = any.downcast_ref::<&'static str>() {
             // It will be asked for as a `String`.
-            return Ok(Self(Form::Typed(Arc::new(String::from(*text)))));
+            let text = String::from(*text);
+            let size = text.len() as u64;
+            return Ok(Self::trusted(Arc::new(text), size));
         }
-        if !any.is::<String>() {
-            representable::check(&value)?;
-        }
-        Ok(Self(Form::Typed(Arc::new(value))))
+        let size = match any.downcast_ref::<String>() {
+            Some(text) => text.len() as u64,
+            None => representable::check(&value)?,
+        };
+        Ok(Self::trusted(Arc::new(value), size))
     }
 
-    /// A shared value of which it is known that it can be represented.
-    pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: Arc<T>) -> Self {
-        Self(Form::Typed(value))
+    /// A shared value of which it is known that it can be represented, and about how many bytes it takes.
+    pub(crate) fn trusted<T: Serialize + Send + Sync + 'static>(value: Arc<T>, size: u64) -> Self {
+        Self(Form::Typed(value, u32::try_from(size).unwrap_or(u32::MAX)))
+    }
+
+    /// About how many bytes it takes: those that it has if it is encoded, else about as many as it would have as JSON.
+    pub(super) fn size(&self) -> u64 {
+        match &self.0 {
+            Form::Typed(_, size) => u64::from(*size),
+            Form::Encoded(bytes) => bytes.len() as u64,
+            Form::Integer(_) => size_of::<i64>() as u64,
+            Form::Found(found) => found.value.size(),
+            Form::Kept(kept) => kept.value.size() + kept.meta.size(),
+        }
     }
 
     /// A value as a store keeps it: JSON, or any other UTF-8, which then reads as a string.
@@ -184,7 +199,7 @@ impl Value {
     #[inline]
     pub(super) fn quick<T: Clone + 'static>(&self) -> Option<T> {
         match &self.0 {
-            Form::Typed(value) => (&**value as &dyn Any).downcast_ref().cloned(),
+            Form::Typed(value, _) => (&**value as &dyn Any).downcast_ref().cloned(),
             Form::Integer(integer) => from_integer(*integer),
             Form::Found(found) if found.times.is_none() => found.decoded().cloned(),
             Form::Encoded(_) | Form::Found(_) | Form::Kept(_) => None,
@@ -234,7 +249,7 @@ impl Value {
     /// # Errors
     /// [`Error::is_decoding`] if it cannot be read as a `T`.
     pub fn to_shared<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, Error> {
-        if let Form::Typed(value) = &self.0 {
+        if let Form::Typed(value, _) = &self.0 {
             let any: Arc<dyn Any + Send + Sync> = Arc::clone(value) as _;
             if let Ok(value) = any.downcast() {
                 return Ok(value);
@@ -251,7 +266,7 @@ impl Value {
     #[inline]
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
         match &self.0 {
-            Form::Typed(value) => (&**value as &dyn Any).downcast_ref(),
+            Form::Typed(value, _) => (&**value as &dyn Any).downcast_ref(),
             Form::Integer(integer) => (integer as &dyn Any).downcast_ref(),
             Form::Found(found) if found.times.is_none() => found.decoded(),
             Form::Encoded(_) | Form::Found(_) | Form::Kept(_) => None,
@@ -264,7 +279,7 @@ impl Value {
     /// [`Error::is_encoding`] if the type's own `Serialize` fails.
     pub fn encode(&self) -> Result<Cow<'_, [u8]>, Error> {
         match &self.0 {
-            Form::Typed(value) => value.encode(Format::Json, Vec::new()).map(Cow::Owned),
+            Form::Typed(value, _) => value.encode(Format::Json, Vec::new()).map(Cow::Owned),
             Form::Encoded(bytes) => Ok(Cow::Borrowed(bytes)),
             Form::Integer(integer) => Ok(Cow::Owned(integer.to_string().into_bytes())),
             Form::Found(found) => found.value.encode(),
@@ -306,7 +321,7 @@ impl Value {
         Ok(match &self.0 {
             Form::Integer(integer) => Some(*integer),
             Form::Encoded(bytes) => json::integer(bytes),
-            Form::Typed(_) => json::integer(&self.encode()?),
+            Form::Typed(..) => json::integer(&self.encode()?),
             Form::Found(found) => found.value.as_integer()?,
             Form::Kept(_) => None,
         })
@@ -316,7 +331,9 @@ impl Value {
     /// shared one, or equal bytes or integers. Two values that were made apart from each other of equal `T`s are not the same.
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Form::Typed(a), Form::Typed(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
+            (Form::Typed(a, _), Form::Typed(b, _)) => {
+                std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b))
+            }
             (Form::Encoded(a), Form::Encoded(b)) => a == b,
             (Form::Integer(a), Form::Integer(b)) => a == b,
             (Form::Kept(a), Form::Kept(b)) => {
@@ -341,7 +358,7 @@ impl Value {
     /// The value as it was handed over, if it was.
     pub(super) fn typed(&self) -> Option<&dyn Typed> {
         match &self.0 {
-            Form::Typed(value) => Some(&**value),
+            Form::Typed(value, _) => Some(&**value),
             Form::Found(found) => found.value.typed(),
             _ => None,
         }
@@ -365,7 +382,7 @@ impl Value {
     #[inline]
     pub(super) fn times(&self) -> Option<Times> {
         match &self.0 {
-            Form::Typed(_) | Form::Integer(_) => None,
+            Form::Typed(..) | Form::Integer(_) => None,
             Form::Kept(kept) => Some(kept.meta.times),
             Form::Found(found) => found.times,
             Form::Encoded(bytes) => match Start::read(bytes) {
@@ -378,7 +395,7 @@ impl Value {
     /// What is kept beside it, if it is kept.
     pub(super) fn meta(&self) -> Option<Meta> {
         match &self.0 {
-            Form::Typed(_) | Form::Integer(_) => None,
+            Form::Typed(..) | Form::Integer(_) => None,
             Form::Kept(kept) => Some(kept.meta.clone()),
             Form::Found(found) => found.value.meta(),
             Form::Encoded(bytes) => match Start::read(bytes) {
@@ -406,7 +423,7 @@ impl Value {
         let (value, codec, key) = match self.0 {
             Form::Encoded(_) => (self, Codec::json(), Box::default()),
             Form::Found(found) => (found.value.clone(), found.codec.clone(), found.key.clone()),
-            Form::Typed(_) | Form::Integer(_) | Form::Kept(_) => return self,
+            Form::Typed(..) | Form::Integer(_) | Form::Kept(_) => return self,
         };
         Self(Form::Found(Arc::new(Found {
             times: value.times(),
@@ -430,7 +447,7 @@ impl Value {
     fn convert<T: DeserializeOwned + 'static>(&self) -> Result<T, Error> {
         match &self.0 {
             Form::Encoded(bytes) => Codec::json().decode("", bytes),
-            Form::Typed(_) => json::decode(&self.encode()?),
+            Form::Typed(..) => json::decode(&self.encode()?),
             Form::Integer(integer) => json::decode(integer.to_string().as_bytes()),
             Form::Found(found) => found.read(),
             Form::Kept(kept) => kept.value.convert(),
@@ -473,7 +490,7 @@ impl fmt::Debug for Value {
     /// Says which form it has, not what is in it: values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Form::Typed(value) => write!(f, "Value({})", (**value).type_name()),
+            Form::Typed(value, _) => write!(f, "Value({})", (**value).type_name()),
             Form::Encoded(bytes) => write!(f, "Value({} bytes)", bytes.len()),
             Form::Integer(integer) => write!(f, "Value({integer})"),
             Form::Found(found) => write!(f, "{:?}", found.value),

@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
 use std::ops::Deref;
-#[cfg(feature = "tower")]
 use std::sync::Arc;
 
 /// A backend with another codec, or whose reads are strict, for some calls or for some callers. The store, its keys and the loads
@@ -79,9 +78,10 @@ where
     }
 }
 
-/// The backend for values of our own, which are JSON whatever the codec's format is, with all that the codec puts around it.
+/// The backend for cached responses: where this one has them, and for values of our own, which are JSON whatever the codec's format is, with all that the codec puts around it.
 #[cfg(feature = "tower")]
-pub(crate) fn in_json(backend: Arc<dyn CacheBackend>) -> Arc<dyn CacheBackend> {
+pub(crate) fn for_responses(backend: Arc<dyn CacheBackend>) -> Arc<dyn CacheBackend> {
+    let backend = backend.for_responses().unwrap_or(backend);
     match backend.codec().and_then(Codec::around_json) {
         Some(codec) => Arc::new(View::of(backend).use_codec(&codec)),
         None => backend,
@@ -152,6 +152,24 @@ where
         }
     }
 
+    fn compare_and_set_many<'a>(
+        &'a self,
+        entries: Vec<(&'a str, Option<&'a Value>, Value)>,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, Vec<bool>> {
+        let mut stored = Vec::with_capacity(entries.len());
+        for (key, expected, new) in entries {
+            match self.to_stored(key, new) {
+                Ok(new) => stored.push((key, expected, new)),
+                Err(error) => {
+                    let error = error.during("compare_and_set_many", Some(key));
+                    return BackendFuture::ready(Err(error));
+                }
+            }
+        }
+        self.backend.compare_and_set_many(stored, ttl)
+    }
+
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         if self.codec.is_none() {
             return self.backend.get_values(keys);
@@ -202,6 +220,15 @@ where
 
     fn manual_clock(&self) -> Option<&ManualClock> {
         self.backend.manual_clock()
+    }
+
+    fn for_responses(&self) -> Option<Arc<dyn CacheBackend>> {
+        let backend = self.backend.for_responses()?;
+        let mut view = View::of(backend);
+        if let Some(codec) = &self.codec {
+            view = view.use_codec(codec);
+        }
+        Some(Arc::new(view))
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {

@@ -1,5 +1,5 @@
 use super::lifetime::{Jitter, Lifetime, Lifetimes};
-use super::{Cache, Config, Expiry, Weigher};
+use super::{Cache, Config, Expiry, Pins, Weigher};
 use crate::core::{Listener, Policy, RemovalCause};
 use crate::error::Error;
 use crate::sync::AtomicBool;
@@ -42,6 +42,7 @@ pub struct CacheBuilder<K, V, S = ahash::RandomState> {
     clock: Clock,
     max_weight: Option<u64>,
     weigher: Option<Weigher<K, V>>,
+    pins: Option<Pins<V>>,
     listener: Option<Listener<K, V>>,
 }
 
@@ -59,6 +60,7 @@ impl<K, V> CacheBuilder<K, V> {
             clock: Clock::system(),
             max_weight: None,
             weigher: None,
+            pins: None,
             listener: None,
         }
     }
@@ -102,6 +104,13 @@ impl<K, V, S> CacheBuilder<K, V, S> {
     /// ```
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
         self.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// Pins up to so many of the entries whose values are of this kind, whoever stores them, and no others.
+    #[cfg_attr(not(feature = "backend"), allow(dead_code))]
+    pub(crate) fn pins(mut self, most: u64, is_one: fn(&V) -> bool) -> Self {
+        self.pins = Some(Pins { is_one, most });
         self
     }
 
@@ -232,6 +241,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             clock: self.clock,
             max_weight: self.max_weight,
             weigher: self.weigher,
+            pins: self.pins,
             listener: self.listener,
         }
     }
@@ -283,6 +293,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             max_keys: self.max_keys,
             max_weight,
             weigher: self.weigher,
+            pins: self.pins,
             listener: self.listener,
             ttl,
             lifetimes: Lifetimes {

@@ -30,7 +30,7 @@ pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{Listener, NEVER, Plan, Policy, Route, SideWords, Store};
+use crate::core::{Listener, NEVER, Pinning, Plan, Policy, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::{Lifetime, Lifetimes};
@@ -91,13 +91,15 @@ struct Inner<K, V, S> {
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
-    /// Whether an insertion takes no thought: nothing is weighed, and no entry's lifetime is special.
+    /// Whether an insertion takes no thought: nothing is weighed or pinned by what it is, and no entry's lifetime is special.
     plain: bool,
     /// Whether what else the cache was told makes deadlines another matter.
     special: bool,
     lifetimes: Lifetimes<K, V>,
     /// If entries are weighed.
     weigher: Option<Weigher<K, V>>,
+    /// If some are pinned by what they are.
+    pins: Option<Pins<V>>,
     /// What is being loaded.
     loads: load::table::Table<K, V>,
     /// What became of loads.
@@ -107,12 +109,33 @@ struct Inner<K, V, S> {
 /// Says what an entry weighs.
 type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 
+/// Which entries are pinned whoever stores them, and how many of them, but for those that threads pin at the same time. All others
+/// are not.
+struct Pins<V> {
+    is_one: fn(&V) -> bool,
+    most: u64,
+}
+
+impl<V> Pins<V> {
+    /// `pinned` are so by now.
+    fn pinning(&self, value: &V, pinned: u64) -> Pinning {
+        if !(self.is_one)(value) {
+            Pinning::No
+        } else if pinned < self.most {
+            Pinning::Yes
+        } else {
+            Pinning::AsBefore
+        }
+    }
+}
+
 /// What the builder has checked.
 struct Config<K, V, S> {
     max_keys: usize,
     /// If there is a weigher.
     max_weight: Option<u64>,
     weigher: Option<Weigher<K, V>>,
+    pins: Option<Pins<V>>,
     listener: Option<Listener<K, V>>,
     ttl: Lifetime,
     lifetimes: Lifetimes<K, V>,
@@ -172,10 +195,14 @@ impl<K, V, S> Cache<K, V, S> {
         }
         Self {
             inner: Arc::new(Inner {
-                plain: !special && config.weigher.is_none() && store.listener().is_none(),
+                plain: !special
+                    && config.weigher.is_none()
+                    && config.pins.is_none()
+                    && store.listener().is_none(),
                 store,
                 special,
                 weigher: config.weigher,
+                pins: config.pins,
                 hasher: config.hasher,
                 clock: config.clock,
                 ttl: config.ttl,

@@ -360,10 +360,11 @@ impl<K, V, S> Inner<K, V, S> {
 
     /// What an entry is stored with, beside its deadline.
     pub(super) fn terms(&self, key: &K, value: &V, pinning: Pinning) -> Terms {
-        let weigher = self.weigher.as_ref();
+        let (weigher, pins) = (self.weigher.as_ref(), self.pins.as_ref());
+        let pinned = || self.store.budget().keys.pinned();
         Terms {
             weight: weigher.map_or(0, |weigh| weigh(key, value)),
-            pinning,
+            pinning: pins.map_or(pinning, |pins| pins.pinning(value, pinned())),
         }
     }
 

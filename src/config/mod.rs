@@ -8,7 +8,8 @@ mod near;
 mod redis;
 
 use crate::backend::{
-    CacheBackend, Codec, Coherence, LoadOptions, MemoryCacheBackend, PATIENCE, redact,
+    CacheBackend, Codec, Coherence, LoadLimits, LoadOptions, MAX_BYTES, MemoryCacheBackend,
+    PATIENCE, redact,
 };
 use crate::error::Error;
 use crate::time::Ttl;
@@ -37,6 +38,7 @@ pub enum BackendKind {
 /// |---|---|---|
 /// | `CACHE_BACKEND` | `memory`, `redis`, or `tiered`, which is Redis with copies in memory | `memory` |
 /// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
+/// | `CACHE_MAX_BYTES` | bytes that values in memory take at most, all together | 268435456 |
 /// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
 /// | `CACHE_PATIENCE_MS` | milliseconds that a call waits at most for another's load or update of its key | 60000 |
 /// | `CACHE_TTL_JITTER` | the share, from 0 to 1, by which loads shorten times to live at random ([`jitter`](LoadOptions::jitter)) | 0 |
@@ -44,6 +46,7 @@ pub enum BackendKind {
 /// | `CACHE_SOFT_TIMEOUT_MS` | milliseconds that loads wait where something has been kept ([`soft_timeout`](LoadOptions::soft_timeout)) | without limit |
 /// | `CACHE_HARD_TIMEOUT_MS` | milliseconds that loads may take ([`hard_timeout`](LoadOptions::hard_timeout)) | without limit |
 /// | `CACHE_EAGER_REFRESH` | the share, above 0 and below 1, of an entry's life after which it is loaded anew ([`eager_refresh`](LoadOptions::eager_refresh)) | not before it expires |
+/// | `CACHE_MAX_LOADS` | loaders that run at a time, in this process | without a limit |
 /// | `CACHE_PREFIX` | what every key on Redis starts with | `cache:` |
 /// | `REDIS_URL` | where Redis is | `redis://localhost:6379` |
 /// | `REDIS_TIMEOUT_MS` | milliseconds that no command on Redis takes longer than | 1000 |
@@ -69,8 +72,11 @@ pub enum BackendKind {
 pub struct Config {
     backend: BackendKind,
     max_keys: usize,
+    max_bytes: u64,
+    counters: Option<usize>,
     default_ttl: Ttl,
     patience: Duration,
+    loads: LoadLimits,
     prefix: String,
     redis_url: String,
     redis_timeout: Duration,
@@ -85,8 +91,11 @@ impl Default for Config {
         Self {
             backend: BackendKind::Memory,
             max_keys: 10_000,
+            max_bytes: MAX_BYTES,
+            counters: None,
             default_ttl: Ttl::After(Duration::from_secs(300)),
             patience: PATIENCE,
+            loads: LoadLimits::default(),
             prefix: "cache:".to_owned(),
             redis_url: "redis://localhost:6379".to_owned(),
             redis_timeout: Duration::from_millis(1000),
@@ -154,6 +163,9 @@ impl Config {
         if let Some(max_keys) = variables.number("CACHE_MAX_KEYS", usize::MAX as u64)? {
             config.max_keys = usize::try_from(max_keys).unwrap_or(usize::MAX);
         }
+        if let Some(max_bytes) = variables.number("CACHE_MAX_BYTES", u64::MAX)? {
+            config.max_bytes = max_bytes;
+        }
         if let Some(seconds) = variables.number("CACHE_DEFAULT_TTL", u64::MAX / 1000)? {
             config.default_ttl = Ttl::After(Duration::from_secs(seconds));
         }
@@ -161,6 +173,9 @@ impl Config {
             config.patience = Duration::from_millis(millis);
         }
         config.load_options = load_options(variables)?;
+        if let Some(max_loads) = variables.number("CACHE_MAX_LOADS", usize::MAX as u64)? {
+            config.loads.max_loads = usize::try_from(max_loads).ok();
+        }
         if let Some(prefix) = variables.get("CACHE_PREFIX")? {
             config.prefix = prefix;
         }
@@ -181,10 +196,23 @@ impl Config {
         self
     }
 
-    /// How many keys are held in memory at most; 10,000 by default. At least 1. Bytes are not bounded: large values, responses
-    /// among them, want fewer keys.
+    /// How many keys are held in memory at most; 10,000 by default. At least 1.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
+        self
+    }
+
+    /// How many bytes values in memory take at most, cached responses among them; 256 MiB by default. At least 1.
+    /// [`MemoryCacheBackendBuilder::max_bytes`](crate::MemoryCacheBackendBuilder::max_bytes) says what is counted.
+    pub fn max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// How many counters in memory have a place that nothing else takes from them; half of [`max_keys`](Self::max_keys) by default.
+    /// [`MemoryCacheBackendBuilder::counters`](crate::MemoryCacheBackendBuilder::counters) says more.
+    pub fn counters(mut self, counters: usize) -> Self {
+        self.counters = Some(counters);
         self
     }
 
@@ -198,6 +226,19 @@ impl Config {
     /// than a day counts as a day.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// How many loaders run at a time, in this process; without a limit by default. At least 1.
+    /// [`MemoryCacheBackendBuilder::max_loads`](crate::MemoryCacheBackendBuilder::max_loads) says more.
+    pub fn max_loads(mut self, max_loads: usize) -> Self {
+        self.loads.max_loads = Some(max_loads);
+        self
+    }
+
+    /// How many loads wait at most where there is a limit of [`max_loads`](Self::max_loads); 1,024 by default.
+    pub fn max_waiting_loads(mut self, max_waiting_loads: usize) -> Self {
+        self.loads.max_waiting = max_waiting_loads;
         self
     }
 
@@ -273,9 +314,17 @@ impl Config {
             BackendKind::Memory => {
                 let mut builder = MemoryCacheBackend::builder()
                     .max_keys(self.max_keys)
+                    .max_bytes(self.max_bytes)
                     .default_ttl(self.default_ttl)
                     .patience(self.patience)
-                    .load_options(self.load_options.clone());
+                    .load_options(self.load_options.clone())
+                    .max_waiting_loads(self.loads.max_waiting);
+                if let Some(counters) = self.counters {
+                    builder = builder.counters(counters);
+                }
+                if let Some(max_loads) = self.loads.max_loads {
+                    builder = builder.max_loads(max_loads);
+                }
                 if let Some(codec) = &self.codec {
                     builder = builder.codec(codec.clone());
                 }
@@ -294,6 +343,10 @@ impl Config {
             let allowed = "a whole number, at least 1";
             return Err(Error::invalid_config("CACHE_MAX_KEYS", 0, allowed));
         }
+        if self.max_bytes == 0 {
+            let allowed = "a whole number, at least 1";
+            return Err(Error::invalid_config("CACHE_MAX_BYTES", 0, allowed));
+        }
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             let allowed = "longer than zero";
             return Err(Error::invalid_config("CACHE_DEFAULT_TTL", 0, allowed));
@@ -301,6 +354,10 @@ impl Config {
         if self.patience.is_zero() {
             let allowed = "longer than zero";
             return Err(Error::invalid_config("CACHE_PATIENCE_MS", 0, allowed));
+        }
+        if self.loads.max_loads == Some(0) {
+            let allowed = "a whole number, at least 1";
+            return Err(Error::invalid_config("CACHE_MAX_LOADS", 0, allowed));
         }
         if self.prefix.is_empty() {
             let allowed = "at least one character: a flush removes every key that starts so";
@@ -352,8 +409,11 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("backend", &self.backend)
             .field("max_keys", &self.max_keys)
+            .field("max_bytes", &self.max_bytes)
+            .field("counters", &self.counters)
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)
+            .field("loads", &self.loads)
             .field("prefix", &self.prefix)
             .field("redis_url", &redact::url(&self.redis_url))
             .field("redis_timeout", &self.redis_timeout)

@@ -1,9 +1,11 @@
 //! What loads and updates have in common, whether of the typed cache or of a backend: those who wait for another's work wait in a
-//! [`queue`], and in no circle, which the [`wait_graph`] finds.
+//! [`queue`], and in no circle, which the [`wait_graph`] finds; how many go on at a time, [`permits`] bound.
 //!
 //! Waiting needs no runtime: a future that waits is woken on whatever executor polls it, and [`block_on`] waits on a thread.
 
 mod block_on;
+#[cfg_attr(not(feature = "backend"), allow(dead_code))]
+pub(crate) mod permits;
 // Backends use all of it.
 #[cfg_attr(not(feature = "backend"), allow(dead_code))]
 pub(crate) mod queue;

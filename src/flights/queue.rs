@@ -30,10 +30,29 @@ pub(crate) struct Left {
     pub(crate) is_empty: bool,
 }
 
+impl<T> State<T> {
+    fn join(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, None);
+        ticket
+    }
+}
+
 impl<T> Queue<T> {
     /// Looks at the value, or changes it in a way that nobody waits for.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.state.lock().value)
+    }
+
+    /// Changes the value in a way that only the first of those who wait can make use of, and wakes that one.
+    pub(crate) fn change_for_first(&self, f: impl FnOnce(&mut T)) {
+        let mut state = self.state.lock();
+        f(&mut state.value);
+        let first = state.waiting.values_mut().next();
+        let waker = first.and_then(Option::take);
+        drop(state);
+        wake_all(waker);
     }
 
     /// Changes the value and wakes all who wait. Returns the old one, which is dropped outside of the lock.
@@ -56,11 +75,20 @@ impl<T> Queue<T> {
 
     /// Takes the last ticket.
     pub(crate) fn join(&self) -> u64 {
+        self.state.lock().join()
+    }
+
+    /// Asks `now`, which sees the value and how many wait, and takes the last ticket if it has no answer.
+    pub(crate) fn join_unless<R>(
+        &self,
+        now: impl FnOnce(&mut T, usize) -> Option<R>,
+    ) -> Result<u64, R> {
         let mut state = self.state.lock();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiting.insert(ticket, None);
-        ticket
+        let waiting = state.waiting.len();
+        match now(&mut state.value, waiting) {
+            Some(answer) => Err(answer),
+            None => Ok(state.join()),
+        }
     }
 
     /// Gives a ticket back. Nobody else is concerned.
@@ -95,19 +123,19 @@ impl<T> Queue<T> {
         .await
     }
 
-    /// Asks `ready`, which sees the value and whether this ticket is the first. If it is not ready, the next change wakes the task
-    /// that polls.
+    /// Asks `ready`, which sees the value, may change it, and is told whether this ticket is the first. If it is not ready, the next
+    /// change wakes the task that polls.
     pub(crate) fn poll<R>(
         &self,
         ticket: u64,
         context: &Context<'_>,
-        ready: impl Fn(&T, bool) -> Option<R>,
+        ready: impl Fn(&mut T, bool) -> Option<R>,
     ) -> Poll<R> {
         let mut waker = None;
         loop {
             let mut state = self.state.lock();
             let is_first = state.waiting.keys().next() == Some(&ticket);
-            if let Some(answer) = ready(&state.value, is_first) {
+            if let Some(answer) = ready(&mut state.value, is_first) {
                 drop(state);
                 return Poll::Ready(answer);
             }

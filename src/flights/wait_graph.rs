@@ -5,6 +5,10 @@
 //! checked that what it waits for does not itself wait, directly or through others, for something the closure runs inside. The
 //! check and the new edge are one step under the lock. The graph is the process's, as a loader of one backend may use another.
 //!
+//! Who waits for a permit waits for somebody who holds one to give it back: so there are edges from the permits to the loads that hold
+//! them ([`Held`]). Any of these would do, and the graph takes it that all are needed. So it may find a circle where there is none, and
+//! a load goes ahead that could have waited; it never misses one.
+//!
 //! What runs inside what is known by thread, for the time of a poll. A closure that spawns a task and waits for it is not seen:
 //! the bound on waiting is for that.
 
@@ -18,9 +22,12 @@ use std::sync::LazyLock;
 pub(crate) enum Work {
     Load,
     Update,
+    /// None of a key: all the permits of a backend to run a loader, which those wait for that hold none.
+    Permit,
 }
 
 /// A load or an update: of which backend or cache (its address), and which (the hash of a backend's key, the number of a cache's load).
+/// Or the permits of a backend.
 pub(crate) type Node = (usize, u64, Work);
 
 thread_local! {
@@ -84,7 +91,7 @@ impl Wait {
                 return None;
             }
             for node in &from {
-                waits.entry(*node).or_default().push(to);
+                add(&mut waits, *node, to);
             }
         }
         Some(Self { from, to })
@@ -98,16 +105,52 @@ impl Drop for Wait {
         }
         let mut waits = WAITS.lock();
         for node in &self.from {
-            let Some(of_node) = waits.get_mut(node) else {
-                continue;
-            };
-            if let Some(at) = of_node.iter().position(|other| *other == self.to) {
-                of_node.swap_remove(at);
-            }
-            if of_node.is_empty() {
-                waits.remove(node);
-            }
+            remove(&mut waits, *node, self.to);
         }
+    }
+}
+
+/// The edges from permits to the loads that one of them has been given to, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Held {
+    permits: Node,
+    by: Vec<Node>,
+}
+
+impl Held {
+    /// Before the loaders run: until then they wait for nothing.
+    pub(crate) fn enter(permits: Node, by: Vec<Node>) -> Self {
+        let mut waits = WAITS.lock();
+        for node in &by {
+            add(&mut waits, permits, *node);
+        }
+        drop(waits);
+        Self { permits, by }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut waits = WAITS.lock();
+        for node in &self.by {
+            remove(&mut waits, self.permits, *node);
+        }
+    }
+}
+
+fn add(waits: &mut BTreeMap<Node, Vec<Node>>, from: Node, to: Node) {
+    waits.entry(from).or_default().push(to);
+}
+
+fn remove(waits: &mut BTreeMap<Node, Vec<Node>>, from: Node, to: Node) {
+    let Some(of_node) = waits.get_mut(&from) else {
+        return;
+    };
+    if let Some(at) = of_node.iter().position(|other| *other == to) {
+        of_node.swap_remove(at);
+    }
+    if of_node.is_empty() {
+        waits.remove(&from);
     }
 }
 
@@ -165,6 +208,33 @@ mod tests {
         assert!(Wait::enter(inner).is_none());
         drop(wait);
         assert!(Wait::enter(outer).is_some());
+    }
+
+    /// One load holds the permit and waits for another, which waits for the permit: whichever comes second goes ahead.
+    #[test]
+    fn who_holds_a_permit_may_be_waited_for() {
+        let permits = (0, 0, Work::Permit);
+        let (holds, waits) = (node(3_001), node(3_002));
+        let enter = |of: Node, to: Node| {
+            let _inside = Inside::enter(&[of]);
+            Wait::enter(to)
+        };
+        let held = Held::enter(permits, vec![holds]);
+        let first = enter(waits, permits).unwrap();
+        assert!(enter(holds, waits).is_none());
+        drop(first);
+        let first = enter(holds, waits).unwrap();
+        assert!(enter(waits, permits).is_none());
+        // Given back, it is nobody's.
+        drop(held);
+        assert!(enter(waits, permits).is_some());
+        drop(first);
+        let all = WAITS.lock();
+        assert!(
+            [permits, holds, waits]
+                .iter()
+                .all(|it| !all.contains_key(it))
+        );
     }
 
     #[test]

@@ -124,7 +124,7 @@ mod in_other_formats {
     use super::{Codec, all_but};
 
     #[cfg(any(feature = "msgpack", feature = "postcard"))]
-    const OF_JSON: [&str; 10] = [
+    const OF_JSON: [&str; 11] = [
         "values convert as JSON does",
         "what is not JSON reads as a string",
         "entries of the Python original read as it wrote them",
@@ -134,6 +134,7 @@ mod in_other_formats {
         "a counter reads as any integer type it fits",
         "an update to what JSON cannot say changes nothing",
         "one bad value of many stores none",
+        "one bad value of a load of many spoils only itself",
         "a load of what JSON cannot say is an error",
     ];
     /// As the type that was stored, and not as another.
@@ -146,7 +147,7 @@ mod in_other_formats {
     ];
 
     #[cfg(all(feature = "encryption", feature = "zstd"))]
-    const IN_THE_CLEAR: [&str; 33] = [
+    const IN_THE_CLEAR: [&str; 34] = [
         "64 tasks with 1000 increments each get every number once",
         "a counter is born at the increment",
         "a counter reads as any integer type it fits",
@@ -154,6 +155,7 @@ mod in_other_formats {
         "a large value is compressed",
         "a load writes over what another codec wrote",
         "an encrypted value that was changed is a miss",
+        "an increment during a load of many wins",
         "an increment during a load wins",
         "an integer that was set is a counter",
         "an overflow is an error and changes nothing",

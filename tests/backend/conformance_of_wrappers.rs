@@ -46,6 +46,9 @@ enum Fault {
     CompareAsText,
     CompareKeepsForMinutes,
     KeptOnlyAsText,
+    CompareManyIgnoresNone,
+    CompareManyStoresOne,
+    CompareManyForgetsTtl,
 }
 
 /// As memory, but each call takes some turns of the executor before and after its work, as over a network.
@@ -249,6 +252,35 @@ impl CacheBackend for Wrapped {
         })
     }
 
+    fn compare_and_set_many<'a>(
+        &'a self,
+        entries: Vec<(&'a str, Option<&'a Value>, Value)>,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, Vec<bool>> {
+        self.slowly(async move {
+            let mut stored = Vec::new();
+            for (at, (key, expected, new)) in entries.into_iter().enumerate() {
+                stored.push(match self.fault {
+                    Fault::CompareManyIgnoresNone if expected.is_none() => {
+                        let ttl = ttl.unwrap_or(Ttl::Never);
+                        self.inner.set_value(self.key(key), new, ttl).await?;
+                        true
+                    }
+                    Fault::CompareManyStoresOne if at > 0 => true,
+                    Fault::CompareManyForgetsTtl => {
+                        let never = Some(Ttl::Never);
+                        self.inner
+                            .compare_and_set(key, expected, new, never)
+                            .await?
+                    }
+                    // As it does it for one.
+                    _ => self.compare_and_set(key, expected, new, ttl).await?,
+                });
+            }
+            Ok(stored)
+        })
+    }
+
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         self.slowly(async move {
             let keys: Vec<&str> = keys.iter().map(|key| self.key(key)).collect();
@@ -447,6 +479,19 @@ async fn every_fault_is_found() {
             Fault::KeptOnlyAsText,
             "that there is no value is kept, and is a miss",
         ),
+        (
+            Fault::CompareManyIgnoresNone,
+            "an increment during a load of many wins",
+        ),
+        (
+            Fault::CompareManyStoresOne,
+            "what is missing of many is loaded with one call",
+        ),
+        (
+            Fault::CompareManyForgetsTtl,
+            "what is loaded with many shares a time",
+        ),
+        (Fault::ManyReversed, "a key many times is loaded once"),
     ] {
         // Some need a race: not to be lost to an unlucky schedule.
         finds(fault, row).await;

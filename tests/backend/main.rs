@@ -2,6 +2,7 @@
 
 #![cfg(feature = "backend")]
 
+mod budgets;
 mod codec;
 mod codecs;
 #[cfg(feature = "global")]
@@ -11,7 +12,10 @@ mod conformance;
 #[cfg(feature = "conformance")]
 mod conformance_of_wrappers;
 mod counters;
+mod down;
+mod load_many;
 mod loads;
+mod max_loads;
 mod python_entries;
 #[cfg(feature = "response")]
 mod responses;

@@ -10,6 +10,8 @@ mod codecs;
 mod conformance;
 mod contract;
 mod faults;
+mod links;
+mod load_many;
 mod loads;
 mod nodes;
 mod outages;

@@ -14,6 +14,7 @@ mod lifetimes;
 mod limits;
 mod loading;
 mod loads;
+mod permits;
 mod policy;
 mod purges;
 mod reclaim;

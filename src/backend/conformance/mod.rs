@@ -35,6 +35,7 @@ mod kept;
 mod keys;
 mod lifecycle;
 mod loads;
+mod loads_of_many;
 mod many;
 mod tools;
 mod ttls;
@@ -206,6 +207,26 @@ rows! {
         none: "that there is no value is kept, and is a miss",
         updated: "an update writes over what is stale",
         deleted: "a delete during a load of what is stale wins",
+    }
+    loads_of_many {
+        missing: "what is missing of many is loaded with one call",
+        partial: "what a load of many does not bring is missing",
+        duplicates: "a key many times is loaded once",
+        ttl: "what is loaded with many shares a time",
+        none: "a load of no keys calls nobody",
+        undecodable: "a load of many writes over what cannot be decoded",
+        single_follows: "a load of one key waits for a load of many",
+        many_follow: "a load of many waits for a load of one key",
+        opposite: "loads of the same keys in opposite orders end",
+        cancelled: "a dropped load of many hands over all its keys",
+        panics: "a load of many that panics hands over all its keys",
+        unloaded: "who waits for what a load of many does not bring loads it",
+        error: "an error of a load of many reaches every waiter",
+        refused: "one bad value of a load of many spoils only itself",
+        writes_win: "writes during a load of many win, each for its key",
+        incr_wins: "an increment during a load of many wins",
+        inside: "a load of many inside a load of its keys ends",
+        thousands: "a load of 2000 keys",
     }
     codecs {
         round_trips: "every codec reads what it wrote",

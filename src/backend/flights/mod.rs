@@ -6,6 +6,12 @@
 //! is dropped or panics abandons its load; its followers look again, and one of them leads. `backend/load` is what
 //! makes loads.
 //!
+//! A call that [loads many keys](crate::backend::load_many) joins all of them first, leads those that nobody loads, each with a load of
+//! its own, ends them with one call of its loader, and only then waits for those that others load. So calls that want the same keys in
+//! different orders do not wait for each other, and for a key it makes no difference how many others are loaded with it.
+//!
+//! Where a backend has a limit for loads, a leader asks for a [permit](Flights::permit) before it calls its loader.
+//!
 //! # Writes win over loads
 //! What was set, deleted or flushed while a load was going on must not be overwritten by it. So a write, before it touches the
 //! store, [overtakes](Flights::overtake) the loads of its keys that are under way: they will not store. One that is storing
@@ -37,13 +43,18 @@
 pub(crate) mod atomic_update;
 mod background;
 mod failures;
+#[cfg(not(nori_loom))]
+mod limits;
 mod load;
+mod permit;
 mod tally;
 mod turn;
 
 pub(crate) use crate::flights::wait_graph::Work;
 pub(crate) use background::Permit;
 pub(crate) use failures::{Failure, Failures};
+#[cfg(not(nori_loom))]
+pub(crate) use limits::LoadLimits;
 pub(crate) use load::{Leader, Load};
 pub use tally::LoadCounts;
 pub(crate) use tally::{Event, Tally};
@@ -53,6 +64,7 @@ use super::alarm;
 use super::undecodable::Counters;
 use crate::error::Error;
 use crate::flights;
+use crate::flights::permits::Permits;
 use crate::flights::wait_graph::{Inside, Node};
 use crate::sync::{AtomicU64, AtomicUsize, DashMap, Entry, Ordering, fence};
 use std::fmt;
@@ -74,6 +86,8 @@ pub struct Flights {
     loading: AtomicUsize,
     hasher: ahash::RandomState,
     patience: Duration,
+    /// For loaders; `None` without a limit.
+    permits: Option<Permits>,
     undecodable: Counters,
     tally: Tally,
     failures: Failures,
@@ -242,6 +256,17 @@ impl Flights {
         flights::inside(&[self.node(key, work)], future).await
     }
 
+    /// As [`Flights::inside`], of a closure that works on many keys.
+    pub(crate) async fn inside_all<F: Future>(
+        &self,
+        work: Work,
+        keys: &[&str],
+        future: F,
+    ) -> F::Output {
+        let nodes: Vec<Node> = keys.iter().map(|key| self.node(key, work)).collect();
+        flights::inside(&nodes, future).await
+    }
+
     /// Whether the caller runs inside a closure that loads or updates this very key: then it must not wait for it.
     ///
     /// # Errors
@@ -333,6 +358,7 @@ impl Default for Flights {
             loading: AtomicUsize::new(0),
             hasher,
             patience: PATIENCE,
+            permits: None,
             undecodable: Counters::default(),
             tally: Tally::default(),
             failures: Failures::default(),
@@ -344,9 +370,12 @@ impl Default for Flights {
 
 impl fmt::Debug for Flights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights")
-            .field("loads", &self.loads.len())
-            .field("updates", &self.turns.len())
-            .finish()
+        let mut shown = f.debug_struct("Flights");
+        shown.field("loads", &self.loads.len());
+        shown.field("updates", &self.turns.len());
+        if let Some(permits) = &self.permits {
+            shown.field("permits", &permits.taken());
+        }
+        shown.finish()
     }
 }

@@ -32,7 +32,7 @@ impl<'f> Turn<'f> {
     /// Waits until it is this one's turn.
     pub(crate) async fn taken(&self) {
         poll_fn(|context| {
-            let first = |(): &(), is_first: bool| is_first.then_some(());
+            let first = |(): &mut (), is_first: bool| is_first.then_some(());
             self.queue.poll(self.ticket, context, first)
         })
         .await;

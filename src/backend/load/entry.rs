@@ -73,17 +73,7 @@ impl Entry {
         }
         let is_kept = options.keeps() || validator.is_some() || !tags.is_empty();
         if !is_kept || ttl == ZERO {
-            let (answer, stored) = match backend.codec() {
-                None => {
-                    let answer = Value::new(value)?;
-                    (answer.clone(), answer)
-                }
-                Some(_) => {
-                    let stored = write::cloned(backend, call.key, &value)?;
-                    // Those who wait are not to decode it again.
-                    (write::shared(value), stored)
-                }
-            };
+            let (answer, stored) = plain(backend, call.key, value)?;
             let stored = Some((stored, ttl));
             return Ok(Self { answer, stored });
         }
@@ -133,6 +123,21 @@ impl Entry {
         };
         Ok(Self { answer, stored })
     }
+}
+
+/// A value for all who wait, and as it is stored where nothing is kept beside it.
+pub(super) fn plain<B, T>(backend: &B, key: &str, value: T) -> Result<(Value, Value), Error>
+where
+    B: CacheBackend + ?Sized,
+    T: Cacheable,
+{
+    if backend.codec().is_none() {
+        let answer = Value::new(value)?;
+        return Ok((answer.clone(), answer));
+    }
+    let stored = write::cloned(backend, key, &value)?;
+    // Those who wait are not to decode it again.
+    Ok((write::shared(value), stored))
 }
 
 /// What stands for no value.

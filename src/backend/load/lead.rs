@@ -79,6 +79,10 @@ where
             fail(call, leader, &told);
             found.looked.or_fail(call, told, || error)
         }
+        Ended::Refused(told) => {
+            leader.end(Err(told.clone()));
+            found.looked.or_fail(call, told.clone(), || told.into())
+        }
         Ended::TooLate => {
             let told = call.too_late();
             fail(call, leader, &told);
@@ -119,6 +123,7 @@ where
             let told = call.named(tell(&error));
             looked.or_fail(call, told, || error)
         }
+        Ended::Refused(told) => looked.or_fail(call, told.clone(), || told.into()),
         Ended::TooLate => {
             let told = call.too_late();
             looked.or_fail(call, told.clone(), || told.into())
@@ -189,6 +194,8 @@ impl<T: Cacheable> Found<T> {
 enum Ended<T, E> {
     Got(Option<T>, LoadContext<T>),
     Failed(E),
+    /// The loader was not called.
+    Refused(Error),
     TooLate,
 }
 
@@ -202,6 +209,10 @@ where
     Fut: Future<Output = Result<Option<T>, E>> + Send,
 {
     let flights = call.flights();
+    let _permit = match flights.permit(&[call.key]).await {
+        Ok(permit) => permit,
+        Err(error) => return Ended::Refused(call.named(error)),
+    };
     flights.tally().count(Event::Begun);
     let decided = context.handle();
     let mut watch = Watch {

@@ -38,6 +38,7 @@
 //! | `lead` | the leader's work |
 //! | `entry` | what is stored |
 //! | `background` | tasks |
+//! | `many` | one call of a loader for many keys |
 //! | `run` | the driver |
 
 mod background;
@@ -49,6 +50,7 @@ mod entry;
 mod handle;
 mod join;
 mod lead;
+mod many;
 mod options;
 mod outcome;
 mod run;
@@ -56,6 +58,7 @@ mod run;
 pub use builder::Load;
 pub use context::LoadContext;
 pub use handle::{Handle, Own, Scoped, Shared, SharedHandle};
+pub(super) use many::get_or_load_many;
 pub use options::LoadOptions;
 pub(super) use options::plain;
 pub use outcome::{Answer, Outcome};

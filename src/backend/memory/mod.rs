@@ -1,10 +1,20 @@
 //! [`MemoryCacheBackend`]: the contract over [`Cache`].
 //!
 //! Nothing here waits: every call has done its work when it returns, and its future is ready.
+//!
+//! # Budgets
+//! Values, counters and responses share one cache, because they share their keys: a `set` over a counter or an increment of a value is
+//! one write of one entry, whatever becomes of it. What keeps them apart is said of entries. Each is weighed: a value by its bytes, of
+//! which all together have a bound; a counter by none. And so many counters are pinned, which no other entry evicts. The pin is a matter
+//! of what is stored, and not of the call that stores it, so that there is no way for a value to keep the place of a counter.
+//!
+//! Responses may have a backend of their own behind this one, as nobody but the response layer knows their keys.
 
 mod builder;
 mod counter;
 
+#[cfg(feature = "global")]
+pub(crate) use builder::MAX_BYTES;
 pub use builder::MemoryCacheBackendBuilder;
 
 use super::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value};
@@ -14,6 +24,7 @@ use crate::sync::{AtomicBool, Ordering, thread};
 use crate::time::{ManualClock, Ttl};
 use counter::{Added, Counter, in_band};
 use std::fmt;
+use std::sync::Arc;
 
 /// A backend in this process's memory: a [`Cache`] with string keys.
 ///
@@ -35,6 +46,8 @@ use std::fmt;
 /// ```
 pub struct MemoryCacheBackend {
     cache: Cache<Box<str>, Stored>,
+    /// Where cached responses lie, if they have a budget of their own.
+    responses: Option<Arc<Self>>,
     default_ttl: Ttl,
     /// `None`: values stay what they are.
     codec: Option<Codec>,
@@ -53,6 +66,18 @@ enum Stored {
 }
 
 impl Stored {
+    /// About how many bytes an entry takes; of counters none, as their number is bounded.
+    fn weigh(key: &str, stored: &Self) -> u64 {
+        match stored {
+            Self::Value(value) => value.size().saturating_add(key.len() as u64),
+            Self::Counter(_) => 0,
+        }
+    }
+
+    fn is_counter(&self) -> bool {
+        matches!(self, Self::Counter(_))
+    }
+
     #[inline]
     fn show<R>(&self, read: impl FnOnce(&Value) -> R) -> Shown<R> {
         match self {
@@ -76,7 +101,7 @@ enum Shown<R> {
 }
 
 impl MemoryCacheBackend {
-    /// A backend for at most `max_keys` keys.
+    /// A backend for at most `max_keys` keys, half of which are for counters, and 256 MiB.
     ///
     /// # Panics
     /// If `max_keys` is 0, or more than a [`Cache`] can hold. [`builder`](Self::builder) returns an error instead.
@@ -87,7 +112,13 @@ impl MemoryCacheBackend {
         }
     }
 
-    /// Settings for a new backend: 10,000 keys, 300 s for entries without a time to live of their own.
+    /// About how many bytes the values take, counted as for [`max_bytes`](MemoryCacheBackendBuilder::max_bytes), which they never
+    /// exceed.
+    pub fn bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    /// Settings for a new backend: 10,000 keys, of which counters have 5,000 to themselves, 256 MiB, 300 s for entries without a time to live of their own.
     pub fn builder() -> MemoryCacheBackendBuilder {
         MemoryCacheBackendBuilder::new()
     }
@@ -121,6 +152,13 @@ impl MemoryCacheBackend {
         match Counter::new(integer) {
             Some(counter) => Stored::Counter(counter),
             None => Stored::Value(self.counted(integer, key)),
+        }
+    }
+
+    fn clear(&self) {
+        self.cache.clear();
+        if let Some(responses) = &self.responses {
+            responses.cache.clear();
         }
     }
 
@@ -338,7 +376,7 @@ impl CacheBackend for MemoryCacheBackend {
 
     fn flush_values(&self) -> BackendFuture<'_, ()> {
         self.call("flush", None, || {
-            self.cache.clear();
+            self.clear();
             Ok(())
         })
     }
@@ -425,8 +463,17 @@ impl CacheBackend for MemoryCacheBackend {
     fn close(&self) -> BackendFuture<'_, ()> {
         // Relaxed: see `is_closed`.
         self.closed.store(true, Ordering::Relaxed);
-        self.cache.clear();
+        if let Some(responses) = &self.responses {
+            // Relaxed: as above.
+            responses.closed.store(true, Ordering::Relaxed);
+        }
+        self.clear();
         BackendFuture::ready(Ok(()))
+    }
+
+    fn for_responses(&self) -> Option<Arc<dyn CacheBackend>> {
+        let responses = Arc::clone(self.responses.as_ref()?);
+        Some(responses)
     }
 
     fn flights(&self) -> &Flights {
@@ -439,6 +486,8 @@ impl fmt::Debug for MemoryCacheBackend {
         f.debug_struct("MemoryCacheBackend")
             .field("len", &self.len())
             .field("max_keys", &self.cache.max_keys())
+            .field("bytes", &self.bytes())
+            .field("max_bytes", &self.cache.max_weight())
             .field("default_ttl", &self.default_ttl)
             .field("codec", &self.codec)
             .finish_non_exhaustive()

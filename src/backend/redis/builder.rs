@@ -3,11 +3,11 @@
 use super::RedisCacheBackend;
 use super::address;
 use super::gate::Gate;
-use super::servers::Servers;
+use super::servers::{BreakerSettings, Servers};
 use super::tls;
 use super::tracking::Tracking;
 use crate::backend::contract::DEFAULT_TTL;
-use crate::backend::flights::{Flights, PATIENCE};
+use crate::backend::flights::{Flights, LoadLimits, PATIENCE};
 use crate::backend::load::LoadOptions;
 use crate::backend::{Codec, redact};
 use crate::error::Error;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// More than this counts as this: deadlines have to fit into the clock.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+/// A breaker that stays open for longer is a mistake.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Settings for a [`RedisCacheBackend`]; see [`RedisCacheBackend::builder`].
 #[derive(Clone)]
@@ -27,7 +29,9 @@ pub struct RedisCacheBackendBuilder {
     prefix: String,
     default_ttl: Ttl,
     patience: Duration,
+    loads: LoadLimits,
     timeout: Duration,
+    breaker: BreakerSettings,
     codec: Codec,
     is_strict: bool,
     load_options: LoadOptions,
@@ -40,7 +44,9 @@ impl Default for RedisCacheBackendBuilder {
             prefix: "cache:".to_owned(),
             default_ttl: DEFAULT_TTL,
             patience: PATIENCE,
+            loads: LoadLimits::default(),
             timeout: Duration::from_secs(1),
+            breaker: BreakerSettings::default(),
             codec: Codec::json(),
             is_strict: false,
             load_options: LoadOptions::new(),
@@ -78,12 +84,51 @@ impl RedisCacheBackendBuilder {
         self
     }
 
+    /// How many loaders of this backend run at a time, in this process; without a limit by default. At least 1. For a source that
+    /// takes no more.
+    ///
+    /// Other loads wait for that in the order they came, as long as the [`patience`](Self::patience) lasts, and if there are
+    /// [too many of them](Self::max_waiting_loads), fail with [`is_overloaded`](crate::Error::is_overloaded). A load of many
+    /// keys counts once, who waits for another's load does not count, nor does a load inside a loader of this backend, which waits for
+    /// nobody here.
+    pub fn max_loads(mut self, max_loads: usize) -> Self {
+        self.loads.max_loads = Some(max_loads);
+        self
+    }
+
+    /// How many loads wait at most where there is a limit of [`max_loads`](Self::max_loads); 1,024 by default. With none at all, a load
+    /// that cannot run at once fails.
+    pub fn max_waiting_loads(mut self, max_waiting_loads: usize) -> Self {
+        self.loads.max_waiting = max_waiting_loads;
+        self
+    }
+
     /// How long a command may take at most, connecting and trying again included; a second by default. Not zero; more than a
     /// day counts as a day.
     ///
     /// A call that is many commands (a flush, or many-calls on more than a thousand keys) has it for each round trip.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// After how many failed attempts to connect, one after the other, calls fail at once for a while, one attempt for all who wait
+    /// at a time; 1 by default. At least 1. A server that takes a connection and then is silent has that effect at once.
+    ///
+    /// Higher where attempts fail that the next one would not, as behind a balancer with a dead server: each failure before that
+    /// one is an error of those who waited for it, and may take them the whole [`timeout`](Self::timeout).
+    pub fn breaker_threshold(mut self, failures: u32) -> Self {
+        self.breaker.threshold = failures;
+        self
+    }
+
+    /// For how long calls fail at once, at most, before one of them tries whether the server is back; 250 ms by default. Not zero, and
+    /// an hour at most. The first pause is a tenth of it; each that follows is twice as long as the one before, up to this. Each is
+    /// shortened by up to a half, at random.
+    ///
+    /// [`links`](RedisCacheBackend::links) tells how each server's breaker is.
+    pub fn breaker_pause(mut self, longest: Duration) -> Self {
+        self.breaker.longest_pause = longest;
         self
     }
 
@@ -155,6 +200,16 @@ impl RedisCacheBackendBuilder {
             return Err(Error::invalid_config("default_ttl", "0", not_zero));
         }
         self.load_options.check()?;
+        if self.breaker.threshold == 0 {
+            return Err(Error::invalid_config("breaker_threshold", 0, "at least 1"));
+        }
+        if self.breaker.longest_pause.is_zero() || self.breaker.longest_pause > LONGEST_PAUSE {
+            let allowed = "longer than zero, and an hour at most";
+            let given = format!("{:?}", self.breaker.longest_pause);
+            return Err(Error::invalid_config("breaker_pause", given, allowed));
+        }
+        let flights = Flights::with_patience(self.patience);
+        let flights = self.loads.apply(flights, "max_loads")?;
         let timeout = self.timeout.min(LONGEST_TIMEOUT);
         let (target, secrets) = address::parse(&self.url)
             .map_err(|malformed| Error::invalid_config(url, malformed.given, malformed.allowed))?;
@@ -162,7 +217,7 @@ impl RedisCacheBackendBuilder {
             tls::prepare(url)?;
         }
         Ok(RedisCacheBackend {
-            servers: Servers::new(target, timeout, secrets, tracking),
+            servers: Servers::new(target, timeout, secrets, self.breaker, tracking),
             redacted_url: redact::url(&self.url),
             codec: self.codec.for_prefix(&self.prefix),
             is_strict: self.is_strict,
@@ -171,7 +226,7 @@ impl RedisCacheBackendBuilder {
             default_ttl: self.default_ttl,
             timeout,
             gate: Gate::default(),
-            flights: Flights::with_patience(self.patience),
+            flights,
         })
     }
 }
@@ -183,7 +238,9 @@ impl fmt::Debug for RedisCacheBackendBuilder {
             .field("prefix", &self.prefix)
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)
+            .field("loads", &self.loads)
             .field("timeout", &self.timeout)
+            .field("breaker", &self.breaker)
             .field("codec", &self.codec)
             .field("is_strict", &self.is_strict)
             .field("load_options", &self.load_options)

@@ -157,6 +157,34 @@ impl CacheBackend for RedisCacheBackend {
         })
     }
 
+    fn compare_and_set_many<'a>(
+        &'a self,
+        entries: Vec<(&'a str, Option<&'a Value>, Value)>,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, Vec<bool>> {
+        const OPERATION: &str = "compare_and_set_many";
+        self.call(OPERATION, None, async move {
+            let updates: Result<Vec<(Key<'_>, Scripted)>, Error> = entries
+                .into_iter()
+                .map(|(key, expected, new)| {
+                    let of_key = |error: Error| error.during(OPERATION, Some(key));
+                    let on_server = self.key(key);
+                    let new = self.codec.to_stored(key, &new).map_err(of_key)?;
+                    let expected = expected.map(Value::encode).transpose().map_err(of_key)?;
+                    let (expected, new) = (expected.as_deref(), new.encode().map_err(of_key)?);
+                    let update =
+                        Scripted::compare_and_set(&COMPARE_AND_SET, on_server, expected, &new, ttl);
+                    Ok((on_server, update))
+                })
+                .collect();
+            let answers = self.servers.run_each(OPERATION, updates?).await?;
+            let stored = answers
+                .iter()
+                .map(|answer| Ok(command::integer(answer)? == 1));
+            stored.collect()
+        })
+    }
+
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         self.call("get_many", None, async move {
             let on_server = self.keys(keys);

@@ -12,6 +12,7 @@
 //! | `tracking` | which keys have been written by anybody, as the servers tell |
 //! | `servers` | sending: connections, deadlines, which server has a key |
 //! | `gate` | closing |
+//! | `link_state` | how the way to a server is, to be looked at |
 //! | `builder` | settings |
 //! | `contract` | the calls |
 
@@ -20,6 +21,7 @@ mod builder;
 mod command;
 mod contract;
 mod gate;
+mod link_state;
 mod script;
 mod servers;
 mod tls;
@@ -27,6 +29,7 @@ mod tracking;
 
 pub use builder::RedisCacheBackendBuilder;
 pub(super) use contract::{CopyTerms, Fetched};
+pub use link_state::{BreakerState, LinkState};
 pub(super) use tracking::Tracking;
 
 use super::{Codec, Flights, LoadOptions};
@@ -51,7 +54,8 @@ use std::time::Duration;
 ///
 /// All calls share one connection for each server, which is made when it is first needed and made anew when it breaks. Nothing
 /// takes longer than the [`timeout`](RedisCacheBackendBuilder::timeout), whatever state the server is in, and while a server is
-/// known to be down calls fail at once; when it is back, they work again within a second. A server that is down is an error,
+/// known to be down calls fail at once; when it is back, they work again within a second, unless the
+/// [breaker](RedisCacheBackendBuilder::breaker_pause) is told to wait longer. A server that is down is an error,
 /// never a miss. [`Error::is_timeout`], and [`Error::is_connection`] for a connection that broke in the middle of a call, mean
 /// that it is not known whether a write took place; writes are never sent a second time, but for the removals of a `flush`.
 ///
@@ -118,6 +122,23 @@ impl RedisCacheBackend {
     /// ```
     pub fn builder() -> RedisCacheBackendBuilder {
         RedisCacheBackendBuilder::default()
+    }
+
+    /// How the ways to the servers are: one, or one for each node of a cluster that is known so far, by their addresses. Asks no
+    /// server.
+    ///
+    /// ```
+    /// use nori_cache::{BreakerState, RedisCacheBackend};
+    ///
+    /// let backend = RedisCacheBackend::new("redis://ana:secret@cache.example:6379")?;
+    /// let links = backend.links();
+    /// assert_eq!(links[0].address, "cache.example:6379");
+    /// assert_eq!(links[0].breaker, BreakerState::Closed);
+    /// assert!(!links[0].is_connected); // nobody has asked for anything yet
+    /// # Ok::<(), nori_cache::Error>(())
+    /// ```
+    pub fn links(&self) -> Vec<LinkState> {
+        self.servers.links()
     }
 }
 

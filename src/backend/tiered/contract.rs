@@ -145,6 +145,18 @@ impl CacheBackend for TieredCacheBackend {
         })
     }
 
+    fn compare_and_set_many<'a>(
+        &'a self,
+        entries: Vec<(&'a str, Option<&'a Value>, Value)>,
+        ttl: Option<Ttl>,
+    ) -> BackendFuture<'a, Vec<bool>> {
+        BackendFuture::boxed(async move {
+            let keys = entries.iter().map(|(key, ..)| *key).collect();
+            let _write = self.writes(Changes::Owned(keys));
+            self.far.compare_and_set_many(entries, ttl).await
+        })
+    }
+
     /// One trip for all that are not near. Copies are kept of a few, and not of many, who would drive out what is in use.
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         let mut values = Vec::with_capacity(keys.len());

@@ -37,7 +37,8 @@ where
 pub(in crate::backend) fn shared<T: Serialize + Send + Sync + 'static>(value: T) -> Value {
     match to_integer(&value) {
         Some(integer) => Value::integer(integer),
-        None => Value::trusted(Arc::new(value)),
+        // It is not stored.
+        None => Value::trusted(Arc::new(value), 0),
     }
 }
 

@@ -29,14 +29,18 @@ pub(in crate::config) fn build(config: &Config) -> Result<Arc<dyn CacheBackend>,
 }
 
 fn builder(config: &Config) -> RedisCacheBackendBuilder {
-    let builder = RedisCacheBackend::builder()
+    let mut builder = RedisCacheBackend::builder()
         .url(&*config.redis_url)
         .prefix(&*config.prefix)
         .default_ttl(config.default_ttl)
         .patience(config.patience)
+        .max_waiting_loads(config.loads.max_waiting)
         .timeout(config.redis_timeout)
         .load_options(config.load_options.clone())
         .codec(config.codec.clone().unwrap_or_default());
+    if let Some(max_loads) = config.loads.max_loads {
+        builder = builder.max_loads(max_loads);
+    }
     if config.is_strict {
         builder.strict()
     } else {

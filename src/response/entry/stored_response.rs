@@ -64,6 +64,16 @@ impl StoredResponse {
         })
     }
 
+    /// How many bytes it takes in memory: those of its body, and about those of its headers and of what else is known of it.
+    pub(crate) fn size(&self) -> u64 {
+        /// Of a header, beside its value.
+        const FIELD: usize = 64;
+        let fields = self.headers.values().map(|value| value.len() + FIELD);
+        let tags = self.tags.iter().map(|tag| tag.len());
+        let rest: usize = fields.chain(tags).sum();
+        (self.body.len() + rest + size_of::<Self>()) as u64
+    }
+
     /// Whether this may be the answer to a question.
     #[inline]
     pub(crate) fn matches(&self, question: &Question) -> bool {

@@ -4,7 +4,7 @@ use super::default_backend;
 use super::known_purges::KnownPurges;
 use super::purge_bucket;
 use super::purge_marks::PurgeMarks;
-use crate::backend::{CacheBackend, Value, in_json};
+use crate::backend::{CacheBackend, Value, for_responses};
 use crate::error::Error;
 use crate::response::clock::{UnixMillis, WallClock};
 use crate::response::entry::purge_number::PurgeNumber;
@@ -48,7 +48,7 @@ impl Storage {
         shared: Arc<SharedStorage>,
     ) -> Self {
         Self {
-            backend: backend.map(in_json),
+            backend: backend.map(for_responses),
             clock,
             max_body,
             shared,
@@ -68,7 +68,7 @@ impl Storage {
 
     #[cold]
     fn backend_slow(&self) -> Result<&Arc<dyn CacheBackend>, Error> {
-        let backend = in_json(default_backend::find()?);
+        let backend = for_responses(default_backend::find()?);
         Ok(self.shared.found.get_or_init(|| backend))
     }
 

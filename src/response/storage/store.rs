@@ -83,7 +83,7 @@ impl Storage {
             .as_ref()
             .is_none_or(|occupant| self.may_replace(occupant, made_for, question));
         if is_plain && is_free {
-            let value = Value::trusted(Arc::clone(stored));
+            let value = Value::trusted(Arc::clone(stored), stored.size());
             return backend.set_value(key, value, Ttl::After(keep)).await;
         }
         // 1. Have the signpost name what tells this variant apart.
@@ -94,7 +94,8 @@ impl Storage {
         made_for.family = signpost.family;
         let mut variant = StoredResponse::clone(stored);
         variant.origin = Origin::Ours(made_for);
-        let value = Value::trusted(Arc::new(variant));
+        let size = variant.size();
+        let value = Value::trusted(Arc::new(variant), size);
         let variant_key = variant_key(question, &signpost.names);
         backend
             .set_value(&variant_key, value, Ttl::After(keep))

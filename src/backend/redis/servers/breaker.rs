@@ -14,29 +14,56 @@
 //! ```
 //!
 //! From `Idle`, and when a connection has broken, all callers wait for the one attempt to connect: a server that was only
-//! restarted costs them nothing but time. After a failure the breaker is open: callers fail at once, with the reason, until a pause
-//! with jitter is over. Then one caller starts the next attempt and waits for it, while all others go on failing at once. So a
-//! server that is back is dialled a quarter of a second later at most, and one that is not costs nobody else time.
+//! restarted costs them nothing but time. After as many failures in a row as the threshold, one unless configured, the breaker is
+//! open: callers fail at once, with the reason, until a pause with jitter is over. Then one caller starts the next attempt and waits for
+//! it, while all others go on failing at once. So a server that is back is dialled one pause later at most, and one that is not costs
+//! nobody else time. Below the threshold it is `Idle` after a failure, too: those who waited for the attempt are told of it, and
+//! whoever comes next dials.
 //!
 //! What a step takes out of the machine is returned in its [`Leftover`], to be dropped outside of the lock.
 
+use crate::backend::redis::link_state::BreakerState;
 use crate::error::Error;
 use std::time::{Duration, Instant};
 
-/// How long callers fail at once after a first failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
-/// However many attempts fail one after the other, no pause is longer.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The first pause is this part of the longest.
+const FIRST_PAUSE: u32 = 10;
+
+/// When a breaker opens, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::backend::redis) struct BreakerSettings {
+    /// After so many failures in a row it is open; at least one.
+    pub(in crate::backend::redis) threshold: u32,
+    /// However many attempts fail one after the other, no pause is longer.
+    pub(in crate::backend::redis) longest_pause: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            threshold: 1,
+            longest_pause: Duration::from_millis(250),
+        }
+    }
+}
 
 /// `C` is a connection, of which clones are the same one.
 pub(super) struct Breaker<C> {
+    settings: BreakerSettings,
     /// Attempts to connect so far.
     attempts: u64,
+    /// Those of them that failed, and connections that fell silent.
+    failed: u64,
     phase: Phase<C>,
 }
 
 enum Phase<C> {
-    Idle,
+    Idle {
+        /// Attempts that failed so far, one after the other.
+        failures: u32,
+        /// The number of the last of them, and why it failed.
+        last: Option<(u64, Error)>,
+    },
     Dialing {
         /// Attempts that failed right before this one.
         failures: u32,
@@ -75,15 +102,22 @@ pub(super) enum Loss {
 }
 
 impl<C: Clone> Breaker<C> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(settings: BreakerSettings) -> Self {
         Self {
+            settings,
             attempts: 0,
-            phase: Phase::Idle,
+            failed: 0,
+            phase: Phase::idle(),
         }
     }
 
-    /// What a caller that comes now does.
-    pub(super) fn step(&mut self, now: Instant, is_usable: impl Fn(&C) -> bool) -> Step<C> {
+    /// What a caller does that comes now, or that has waited for the end of the attempt of this number.
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        waited_for: Option<u64>,
+        is_usable: impl Fn(&C) -> bool,
+    ) -> Step<C> {
         let (failures, barred) = match &self.phase {
             Phase::Up(connection) if is_usable(connection) => return Step::Use(connection.clone()),
             Phase::Dialing { barred: None, .. } => return Step::Wait(self.attempts),
@@ -96,7 +130,12 @@ impl<C: Clone> Breaker<C> {
             Phase::Down {
                 failures, error, ..
             } => (*failures, Some(error.clone())),
-            Phase::Idle | Phase::Up(_) => (0, None),
+            Phase::Idle {
+                last: Some((number, error)),
+                ..
+            } if waited_for == Some(*number) => return Step::Fail(error.clone()),
+            Phase::Idle { failures, .. } => (*failures, None),
+            Phase::Up(_) => (0, None),
         };
         self.attempts += 1;
         let before = self.replace(Phase::Dialing { failures, barred });
@@ -112,14 +151,23 @@ impl<C: Clone> Breaker<C> {
     ) -> Leftover<C> {
         let Phase::Dialing { failures, .. } = self.phase else {
             // Closed meanwhile.
-            return Leftover(outcome.map_or(Phase::Idle, Phase::Up));
+            return Leftover(outcome.map_or_else(|_| Phase::idle(), Phase::Up));
         };
-        self.replace(match outcome {
-            Ok(connection) => Phase::Up(connection),
-            Err(error) => Phase::Down {
-                until: now + pause_after(failures, random),
-                failures: failures.saturating_add(1),
+        let error = match outcome {
+            Ok(connection) => return self.replace(Phase::Up(connection)),
+            Err(error) => error,
+        };
+        self.failed += 1;
+        let failures = failures.saturating_add(1);
+        self.replace(match failures.checked_sub(self.settings.threshold) {
+            Some(beyond) => Phase::Down {
+                until: now + pause_after(beyond, random, self.settings.longest_pause),
+                failures,
                 error,
+            },
+            None => Phase::Idle {
+                failures,
+                last: Some((self.attempts, error)),
             },
         })
     }
@@ -132,14 +180,18 @@ impl<C: Clone> Breaker<C> {
         now: Instant,
     ) -> Option<Leftover<C>> {
         match &self.phase {
-            Phase::Up(connection) if is_it(connection) => Some(self.replace(match loss {
-                Loss::Broken => Phase::Idle,
-                Loss::Silent(error) => Phase::Down {
-                    until: now,
-                    failures: 0,
-                    error,
-                },
-            })),
+            Phase::Up(connection) if is_it(connection) => Some(match loss {
+                Loss::Broken => self.replace(Phase::idle()),
+                Loss::Silent(error) => {
+                    self.failed += 1;
+                    self.replace(Phase::Down {
+                        until: now,
+                        // Whatever the threshold: it has cost somebody a whole budget. The next failure is beyond it.
+                        failures: self.settings.threshold - 1,
+                        error,
+                    })
+                }
+            }),
             _ => None,
         }
     }
@@ -153,8 +205,35 @@ impl<C: Clone> Breaker<C> {
         matches!(&self.phase, Phase::Up(connection) if is_usable(connection))
     }
 
+    /// How a caller would be treated that comes now.
+    pub(super) fn state(&self, now: Instant) -> BreakerState {
+        match &self.phase {
+            Phase::Idle { .. } | Phase::Up(_) | Phase::Dialing { barred: None, .. } => {
+                BreakerState::Closed
+            }
+            Phase::Down { until, .. } if now < *until => BreakerState::Open,
+            Phase::Down { .. } | Phase::Dialing { .. } => BreakerState::HalfOpen,
+            Phase::Closed => BreakerState::Open,
+        }
+    }
+
+    /// How many attempts to connect have failed so far, and connections fallen silent.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
+    }
+
     fn replace(&mut self, phase: Phase<C>) -> Leftover<C> {
         Leftover(std::mem::replace(&mut self.phase, phase))
+    }
+}
+
+impl<C> Phase<C> {
+    /// Nobody has tried, or what was there has broken.
+    fn idle() -> Self {
+        Self::Idle {
+            failures: 0,
+            last: None,
+        }
     }
 }
 
@@ -165,10 +244,12 @@ pub(super) fn is_silent(others_were_answered: bool, waited: Duration, budget: Du
     !others_were_answered && waited >= budget / 2
 }
 
-/// Doubles with each failure. Between half of it and all of it, so that a fleet does not come back in step.
-fn pause_after(failures: u32, random: f64) -> Duration {
-    let longest = (FIRST_PAUSE * 2_u32.pow(failures.min(10))).min(LONGEST_PAUSE);
-    longest / 2 + longest.mul_f64(random.clamp(0.0, 1.0) / 2.0)
+/// Doubles with each failure beyond the one that opened the breaker. Between half of it and all of it, so that a fleet does not come
+/// back in step.
+fn pause_after(beyond: u32, random: f64, longest: Duration) -> Duration {
+    let doubled = (longest / FIRST_PAUSE).saturating_mul(2_u32.pow(beyond.min(10)));
+    let pause = doubled.min(longest);
+    pause / 2 + pause.mul_f64(random.clamp(0.0, 1.0) / 2.0)
 }
 
 #[cfg(test)]
@@ -182,11 +263,15 @@ mod tests {
     enum Event {
         /// A caller comes; a connection called "dead" cannot be used.
         Call(Expected),
+        /// One that has waited for the end of the attempt of this number.
+        Again(u64, Expected),
         Connected(&'static str),
         Fails(&'static str),
         Broken(&'static str),
         Silent(&'static str),
         Close,
+        /// What is seen from outside, and how many failures there were.
+        Is(BreakerState, u64),
     }
 
     #[derive(Debug, PartialEq)]
@@ -202,13 +287,22 @@ mod tests {
     /// Plays the events, each at its millisecond, with the longest pauses or the shortest.
     #[track_caller]
     fn play(name: &str, random: f64, events: &[(u64, Event)]) {
+        play_with(BreakerSettings::default(), name, random, events);
+    }
+
+    #[track_caller]
+    fn play_with(settings: BreakerSettings, name: &str, random: f64, events: &[(u64, Event)]) {
         let start = Instant::now();
-        let mut breaker = Breaker::new();
+        let mut breaker = Breaker::new(settings);
         for (nth, (millis, event)) in events.iter().enumerate() {
             let now = start + Duration::from_millis(*millis);
             match event {
-                Call(expected) => {
-                    let step = breaker.step(now, |connection| *connection != "dead");
+                Call(expected) | Again(_, expected) => {
+                    let waited_for = match event {
+                        Again(number, _) => Some(*number),
+                        _ => None,
+                    };
+                    let step = breaker.step(now, waited_for, |it| *it != "dead");
                     match (step, expected) {
                         (Step::Use(got), Uses(want)) => assert_eq!(got, *want),
                         (Step::Dial(got, _), Dials(want)) => assert_eq!(got, *want),
@@ -239,6 +333,10 @@ mod tests {
                     drop(breaker.lost(|it| it == which, loss, now));
                 }
                 Close => drop(breaker.close()),
+                Is(state, failed) => {
+                    assert_eq!(breaker.state(now), *state, "{name}, {nth}");
+                    assert_eq!(breaker.failed(), *failed, "{name}, {nth}");
+                }
             }
         }
     }
@@ -327,6 +425,65 @@ mod tests {
     }
 
     #[test]
+    fn below_the_threshold_who_waited_is_told_and_who_comes_next_dials() {
+        let settings = BreakerSettings {
+            threshold: 3,
+            longest_pause: Duration::from_secs(10),
+        };
+        play_with(
+            settings,
+            "three",
+            1.0,
+            &[
+                (0, Call(Dials(1))),
+                (0, Call(Waits(1))),
+                (1, Fails("one")),
+                (1, Again(1, IsTold("one"))),
+                (1, Again(1, IsTold("one"))),
+                (1, Is(BreakerState::Closed, 1)),
+                (1, Call(Dials(2))),
+                (1, Call(Waits(2))),
+                // Another has begun meanwhile, for all who wait.
+                (1, Again(1, Waits(2))),
+                (2, Fails("two")),
+                (2, Again(2, IsTold("two"))),
+                (2, Again(1, Dials(3))),
+                (2, Is(BreakerState::Closed, 2)),
+                (3, Fails("three")),
+                (3, Is(BreakerState::Open, 3)),
+                (3, Call(IsTold("three"))),
+                (1_002, Call(IsTold("three"))),
+                (1_003, Is(BreakerState::HalfOpen, 3)),
+                (1_003, Call(Dials(4))),
+                (1_003, Is(BreakerState::HalfOpen, 3)),
+                (1_003, Call(IsTold("three"))),
+                (2_000, Fails("four")),
+                (3_999, Call(IsTold("four"))),
+                (4_000, Call(Dials(5))),
+                (4_000, Connected("a")),
+                (4_000, Is(BreakerState::Closed, 4)),
+                // It begins anew.
+                (4_001, Broken("a")),
+                (4_001, Call(Dials(6))),
+                (4_001, Fails("five")),
+                (4_001, Is(BreakerState::Closed, 5)),
+                (4_001, Call(Dials(7))),
+                (4_001, Connected("b")),
+                // What is silent opens it at once.
+                (5_000, Silent("b")),
+                (5_000, Is(BreakerState::HalfOpen, 6)),
+                (5_000, Call(Dials(8))),
+                (5_000, Call(IsTold("silent"))),
+                (5_000, Fails("six")),
+                (5_999, Call(IsTold("six"))),
+                (6_000, Call(Dials(9))),
+                (6_000, Close),
+                (6_000, Is(BreakerState::Open, 7)),
+            ],
+        );
+    }
+
+    #[test]
     fn a_silent_server_is_dialled_by_one_while_others_fail() {
         play(
             "silent",
@@ -382,7 +539,8 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_quarter_of_a_second_and_have_jitter() {
-        let millis = |failures, random| pause_after(failures, random).as_secs_f64() * 1e3;
+        let longest = BreakerSettings::default().longest_pause;
+        let millis = |beyond, random| pause_after(beyond, random, longest).as_secs_f64() * 1e3;
         let table = [(0, 25.0), (1, 50.0), (2, 100.0), (3, 200.0), (4, 250.0)];
         for (failures, longest) in table.into_iter().chain([(10, 250.0), (u32::MAX, 250.0)]) {
             assert_eq!(millis(failures, 1.0), longest);

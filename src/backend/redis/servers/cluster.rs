@@ -9,6 +9,7 @@
 //! However many callers want to know, the cluster is asked once, not more often than every 50 ms because of the same failure, and
 //! several nodes at a time: the first to answer decides, so that a paused one costs nothing.
 
+use super::breaker::BreakerSettings;
 use super::dial::{Dial, host_of};
 use super::driver::Driver;
 use super::failure::{Failure, Redirect, redirect};
@@ -45,6 +46,7 @@ pub(super) struct Cluster {
     budget: Duration,
     secrets: Secrets,
     driver: Arc<Driver>,
+    breaker: BreakerSettings,
     /// If the nodes are to tell of writes.
     watch: Option<Watch>,
     nodes: Mutex<HashMap<(String, u16), Arc<Link>>>,
@@ -59,6 +61,7 @@ impl Cluster {
         budget: Duration,
         secrets: Secrets,
         driver: Arc<Driver>,
+        breaker: BreakerSettings,
         watch: Option<Watch>,
     ) -> Self {
         let like = seeds[0].clone();
@@ -69,6 +72,7 @@ impl Cluster {
                 budget,
                 secrets.clone(),
                 driver,
+                breaker,
                 watch.clone(),
             )
         };
@@ -78,6 +82,7 @@ impl Cluster {
             budget,
             secrets,
             driver,
+            breaker,
             watch,
             nodes: Mutex::default(),
             topology: Mutex::default(),
@@ -198,6 +203,11 @@ impl Cluster {
         }
     }
 
+    /// The nodes that are known: those that have hash slots, and those that the URL names.
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        self.candidates(None)
+    }
+
     pub(super) fn close(&self) {
         let nodes: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
         self.seeds
@@ -234,6 +244,7 @@ impl Cluster {
                     self.budget,
                     self.secrets.clone(),
                     driver,
+                    self.breaker,
                     self.watch.clone(),
                 )
             })

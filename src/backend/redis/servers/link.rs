@@ -15,7 +15,7 @@
 //! **Locks.** Under the lock of the breaker nothing is spawned, woken, or dropped that does more than give memory back: a task that
 //! is turned away, or a waker, may come back here.
 
-use super::breaker::{self, Breaker, Leftover, Loss, Step};
+use super::breaker::{self, Breaker, BreakerSettings, Leftover, Loss, Step};
 use super::dial::Dial;
 use super::driver::Driver;
 use super::failure::{Failure, broken};
@@ -23,6 +23,7 @@ use super::watch::{Ear, Watch};
 use crate::backend::alarm;
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
+use crate::backend::redis::link_state::LinkState;
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use redis::aio::MultiplexedConnection;
@@ -148,6 +149,7 @@ impl Link {
         budget: Duration,
         secrets: Secrets,
         driver: Arc<Driver>,
+        breaker: BreakerSettings,
         watch: Option<Watch>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -157,7 +159,7 @@ impl Link {
             secrets,
             driver,
             watch,
-            breaker: Mutex::new(Breaker::new()),
+            breaker: Mutex::new(Breaker::new(breaker)),
             made: AtomicU64::new(0),
             ended: watch::Sender::new(0),
         })
@@ -180,6 +182,22 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         self.breaker.lock().is_up(|it| it.is_usable())
+    }
+
+    /// As its callers meet it.
+    pub(super) fn state(&self) -> LinkState {
+        let now = Instant::now();
+        let breaker = self.breaker.lock();
+        let (state, failures) = (breaker.state(now), breaker.failed());
+        let is_connected = breaker.is_up(|it| it.is_usable());
+        drop(breaker);
+        LinkState {
+            address: self.name.clone(),
+            breaker: state,
+            is_connected,
+            failures,
+            reconnects: self.made().saturating_sub(1),
+        }
     }
 
     /// Sends a command and waits for the answer.
@@ -258,11 +276,13 @@ impl Link {
 
     /// A connection that is not known to be broken.
     async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Connection>, Error> {
+        let mut waited_for = None;
         loop {
+            let now = Instant::now();
             let step = self
                 .breaker
                 .lock()
-                .step(Instant::now(), |it| it.is_usable());
+                .step(now, waited_for, |it| it.is_usable());
             let number = match step {
                 Step::Use(connection) => return Ok(connection),
                 Step::Fail(error) => return Err(error),
@@ -279,6 +299,7 @@ impl Link {
                 let text = format!("{}: no connection in time", self.name);
                 return Err(Error::timeout(text));
             }
+            waited_for = Some(number);
         }
     }
 
@@ -438,22 +459,28 @@ mod tests {
     fn an_attempt_that_is_cut_short_has_failed() {
         let info = "redis://127.0.0.1:1".into_connection_info().unwrap();
         let (dial, budget) = (Dial::Address(info), Duration::from_secs(60));
-        let link = Link::new(dial, budget, Secrets::default(), Driver::share(), None);
+        let breaker = BreakerSettings::default();
+        let link = Link::new(
+            dial,
+            budget,
+            Secrets::default(),
+            Driver::share(),
+            breaker,
+            None,
+        );
         // Later than any pause is over.
         let mut now = Instant::now();
         for number in 1..=3 {
             now += Duration::from_secs(3600);
-            let step = link.breaker.lock().step(now, |_| true);
+            let step = link.breaker.lock().step(now, None, |_| true);
             let Step::Dial(dialled, _) = step else {
                 panic!("the breaker lets nobody dial");
             };
             assert_eq!(dialled, number);
             drop(Attempt::new(&link, number));
             assert_eq!(*link.ended.borrow(), number, "those who wait are told");
-            let step = link
-                .breaker
-                .lock()
-                .step(Instant::now() - Duration::from_secs(1), |_| true);
+            let before = Instant::now() - Duration::from_secs(1);
+            let step = link.breaker.lock().step(before, None, |_| true);
             let Step::Fail(error) = step else {
                 panic!("the breaker is not open");
             };

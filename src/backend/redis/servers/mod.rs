@@ -27,11 +27,13 @@ mod link;
 mod topology;
 mod watch;
 
+pub(super) use breaker::BreakerSettings;
 pub(super) use fetch::Fetched;
 pub(super) use link::Replay;
 
 use super::address::{Secrets, Target};
 use super::command::{self, Key, Scripted};
+use super::link_state::LinkState;
 use super::script;
 use super::tracking::Tracking;
 use crate::backend::alarm;
@@ -73,6 +75,7 @@ impl Servers {
         target: Target,
         budget: Duration,
         secrets: Secrets,
+        breaker: BreakerSettings,
         tracking: Option<Arc<Tracking>>,
     ) -> Self {
         let driver = Driver::share();
@@ -82,7 +85,14 @@ impl Servers {
         };
         let one = |dial, watch| {
             let driver = Arc::clone(&driver);
-            Route::One(Link::new(dial, budget, secrets.clone(), driver, watch))
+            Route::One(Link::new(
+                dial,
+                budget,
+                secrets.clone(),
+                driver,
+                breaker,
+                watch,
+            ))
         };
         let route = match target {
             Target::Single(info) => one(Dial::Address(info), watch(Proof::Answers)),
@@ -100,7 +110,7 @@ impl Servers {
             }
             Target::Cluster(seeds) => {
                 let watch = watch(Proof::ServesCluster);
-                let cluster = Cluster::new(seeds, budget, secrets.clone(), driver, watch);
+                let cluster = Cluster::new(seeds, budget, secrets.clone(), driver, breaker, watch);
                 Route::Cluster(Arc::new(cluster))
             }
         };
@@ -167,6 +177,43 @@ impl Servers {
         named.collect()
     }
 
+    /// Runs a script for each key: all by their hashes, and those by their texts that the servers do not know yet. The answers come in
+    /// the order of the scripts; an error names its key.
+    pub(super) async fn run_each(
+        &self,
+        operation: &'static str,
+        scripts: Vec<(Key<'_>, Scripted)>,
+    ) -> Result<Vec<Value>, Error> {
+        let addressed = |(key, scripted): &(Key<'_>, Scripted), by_text: bool| Addressed {
+            key: key.to_vec(),
+            command: if by_text {
+                scripted.by_text()
+            } else {
+                scripted.by_hash.clone()
+            },
+        };
+        let by_hash = scripts.iter().map(|it| addressed(it, false)).collect();
+        let mut answers = self.many(by_hash, Replay::Unsafe).await;
+        let is_unknown = |answer: &Answer| match answer {
+            Err(Failure::Rejected(reply)) => script::is_unknown(reply),
+            _ => false,
+        };
+        let unknown: Vec<usize> = (0..answers.len())
+            .filter(|&at| is_unknown(&answers[at]))
+            .collect();
+        if !unknown.is_empty() {
+            let by_text = unknown.iter().map(|&at| addressed(&scripts[at], true));
+            let again = self.many(by_text.collect(), Replay::Unsafe).await;
+            for (at, answer) in unknown.into_iter().zip(again) {
+                answers[at] = answer;
+            }
+        }
+        let named = answers.into_iter().zip(&scripts).map(|(answer, (key, _))| {
+            answer.map_err(|failure| self.error(failure).during(operation, Some(key.key)))
+        });
+        named.collect()
+    }
+
     /// Sends one command for many keys, as few times as may be. `None` if keys may be on several servers.
     pub(super) async fn send_at_once(
         &self,
@@ -196,6 +243,16 @@ impl Servers {
             pong.map_err(|failure| self.error(failure))?;
         }
         Ok(())
+    }
+
+    /// How the ways to the servers are, by their addresses.
+    pub(super) fn links(&self) -> Vec<LinkState> {
+        let mut states: Vec<LinkState> = match &self.route {
+            Route::One(link) => vec![link.state()],
+            Route::Cluster(cluster) => cluster.links().iter().map(|link| link.state()).collect(),
+        };
+        states.sort_by(|one, other| one.address.cmp(&other.address));
+        states
     }
 
     /// Lets go of all connections, for good.
