@@ -12,6 +12,7 @@
 //! | `error` | one opaque [`Error`] |
 //! | `time` | [`Clock`], [`ManualClock`], [`Ttl`] |
 //! | `flights` | what loads and updates share: queues of those who wait, and the graph that finds circles |
+//! | `histogram` | how long things took |
 //! | `core` | everything concurrent, and, with `arch`, all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
 //! | `cache` | [`Cache`], the safe front |
 //! | `backend` | [`CacheBackend`], the contract of stores over string keys |
@@ -36,6 +37,8 @@ mod error;
 mod flights;
 #[cfg(all(feature = "global", not(nori_loom)))]
 mod global;
+#[cfg(not(nori_loom))]
+mod histogram;
 #[cfg(all(feature = "macros", not(nori_loom)))]
 mod memo;
 #[cfg(all(feature = "tower", not(nori_loom)))]
@@ -53,13 +56,15 @@ pub use crate::{
     },
     core::{Policy, RemovalCause},
     error::Error,
+    histogram::Histogram,
     time::{Clock, ManualClock, Ttl},
 };
 
 #[cfg(all(feature = "backend", not(nori_loom)))]
 pub use crate::backend::{
-    BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Codec, Flights, MemoryCacheBackend,
-    MemoryCacheBackendBuilder, Undecodable, UpdateTtl, Value, View,
+    BackendFuture, BackendStats, CacheBackend, CacheBackendExt, Cacheable, Codec, ErrorCounts,
+    Flights, LinkState, LinkStats, MemoryCacheBackend, MemoryCacheBackendBuilder, Operation,
+    OperationStats, Undecodable, UpdateTtl, Value, View,
 };
 
 #[cfg(all(feature = "encryption", not(nori_loom)))]

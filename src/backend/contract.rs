@@ -1,6 +1,6 @@
 //! [`CacheBackend`]: what a store must be able to do.
 
-use super::{BackendFuture, Codec, Flights, Value};
+use super::{BackendFuture, BackendStats, Codec, Flights, Value};
 use crate::time::Ttl;
 use std::fmt;
 use std::time::Duration;
@@ -200,6 +200,14 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// Whether typed reads of what cannot be decoded fail. They miss unless the backend says otherwise.
     fn is_strict(&self) -> bool {
         false
+    }
+
+    /// What this backend has done so far, in this process.
+    ///
+    /// By default what [`flights`](Self::flights) knows: what became of loads, and what could not be decoded. A store that counts
+    /// its own calls adds them; one that wraps another passes the other's on.
+    fn stats(&self) -> BackendStats {
+        BackendStats::of(self.flights())
     }
 
     /// Asks the far side whether it is there and usable: for start-up. The error holds no credentials.

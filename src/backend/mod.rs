@@ -8,6 +8,7 @@
 //! | `value`, `codec` | [`Value`]: typed, encoded or an integer; [`Codec`]: values as bytes, both ways |
 //! | `alarm` | deadlines for those who wait, on any executor |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the calls that make them |
+//! | `stats` | [`BackendStats`]: what a backend has done |
 //! | `redact` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
@@ -33,6 +34,7 @@ pub(crate) mod redact;
 #[cfg(feature = "redis")]
 mod redis;
 mod representable;
+mod stats;
 mod typed;
 mod undecodable;
 mod update_ttl;
@@ -51,6 +53,7 @@ pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
+pub use stats::{BackendStats, ErrorCounts, LinkState, LinkStats, Operation, OperationStats};
 pub use undecodable::Undecodable;
 pub use update_ttl::UpdateTtl;
 pub use value::{Cacheable, Value};

@@ -85,6 +85,18 @@ impl Undecodable {
             .fold(0, |sum, reason| self.of(*reason).saturating_add(sum))
     }
 
+    /// What was counted since `previous` was taken.
+    pub(crate) fn since(&self, previous: &Self) -> Self {
+        Self {
+            foreign: self.foreign.saturating_sub(previous.foreign),
+            version: self.version.saturating_sub(previous.version),
+            malformed: self.malformed.saturating_sub(previous.malformed),
+            forged: self.forged.saturating_sub(previous.forged),
+            unknown_key: self.unknown_key.saturating_sub(previous.unknown_key),
+            oversized: self.oversized.saturating_sub(previous.oversized),
+        }
+    }
+
     fn of(&self, reason: Reason) -> u64 {
         match reason {
             Reason::Foreign => self.foreign,

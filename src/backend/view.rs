@@ -1,6 +1,6 @@
 //! [`View`]: a backend as some of its callers see it.
 
-use super::{BackendFuture, CacheBackend, Codec, Flights, Value};
+use super::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, Value};
 use crate::error::Error;
 use crate::time::Ttl;
 use std::fmt;
@@ -184,6 +184,10 @@ where
 
     fn is_strict(&self) -> bool {
         self.strict || self.backend.is_strict()
+    }
+
+    fn stats(&self) -> BackendStats {
+        self.backend.stats()
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {

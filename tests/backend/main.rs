@@ -14,6 +14,7 @@ mod counters;
 mod python_entries;
 #[cfg(feature = "response")]
 mod responses;
+mod stats;
 mod storing;
 mod waits;
 #[path = "../support/watchdog.rs"]

@@ -19,6 +19,7 @@ mod scripted;
 mod secrets;
 #[path = "../support/redis.rs"]
 mod server;
+mod stats;
 #[cfg(feature = "redis-tls")]
 mod tls;
 #[path = "../support/watchdog.rs"]

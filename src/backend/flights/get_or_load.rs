@@ -1,6 +1,6 @@
 //! [`CacheBackendExt::get_or_load`](crate::backend::CacheBackendExt::get_or_load): one loads for all who ask at a time.
 
-use super::{Joined, Leader, Stuck, Work};
+use super::{Joined, Leader, Stuck};
 use crate::backend::typed::{read, write};
 use crate::backend::{CacheBackend, Cacheable, Value};
 use crate::error::Error;
@@ -51,7 +51,7 @@ where
     let flights = backend.flights();
     // Run inside, so that a load of the same key in `f` does not wait for this one.
     let load = async {
-        let loaded = flights.inside(Work::Load, key, async { f().await });
+        let loaded = flights.load(key, async { f().await });
         let loaded = loaded.await.map_err(Error::load);
         loaded.and_then(|value| Loaded::new(backend, key, value))
     };

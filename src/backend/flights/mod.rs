@@ -34,6 +34,8 @@
 #[cfg(not(nori_loom))]
 pub(crate) mod atomic_update;
 #[cfg(not(nori_loom))]
+mod counted;
+#[cfg(not(nori_loom))]
 pub(crate) mod get_or_load;
 mod load;
 mod turn;
@@ -44,6 +46,7 @@ pub(crate) use turn::Turn;
 
 use super::alarm;
 use super::undecodable::Counters;
+use crate::cache::LoadCounters;
 use crate::error::Error;
 use crate::flights;
 use crate::flights::wait_graph::{Inside, Node};
@@ -67,6 +70,7 @@ pub struct Flights {
     hasher: ahash::RandomState,
     patience: Duration,
     undecodable: Counters,
+    counted: LoadCounters,
 }
 
 /// What a write is about to change.
@@ -118,6 +122,11 @@ impl Flights {
     /// Reads that found what they could not decode. They are counted here because every backend has one of these.
     pub(crate) fn undecodable(&self) -> &Counters {
         &self.undecodable
+    }
+
+    /// What became of loads. See [`Flights::load`].
+    pub(crate) fn loads(&self) -> &LoadCounters {
+        &self.counted
     }
 
     /// When the patience of a caller that begins to wait now is over.
@@ -177,6 +186,9 @@ impl Flights {
     ) -> Result<Option<load::Answer>, Stuck> {
         let enter = || Some(self.node(key, Work::Load));
         let answer = self.bounded(deadline, enter, load.answer()).await;
+        if let Ok(Some(Ok(_))) = answer {
+            self.counted.coalesced();
+        }
         answer.map_err(|ended| self.named(ended, "the load of another"))
     }
 
@@ -291,6 +303,7 @@ impl Default for Flights {
             hasher,
             patience: PATIENCE,
             undecodable: Counters::default(),
+            counted: LoadCounters::default(),
         }
     }
 }

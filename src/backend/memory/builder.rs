@@ -1,6 +1,7 @@
 //! Settings of the backend in memory.
 
 use super::MemoryCacheBackend;
+use super::counts::Counts;
 use crate::backend::codec::Codec;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
@@ -110,6 +111,7 @@ impl MemoryCacheBackendBuilder {
             is_strict: self.is_strict,
             closed: AtomicBool::new(false),
             flights: Flights::with_patience(self.patience),
+            counts: Counts::default(),
         })
     }
 }

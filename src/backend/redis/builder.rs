@@ -7,6 +7,7 @@ use super::servers::Servers;
 use super::tls;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, PATIENCE};
+use crate::backend::stats::CallCounters;
 use crate::backend::{Codec, redact};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -146,6 +147,7 @@ impl RedisCacheBackendBuilder {
             timeout,
             gate: Gate::default(),
             flights: Flights::with_patience(self.patience),
+            calls: CallCounters::default(),
         })
     }
 }

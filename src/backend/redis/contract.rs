@@ -4,7 +4,8 @@ use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
 use super::script::{COMPARE_AND_SET, INCR};
 use super::servers::Replay;
-use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, Value, alarm};
+use crate::backend::stats::{Found, Operation};
+use crate::backend::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, Value, alarm};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
@@ -27,26 +28,28 @@ impl RedisCacheBackend {
         value.map(|value| self.codec.found(key, value))
     }
 
-    /// A call: not after closing, and its errors name the operation and the key.
-    fn call<'a, T>(
+    /// A call: counted and timed, not after closing, and its errors name the operation and the key.
+    fn call<'a, T: Found>(
         &'a self,
-        operation: &'static str,
+        operation: Operation,
         key: Option<&'a str>,
         work: impl Future<Output = Result<T, Error>> + Send + 'a,
     ) -> BackendFuture<'a, T> {
         BackendFuture::boxed(async move {
+            let call = self.calls.begin(operation);
             let answer = match self.gate.enter() {
                 Ok(_inside) => work.await,
                 Err(closed) => Err(closed),
             };
-            answer.map_err(|error| error.during(operation, key))
+            call.end(&answer);
+            answer.map_err(|error| error.during(operation.in_errors(), key))
         })
     }
 }
 
 impl CacheBackend for RedisCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
-        self.call("get", Some(key), async move {
+        self.call(Operation::Get, Some(key), async move {
             let on_server = self.key(key);
             let get = command::get(on_server);
             let answer = self.servers.send(on_server, &get, Replay::Safe);
@@ -55,7 +58,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call("set", Some(key), async move {
+        self.call(Operation::Set, Some(key), async move {
             let value = self.codec.to_stored(key, &value)?;
             let key = self.key(key);
             let set = command::set(key, &value.encode()?, ttl);
@@ -65,7 +68,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
-        self.call("delete", Some(key), async move {
+        self.call(Operation::Delete, Some(key), async move {
             let key = self.key(key);
             let unlink = command::unlink(key);
             let removed = self.servers.send(key, &unlink, Replay::Unsafe);
@@ -74,11 +77,11 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn flush_values(&self) -> BackendFuture<'_, ()> {
-        self.call("flush", None, self.servers.flush(&self.prefix))
+        self.call(Operation::Flush, None, self.servers.flush(&self.prefix))
     }
 
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
-        self.call("incr", Some(key), async move {
+        self.call(Operation::Incr, Some(key), async move {
             let key = self.key(key);
             let incr = Scripted::incr(&INCR, key, by, ttl);
             command::integer(&self.servers.run(key, &incr).await?)
@@ -92,7 +95,7 @@ impl CacheBackend for RedisCacheBackend {
         new: Value,
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
-        self.call("atomic_update", Some(key), async move {
+        self.call(Operation::CompareAndSet, Some(key), async move {
             let new = self.codec.to_stored(key, &new)?;
             let key = self.key(key);
             let expected = expected.map(Value::encode).transpose()?;
@@ -103,7 +106,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
-        self.call("get_many", None, async move {
+        self.call(Operation::GetMany, None, async move {
             let on_server = self.keys(keys);
             let at_once = self.servers.send_at_once("MGET", &on_server, Replay::Safe);
             let values = match at_once.await {
@@ -122,7 +125,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call("set_many", None, async move {
+        self.call(Operation::SetMany, None, async move {
             let sets: Result<Vec<(Key<'_>, Cmd)>, Error> = entries
                 .into_iter()
                 .map(|(key, value)| {
@@ -142,7 +145,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
-        self.call("delete_many", None, async move {
+        self.call(Operation::DeleteMany, None, async move {
             let keys = self.keys(keys);
             let at_once = self.servers.send_at_once("UNLINK", &keys, Replay::Unsafe);
             let answers = match at_once.await {
@@ -162,7 +165,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
-        self.call("ttl", Some(key), async move {
+        self.call(Operation::Ttl, Some(key), async move {
             let key = self.key(key);
             let pttl = command::pttl(key);
             command::ttl(&self.servers.send(key, &pttl, Replay::Safe).await?)
@@ -181,8 +184,15 @@ impl CacheBackend for RedisCacheBackend {
         self.is_strict
     }
 
+    fn stats(&self) -> BackendStats {
+        let mut stats = BackendStats::of(&self.flights);
+        self.calls.add_to(&mut stats);
+        stats.links = self.servers.link_stats();
+        stats
+    }
+
     fn verify(&self) -> BackendFuture<'_, ()> {
-        self.call("verify", None, self.servers.ping())
+        self.call(Operation::Verify, None, self.servers.ping())
     }
 
     /// Waits for the calls under way, but no longer than the [`patience`](super::RedisCacheBackendBuilder::patience): somebody

@@ -25,6 +25,7 @@ mod tls;
 
 pub use builder::RedisCacheBackendBuilder;
 
+use super::stats::CallCounters;
 use super::{Codec, Flights};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -86,6 +87,7 @@ pub struct RedisCacheBackend {
     timeout: Duration,
     gate: Gate,
     flights: Flights,
+    calls: CallCounters,
 }
 
 impl RedisCacheBackend {

@@ -20,6 +20,7 @@
 //!
 //! What a step takes out of the machine is returned in its [`Leftover`], to be dropped outside of the lock.
 
+use crate::backend::stats::LinkState;
 use crate::error::Error;
 use std::time::{Duration, Instant};
 
@@ -147,6 +148,17 @@ impl<C: Clone> Breaker<C> {
     /// Closes for good.
     pub(super) fn close(&mut self) -> Leftover<C> {
         self.replace(Phase::Closed)
+    }
+
+    /// The phase, as it is told to those who watch.
+    pub(super) fn state(&self, is_usable: impl Fn(&C) -> bool) -> LinkState {
+        match &self.phase {
+            Phase::Up(connection) if is_usable(connection) => LinkState::Up,
+            Phase::Idle | Phase::Up(_) => LinkState::Idle,
+            Phase::Dialing { barred: None, .. } => LinkState::Connecting,
+            Phase::Dialing { .. } | Phase::Down { .. } => LinkState::Down,
+            Phase::Closed => LinkState::Closed,
+        }
     }
 
     pub(super) fn is_up(&self, is_usable: impl Fn(&C) -> bool) -> bool {

@@ -173,11 +173,13 @@ impl Cluster {
     }
 
     pub(super) fn close(&self) {
-        let nodes: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
-        self.seeds
-            .iter()
-            .chain(&nodes)
-            .for_each(|link| link.close());
+        self.links().iter().for_each(|link| link.close());
+    }
+
+    /// The links to all nodes that are known, each once.
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        let known: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
+        once_each(known.into_iter().chain(self.seeds.iter().cloned()))
     }
 
     fn topology(&self) -> Arc<Topology> {
@@ -303,15 +305,19 @@ impl Cluster {
         let mut known: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
         known.sort_by_key(|link| !link.is_up());
         let all = first.into_iter().cloned();
-        let mut all: Vec<_> = all.chain(known).chain(self.seeds.iter().cloned()).collect();
-        let mut met: Vec<*const Link> = Vec::new();
-        all.retain(|link| {
-            let new = !met.contains(&Arc::as_ptr(link));
-            met.push(Arc::as_ptr(link));
-            new
-        });
-        all
+        once_each(all.chain(known).chain(self.seeds.iter().cloned()))
     }
+}
+
+/// The links in their order, without those that came before.
+fn once_each(links: impl Iterator<Item = Arc<Link>>) -> Vec<Arc<Link>> {
+    let mut met: Vec<Arc<Link>> = Vec::new();
+    for link in links {
+        if !met.iter().any(|other| Arc::ptr_eq(other, &link)) {
+            met.push(link);
+        }
+    }
+    met
 }
 
 fn late() -> Error {

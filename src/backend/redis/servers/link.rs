@@ -21,6 +21,7 @@ use super::driver::Driver;
 use super::failure::{Failure, broken};
 use crate::backend::alarm;
 use crate::backend::redis::address::Secrets;
+use crate::backend::stats::LinkStats;
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use redis::aio::MultiplexedConnection;
@@ -95,6 +96,11 @@ pub(super) struct Link {
     breaker: Mutex<Breaker<Arc<Connection>>>,
     /// Connections made so far.
     made: AtomicU64,
+    /// Attempts that failed so far.
+    failed: AtomicU64,
+    /// How often the breaker has opened, and whether it is open.
+    opened: AtomicU64,
+    is_open: AtomicBool,
     /// The number of attempts that have ended; all there can be, once the link is closed. Changes after the breaker has.
     ended: watch::Sender<u64>,
 }
@@ -143,6 +149,9 @@ impl Link {
             driver,
             breaker: Mutex::new(Breaker::new()),
             made: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            is_open: AtomicBool::new(false),
             ended: watch::Sender::new(0),
         })
     }
@@ -164,6 +173,19 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         self.breaker.lock().is_up(|it| it.is_usable())
+    }
+
+    /// How things stand, and what has become of this link so far.
+    pub(super) fn stats(&self) -> LinkStats {
+        // Relaxed: counters.
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        LinkStats {
+            state: self.breaker.lock().state(|it| it.is_usable()),
+            connections: self.made(),
+            failures: read(&self.failed),
+            opened: read(&self.opened),
+            ..LinkStats::new(&*self.name)
+        }
     }
 
     /// Sends a command and waits for the answer.
@@ -288,8 +310,26 @@ impl Link {
 
     fn give_up(&self, connection: &Arc<Connection>, loss: Loss) {
         let is_it = |other: &Arc<Connection>| Arc::ptr_eq(other, connection);
+        let is_silent = matches!(loss, Loss::Silent(_));
         let leftover = self.breaker.lock().lost(is_it, loss, Instant::now());
+        if is_silent && leftover.is_some() {
+            self.opens();
+        }
         drop(leftover);
+    }
+
+    /// The breaker has opened, unless it was open.
+    fn opens(&self) {
+        // Relaxed, all of these: counters, and a flag that says whether the same is to be counted again.
+        if !self.is_open.swap(true, Ordering::Relaxed) {
+            self.opened.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The breaker is closed: there is a connection.
+    fn closes(&self) {
+        // Relaxed: as in `opens`.
+        self.is_open.swap(false, Ordering::Relaxed);
     }
 }
 
@@ -343,11 +383,18 @@ impl Attempt {
 
     fn end(&mut self, outcome: Result<Arc<Connection>, Error>) {
         self.ended = true;
-        let (now, random) = (Instant::now(), random());
+        let (now, random, is_up) = (Instant::now(), random(), outcome.is_ok());
         let mut breaker = self.link.breaker.lock();
         let leftover: Leftover<_> = breaker.attempt_ended(outcome, now, random);
         drop(breaker);
         drop(leftover);
+        if is_up {
+            self.link.closes();
+        } else {
+            // Relaxed: a counter.
+            self.link.failed.fetch_add(1, Ordering::Relaxed);
+            self.link.opens();
+        }
         let ended = |ended: &mut u64| *ended = self.number.max(*ended);
         self.link.ended.send_modify(ended);
     }

@@ -29,6 +29,7 @@ use super::address::{Secrets, Target};
 use super::command::{self, Key, Scripted};
 use super::script;
 use crate::backend::alarm;
+use crate::backend::stats::LinkStats;
 use crate::error::Error;
 use batches::{Answer, BATCH, Group, Terms};
 use cluster::Cluster;
@@ -176,6 +177,15 @@ impl Servers {
             pong.map_err(|failure| self.error(failure))?;
         }
         Ok(())
+    }
+
+    /// How the ways to the servers are.
+    pub(super) fn link_stats(&self) -> Vec<LinkStats> {
+        let links = match &self.route {
+            Route::One(link) => vec![Arc::clone(link)],
+            Route::Cluster(cluster) => cluster.links(),
+        };
+        links.iter().map(|link| link.stats()).collect()
     }
 
     /// Lets go of all connections, for good.

@@ -1,0 +1,30 @@
+//! Running loaders: each is counted, and what becomes of it.
+
+use super::{Flights, Work};
+use std::future::Future;
+
+impl Flights {
+    /// Runs a loader [inside](Flights::inside) a load of a key, and counts it.
+    pub(crate) async fn load<T, E, F>(&self, key: &str, loader: F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        self.counted(self.inside(Work::Load, key, loader)).await
+    }
+
+    /// Counts a loader, of however many keys. Whoever runs one does it by this, with nothing else in the future than the loader:
+    /// what is counted is how long that took, and whether it failed.
+    pub(crate) async fn counted<T, E, F>(&self, loader: F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut timer = self.counted.begin();
+        let loaded = timer.run_async(loader).await;
+        if loaded.is_ok() {
+            timer.succeeded();
+        } else {
+            timer.failed();
+        }
+        loaded
+    }
+}
