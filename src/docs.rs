@@ -58,6 +58,16 @@ pub mod redis {}
     doc = "This page is part of the documentation that is built with the feature `response`."
 )]
 pub mod response {}
+#[doc = include_str!("links.md")]
+#[cfg_attr(
+    all(feature = "metrics", feature = "response"),
+    doc = include_str!("../docs/watching.md")
+)]
+#[cfg_attr(
+    not(all(feature = "metrics", feature = "response")),
+    doc = "This page is part of the documentation that is built with the features `metrics` and `response`."
+)]
+pub mod watching {}
 
 #[cfg(test)]
 mod tests {

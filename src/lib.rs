@@ -20,6 +20,7 @@
 //! | `global` | [`get_backend`], [`cache_get`] and so on: the backend of the process |
 //! | `memo` | what functions under `#[cached]` call |
 //! | `response` | HTTP responses, cached by a tower layer |
+//! | `metrics` | what all of them count, for the `metrics` facade |
 //!
 //! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
 
@@ -41,6 +42,9 @@ mod global;
 mod histogram;
 #[cfg(all(feature = "macros", not(nori_loom)))]
 mod memo;
+#[cfg(all(feature = "metrics", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 #[cfg(all(feature = "tower", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "response", feature = "tower"))))]
 pub mod response;

@@ -15,21 +15,10 @@ pub(in crate::backend) fn undecodable(
     reason: Reason,
     wanted: &'static str,
 ) {
-    let why = name(reason);
+    let why = reason.name();
     if reason == Reason::Forged {
         warn!(target: target!(), operation, why, wanted, "undecodable");
     } else {
         debug!(target: target!(), operation, why, wanted, "undecodable");
-    }
-}
-
-fn name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Foreign => "foreign",
-        Reason::Version => "version",
-        Reason::Malformed => "malformed",
-        Reason::Forged => "forged",
-        Reason::UnknownKey => "unknown-key",
-        Reason::Oversized => "oversized",
     }
 }

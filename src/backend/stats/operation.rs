@@ -55,6 +55,16 @@ impl Operation {
         }
     }
 
+    /// Whether its answer says which keys were there. Of an update it says something else.
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    pub(crate) fn looks_for_keys(self) -> bool {
+        match self {
+            Self::Get | Self::GetMany | Self::Delete | Self::Ttl => true,
+            Self::Set | Self::SetMany | Self::DeleteMany | Self::Flush => false,
+            Self::Incr | Self::CompareAndSet | Self::Verify => false,
+        }
+    }
+
     /// The word for it in errors.
     pub(crate) fn in_errors(self) -> &'static str {
         match self {
