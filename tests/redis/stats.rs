@@ -120,7 +120,7 @@ fn a_link_that_breaks_and_comes_back() {
             sleep(POLITE);
         }
         assert_eq!((link().state, link().reconnects()), (LinkState::Up, 1));
-        assert_eq!(link().opened, link().failures);
+        assert!(link().opened <= link().failures);
         let before = backend.stats();
 
         server.stop();

@@ -1,6 +1,24 @@
 //! Without the feature `tracing` nothing is told.
 
 use crate::backend::undecodable::Reason;
+use std::future::Future;
 
 #[inline(always)]
 pub(in crate::backend) fn undecodable(_: &'static str, _: Reason, _: &'static str) {}
+
+pub(in crate::backend) struct LoadSpan;
+
+impl LoadSpan {
+    #[inline(always)]
+    pub(in crate::backend) fn new(_: Option<&str>) -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(in crate::backend) fn around<F: Future>(&self, work: F) -> F {
+        work
+    }
+
+    #[inline(always)]
+    pub(in crate::backend) fn failed(&self, _: &'static str) {}
+}

@@ -1,15 +1,23 @@
-//! Running loaders: each is counted, and what becomes of it.
+//! Running loaders: each is counted, with what becomes of it, and has a span.
 
 use super::{Flights, Work};
+use crate::backend::event::LoadSpan;
+use std::any::type_name;
 use std::future::Future;
 
 impl Flights {
-    /// Runs a loader [inside](Flights::inside) a load of a key, and counts it.
+    /// Runs a loader [inside](Flights::inside) a load of a key, counts it, and has a span around it.
     pub(crate) async fn load<T, E, F>(&self, key: &str, loader: F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.counted(self.inside(Work::Load, key, loader)).await
+        let span = LoadSpan::new(self.traced(key));
+        let load = self.counted(self.inside(Work::Load, key, loader));
+        let loaded = span.around(load).await;
+        if loaded.is_err() {
+            span.failed(type_name::<E>());
+        }
+        loaded
     }
 
     /// Counts a loader, of however many keys. Whoever runs one does it by this, with nothing else in the future than the loader:

@@ -71,6 +71,7 @@ pub struct Flights {
     patience: Duration,
     undecodable: Counters,
     counted: LoadCounters,
+    traces_keys: bool,
 }
 
 /// What a write is about to change.
@@ -112,6 +113,17 @@ impl Flights {
             patience: patience.min(LONGEST),
             ..Self::default()
         }
+    }
+
+    /// Whether spans name keys.
+    pub(crate) fn tracing_keys(mut self, traces_keys: bool) -> Self {
+        self.traces_keys = traces_keys;
+        self
+    }
+
+    /// The key, if it may be told.
+    pub(crate) fn traced<'k>(&self, key: &'k str) -> Option<&'k str> {
+        self.traces_keys.then_some(key)
     }
 
     /// How long a call waits at most for a load or an update of its key that is another's.
@@ -304,6 +316,7 @@ impl Default for Flights {
             patience: PATIENCE,
             undecodable: Counters::default(),
             counted: LoadCounters::default(),
+            traces_keys: false,
         }
     }
 }

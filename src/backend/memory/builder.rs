@@ -33,6 +33,7 @@ pub struct MemoryCacheBackendBuilder {
     clock: Clock,
     codec: Option<Codec>,
     is_strict: bool,
+    trace_keys: bool,
 }
 
 impl MemoryCacheBackendBuilder {
@@ -44,6 +45,7 @@ impl MemoryCacheBackendBuilder {
             clock: Clock::system(),
             codec: None,
             is_strict: false,
+            trace_keys: false,
         }
     }
 
@@ -89,6 +91,13 @@ impl MemoryCacheBackendBuilder {
         self
     }
 
+    /// Whether the spans of loads name their keys (`nori_cache.key`); they do not by default, because keys may be personal. There are
+    /// spans with the feature `tracing`.
+    pub fn trace_keys(mut self, trace_keys: bool) -> Self {
+        self.trace_keys = trace_keys;
+        self
+    }
+
     /// Builds the backend.
     ///
     /// # Errors
@@ -110,7 +119,7 @@ impl MemoryCacheBackendBuilder {
             codec: self.codec,
             is_strict: self.is_strict,
             closed: AtomicBool::new(false),
-            flights: Flights::with_patience(self.patience),
+            flights: Flights::with_patience(self.patience).tracing_keys(self.trace_keys),
             counts: Counts::default(),
         })
     }

@@ -28,6 +28,7 @@ pub struct RedisCacheBackendBuilder {
     timeout: Duration,
     codec: Codec,
     is_strict: bool,
+    trace_keys: bool,
 }
 
 impl Default for RedisCacheBackendBuilder {
@@ -40,6 +41,7 @@ impl Default for RedisCacheBackendBuilder {
             timeout: Duration::from_secs(1),
             codec: Codec::json(),
             is_strict: false,
+            trace_keys: false,
         }
     }
 }
@@ -96,6 +98,13 @@ impl RedisCacheBackendBuilder {
         self
     }
 
+    /// Whether the spans of calls and loads name their keys (`nori_cache.key`); they do not by default, because keys may be personal. There are
+    /// spans with the feature `tracing`.
+    pub fn trace_keys(mut self, trace_keys: bool) -> Self {
+        self.trace_keys = trace_keys;
+        self
+    }
+
     /// Builds the backend. Connects nowhere: the first command does, or
     /// [`verify`](crate::CacheBackend::verify).
     ///
@@ -146,7 +155,7 @@ impl RedisCacheBackendBuilder {
             default_ttl: self.default_ttl,
             timeout,
             gate: Gate::default(),
-            flights: Flights::with_patience(self.patience),
+            flights: Flights::with_patience(self.patience).tracing_keys(self.trace_keys),
             calls: CallCounters::default(),
         })
     }
@@ -162,6 +171,7 @@ impl fmt::Debug for RedisCacheBackendBuilder {
             .field("timeout", &self.timeout)
             .field("codec", &self.codec)
             .field("is_strict", &self.is_strict)
+            .field("trace_keys", &self.trace_keys)
             .finish()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
+use super::event::{CallSpan, Subject};
 use super::script::{COMPARE_AND_SET, INCR};
 use super::servers::Replay;
 use crate::backend::stats::{Found, Operation};
@@ -35,15 +36,46 @@ impl RedisCacheBackend {
         key: Option<&'a str>,
         work: impl Future<Output = Result<T, Error>> + Send + 'a,
     ) -> BackendFuture<'a, T> {
+        let subject = match key {
+            Some(key) => Subject::Key(self.flights.traced(key)),
+            None => Subject::Nothing,
+        };
         BackendFuture::boxed(async move {
-            let call = self.calls.begin(operation);
-            let answer = match self.gate.enter() {
-                Ok(_inside) => work.await,
-                Err(closed) => Err(closed),
-            };
-            call.end(&answer);
+            let answer = self.watched(operation, subject, work).await;
             answer.map_err(|error| error.during(operation.in_errors(), key))
         })
+    }
+
+    /// The same, of so many keys.
+    fn call_many<'a, T: Found>(
+        &'a self,
+        operation: Operation,
+        keys: usize,
+        work: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> BackendFuture<'a, T> {
+        BackendFuture::boxed(async move {
+            let answer = self.watched(operation, Subject::Keys(keys), work).await;
+            answer.map_err(|error| error.during(operation.in_errors(), None))
+        })
+    }
+
+    async fn watched<T: Found>(
+        &self,
+        operation: Operation,
+        subject: Subject<'_>,
+        work: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        let call = self.calls.begin(operation);
+        let span = CallSpan::new(operation, subject, self.servers.endpoint());
+        let answer = match self.gate.enter() {
+            Ok(_inside) => span.around(work).await,
+            Err(closed) => Err(closed),
+        };
+        if let Err(error) = &answer {
+            span.failed(error);
+        }
+        call.end(&answer);
+        answer
     }
 }
 
@@ -106,7 +138,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
-        self.call(Operation::GetMany, None, async move {
+        self.call_many(Operation::GetMany, keys.len(), async move {
             let on_server = self.keys(keys);
             let at_once = self.servers.send_at_once("MGET", &on_server, Replay::Safe);
             let values = match at_once.await {
@@ -125,7 +157,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call(Operation::SetMany, None, async move {
+        self.call_many(Operation::SetMany, entries.len(), async move {
             let sets: Result<Vec<(Key<'_>, Cmd)>, Error> = entries
                 .into_iter()
                 .map(|(key, value)| {
@@ -145,7 +177,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
-        self.call(Operation::DeleteMany, None, async move {
+        self.call_many(Operation::DeleteMany, keys.len(), async move {
             let keys = self.keys(keys);
             let at_once = self.servers.send_at_once("UNLINK", &keys, Replay::Unsafe);
             let answers = match at_once.await {

@@ -10,6 +10,7 @@
 //! | `tls` | what TLS needs, with the feature `redis-tls` |
 //! | `command`, `script` | what is sent, and what the answers mean; Lua for what takes more than one step |
 //! | `servers` | sending: connections, deadlines, which server has a key |
+//! | `event` | spans and events, with the feature `tracing` |
 //! | `gate` | closing |
 //! | `builder` | settings |
 //! | `contract` | the calls |
@@ -18,6 +19,7 @@ mod address;
 mod builder;
 mod command;
 mod contract;
+mod event;
 mod gate;
 mod script;
 mod servers;

@@ -17,6 +17,8 @@ mod operation;
 pub(crate) use calls::{CallCounters, Found};
 pub(crate) use errors::ErrorCounters;
 pub use errors::ErrorCounts;
+#[cfg(all(feature = "redis", feature = "tracing"))]
+pub(crate) use errors::ErrorKind;
 pub use links::{LinkState, LinkStats};
 pub use operation::{Operation, OperationStats};
 

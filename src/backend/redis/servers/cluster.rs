@@ -17,6 +17,7 @@ use super::link::{Link, Replay};
 use super::topology::{self, Topology};
 use crate::backend::alarm;
 use crate::backend::redis::address::{Secrets, moved_to};
+use crate::backend::redis::event;
 use crate::error::Error;
 use crate::sync::Mutex;
 use redis::{Cmd, ConnectionInfo, Value, cmd};
@@ -89,6 +90,7 @@ impl Cluster {
                 Some(elsewhere) => elsewhere,
                 None => (self.primary(slot, deadline).await?, false),
             };
+            event::sent_to(link.endpoint());
             let version = self.topology().version;
             let answer = if asking {
                 ask(&link, command, deadline).await

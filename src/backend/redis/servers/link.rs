@@ -21,7 +21,8 @@ use super::driver::Driver;
 use super::failure::{Failure, broken};
 use crate::backend::alarm;
 use crate::backend::redis::address::Secrets;
-use crate::backend::stats::LinkStats;
+use crate::backend::redis::event::{self, ConnectSpan, Endpoint};
+use crate::backend::stats::{LinkState, LinkStats};
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use redis::aio::MultiplexedConnection;
@@ -88,6 +89,7 @@ impl Request for Pipeline {
 /// The way to one server.
 pub(super) struct Link {
     dial: Dial,
+    endpoint: Option<Endpoint>,
     name: String,
     /// How long an attempt to connect may take, and the usual budget of a command.
     budget: Duration,
@@ -143,6 +145,7 @@ impl Link {
     ) -> Arc<Self> {
         Arc::new(Self {
             name: secrets.scrub(dial.name()),
+            endpoint: dial.endpoint(),
             dial,
             budget,
             secrets,
@@ -159,6 +162,11 @@ impl Link {
     /// How errors call the server.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where the server is, if that is known without asking.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref()
     }
 
     pub(super) fn dial(&self) -> &Dial {
@@ -310,26 +318,32 @@ impl Link {
 
     fn give_up(&self, connection: &Arc<Connection>, loss: Loss) {
         let is_it = |other: &Arc<Connection>| Arc::ptr_eq(other, connection);
-        let is_silent = matches!(loss, Loss::Silent(_));
-        let leftover = self.breaker.lock().lost(is_it, loss, Instant::now());
-        if is_silent && leftover.is_some() {
-            self.opens();
-        }
+        let silence = match &loss {
+            Loss::Silent(error) => Some(error.clone()),
+            Loss::Broken => None,
+        };
+        let mut breaker = self.breaker.lock();
+        let leftover = breaker.lost(is_it, loss, Instant::now());
+        let opens = leftover.is_some() && silence.is_some() && self.opens();
+        drop(breaker);
         drop(leftover);
-    }
-
-    /// The breaker has opened, unless it was open.
-    fn opens(&self) {
-        // Relaxed, all of these: counters, and a flag that says whether the same is to be counted again.
-        if !self.is_open.swap(true, Ordering::Relaxed) {
-            self.opened.fetch_add(1, Ordering::Relaxed);
+        if let Some(error) = silence.filter(|_| opens) {
+            event::breaker_opened(&self.name, &error);
         }
     }
 
-    /// The breaker is closed: there is a connection.
-    fn closes(&self) {
+    /// The breaker is open. Whether it was not: one outage is counted once. Under the breaker's lock.
+    fn opens(&self) -> bool {
+        // Relaxed, both: a flag that the breaker's lock keeps in order, and a counter.
+        let opens = !self.is_open.swap(true, Ordering::Relaxed);
+        self.opened.fetch_add(u64::from(opens), Ordering::Relaxed);
+        opens
+    }
+
+    /// There is a connection. Whether the breaker was open. Under its lock.
+    fn closes(&self) -> bool {
         // Relaxed: as in `opens`.
-        self.is_open.swap(false, Ordering::Relaxed);
+        self.is_open.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -361,8 +375,9 @@ impl Attempt {
         let link = Arc::clone(&self.link);
         let dead = Arc::new(AtomicBool::new(false));
         let on_end = DeadOnDrop(Arc::clone(&dead));
+        let span = ConnectSpan::new(link.endpoint(), link.made() > 0);
         let connecting = link.dial.connect(on_end, link.budget, &link.secrets);
-        let outcome = match timeout(link.budget, connecting).await {
+        let outcome = match span.around(timeout(link.budget, connecting)).await {
             Ok(Ok(multiplexed)) => {
                 // Release: pairs with the Acquire in `made`.
                 link.made.fetch_add(1, Ordering::Release);
@@ -378,22 +393,36 @@ impl Attempt {
                 Err(Error::connection(text))
             }
         };
+        if let Err(error) = &outcome {
+            span.failed(error);
+        }
+        drop(span);
         self.end(outcome);
     }
 
     fn end(&mut self, outcome: Result<Arc<Connection>, Error>) {
         self.ended = true;
-        let (now, random, is_up) = (Instant::now(), random(), outcome.is_ok());
-        let mut breaker = self.link.breaker.lock();
+        let (now, random, link) = (Instant::now(), random(), &*self.link);
+        let error = outcome.as_ref().err().cloned();
+        let mut breaker = link.breaker.lock();
         let leftover: Leftover<_> = breaker.attempt_ended(outcome, now, random);
+        let changes = match breaker.state(|it| it.is_usable()) {
+            LinkState::Closed => false,
+            _ if error.is_some() => link.opens(),
+            _ => link.closes(),
+        };
         drop(breaker);
         drop(leftover);
-        if is_up {
-            self.link.closes();
-        } else {
-            // Relaxed: a counter.
-            self.link.failed.fetch_add(1, Ordering::Relaxed);
-            self.link.opens();
+        match &error {
+            Some(error) => {
+                // Relaxed: a counter.
+                link.failed.fetch_add(1, Ordering::Relaxed);
+                if changes {
+                    event::breaker_opened(&link.name, error);
+                }
+            }
+            None if changes => event::breaker_closed(&link.name),
+            None => {}
         }
         let ended = |ended: &mut u64| *ended = self.number.max(*ended);
         self.link.ended.send_modify(ended);

@@ -27,6 +27,7 @@ pub(super) use link::Replay;
 
 use super::address::{Secrets, Target};
 use super::command::{self, Key, Scripted};
+use super::event::Endpoint;
 use super::script;
 use crate::backend::alarm;
 use crate::backend::stats::LinkStats;
@@ -177,6 +178,14 @@ impl Servers {
             pong.map_err(|failure| self.error(failure))?;
         }
         Ok(())
+    }
+
+    /// Where the server is, if there is only one.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.route {
+            Route::One(link) => link.endpoint(),
+            Route::Cluster(_) => None,
+        }
     }
 
     /// How the ways to the servers are.
