@@ -66,8 +66,8 @@ pub use crate::{
 
 #[cfg(all(feature = "backend", not(nori_loom)))]
 pub use crate::backend::{
-    BackendFuture, BackendStats, CacheBackend, CacheBackendExt, Cacheable, Codec, ErrorCounts,
-    Flights, LinkState, LinkStats, MemoryCacheBackend, MemoryCacheBackendBuilder, Operation,
+    BackendFuture, BackendStats, BreakerState, CacheBackend, CacheBackendExt, Cacheable, Codec,
+    ErrorCounts, Flights, LinkState, MemoryCacheBackend, MemoryCacheBackendBuilder, Operation,
     OperationStats, Undecodable, UpdateTtl, Value, View,
 };
 

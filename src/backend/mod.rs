@@ -53,7 +53,7 @@ pub use future::BackendFuture;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
-pub use stats::{BackendStats, ErrorCounts, LinkState, LinkStats, Operation, OperationStats};
+pub use stats::{BackendStats, BreakerState, ErrorCounts, LinkState, Operation, OperationStats};
 pub use undecodable::Undecodable;
 pub use update_ttl::UpdateTtl;
 pub use value::{Cacheable, Value};

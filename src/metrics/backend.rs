@@ -3,18 +3,10 @@
 use super::cache;
 use super::names::*;
 use super::sink::Sink;
-use crate::backend::{BackendStats, LinkState, LinkStats, Operation, OperationStats};
-
-const STATES: [LinkState; 5] = [
-    LinkState::Idle,
-    LinkState::Connecting,
-    LinkState::Up,
-    LinkState::Down,
-    LinkState::Closed,
-];
+use crate::backend::{BackendStats, BreakerState, LinkState, Operation, OperationStats};
 
 /// `since` is what was counted since the last time, `before` the links that there were then.
-pub(super) fn publish(sink: &Sink<'_>, since: &BackendStats, before: &[LinkStats]) {
+pub(super) fn publish(sink: &Sink<'_>, since: &BackendStats, before: &[LinkState]) {
     // 1. The calls.
     let is_timed = since.memory.is_none();
     for (operation, stats) in since.operations() {
@@ -30,14 +22,17 @@ pub(super) fn publish(sink: &Sink<'_>, since: &BackendStats, before: &[LinkStats
         cache::memory(sink, memory, since.entries.unwrap_or_default());
     }
     for link in &since.links {
-        state(sink, &link.server, Some(link.state));
-        sink.count(&LINK_CONNECTIONS, [&link.server], link.connections);
-        sink.count(&LINK_FAILURES, [&link.server], link.failures);
-        sink.count(&LINK_OPENED, [&link.server], link.opened);
+        let server = link.address.as_str();
+        sink.set(&LINK_CONNECTED, [server], u64::from(link.is_connected));
+        breaker(sink, server, Some(link.breaker));
+        sink.count(&LINK_RECONNECTS, [server], link.reconnects);
+        sink.count(&LINK_FAILURES, [server], link.failures);
+        sink.count(&LINK_OPENED, [server], link.opened);
     }
-    let is_here = |server: &str| since.links.iter().any(|link| link.server == server);
-    for gone in before.iter().filter(|link| !is_here(&link.server)) {
-        state(sink, &gone.server, None);
+    let is_here = |server: &str| since.links.iter().any(|link| link.address == server);
+    for gone in before.iter().filter(|link| !is_here(&link.address)) {
+        sink.set(&LINK_CONNECTED, [&gone.address], 0);
+        breaker(sink, &gone.address, None);
     }
 }
 
@@ -64,9 +59,9 @@ fn calls(sink: &Sink<'_>, operation: Operation, since: &OperationStats, is_timed
 }
 
 /// `None` for a server that is not one of ours any more.
-fn state(sink: &Sink<'_>, server: &str, state: Option<LinkState>) {
-    for other in STATES {
+fn breaker(sink: &Sink<'_>, server: &str, state: Option<BreakerState>) {
+    for other in BreakerState::ALL {
         let is_it = u64::from(state == Some(other));
-        sink.set(&LINK_STATE, [server, other.name()], is_it);
+        sink.set(&LINK_BREAKER, [server, other.name()], is_it);
     }
 }

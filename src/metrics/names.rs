@@ -89,12 +89,14 @@ metrics! {
         "Panics of the listener of removals.";
     PENDING: Gauge of Count, "nori_cache_pending" []
         "Entries that have left and still wait to be dropped.";
-    LINK_STATE: Gauge of Count, "nori_cache_link_state" ["server", "state"]
-        "1 for the state that the way to a server is in, 0 for the others: idle, connecting, up, down, closed.";
-    LINK_CONNECTIONS: Counter of Count, "nori_cache_link_connections_total" ["server"]
-        "Connections made to a server.";
+    LINK_CONNECTED: Gauge of Count, "nori_cache_link_connected" ["server"]
+        "1 while there is a connection to a server, else 0. Nobody connects before the first call.";
+    LINK_BREAKER: Gauge of Count, "nori_cache_link_breaker" ["server", "state"]
+        "1 for the state that a server's breaker is in, 0 for the others: closed, open, half_open.";
+    LINK_RECONNECTS: Counter of Count, "nori_cache_link_reconnects_total" ["server"]
+        "Connections to a server that took the place of another.";
     LINK_FAILURES: Counter of Count, "nori_cache_link_failures_total" ["server"]
-        "Attempts to connect to a server that failed.";
+        "Attempts to connect to a server that failed, and connections given up because it was silent.";
     LINK_OPENED: Counter of Count, "nori_cache_link_breaker_opened_total" ["server"]
         "Outages of a server: how often its breaker has opened.";
     RESPONSES: Counter of Count, "nori_cache_responses_total" ["outcome"]

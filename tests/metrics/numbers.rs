@@ -5,8 +5,8 @@ use crate::scripted::Scripted;
 use crate::watchdog::block_on;
 use nori_cache::metrics::{BUCKETS, Publisher};
 use nori_cache::{
-    BackendFuture, BackendStats, Cache, CacheBackend, CacheBackendExt, Flights, LinkState,
-    LinkStats, MemoryCacheBackend, Operation, RedisCacheBackend, Ttl, Value,
+    BackendFuture, BackendStats, BreakerState, Cache, CacheBackend, CacheBackendExt, Flights,
+    LinkState, MemoryCacheBackend, Operation, RedisCacheBackend, Ttl, Value,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -132,15 +132,15 @@ impl CacheBackend for Told {
 /// A server that has left the cluster is in no state any more; its counters stay what they were.
 #[test]
 fn links_that_are_gone() {
-    let link = |server: &str, state| {
-        let mut link = LinkStats::new(server);
-        (link.state, link.connections) = (state, 2);
+    let link = |server: &str, breaker| {
+        let mut link = LinkState::new(server);
+        (link.breaker, link.is_connected, link.reconnects) = (breaker, true, 2);
         link
     };
     let backend = Arc::new(Told::default());
     let publisher = Publisher::new().backend("shop", backend.clone());
     let kept = Kept::default();
-    let publish = |links: Vec<LinkStats>| {
+    let publish = |links: Vec<LinkState>| {
         let mut stats = BackendStats::default();
         stats.links = links;
         *backend.stats.lock().unwrap() = Some(stats);
@@ -148,20 +148,23 @@ fn links_that_are_gone() {
     };
     let state = |server: &str, state: &str| {
         let labels = format!("cache=shop,server={server},state={state}");
-        kept.number("nori_cache_link_state", &labels)
+        kept.number("nori_cache_link_breaker", &labels)
     };
     publish(vec![
-        link("a:1", LinkState::Up),
-        link("b:1", LinkState::Down),
+        link("a:1", BreakerState::Closed),
+        link("b:1", BreakerState::Open),
     ]);
-    assert_eq!(state("a:1", "up"), Number::Gauge(1.0));
-    assert_eq!(state("a:1", "down"), Number::Gauge(0.0));
-    assert_eq!(state("b:1", "down"), Number::Gauge(1.0));
-    publish(vec![link("a:1", LinkState::Up)]);
-    assert_eq!(state("a:1", "up"), Number::Gauge(1.0));
-    assert_eq!(state("b:1", "down"), Number::Gauge(0.0));
-    let connections = "nori_cache_link_connections_total";
-    assert_eq!(kept.count(connections, "cache=shop,server=b:1"), 2);
+    assert_eq!(state("a:1", "closed"), Number::Gauge(1.0));
+    assert_eq!(state("a:1", "open"), Number::Gauge(0.0));
+    assert_eq!(state("b:1", "open"), Number::Gauge(1.0));
+    publish(vec![link("a:1", BreakerState::Closed)]);
+    assert_eq!(state("a:1", "closed"), Number::Gauge(1.0));
+    assert_eq!(state("b:1", "open"), Number::Gauge(0.0));
+    let connected = |labels| kept.number("nori_cache_link_connected", labels);
+    assert_eq!(connected("cache=shop,server=a:1"), Number::Gauge(1.0));
+    assert_eq!(connected("cache=shop,server=b:1"), Number::Gauge(0.0));
+    let reconnects = "nori_cache_link_reconnects_total";
+    assert_eq!(kept.count(reconnects, "cache=shop,server=b:1"), 2);
 }
 
 /// What a publisher calls may panic. It publishes the next time all the same, and loses nothing.

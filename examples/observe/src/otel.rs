@@ -1,7 +1,7 @@
 //! The statistics of a backend as OpenTelemetry's instruments. They are observable: the SDK asks for them when it exports, and
 //! nothing is done while the cache works.
 
-use nori_cache::{CacheBackend, LinkState};
+use nori_cache::CacheBackend;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -95,12 +95,12 @@ pub fn observe(meter: &Meter, name: &'static str, backend: &Arc<dyn CacheBackend
 
     let it = Arc::clone(backend);
     meter
-        .u64_observable_gauge("nori_cache.links.up")
+        .u64_observable_gauge("nori_cache.links.connected")
         .with_unit("{server}")
         .with_description("Servers that there is a connection to.")
         .with_callback(move |observer| {
             let links = it.stats().links;
-            let up = links.iter().filter(|link| link.state == LinkState::Up);
+            let up = links.iter().filter(|link| link.is_connected);
             observer.observe(up.count() as u64, &of(&[]));
         })
         .build();

@@ -66,7 +66,7 @@ async fn opentelemetry_is_told_the_same() {
         "lookups",
         "operation.time",
         "loads",
-        "links.up",
+        "links.connected",
     ] {
         assert!(names.contains(&&*format!("nori_cache.{name}")), "{names:?}");
     }

@@ -8,17 +8,14 @@ use crate::backend::stats::{BackendStats, ErrorCounters, Operation};
 use crate::cache::Stats;
 use crate::error::Error;
 use crate::sync::{AtomicU64, AtomicUsize, CachePadded, Ordering};
+use std::cell::Cell;
 
 /// How many lines the threads share.
 const LINES: usize = 16;
 
 thread_local! {
-    /// The line of this thread, in every backend.
-    static LINE: usize = {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        // Relaxed: only that the numbers differ matters.
-        NEXT.fetch_add(1, Ordering::Relaxed) % LINES
-    };
+    /// The line of this thread, in every backend; none yet, if it is beyond all.
+    static LINE: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 /// Counters, all relaxed: they order nothing.
@@ -41,8 +38,20 @@ struct Line {
 impl Counts {
     #[inline]
     fn line(&self) -> &Line {
-        // While a thread ends, its line may be gone.
-        &self.lines[LINE.try_with(|line| *line).unwrap_or(0)]
+        match self.lines.get(LINE.get()) {
+            Some(line) => line,
+            None => self.new_line(),
+        }
+    }
+
+    /// The line of a thread that has none yet.
+    #[cold]
+    fn new_line(&self) -> &Line {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        // Relaxed: only that neighbours differ matters.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) % LINES;
+        LINE.set(number);
+        &self.lines[number]
     }
 
     /// An increment found a cell, and added to it.

@@ -219,7 +219,7 @@ impl CacheBackend for RedisCacheBackend {
     fn stats(&self) -> BackendStats {
         let mut stats = BackendStats::of(&self.flights);
         self.calls.add_to(&mut stats);
-        stats.links = self.servers.link_stats();
+        stats.links = self.servers.links();
         stats
     }
 

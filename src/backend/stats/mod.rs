@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `errors` | [`ErrorCounts`]: failures, by what went wrong |
 //! | `operation` | [`Operation`], and [`OperationStats`]: what calls of one kind have come to |
-//! | `links` | [`LinkStats`]: how the way to a server is |
+//! | `links` | [`LinkState`]: how the way to a server is |
 //! | `calls` | counters for stores whose calls take time: each call is timed |
 
 #[cfg(feature = "redis")]
@@ -19,7 +19,7 @@ pub(crate) use errors::ErrorCounters;
 pub use errors::ErrorCounts;
 #[cfg(all(feature = "redis", feature = "tracing"))]
 pub(crate) use errors::ErrorKind;
-pub use links::{LinkState, LinkStats};
+pub use links::{BreakerState, LinkState};
 pub use operation::{Operation, OperationStats};
 
 use super::{Flights, Undecodable};
@@ -59,7 +59,7 @@ pub struct BackendStats {
     /// Reads that found what they could not decode. They are hits of their operation, and misses to their callers.
     pub undecodable: Undecodable,
     /// The ways to the servers, where the store is on some: those that there are now.
-    pub links: Vec<LinkStats>,
+    pub links: Vec<LinkState>,
     /// Of a store in memory: what its cache has done, evictions among it.
     pub memory: Option<Stats>,
     /// Of a store in memory: how many keys it has right now.
@@ -90,15 +90,15 @@ impl BackendStats {
         Operation::ALL.into_iter().zip(&self.operations)
     }
 
-    /// What was counted since `previous` was taken, of the same backend. What is no count (`entries`, the state of a link) is as it is
+    /// What was counted since `previous` was taken, of the same backend. What is no count (`entries`, how a link stands) is as it is
     /// now.
     #[must_use]
     pub fn since(&self, previous: &Self) -> Self {
         let operations = self.operations.iter().zip(&previous.operations);
         let mut since = operations.map(|(now, before)| now.since(before));
-        let link = |now: &LinkStats| {
+        let link = |now: &LinkState| {
             let mut links = previous.links.iter();
-            now.since(links.find(|before| before.server == now.server))
+            now.since(links.find(|before| before.address == now.address))
         };
         Self {
             operations: std::array::from_fn(|_| since.next().unwrap_or_default()),

@@ -20,7 +20,7 @@
 //!
 //! What a step takes out of the machine is returned in its [`Leftover`], to be dropped outside of the lock.
 
-use crate::backend::stats::LinkState;
+use crate::backend::stats::BreakerState;
 use crate::error::Error;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Breaker<C> {
     /// Attempts to connect so far.
     attempts: u64,
+    /// Those of them that failed, and connections that fell silent.
+    failed: u64,
     phase: Phase<C>,
 }
 
@@ -79,6 +81,7 @@ impl<C: Clone> Breaker<C> {
     pub(super) fn new() -> Self {
         Self {
             attempts: 0,
+            failed: 0,
             phase: Phase::Idle,
         }
     }
@@ -115,6 +118,7 @@ impl<C: Clone> Breaker<C> {
             // Closed meanwhile.
             return Leftover(outcome.map_or(Phase::Idle, Phase::Up));
         };
+        self.failed += u64::from(outcome.is_err());
         self.replace(match outcome {
             Ok(connection) => Phase::Up(connection),
             Err(error) => Phase::Down {
@@ -133,14 +137,17 @@ impl<C: Clone> Breaker<C> {
         now: Instant,
     ) -> Option<Leftover<C>> {
         match &self.phase {
-            Phase::Up(connection) if is_it(connection) => Some(self.replace(match loss {
-                Loss::Broken => Phase::Idle,
-                Loss::Silent(error) => Phase::Down {
-                    until: now,
-                    failures: 0,
-                    error,
-                },
-            })),
+            Phase::Up(connection) if is_it(connection) => Some(match loss {
+                Loss::Broken => self.replace(Phase::Idle),
+                Loss::Silent(error) => {
+                    self.failed += 1;
+                    self.replace(Phase::Down {
+                        until: now,
+                        failures: 0,
+                        error,
+                    })
+                }
+            }),
             _ => None,
         }
     }
@@ -150,15 +157,21 @@ impl<C: Clone> Breaker<C> {
         self.replace(Phase::Closed)
     }
 
-    /// The phase, as it is told to those who watch.
-    pub(super) fn state(&self, is_usable: impl Fn(&C) -> bool) -> LinkState {
+    /// How a caller would be treated that comes now.
+    pub(super) fn state(&self, now: Instant) -> BreakerState {
         match &self.phase {
-            Phase::Up(connection) if is_usable(connection) => LinkState::Up,
-            Phase::Idle | Phase::Up(_) => LinkState::Idle,
-            Phase::Dialing { barred: None, .. } => LinkState::Connecting,
-            Phase::Dialing { .. } | Phase::Down { .. } => LinkState::Down,
-            Phase::Closed => LinkState::Closed,
+            Phase::Idle | Phase::Up(_) | Phase::Dialing { barred: None, .. } => {
+                BreakerState::Closed
+            }
+            Phase::Down { until, .. } if now < *until => BreakerState::Open,
+            Phase::Down { .. } | Phase::Dialing { .. } => BreakerState::HalfOpen,
+            Phase::Closed => BreakerState::Open,
         }
+    }
+
+    /// How many attempts to connect have failed so far, and connections fallen silent.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
     }
 
     pub(super) fn is_up(&self, is_usable: impl Fn(&C) -> bool) -> bool {
@@ -199,6 +212,8 @@ mod tests {
         Broken(&'static str),
         Silent(&'static str),
         Close,
+        /// What is seen from outside, and how many failures there were.
+        Is(BreakerState, u64),
     }
 
     #[derive(Debug, PartialEq)]
@@ -251,6 +266,10 @@ mod tests {
                     drop(breaker.lost(|it| it == which, loss, now));
                 }
                 Close => drop(breaker.close()),
+                Is(state, failed) => {
+                    assert_eq!(breaker.state(now), *state, "{name}, {nth}");
+                    assert_eq!(breaker.failed(), *failed, "{name}, {nth}");
+                }
             }
         }
     }
@@ -301,17 +320,23 @@ mod tests {
             "failed",
             1.0,
             &[
+                (0, Is(BreakerState::Closed, 0)),
                 (0, Call(Dials(1))),
+                (0, Is(BreakerState::Closed, 0)),
                 (1_000, Fails("first")),
+                (1_000, Is(BreakerState::Open, 1)),
                 (1_000, Call(IsTold("first"))),
                 (1_024, Call(IsTold("first"))),
+                (1_025, Is(BreakerState::HalfOpen, 1)),
                 (1_025, Call(Dials(2))),
+                (1_025, Is(BreakerState::HalfOpen, 1)),
                 (1_025, Call(IsTold("first"))),
                 (9_000, Call(IsTold("first"))),
                 (9_000, Fails("second")),
                 (9_049, Call(IsTold("second"))),
                 (9_050, Call(Dials(3))),
                 (9_060, Connected("a")),
+                (9_060, Is(BreakerState::Closed, 2)),
                 (9_060, Call(Uses("a"))),
             ],
         );
@@ -347,6 +372,7 @@ mod tests {
                 (0, Call(Dials(1))),
                 (0, Connected("a")),
                 (500, Silent("a")),
+                (500, Is(BreakerState::HalfOpen, 1)),
                 (500, Call(Dials(2))),
                 (500, Call(IsTold("silent"))),
                 (1_000, Fails("no answer")),
@@ -385,6 +411,7 @@ mod tests {
                     (0, Call(Dials(1))),
                     (1, Close),
                     (1, Call(IsTold("closed"))),
+                    (1, Is(BreakerState::Open, 0)),
                     (2, late),
                     (60_000, Call(IsTold("closed"))),
                 ],

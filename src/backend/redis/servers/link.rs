@@ -22,7 +22,7 @@ use super::failure::{Failure, broken};
 use crate::backend::alarm;
 use crate::backend::redis::address::Secrets;
 use crate::backend::redis::event::{self, ConnectSpan, Endpoint};
-use crate::backend::stats::{LinkState, LinkStats};
+use crate::backend::stats::{BreakerState, LinkState};
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use redis::aio::MultiplexedConnection;
@@ -98,8 +98,6 @@ pub(super) struct Link {
     breaker: Mutex<Breaker<Arc<Connection>>>,
     /// Connections made so far.
     made: AtomicU64,
-    /// Attempts that failed so far.
-    failed: AtomicU64,
     /// How often the breaker has opened, and whether it is open.
     opened: AtomicU64,
     is_open: AtomicBool,
@@ -152,7 +150,6 @@ impl Link {
             driver,
             breaker: Mutex::new(Breaker::new()),
             made: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
             opened: AtomicU64::new(0),
             is_open: AtomicBool::new(false),
             ended: watch::Sender::new(0),
@@ -183,16 +180,21 @@ impl Link {
         self.breaker.lock().is_up(|it| it.is_usable())
     }
 
-    /// How things stand, and what has become of this link so far.
-    pub(super) fn stats(&self) -> LinkStats {
-        // Relaxed: counters.
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        LinkStats {
-            state: self.breaker.lock().state(|it| it.is_usable()),
-            connections: self.made(),
-            failures: read(&self.failed),
-            opened: read(&self.opened),
-            ..LinkStats::new(&*self.name)
+    /// As its callers meet it.
+    pub(super) fn state(&self) -> LinkState {
+        let now = Instant::now();
+        let breaker = self.breaker.lock();
+        let (state, failures) = (breaker.state(now), breaker.failed());
+        let is_connected = breaker.is_up(|it| it.is_usable());
+        drop(breaker);
+        LinkState {
+            breaker: state,
+            is_connected,
+            failures,
+            reconnects: self.made().saturating_sub(1),
+            // Relaxed: a counter.
+            opened: self.opened.load(Ordering::Relaxed),
+            ..LinkState::new(&*self.name)
         }
     }
 
@@ -405,24 +407,20 @@ impl Attempt {
         let (now, random, link) = (Instant::now(), random(), &*self.link);
         let error = outcome.as_ref().err().cloned();
         let mut breaker = link.breaker.lock();
+        // While somebody dials it is never open, unless the link was closed meanwhile.
+        let is_over = breaker.state(now) == BreakerState::Open;
         let leftover: Leftover<_> = breaker.attempt_ended(outcome, now, random);
-        let changes = match breaker.state(|it| it.is_usable()) {
-            LinkState::Closed => false,
-            _ if error.is_some() => link.opens(),
-            _ => link.closes(),
+        let changes = match breaker.state(now) {
+            _ if is_over => false,
+            BreakerState::Closed => link.closes(),
+            BreakerState::Open | BreakerState::HalfOpen => link.opens(),
         };
         drop(breaker);
         drop(leftover);
         match &error {
-            Some(error) => {
-                // Relaxed: a counter.
-                link.failed.fetch_add(1, Ordering::Relaxed);
-                if changes {
-                    event::breaker_opened(&link.name, error);
-                }
-            }
+            Some(error) if changes => event::breaker_opened(&link.name, error),
             None if changes => event::breaker_closed(&link.name),
-            None => {}
+            _ => {}
         }
         let ended = |ended: &mut u64| *ended = self.number.max(*ended);
         self.link.ended.send_modify(ended);

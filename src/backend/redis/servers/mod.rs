@@ -30,7 +30,7 @@ use super::command::{self, Key, Scripted};
 use super::event::Endpoint;
 use super::script;
 use crate::backend::alarm;
-use crate::backend::stats::LinkStats;
+use crate::backend::stats::LinkState;
 use crate::error::Error;
 use batches::{Answer, BATCH, Group, Terms};
 use cluster::Cluster;
@@ -188,13 +188,14 @@ impl Servers {
         }
     }
 
-    /// How the ways to the servers are.
-    pub(super) fn link_stats(&self) -> Vec<LinkStats> {
-        let links = match &self.route {
-            Route::One(link) => vec![Arc::clone(link)],
-            Route::Cluster(cluster) => cluster.links(),
+    /// How the ways to the servers are, by their addresses.
+    pub(super) fn links(&self) -> Vec<LinkState> {
+        let mut states: Vec<LinkState> = match &self.route {
+            Route::One(link) => vec![link.state()],
+            Route::Cluster(cluster) => cluster.links().iter().map(|link| link.state()).collect(),
         };
-        links.iter().map(|link| link.stats()).collect()
+        states.sort_by(|one, other| one.address.cmp(&other.address));
+        states
     }
 
     /// Lets go of all connections, for good.
