@@ -47,7 +47,7 @@ fn calls(sink: &Sink<'_>, operation: Operation, since: &OperationStats, is_timed
     }
     if operation.looks_for_keys() {
         sink.count(&LOOKUPS, [name, "hit"], since.hits);
-        sink.count(&LOOKUPS, [name, "miss"], since.misses);
+        sink.count(&LOOKUPS, [name, "miss"], since.callers_misses());
     }
     // A series for everything that never happens would be many.
     for (error, count) in since.errors.iter().filter(|(_, count)| *count > 0) {

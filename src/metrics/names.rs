@@ -64,7 +64,7 @@ metrics! {
     OPERATIONS: Counter of Count, "nori_cache_operations_total" ["operation", "outcome"]
         "Calls of a backend that have ended: ok, error or abandoned.";
     LOOKUPS: Counter of Count, "nori_cache_lookups_total" ["operation", "outcome"]
-        "Keys that were looked for: hit or miss.";
+        "Keys that callers looked for: hit or miss.";
     ERRORS: Counter of Count, "nori_cache_errors_total" ["operation", "error"]
         "Calls of a backend that failed, by what went wrong.";
     OPERATION_DURATION: Histogram of Seconds, "nori_cache_operation_duration_seconds" ["operation"]

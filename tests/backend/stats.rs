@@ -208,6 +208,9 @@ fn loads_are_counted_as_those_of_the_typed_cache() {
         block_on(panics.get_or_load::<u8, Error, _, _>("e", Ttl::Never, load))
     });
     assert!(panicked.join().is_err());
+    let get = backend.stats()[Operation::Get];
+    assert_eq!((get.hits, get.misses, get.missed_again), (1, 10, 5));
+    assert_eq!((get.callers_misses(), get.hit_ratio()), (5, 1.0 / 6.0));
     let loads = backend.stats().loads;
     assert_eq!((loads.succeeded, loads.failed), (2, 1));
     assert_eq!(

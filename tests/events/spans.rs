@@ -433,6 +433,17 @@ fn loads_have_spans_and_what_they_do_is_inside() {
     let failed = told.all().pop().unwrap();
     assert_eq!((failed.field("error.type"), failed.handles), ("panic", 0));
 
+    // One that is given up did not fail, even while its thread unwinds.
+    let load = || std::future::pending::<Result<u8, Error>>();
+    let unwinds = std::panic::AssertUnwindSafe(|| {
+        let mut waits = pin!(backend.get_or_load("d", Ttl::Never, load));
+        assert!(poll_once(waits.as_mut()).is_none());
+        panic!("not the loader");
+    });
+    assert!(std::panic::catch_unwind(unwinds).is_err());
+    let dropped = told.all().pop().unwrap();
+    assert_eq!((dropped.field("error.type"), dropped.handles), ("", 0));
+
     let backend = MemoryCacheBackend::builder()
         .trace_keys(true)
         .build()

@@ -135,9 +135,10 @@ async fn what_there_is_of_each_cache() {
     let kept = play().await;
     let lookups = "nori_cache_lookups_total";
     for (labels, count) in [
-        // The load looked once more.
         ("cache=users,operation=get,outcome=hit", 1),
         ("cache=sessions,operation=get,outcome=hit", 1),
+        // The load looked twice, for one caller.
+        ("cache=sessions,operation=get,outcome=miss", 1),
         ("cache=shop,operation=get,outcome=hit", 1),
         ("cache=shop,operation=delete,outcome=miss", 0),
     ] {

@@ -52,13 +52,18 @@ fn each_call_is_counted_and_timed_as_what_it_is() {
             backend.atomic_update("n", None, add).await.unwrap();
             backend.set("text", "text", Ttl::Never).await.unwrap();
             assert!(backend.incr("text", MINUTE).await.is_err());
+            let load = || async { Ok::<_, nori_cache::Error>(1) };
+            assert_eq!(
+                backend.get_or_load("loaded", MINUTE, load).await.unwrap(),
+                1
+            );
             backend.flush().await.unwrap();
         });
         let stats = backend.stats();
         assert_eq!(
             counts(&stats),
             [
-                ("get", 3, 2, 1),
+                ("get", 5, 2, 3),
                 ("get_many", 1, 2, 3),
                 ("set", 2, 0, 0),
                 ("set_many", 1, 0, 0),
@@ -66,7 +71,7 @@ fn each_call_is_counted_and_timed_as_what_it_is() {
                 ("delete_many", 1, 1, 0),
                 ("flush", 1, 0, 0),
                 ("incr", 2, 0, 0),
-                ("compare_and_set", 1, 1, 0),
+                ("compare_and_set", 2, 2, 0),
                 ("ttl", 1, 1, 0),
                 ("verify", 1, 0, 0),
             ]
@@ -75,6 +80,8 @@ fn each_call_is_counted_and_timed_as_what_it_is() {
             assert_eq!(it.latency.count(), it.calls, "{operation:?}");
             assert!(it.latency.total() > Duration::ZERO, "{operation:?}");
         }
+        assert_eq!(stats[Operation::Get].missed_again, 1);
+        assert_eq!(stats[Operation::Get].hit_ratio(), 0.5);
         assert_eq!(stats[Operation::Incr].errors.wrong_type, 1);
         assert_eq!(stats[Operation::Incr].succeeded(), 1);
         assert_eq!((stats.memory, stats.entries), (None, None));

@@ -4,7 +4,9 @@
 //! A hit in memory has no span, at whatever level: it takes less time than the cheapest of spans.
 
 use crate::backend::undecodable::Reason;
-use std::future::Future;
+use crate::sync::{AtomicBool, Ordering};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, debug_span, warn};
 
@@ -29,36 +31,50 @@ pub(in crate::backend) fn undecodable(
 }
 
 /// A loader that runs.
-pub(in crate::backend) struct LoadSpan(Span);
+pub(in crate::backend) struct LoadSpan {
+    span: Span,
+    /// Whether it is being polled. If so when this is dropped, it has panicked.
+    is_running: AtomicBool,
+}
 
 impl LoadSpan {
     pub(in crate::backend) fn new(key: Option<&str>) -> Self {
-        Self(debug_span!(
+        let span = debug_span!(
             target: target!(),
             "load",
             otel.status_code = Empty,
             error.type = Empty,
             nori_cache.key = key,
-        ))
+        );
+        Self {
+            span,
+            is_running: AtomicBool::new(false),
+        }
     }
 
-    pub(in crate::backend) fn around<F: Future>(
-        &self,
-        work: F,
-    ) -> impl Future<Output = F::Output> + use<F> {
-        work.instrument(self.0.clone())
+    pub(in crate::backend) async fn around<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work.instrument(self.span.clone()));
+        poll_fn(|context| {
+            // Relaxed, both: for this task, which polls and drops.
+            self.is_running.store(true, Ordering::Relaxed);
+            let polled = work.as_mut().poll(context);
+            self.is_running.store(false, Ordering::Relaxed);
+            polled
+        })
+        .await
     }
 
     /// `error` is the type of the error.
     pub(in crate::backend) fn failed(&self, error: &'static str) {
-        self.0.record("error.type", error);
-        self.0.record("otel.status_code", "ERROR");
+        self.span.record("error.type", error);
+        self.span.record("otel.status_code", "ERROR");
     }
 }
 
 impl Drop for LoadSpan {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        // Relaxed: as above.
+        if self.is_running.load(Ordering::Relaxed) {
             self.failed("panic");
         }
     }

@@ -2,6 +2,8 @@
 
 use super::{Flights, Work};
 use crate::backend::event::LoadSpan;
+use crate::backend::stats::Operation;
+use crate::sync::Ordering;
 use std::any::type_name;
 use std::future::Future;
 
@@ -20,6 +22,18 @@ impl Flights {
         loaded
     }
 
+    /// A leader has looked again, by this operation, and so many keys are still not there.
+    pub(crate) fn miss_again(&self, operation: Operation, keys: u64) {
+        // Relaxed: a number to look at; nothing is ordered by it.
+        self.missed_again[which(operation)].fetch_add(keys, Ordering::Relaxed);
+    }
+
+    /// How many keys that was about.
+    pub(crate) fn second_misses(&self, operation: Operation) -> u64 {
+        // Relaxed: as in `miss_again`.
+        self.missed_again[which(operation)].load(Ordering::Relaxed)
+    }
+
     /// Counts a loader, of however many keys. Whoever runs one does it by this, with nothing else in the future than the loader:
     /// what is counted is how long that took, and whether it failed.
     pub(crate) async fn counted<T, E, F>(&self, loader: F) -> Result<T, E>
@@ -35,4 +49,9 @@ impl Flights {
         }
         loaded
     }
+}
+
+/// Whether leaders looked for one key or for many.
+fn which(operation: Operation) -> usize {
+    usize::from(operation == Operation::GetMany)
 }

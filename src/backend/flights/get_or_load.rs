@@ -1,6 +1,7 @@
 //! [`CacheBackendExt::get_or_load`](crate::backend::CacheBackendExt::get_or_load): one loads for all who ask at a time.
 
 use super::{Joined, Leader, Stuck};
+use crate::backend::stats::Operation;
 use crate::backend::typed::{read, write};
 use crate::backend::{CacheBackend, Cacheable, Value};
 use crate::error::Error;
@@ -113,7 +114,10 @@ where
             // What we came upon before, most likely, and counted then.
             Err(_) => (load.await, Some(found)),
         },
-        Ok(None) => (load.await, None),
+        Ok(None) => {
+            backend.flights().miss_again(Operation::Get, 1);
+            (load.await, None)
+        }
         Err(error) => (Err(error), None),
     };
     let answer = match loaded {

@@ -50,7 +50,7 @@ use crate::cache::LoadCounters;
 use crate::error::Error;
 use crate::flights;
 use crate::flights::wait_graph::{Inside, Node};
-use crate::sync::{AtomicUsize, DashMap, Entry, Ordering, fence};
+use crate::sync::{AtomicU64, AtomicUsize, DashMap, Entry, Ordering, fence};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -71,6 +71,8 @@ pub struct Flights {
     patience: Duration,
     undecodable: Counters,
     counted: LoadCounters,
+    /// Keys that leaders missed again, when they looked for one, and for many.
+    missed_again: [AtomicU64; 2],
     traces_keys: bool,
 }
 
@@ -316,6 +318,7 @@ impl Default for Flights {
             patience: PATIENCE,
             undecodable: Counters::default(),
             counted: LoadCounters::default(),
+            missed_again: Default::default(),
             traces_keys: false,
         }
     }

@@ -78,7 +78,11 @@ impl CallCounters {
 
     pub(crate) fn add_to(&self, stats: &mut BackendStats) {
         for operation in Operation::ALL {
-            stats[operation] = self.0[operation as usize].snapshot();
+            let missed_again = stats[operation].missed_again;
+            stats[operation] = OperationStats {
+                missed_again,
+                ..self.0[operation as usize].snapshot()
+            };
         }
     }
 }
@@ -92,6 +96,7 @@ impl Counters {
             calls: latency.count().saturating_add(abandoned),
             hits: read(&self.hits),
             misses: read(&self.misses),
+            missed_again: 0,
             errors: self.errors.snapshot(),
             abandoned,
             latency,

@@ -78,11 +78,15 @@ impl BackendStats {
     /// assert_eq!(stats.operations().map(|(_, stats)| stats.calls).sum::<u64>(), 7);
     /// ```
     pub fn of(flights: &Flights) -> Self {
-        Self {
+        let mut stats = Self {
             loads: flights.loads().sum(),
             undecodable: flights.undecodable().snapshot(),
             ..Self::default()
+        };
+        for operation in [Operation::Get, Operation::GetMany] {
+            stats[operation].missed_again = flights.second_misses(operation);
         }
+        stats
     }
 
     /// Each operation, with what its calls have come to.

@@ -94,6 +94,9 @@ pub struct OperationStats {
     pub hits: u64,
     /// Keys that were not. Removals of many do not say.
     pub misses: u64,
+    /// How many of the misses were a load's second look. The caller who is to load looks again, in case another's load has ended just
+    /// then; so a key that is loaded is missed twice, for one caller.
+    pub missed_again: u64,
     /// Calls that failed, by what went wrong.
     pub errors: ErrorCounts,
     /// Calls whose future was dropped before it was ready.
@@ -103,9 +106,14 @@ pub struct OperationStats {
 }
 
 impl OperationStats {
-    /// Hits in all keys that were looked for, from 0 to 1; 0 before the first one.
+    /// Keys that callers looked for and that were not there, each once.
+    pub fn callers_misses(&self) -> u64 {
+        self.misses.saturating_sub(self.missed_again)
+    }
+
+    /// Hits in all keys that callers looked for, from 0 to 1; 0 before the first one.
     pub fn hit_ratio(&self) -> f64 {
-        match self.hits.saturating_add(self.misses) {
+        match self.hits.saturating_add(self.callers_misses()) {
             0 => 0.0,
             all => self.hits as f64 / all as f64,
         }
@@ -122,6 +130,7 @@ impl OperationStats {
             calls: self.calls.saturating_sub(previous.calls),
             hits: self.hits.saturating_sub(previous.hits),
             misses: self.misses.saturating_sub(previous.misses),
+            missed_again: self.missed_again.saturating_sub(previous.missed_again),
             errors: self.errors.since(&previous.errors),
             abandoned: self.abandoned.saturating_sub(previous.abandoned),
             latency: self.latency.since(&previous.latency),
