@@ -318,7 +318,7 @@ fn outages_are_told_once_and_attempts_to_connect_each() {
             ),
             ("false", "")
         );
-        let last = named("connect").last().unwrap();
+        let last = named("connect").next_back().unwrap();
         assert_eq!(
             (last.field("nori_cache.reconnect"), last.field("error.type")),
             ("true", "")

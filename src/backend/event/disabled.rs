@@ -2,6 +2,7 @@
 
 use crate::backend::undecodable::Reason;
 use std::future::Future;
+use std::pin::Pin;
 
 #[inline(always)]
 pub(in crate::backend) fn undecodable(_: &'static str, _: Reason, _: &'static str) {}
@@ -15,7 +16,7 @@ impl LoadSpan {
     }
 
     #[inline(always)]
-    pub(in crate::backend) fn around<F: Future>(&self, work: F) -> F {
+    pub(in crate::backend) fn around<'w, F: Future>(&self, work: Pin<&'w mut F>) -> Pin<&'w mut F> {
         work
     }
 

@@ -6,9 +6,9 @@
 use crate::backend::undecodable::Reason;
 use crate::sync::{AtomicBool, Ordering};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use tracing::field::Empty;
-use tracing::{Instrument, Span, debug, debug_span, warn};
+use tracing::{Span, debug, debug_span, warn};
 
 macro_rules! target {
     () => {
@@ -52,16 +52,17 @@ impl LoadSpan {
         }
     }
 
-    pub(in crate::backend) async fn around<F: Future>(&self, work: F) -> F::Output {
-        let mut work = pin!(work.instrument(self.span.clone()));
-        poll_fn(|context| {
+    pub(in crate::backend) fn around<F: Future>(
+        &self,
+        mut work: Pin<&mut F>,
+    ) -> impl Future<Output = F::Output> {
+        poll_fn(move |context| {
             // Relaxed, both: for this task, which polls and drops.
             self.is_running.store(true, Ordering::Relaxed);
-            let polled = work.as_mut().poll(context);
+            let polled = self.span.in_scope(|| work.as_mut().poll(context));
             self.is_running.store(false, Ordering::Relaxed);
             polled
         })
-        .await
     }
 
     /// `error` is the type of the error.

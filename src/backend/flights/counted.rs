@@ -6,6 +6,7 @@ use crate::backend::stats::Operation;
 use crate::sync::Ordering;
 use std::any::type_name;
 use std::future::Future;
+use std::pin::pin;
 
 impl Flights {
     /// Runs a loader [inside](Flights::inside) a load of a key, counts it, and has a span around it.
@@ -14,8 +15,10 @@ impl Flights {
         F: Future<Output = Result<T, E>>,
     {
         let span = LoadSpan::new(self.traced(key));
-        let load = self.counted(self.inside(Work::Load, key, loader));
-        let loaded = span.around(load).await;
+        // Pinned one in the other, and not moved into one another: each would hold the next twice.
+        let inside = pin!(self.inside(Work::Load, key, loader));
+        let counted = pin!(self.counted(inside));
+        let loaded = span.around(counted).await;
         if loaded.is_err() {
             span.failed(type_name::<E>());
         }

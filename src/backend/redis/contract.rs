@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
 use std::future::Future;
+use std::pin::pin;
 
 impl RedisCacheBackend {
     fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
@@ -29,8 +30,8 @@ impl RedisCacheBackend {
         value.map(|value| self.codec.found(key, value))
     }
 
-    /// A call: counted and timed, not after closing, and its errors name the operation and the key.
-    fn call<'a, T: Found>(
+    /// A call on one key, or on no particular one.
+    fn call<'a, T: Found + 'a>(
         &'a self,
         operation: Operation,
         key: Option<&'a str>,
@@ -40,42 +41,40 @@ impl RedisCacheBackend {
             Some(key) => Subject::Key(self.flights.traced(key)),
             None => Subject::Nothing,
         };
-        BackendFuture::boxed(async move {
-            let answer = self.watched(operation, subject, work).await;
-            answer.map_err(|error| error.during(operation.in_errors(), key))
-        })
+        self.watched(operation, subject, key, work)
     }
 
-    /// The same, of so many keys.
-    fn call_many<'a, T: Found>(
+    /// A call on so many keys.
+    fn call_many<'a, T: Found + 'a>(
         &'a self,
         operation: Operation,
         keys: usize,
         work: impl Future<Output = Result<T, Error>> + Send + 'a,
     ) -> BackendFuture<'a, T> {
-        BackendFuture::boxed(async move {
-            let answer = self.watched(operation, Subject::Keys(keys), work).await;
-            answer.map_err(|error| error.during(operation.in_errors(), None))
-        })
+        self.watched(operation, Subject::Keys(keys), None, work)
     }
 
-    async fn watched<T: Found>(
-        &self,
+    /// A call: counted and timed, with a span, not after closing, and its errors name the operation and the key.
+    fn watched<'a, T: Found + 'a>(
+        &'a self,
         operation: Operation,
-        subject: Subject<'_>,
-        work: impl Future<Output = Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
-        let call = self.calls.begin(operation);
-        let span = CallSpan::new(operation, subject, self.servers.endpoint());
-        let answer = match self.gate.enter() {
-            Ok(_inside) => span.around(work).await,
-            Err(closed) => Err(closed),
-        };
-        if let Err(error) = &answer {
-            span.failed(error);
-        }
-        call.end(&answer);
-        answer
+        subject: Subject<'a>,
+        key: Option<&'a str>,
+        work: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> BackendFuture<'a, T> {
+        BackendFuture::boxed(async move {
+            let call = self.calls.begin(operation);
+            let span = CallSpan::new(operation, subject, self.servers.endpoint());
+            let answer = match self.gate.enter() {
+                Ok(_inside) => span.around(pin!(work)).await,
+                Err(closed) => Err(closed),
+            };
+            if let Err(error) = &answer {
+                span.failed(error);
+            }
+            call.end(&answer);
+            answer.map_err(|error| error.during(operation.in_errors(), key))
+        })
     }
 }
 

@@ -31,7 +31,8 @@ impl ErrorKind {
     ];
 
     pub(crate) fn of(error: &Error) -> Self {
-        let is: [(fn(&Error) -> bool, Self); 8] = [
+        type Is = fn(&Error) -> bool;
+        let is: [(Is, Self); 8] = [
             (Error::is_timeout, Self::Timeout),
             (Error::is_connection, Self::Connection),
             (Error::is_wrong_type, Self::WrongType),

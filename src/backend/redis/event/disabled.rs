@@ -4,6 +4,7 @@ use super::{Endpoint, Subject};
 use crate::backend::stats::Operation;
 use crate::error::Error;
 use std::future::Future;
+use std::pin::Pin;
 
 pub(in crate::backend::redis) struct CallSpan;
 
@@ -18,7 +19,10 @@ impl CallSpan {
     }
 
     #[inline(always)]
-    pub(in crate::backend::redis) fn around<F: Future>(&self, work: F) -> F {
+    pub(in crate::backend::redis) fn around<'w, F: Future>(
+        &self,
+        work: Pin<&'w mut F>,
+    ) -> Pin<&'w mut F> {
         work
     }
 
@@ -35,7 +39,10 @@ impl ConnectSpan {
     }
 
     #[inline(always)]
-    pub(in crate::backend::redis) fn around<F: Future>(&self, work: F) -> F {
+    pub(in crate::backend::redis) fn around<'w, F: Future>(
+        &self,
+        work: Pin<&'w mut F>,
+    ) -> Pin<&'w mut F> {
         work
     }
 

@@ -4,9 +4,10 @@
 use super::{Endpoint, Subject};
 use crate::backend::stats::{ErrorKind, Operation};
 use crate::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use tracing::field::Empty;
-use tracing::{Instrument, Span, debug_span, info, warn};
+use tracing::{Span, debug_span, info, warn};
 
 macro_rules! target {
     () => {
@@ -70,9 +71,9 @@ impl CallSpan {
 
     pub(in crate::backend::redis) fn around<F: Future>(
         &self,
-        work: F,
-    ) -> impl Future<Output = F::Output> + use<F> {
-        work.instrument(self.0.clone())
+        work: Pin<&mut F>,
+    ) -> impl Future<Output = F::Output> {
+        around(&self.0, work)
     }
 
     pub(in crate::backend::redis) fn failed(&self, error: &Error) {
@@ -110,9 +111,9 @@ impl ConnectSpan {
 
     pub(in crate::backend::redis) fn around<F: Future>(
         &self,
-        work: F,
-    ) -> impl Future<Output = F::Output> + use<F> {
-        work.instrument(self.0.clone())
+        work: Pin<&mut F>,
+    ) -> impl Future<Output = F::Output> {
+        around(&self.0, work)
     }
 
     pub(in crate::backend::redis) fn failed(&self, error: &Error) {
@@ -128,6 +129,10 @@ pub(in crate::backend::redis) fn breaker_opened(server: &str, error: &Error) {
 
 pub(in crate::backend::redis) fn breaker_closed(server: &str) {
     info!(target: target!(), server, "breaker closed");
+}
+
+fn around<F: Future>(span: &Span, mut work: Pin<&mut F>) -> impl Future<Output = F::Output> {
+    poll_fn(move |context| span.in_scope(|| work.as_mut().poll(context)))
 }
 
 fn fail(span: &Span, error: &Error) {

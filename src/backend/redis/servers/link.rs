@@ -28,6 +28,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerError, Value};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -172,7 +173,7 @@ impl Link {
 
     /// How many connections there have been. If there is one more, the server may be another, or have lost what it knew.
     pub(super) fn made(&self) -> u64 {
-        // Acquire: pairs with the Release in `Attempt::run`; whoever has an answer by a connection sees that it was made.
+        // Acquire: pairs with the Release in `connect`; whoever has an answer by a connection sees that it was made.
         self.made.load(Ordering::Acquire)
     }
 
@@ -248,6 +249,34 @@ impl Link {
                     }
                 }
                 None => return Err(self.late(&connection, answers, since.elapsed())),
+            }
+        }
+    }
+
+    /// Connects, or says why not.
+    async fn connect(&self) -> Result<Arc<Connection>, Error> {
+        let span = ConnectSpan::new(self.endpoint(), self.made() > 0);
+        let dead = Arc::new(AtomicBool::new(false));
+        let on_end = DeadOnDrop(Arc::clone(&dead));
+        let connecting = self.dial.connect(on_end, self.budget, &self.secrets);
+        let connecting = pin!(timeout(self.budget, connecting));
+        let outcome = span.around(connecting).await.unwrap_or_else(|_| {
+            let text = format!("{}: no connection in {:?}", self.name, self.budget);
+            Err(Error::connection(text))
+        });
+        match outcome {
+            Ok(multiplexed) => {
+                // Release: pairs with the Acquire in `made`.
+                self.made.fetch_add(1, Ordering::Release);
+                Ok(Arc::new(Connection {
+                    multiplexed,
+                    dead,
+                    answers: AtomicU64::new(0),
+                }))
+            }
+            Err(error) => {
+                span.failed(&error);
+                Err(error)
             }
         }
     }
@@ -375,31 +404,7 @@ impl Attempt {
 
     async fn run(mut self) {
         let link = Arc::clone(&self.link);
-        let dead = Arc::new(AtomicBool::new(false));
-        let on_end = DeadOnDrop(Arc::clone(&dead));
-        let span = ConnectSpan::new(link.endpoint(), link.made() > 0);
-        let connecting = link.dial.connect(on_end, link.budget, &link.secrets);
-        let outcome = match span.around(timeout(link.budget, connecting)).await {
-            Ok(Ok(multiplexed)) => {
-                // Release: pairs with the Acquire in `made`.
-                link.made.fetch_add(1, Ordering::Release);
-                Ok(Arc::new(Connection {
-                    multiplexed,
-                    dead,
-                    answers: AtomicU64::new(0),
-                }))
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => {
-                let text = format!("{}: no connection in {:?}", link.name, link.budget);
-                Err(Error::connection(text))
-            }
-        };
-        if let Err(error) = &outcome {
-            span.failed(error);
-        }
-        drop(span);
-        self.end(outcome);
+        self.end(link.connect().await);
     }
 
     fn end(&mut self, outcome: Result<Arc<Connection>, Error>) {
