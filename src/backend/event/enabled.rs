@@ -1,7 +1,7 @@
 //! With the feature `tracing`: spans and events with the target `nori_cache::backend`. They do not name what is stored, nor keys that
 //! are not to be told.
 //!
-//! A hit in memory has no span, at whatever level: it takes less time than the cheapest of spans.
+//! A hit in memory has no span, at whatever level: it is to cost what it does without the feature.
 
 use crate::backend::undecodable::Reason;
 use crate::sync::{AtomicBool, Ordering};
