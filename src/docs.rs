@@ -72,6 +72,16 @@ pub mod response {}
     doc = "This page is part of the documentation that is built with the feature `redis`."
 )]
 pub mod tiers {}
+#[doc = include_str!("links.md")]
+#[cfg_attr(
+    all(feature = "metrics", feature = "response"),
+    doc = include_str!("../docs/watching.md")
+)]
+#[cfg_attr(
+    not(all(feature = "metrics", feature = "response")),
+    doc = "This page is part of the documentation that is built with the features `metrics` and `response`."
+)]
+pub mod watching {}
 
 #[cfg(test)]
 mod tests {

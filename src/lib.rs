@@ -12,6 +12,7 @@
 //! | `error` | one opaque [`Error`] |
 //! | `time` | [`Clock`], [`ManualClock`], [`Ttl`] |
 //! | `flights` | what loads and updates share: queues of those who wait, and the graph that finds circles |
+//! | `histogram` | how long things took |
 //! | `core` | everything concurrent, and, with `arch`, all `unsafe`: reclamation, slots, index, list, wheel, budget, shards |
 //! | `cache` | [`Cache`], the safe front |
 //! | `backend` | [`CacheBackend`], the contract of stores over string keys |
@@ -19,6 +20,7 @@
 //! | `global` | [`get_backend`], [`cache_get`] and so on: the backend of the process |
 //! | `memo` | what functions under `#[cached]` call |
 //! | `response` | HTTP responses, cached by a tower layer |
+//! | `metrics` | what all of them count, for the `metrics` facade |
 //!
 //! [`docs::design`] tells how it works, [`docs::orderings`] why it may.
 
@@ -36,8 +38,13 @@ mod error;
 mod flights;
 #[cfg(all(feature = "global", not(nori_loom)))]
 mod global;
+#[cfg(not(nori_loom))]
+mod histogram;
 #[cfg(all(feature = "macros", not(nori_loom)))]
 mod memo;
+#[cfg(all(feature = "metrics", not(nori_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 #[cfg(all(feature = "tower", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "response", feature = "tower"))))]
 pub mod response;
@@ -53,14 +60,16 @@ pub use crate::{
     },
     core::{Policy, RemovalCause},
     error::Error,
+    histogram::Histogram,
     time::{Clock, ManualClock, Ttl},
 };
 
 #[cfg(all(feature = "backend", not(nori_loom)))]
 pub use crate::backend::{
-    Answer, BackendFuture, CacheBackend, CacheBackendExt, Cacheable, Codec, Flights, Load,
-    LoadContext, LoadCounts, LoadOptions, MemoryCacheBackend, MemoryCacheBackendBuilder, Outcome,
-    Undecodable, UpdateTtl, Value, View,
+    Answer, BackendFuture, BackendStats, BreakerState, CacheBackend, CacheBackendExt, Cacheable,
+    Codec, ErrorCounts, Flights, LinkState, Load, LoadContext, LoadCounts, LoadOptions,
+    MemoryCacheBackend, MemoryCacheBackendBuilder, Operation, OperationStats, Outcome, Undecodable,
+    UpdateTtl, Value, View,
 };
 
 /// What a [`Load`] has of its backend: types that are rarely written out.
@@ -76,8 +85,8 @@ pub use crate::backend::Keys;
 #[cfg(all(feature = "redis", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use crate::backend::{
-    BreakerState, LinkState, RedisCacheBackend, RedisCacheBackendBuilder, TierStats,
-    TieredCacheBackend, TieredCacheBackendBuilder,
+    RedisCacheBackend, RedisCacheBackendBuilder, TierStats, TieredCacheBackend,
+    TieredCacheBackendBuilder,
 };
 
 #[cfg(all(any(feature = "global", feature = "redis"), not(nori_loom)))]

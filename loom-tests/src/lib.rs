@@ -69,8 +69,10 @@ mod cache {
 
     pub(crate) mod load {
         pub(crate) mod flight;
+        pub(crate) mod stats;
         pub(crate) mod table;
     }
+    pub(crate) use load::stats::Counters as LoadCounters;
 }
 #[path = "../../src/core"]
 mod core {
@@ -138,6 +140,9 @@ mod error {
 mod fence;
 #[path = "../../src/flights/mod.rs"]
 mod flights;
+#[allow(dead_code)]
+#[path = "../../src/histogram.rs"]
+mod histogram;
 mod models;
 mod notify;
 mod once;

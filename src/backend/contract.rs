@@ -1,7 +1,7 @@
 //! [`CacheBackend`]: what a store must be able to do.
 
 use super::load::{self, LoadOptions};
-use super::{BackendFuture, Codec, Flights, Value};
+use super::{BackendFuture, BackendStats, Codec, Flights, Value};
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
 use std::sync::Arc;
@@ -244,6 +244,14 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// Always the same one, of which [`flush_values`](Self::flush_values) and [`close`](Self::close) of this backend take care.
     fn for_responses(&self) -> Option<Arc<dyn CacheBackend>> {
         None
+    }
+
+    /// What this backend has done so far, in this process.
+    ///
+    /// By default what [`flights`](Self::flights) knows: what became of loads, and what could not be decoded. A store that counts
+    /// its own calls adds them; one that wraps another passes the other's on.
+    fn stats(&self) -> BackendStats {
+        BackendStats::of(self.flights())
     }
 
     /// Asks the far side whether it is there and usable: for start-up. The error holds no credentials.

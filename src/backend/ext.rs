@@ -3,7 +3,9 @@
 use super::flights::atomic_update;
 use super::load::{self, Load, Scoped, Shared};
 use super::typed::{read, write};
-use super::{CacheBackend, Cacheable, Codec, LoadCounts, Undecodable, UpdateTtl, View};
+use super::{
+    BackendStats, CacheBackend, Cacheable, Codec, LoadCounts, Undecodable, UpdateTtl, View,
+};
 use crate::error::Error;
 use crate::time::Ttl;
 use serde_core::{Serialize, de::DeserializeOwned};
@@ -254,6 +256,11 @@ pub trait CacheBackendExt: CacheBackend {
     /// decode](CacheBackendExt#what-cannot-be-decoded).
     fn undecodable(&self) -> Undecodable {
         self.flights().undecodable().snapshot()
+    }
+
+    /// What this backend has done since `previous` was taken.
+    fn stats_since(&self, previous: &BackendStats) -> BackendStats {
+        self.stats().since(previous)
     }
 
     /// How long the entry under `key` still has to live, in whole milliseconds; `None` if there is none. Does not count as a

@@ -9,6 +9,7 @@
 //! | `alarm` | deadlines for those who wait, on any executor |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the call that updates |
 //! | `kept`, `wall` | what is kept beside a value, and the clock that tells how old it is |
+//! | `stats` | [`BackendStats`]: what a backend has done |
 //! | `redact` | what of a URL may be shown |
 //! | `contract` | [`CacheBackend`]: what a store implements |
 //! | `update_ttl` | [`UpdateTtl`]: what an update does to the time to live |
@@ -41,6 +42,7 @@ pub(crate) mod redact;
 #[cfg(feature = "redis")]
 mod redis;
 mod representable;
+mod stats;
 #[cfg(feature = "redis")]
 mod tiered;
 mod typed;
@@ -70,7 +72,8 @@ pub use load::{
 pub(crate) use memory::MAX_BYTES;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
-pub use redis::{BreakerState, LinkState, RedisCacheBackend, RedisCacheBackendBuilder};
+pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
+pub use stats::{BackendStats, BreakerState, ErrorCounts, LinkState, Operation, OperationStats};
 #[cfg(feature = "redis")]
 pub use tiered::{TierStats, TieredCacheBackend, TieredCacheBackendBuilder};
 pub use undecodable::Undecodable;

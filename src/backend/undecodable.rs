@@ -29,6 +29,18 @@ impl Reason {
         Self::UnknownKey,
         Self::Oversized,
     ];
+
+    /// The word for it in metrics and events.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Foreign => "foreign",
+            Self::Version => "version",
+            Self::Malformed => "malformed",
+            Self::Forged => "forged",
+            Self::UnknownKey => "unknown-key",
+            Self::Oversized => "oversized",
+        }
+    }
 }
 
 /// A value that cannot be read: the cause of an error. It says nothing of what the value holds.
@@ -78,11 +90,29 @@ pub struct Undecodable {
 }
 
 impl Undecodable {
+    /// Each reason's name and number.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let counts = *self;
+        let all = Reason::ALL.into_iter();
+        all.map(move |reason| (reason.name(), counts.of(reason)))
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
-        Reason::ALL
-            .iter()
-            .fold(0, |sum, reason| self.of(*reason).saturating_add(sum))
+        self.iter()
+            .fold(0, |sum, (_, count)| count.saturating_add(sum))
+    }
+
+    /// What was counted since `previous` was taken.
+    pub(crate) fn since(&self, previous: &Self) -> Self {
+        Self {
+            foreign: self.foreign.saturating_sub(previous.foreign),
+            version: self.version.saturating_sub(previous.version),
+            malformed: self.malformed.saturating_sub(previous.malformed),
+            forged: self.forged.saturating_sub(previous.forged),
+            unknown_key: self.unknown_key.saturating_sub(previous.unknown_key),
+            oversized: self.oversized.saturating_sub(previous.oversized),
+        }
     }
 
     fn of(&self, reason: Reason) -> u64 {

@@ -1,6 +1,6 @@
 //! [`View`]: a backend as some of its callers see it.
 
-use super::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value};
+use super::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value};
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
@@ -229,6 +229,10 @@ where
             view = view.use_codec(codec);
         }
         Some(Arc::new(view))
+    }
+
+    fn stats(&self) -> BackendStats {
+        self.backend.stats()
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {

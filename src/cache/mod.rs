@@ -25,6 +25,8 @@ pub use entry_ops::Drain;
 pub use expiry::Expiry;
 pub use inserted::{Inserted, Refusal};
 pub use iter::Iter;
+#[cfg(feature = "backend")]
+pub(crate) use load::Counters as LoadCounters;
 pub use load::{LoadStats, Loaded};
 pub use stats::Stats;
 pub use write::Update;

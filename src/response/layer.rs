@@ -29,8 +29,8 @@ use tower_layer::Layer;
 /// answers.
 ///
 /// Under nested axum routers the key has the whole path, as the client sent it. With another version of axum than this crate's
-/// (0.8), or with the feature `tower` alone, the whole path is not known. Then nothing is cached, and `Cache-Status` says
-/// `detail=original-uri-unknown`, until [`original_uri`](Self::original_uri) says where the path is. Under other routers that
+/// (0.8), or with the feature `tower` alone, the whole path is not known. Then nothing is cached, a warning says so once, and
+/// `Cache-Status` says `detail=original-uri-unknown`, until [`original_uri`](Self::original_uri) says where the path is. Under other routers that
 /// shorten paths the layer cannot notice that, and has to be told.
 ///
 /// A `CacheResponse` is a handle: clones, and the services it makes, share what goes on.

@@ -174,6 +174,9 @@ impl<S> CacheResponseService<S> {
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
+        if bypass == Bypass::OriginalUriUnknown {
+            self.state.shared.path_unknown();
+        }
         let outcome = Outcome::Bypassed(bypass);
         self.state.count(outcome);
         event::bypassed(bypass, request.uri().path());

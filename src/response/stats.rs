@@ -28,6 +28,14 @@ macro_rules! counters {
             pub buffered: u64,
         }
 
+        impl ResponseStats {
+            /// What was counted since `previous` was taken, of the same layer. What is no count is as it is now.
+            #[must_use]
+            pub fn since(&self, previous: &Self) -> Self {
+                Self { $($name: self.$name.saturating_sub(previous.$name),)* ..*self }
+            }
+        }
+
         /// How things stand right now.
         pub(crate) struct Gauges {
             pub(crate) running: u64,

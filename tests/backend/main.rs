@@ -19,6 +19,7 @@ mod max_loads;
 mod python_entries;
 #[cfg(feature = "response")]
 mod responses;
+mod stats;
 mod storing;
 mod waits;
 #[path = "../support/watchdog.rs"]

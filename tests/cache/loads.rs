@@ -475,7 +475,7 @@ fn what_became_of_loads_is_counted() {
     assert_eq!((since.hits, since.misses, since.inserts), (0, 2, 1));
     let loads = cache.stats().loads;
     assert_eq!(loads.histogram().map(|(_, count)| count).sum::<u64>(), 2);
-    assert_eq!(loads.mean_time(), loads.time / 2);
+    assert_eq!(loads.mean_time(), loads.took.total() / 2);
     assert_eq!(
         since.loads.histogram().map(|(_, count)| count).sum::<u64>(),
         1

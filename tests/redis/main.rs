@@ -22,6 +22,7 @@ mod scripted;
 mod secrets;
 #[path = "../support/redis.rs"]
 mod server;
+mod stats;
 #[cfg(feature = "redis-tls")]
 mod tls;
 #[path = "../support/watchdog.rs"]

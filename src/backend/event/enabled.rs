@@ -1,7 +1,14 @@
-//! With the feature `tracing`: events with the target `nori_cache::backend`. They name neither keys nor what is stored.
+//! With the feature `tracing`: spans and events with the target `nori_cache::backend`. They do not name what is stored, nor keys that
+//! are not to be told.
+//!
+//! A hit in memory has no span, at whatever level: it is to cost what it does without the feature.
 
 use crate::backend::undecodable::Reason;
-use tracing::{debug, warn};
+use crate::sync::{AtomicBool, Ordering};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use tracing::field::Empty;
+use tracing::{Span, debug, debug_span, warn};
 
 macro_rules! target {
     () => {
@@ -15,7 +22,7 @@ pub(in crate::backend) fn undecodable(
     reason: Reason,
     wanted: &'static str,
 ) {
-    let why = name(reason);
+    let why = reason.name();
     if reason == Reason::Forged {
         warn!(target: target!(), operation, why, wanted, "undecodable");
     } else {
@@ -23,13 +30,53 @@ pub(in crate::backend) fn undecodable(
     }
 }
 
-fn name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Foreign => "foreign",
-        Reason::Version => "version",
-        Reason::Malformed => "malformed",
-        Reason::Forged => "forged",
-        Reason::UnknownKey => "unknown-key",
-        Reason::Oversized => "oversized",
+/// A loader that runs.
+pub(in crate::backend) struct LoadSpan {
+    span: Span,
+    /// Whether it is being polled. If so when this is dropped, it has panicked.
+    is_running: AtomicBool,
+}
+
+impl LoadSpan {
+    pub(in crate::backend) fn new(key: Option<&str>) -> Self {
+        let span = debug_span!(
+            target: target!(),
+            "load",
+            otel.status_code = Empty,
+            error.type = Empty,
+            nori_cache.key = key,
+        );
+        Self {
+            span,
+            is_running: AtomicBool::new(false),
+        }
+    }
+
+    pub(in crate::backend) fn around<F: Future>(
+        &self,
+        mut work: Pin<&mut F>,
+    ) -> impl Future<Output = F::Output> {
+        poll_fn(move |context| {
+            // Relaxed, both: for this task, which polls and drops.
+            self.is_running.store(true, Ordering::Relaxed);
+            let polled = self.span.in_scope(|| work.as_mut().poll(context));
+            self.is_running.store(false, Ordering::Relaxed);
+            polled
+        })
+    }
+
+    /// `error` is the type of the error.
+    pub(in crate::backend) fn failed(&self, error: &'static str) {
+        self.span.record("error.type", error);
+        self.span.record("otel.status_code", "ERROR");
+    }
+}
+
+impl Drop for LoadSpan {
+    fn drop(&mut self) {
+        // Relaxed: as above.
+        if self.is_running.load(Ordering::Relaxed) {
+            self.failed("panic");
+        }
     }
 }

@@ -4,4 +4,4 @@
 #[cfg_attr(not(feature = "tracing"), path = "disabled.rs")]
 mod imp;
 
-pub(super) use imp::undecodable;
+pub(super) use imp::{LoadSpan, undecodable};

@@ -42,6 +42,8 @@
 #[cfg(not(nori_loom))]
 pub(crate) mod atomic_update;
 mod background;
+#[cfg(not(nori_loom))]
+mod counted;
 mod failures;
 #[cfg(not(nori_loom))]
 mod limits;
@@ -62,6 +64,7 @@ pub(crate) use turn::Turn;
 
 use super::alarm;
 use super::undecodable::Counters;
+use crate::cache::LoadCounters;
 use crate::error::Error;
 use crate::flights;
 use crate::flights::permits::Permits;
@@ -94,6 +97,10 @@ pub struct Flights {
     in_background: AtomicUsize,
     /// How many random numbers there were.
     drawn: AtomicU64,
+    counted: LoadCounters,
+    /// Keys that leaders missed again, when they looked for one, and for many.
+    missed_again: [AtomicU64; 2],
+    traces_keys: bool,
 }
 
 /// What a write is about to change.
@@ -137,6 +144,17 @@ impl Flights {
         }
     }
 
+    /// Whether spans name keys.
+    pub(crate) fn tracing_keys(mut self, traces_keys: bool) -> Self {
+        self.traces_keys = traces_keys;
+        self
+    }
+
+    /// The key, if it may be told.
+    pub(crate) fn traced<'k>(&self, key: &'k str) -> Option<&'k str> {
+        self.traces_keys.then_some(key)
+    }
+
     /// How long a call waits at most for a load or an update of its key that is another's.
     pub fn patience(&self) -> Duration {
         self.patience
@@ -169,6 +187,11 @@ impl Flights {
         let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
         let bits = self.hasher.hash_one(drawn) >> (64 - f64::MANTISSA_DIGITS);
         bits as f64 / (1_u64 << f64::MANTISSA_DIGITS) as f64
+    }
+
+    /// What became of loads. See [`Flights::load`].
+    pub(crate) fn loads(&self) -> &LoadCounters {
+        &self.counted
     }
 
     /// When the patience of a caller that begins to wait now is over.
@@ -234,6 +257,9 @@ impl Flights {
     ) -> Result<Option<load::Answer>, Stuck> {
         let enter = || Some(self.node(key, Work::Load));
         let answer = self.bounded(deadline, enter, load.answer()).await;
+        if let Ok(Some(Ok(_))) = answer {
+            self.counted.coalesced();
+        }
         answer.map_err(|ended| self.named(ended, "the load of another"))
     }
 
@@ -364,6 +390,9 @@ impl Default for Flights {
             failures: Failures::default(),
             in_background: AtomicUsize::new(0),
             drawn: AtomicU64::new(0),
+            counted: LoadCounters::default(),
+            missed_again: Default::default(),
+            traces_keys: false,
         }
     }
 }

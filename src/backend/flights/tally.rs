@@ -17,7 +17,8 @@ pub(crate) enum Event {
 }
 
 /// How often what became of the loads of a backend, in this process; a snapshot. From
-/// [`CacheBackendExt::load_counts`](crate::CacheBackendExt::load_counts). Hits are not counted.
+/// [`CacheBackendExt::load_counts`](crate::CacheBackendExt::load_counts), and in [`BackendStats`](crate::BackendStats). Hits are not
+/// counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadCounts {
@@ -41,6 +42,24 @@ pub struct LoadCounts {
     pub unstored: u64,
     /// Loads that are in the background now.
     pub in_background: u64,
+}
+
+impl LoadCounts {
+    /// What was counted since then. How many are in the background is as it is now.
+    pub(crate) fn since(&self, previous: &Self) -> Self {
+        Self {
+            begun: self.begun.saturating_sub(previous.begun),
+            failed: self.failed.saturating_sub(previous.failed),
+            timed_out: self.timed_out.saturating_sub(previous.timed_out),
+            fail_safe: self.fail_safe.saturating_sub(previous.fail_safe),
+            soft_timeouts: self.soft_timeouts.saturating_sub(previous.soft_timeouts),
+            refreshed: self.refreshed.saturating_sub(previous.refreshed),
+            refused: self.refused.saturating_sub(previous.refused),
+            unread: self.unread.saturating_sub(previous.unread),
+            unstored: self.unstored.saturating_sub(previous.unstored),
+            in_background: self.in_background,
+        }
+    }
 }
 
 /// The counters, one for each event.

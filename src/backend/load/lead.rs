@@ -5,7 +5,8 @@ use super::context::LoadContext;
 use super::decide::Seen;
 use super::entry::{Before, Entry};
 use super::outcome::{Answer, Outcome};
-use crate::backend::flights::{Event, Failure, Leader, Scope, Work};
+use crate::backend::flights::{Event, Failure, Leader, Scope};
+use crate::backend::stats::Operation;
 use crate::backend::{CacheBackend, Cacheable, Flights, Value, alarm, wall};
 use crate::error::Error;
 use std::error::Error as _;
@@ -165,6 +166,9 @@ impl<T: Cacheable> Found<T> {
         B: CacheBackend + ?Sized,
     {
         let mut looked = Looked::nothing();
+        if stored.is_none() {
+            call.flights().miss_again(Operation::Get, 1);
+        }
         if let Some(found) = &stored {
             match call.open(found) {
                 Ok(opened) => (looked.seen, looked.value) = opened,
@@ -219,7 +223,7 @@ where
         call,
         is_over: false,
     };
-    let loading = flights.inside(Work::Load, call.key, async { f(context).await });
+    let loading = flights.load(call.key, async { f(context).await });
     let loaded = match call.options.hard_timeout {
         None => Some(loading.await),
         Some(limit) => alarm::until(alarm::after(limit), loading).await,

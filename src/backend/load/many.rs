@@ -13,6 +13,7 @@
 
 use super::entry::plain;
 use crate::backend::flights::{Event, Joined, Leader, Load, Scope, Stuck, Work};
+use crate::backend::stats::Operation;
 use crate::backend::typed::read;
 use crate::backend::{CacheBackend, Cacheable, Flights, Value};
 use crate::error::Error;
@@ -168,6 +169,9 @@ where
                 return Err(named(error));
             }
         };
+        let missed = found.iter().filter(|found| found.is_none()).count();
+        let flights = self.backend.flights();
+        flights.miss_again(Operation::GetMany, missed as u64);
         let mut missing = Vec::with_capacity(led.len());
         for ((at, leader), found) in led.into_iter().zip(found.into_iter().chain(repeat_none())) {
             let replaced = match found {
@@ -223,7 +227,8 @@ where
         };
         flights.tally().count(Event::Begun);
         // Run inside, so that a load of the same keys in `f` does not wait for this one.
-        let loaded = flights.inside_all(Work::Load, wanted, load).await;
+        let loaded = flights.counted(flights.inside_all(Work::Load, wanted, load));
+        let loaded = loaded.await;
         let loaded = loaded.map_err(|error| {
             flights.tally().count(Event::Failed);
             Error::load(error)

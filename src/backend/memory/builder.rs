@@ -1,5 +1,6 @@
 //! Settings of the backend in memory.
 
+use super::counts::Counts;
 use super::{MemoryCacheBackend, Stored};
 use crate::backend::codec::Codec;
 use crate::backend::contract::DEFAULT_TTL;
@@ -43,6 +44,7 @@ pub struct MemoryCacheBackendBuilder {
     codec: Option<Codec>,
     is_strict: bool,
     load_options: LoadOptions,
+    trace_keys: bool,
 }
 
 impl MemoryCacheBackendBuilder {
@@ -59,6 +61,7 @@ impl MemoryCacheBackendBuilder {
             codec: None,
             is_strict: false,
             load_options: LoadOptions::new(),
+            trace_keys: false,
         }
     }
 
@@ -178,6 +181,13 @@ impl MemoryCacheBackendBuilder {
         self
     }
 
+    /// Whether the spans of loads name their keys (`nori_cache.key`); they do not by default, because keys may be personal. There are
+    /// spans with the feature `tracing`.
+    pub fn trace_keys(mut self, trace_keys: bool) -> Self {
+        self.trace_keys = trace_keys;
+        self
+    }
+
     /// Builds the backend.
     ///
     /// # Errors
@@ -225,7 +235,7 @@ impl MemoryCacheBackendBuilder {
                 Some(Arc::new(apart.build()?))
             }
         };
-        let flights = Flights::with_patience(self.patience);
+        let flights = Flights::with_patience(self.patience).tracing_keys(self.trace_keys);
         Ok(MemoryCacheBackend {
             manual_clock: self.clock.manual().cloned(),
             load_options: self.load_options,
@@ -242,6 +252,7 @@ impl MemoryCacheBackendBuilder {
             codec: self.codec,
             is_strict: self.is_strict,
             closed: AtomicBool::new(false),
+            counts: Counts::default(),
         })
     }
 }

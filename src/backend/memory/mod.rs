@@ -12,17 +12,20 @@
 
 mod builder;
 mod counter;
+mod counts;
 
 #[cfg(feature = "global")]
 pub(crate) use builder::MAX_BYTES;
 pub use builder::MemoryCacheBackendBuilder;
 
-use super::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value};
+use super::stats::Operation;
+use super::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value};
 use crate::cache::{Cache, Stats, Update};
 use crate::error::Error;
 use crate::sync::{AtomicBool, Ordering, thread};
 use crate::time::{ManualClock, Ttl};
 use counter::{Added, Counter, in_band};
+use counts::Counts;
 use std::fmt;
 use std::sync::Arc;
 
@@ -56,6 +59,7 @@ pub struct MemoryCacheBackend {
     manual_clock: Option<ManualClock>,
     closed: AtomicBool,
     flights: Flights,
+    counts: Counts,
 }
 
 /// What is stored under a key.
@@ -133,8 +137,8 @@ impl MemoryCacheBackend {
         self.cache.is_empty()
     }
 
-    /// What the backend has done so far.
-    pub fn stats(&self) -> Stats {
+    /// What the cache has done so far that this is over. [`stats`](CacheBackend::stats) has it too.
+    pub fn cache_stats(&self) -> Stats {
         self.cache.stats()
     }
 
@@ -172,7 +176,7 @@ impl MemoryCacheBackend {
     #[inline]
     fn call<'a, T>(
         &self,
-        operation: &'static str,
+        operation: Operation,
         key: Option<&str>,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> BackendFuture<'a, T> {
@@ -183,7 +187,10 @@ impl MemoryCacheBackend {
         };
         match answer {
             Ok(answer) => BackendFuture::ready(Ok(answer)),
-            Err(error) => BackendFuture::ready(Err(error.during(operation, key))),
+            Err(error) => {
+                self.counts.failed(operation, &error);
+                BackendFuture::ready(Err(error.during(operation.in_errors(), key)))
+            }
         }
     }
 
@@ -207,9 +214,27 @@ impl MemoryCacheBackend {
             match shown {
                 Shown::Value(answer) => return Some(answer),
                 Shown::Integer(integer) => return Some(read(&self.counted(integer, key))),
-                Shown::Dead => thread::yield_now(),
+                Shown::Dead => {
+                    self.counts.aside(1, 0);
+                    thread::yield_now();
+                }
             }
         }
+    }
+
+    /// As [`read`](Self::read), of a key whose look is counted elsewhere.
+    #[cold]
+    fn read_aside(&self, key: &str) -> Option<Value> {
+        let value = self.read(key, Value::clone);
+        let found = usize::from(value.is_some());
+        self.counts.aside(found, 1 - found);
+        value
+    }
+
+    /// Counts a call about one key that succeeded.
+    fn found(&self, operation: Operation, found: bool) {
+        let found = usize::from(found);
+        self.counts.call(operation, found, 1 - found);
     }
 
     /// Adds to a live counter's cell, if there is one.
@@ -220,8 +245,14 @@ impl MemoryCacheBackend {
             Stored::Value(_) => Added::TooLarge,
         });
         match added {
-            Some(Added::Sum(sum)) if !in_band(sum) => self.move_out(key),
-            _ => (),
+            Some(Added::Sum(sum)) => {
+                self.counts.in_place();
+                if !in_band(sum) {
+                    self.move_out(key);
+                }
+            }
+            Some(_) => self.counts.aside(1, 0),
+            None => self.counts.aside(0, 1),
         }
         added
     }
@@ -234,6 +265,9 @@ impl MemoryCacheBackend {
                 Some(Added::Dead) => thread::yield_now(),
                 Some(Added::TooLarge) | None => {
                     if let Some(sum) = self.add_slow(key, by, ttl) {
+                        if sum.is_ok() {
+                            self.counts.call(Operation::Incr, 0, 0);
+                        }
                         return sum;
                     }
                 }
@@ -333,13 +367,17 @@ impl MemoryCacheBackend {
             Stored::Counter(counter) => Some(counter.exchange(expected, new)),
             Stored::Value(_) => None,
         });
+        let found = usize::from(exchanged.is_some());
+        self.counts.aside(found, 1 - found);
         exchanged.unwrap_or(Some(false))
     }
 }
 
 impl CacheBackend for MemoryCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
-        self.call("get", Some(key), || Ok(self.read(key, Value::clone)))
+        self.call(Operation::Get, Some(key), || {
+            Ok(self.read(key, Value::clone))
+        })
     }
 
     #[inline]
@@ -363,27 +401,33 @@ impl CacheBackend for MemoryCacheBackend {
     }
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call("set", Some(key), || {
+        self.call(Operation::Set, Some(key), || {
             let stored = self.kept(key, value)?;
             self.cache.insert_with_ttl(key.into(), stored, ttl);
+            self.counts.call(Operation::Set, 0, 0);
             Ok(())
         })
     }
 
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
-        self.call("delete", Some(key), || Ok(self.cache.remove(key)))
+        self.call(Operation::Delete, Some(key), || {
+            let removed = self.cache.remove(key);
+            self.found(Operation::Delete, removed);
+            Ok(removed)
+        })
     }
 
     fn flush_values(&self) -> BackendFuture<'_, ()> {
-        self.call("flush", None, || {
+        self.call(Operation::Flush, None, || {
             self.clear();
+            self.counts.call(Operation::Flush, 0, 0);
             Ok(())
         })
     }
 
     #[inline]
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
-        self.call("incr", Some(key), || self.add(key, by, ttl))
+        self.call(Operation::Incr, Some(key), || self.add(key, by, ttl))
     }
 
     fn compare_and_set<'a>(
@@ -393,14 +437,18 @@ impl CacheBackend for MemoryCacheBackend {
         new: Value,
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
-        self.call("atomic_update", Some(key), || {
-            self.replace(key, expected, new, ttl)
+        self.call(Operation::CompareAndSet, Some(key), || {
+            let replaced = self.replace(key, expected, new, ttl)?;
+            self.found(Operation::CompareAndSet, replaced);
+            Ok(replaced)
         })
     }
 
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
-        self.call("get_many", None, || {
+        self.call(Operation::GetMany, None, || {
             let found = self.cache.get_many(keys.iter().copied());
+            let hits = found.iter().flatten().count();
+            self.counts.aside(hits, keys.len() - hits);
             let values =
                 found
                     .into_iter()
@@ -408,32 +456,43 @@ impl CacheBackend for MemoryCacheBackend {
                     .map(|(stored, key)| match stored?.show(Value::clone) {
                         Shown::Value(value) => Some(value),
                         Shown::Integer(integer) => Some(self.counted(integer, key)),
-                        Shown::Dead => self.read(key, Value::clone),
+                        Shown::Dead => self.read_aside(key),
                     });
-            Ok(values.collect())
+            let values: Vec<Option<Value>> = values.collect();
+            let hits = values.iter().flatten().count();
+            self.counts
+                .call(Operation::GetMany, hits, keys.len() - hits);
+            Ok(values)
         })
     }
 
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call("set_many", None, || {
+        self.call(Operation::SetMany, None, || {
             for (key, value) in entries {
                 let stored = self.kept(key, value);
                 let stored = stored.map_err(|error| error.during("set_many", Some(key)))?;
                 self.cache.insert_with_ttl(key.into(), stored, ttl);
             }
+            self.counts.call(Operation::SetMany, 0, 0);
             Ok(())
         })
     }
 
     fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
-        self.call("delete_many", None, || {
+        self.call(Operation::DeleteMany, None, || {
             let removed = keys.iter().filter(|key| self.cache.remove(**key));
-            Ok(removed.count() as u64)
+            let removed = removed.count();
+            self.counts.call(Operation::DeleteMany, removed, 0);
+            Ok(removed as u64)
         })
     }
 
     fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
-        self.call("ttl", Some(key), || Ok(self.cache.ttl(key)))
+        self.call(Operation::Ttl, Some(key), || {
+            let ttl = self.cache.ttl(key);
+            self.found(Operation::Ttl, ttl.is_some());
+            Ok(ttl)
+        })
     }
 
     fn default_ttl(&self) -> Ttl {
@@ -456,8 +515,18 @@ impl CacheBackend for MemoryCacheBackend {
         self.manual_clock.as_ref()
     }
 
+    fn stats(&self) -> BackendStats {
+        let mut stats = BackendStats::of(&self.flights);
+        self.counts.add_to(&mut stats, || self.cache_stats());
+        stats.entries = Some(self.len() as u64);
+        stats
+    }
+
     fn verify(&self) -> BackendFuture<'_, ()> {
-        self.call("verify", None, || Ok(()))
+        self.call(Operation::Verify, None, || {
+            self.counts.call(Operation::Verify, 0, 0);
+            Ok(())
+        })
     }
 
     fn close(&self) -> BackendFuture<'_, ()> {

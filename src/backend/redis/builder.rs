@@ -9,6 +9,7 @@ use super::tracking::Tracking;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, LoadLimits, PATIENCE};
 use crate::backend::load::LoadOptions;
+use crate::backend::stats::CallCounters;
 use crate::backend::{Codec, redact};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -35,6 +36,7 @@ pub struct RedisCacheBackendBuilder {
     codec: Codec,
     is_strict: bool,
     load_options: LoadOptions,
+    trace_keys: bool,
 }
 
 impl Default for RedisCacheBackendBuilder {
@@ -50,6 +52,7 @@ impl Default for RedisCacheBackendBuilder {
             codec: Codec::json(),
             is_strict: false,
             load_options: LoadOptions::new(),
+            trace_keys: false,
         }
     }
 }
@@ -151,6 +154,13 @@ impl RedisCacheBackendBuilder {
         self
     }
 
+    /// Whether the spans of calls and loads name their keys (`nori_cache.key`); they do not by default, because keys may be personal. There are
+    /// spans with the feature `tracing`.
+    pub fn trace_keys(mut self, trace_keys: bool) -> Self {
+        self.trace_keys = trace_keys;
+        self
+    }
+
     /// Builds the backend. Connects nowhere: the first command does, or
     /// [`verify`](crate::CacheBackend::verify).
     ///
@@ -208,7 +218,7 @@ impl RedisCacheBackendBuilder {
             let given = format!("{:?}", self.breaker.longest_pause);
             return Err(Error::invalid_config("breaker_pause", given, allowed));
         }
-        let flights = Flights::with_patience(self.patience);
+        let flights = Flights::with_patience(self.patience).tracing_keys(self.trace_keys);
         let flights = self.loads.apply(flights, "max_loads")?;
         let timeout = self.timeout.min(LONGEST_TIMEOUT);
         let (target, secrets) = address::parse(&self.url)
@@ -227,6 +237,7 @@ impl RedisCacheBackendBuilder {
             timeout,
             gate: Gate::default(),
             flights,
+            calls: CallCounters::default(),
         })
     }
 }
@@ -244,6 +255,7 @@ impl fmt::Debug for RedisCacheBackendBuilder {
             .field("codec", &self.codec)
             .field("is_strict", &self.is_strict)
             .field("load_options", &self.load_options)
+            .field("trace_keys", &self.trace_keys)
             .finish()
     }
 }

@@ -2,14 +2,19 @@
 
 use super::RedisCacheBackend;
 use super::command::{self, Key, Scripted};
+use super::event::{CallSpan, Subject};
 use super::script::{COMPARE_AND_SET, INCR};
 use super::servers::{self, Replay};
 use crate::backend::coherence::validity::Coverage;
-use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value, alarm};
+use crate::backend::stats::{Found, Operation};
+use crate::backend::{
+    BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value, alarm,
+};
 use crate::error::Error;
 use crate::time::Ttl;
 use redis::Cmd;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 /// What was found under a key, or that there is nothing.
@@ -27,10 +32,23 @@ pub(in crate::backend) struct CopyTerms {
     pub(in crate::backend) coverage: Option<Arc<Coverage>>,
 }
 
+impl Found for Fetched {
+    fn found(&self) -> (u64, u64) {
+        self.value.is_some().found()
+    }
+}
+
+impl Found for Vec<Fetched> {
+    fn found(&self) -> (u64, u64) {
+        let hits = self.iter().filter(|it| it.value.is_some()).count();
+        (hits as u64, (self.len() - hits) as u64)
+    }
+}
+
 impl RedisCacheBackend {
     /// As `get_value`, with what a copy needs.
     pub(in crate::backend) fn fetch<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Fetched> {
-        self.call("get", Some(key), async move {
+        self.call(Operation::Get, Some(key), async move {
             let fetched = self.servers.fetch(self.key(key)).await?;
             self.fetched(key, fetched)
         })
@@ -41,7 +59,7 @@ impl RedisCacheBackend {
         &'a self,
         keys: &'a [&'a str],
     ) -> BackendFuture<'a, Vec<Fetched>> {
-        self.call("get_many", None, async move {
+        self.call_many(Operation::GetMany, keys.len(), async move {
             let fetched = self.servers.fetch_each(&self.keys(keys)).await;
             let fetched = fetched.into_iter().zip(keys).map(|(fetched, key)| {
                 let fetched = fetched.and_then(|fetched| self.fetched(key, fetched));
@@ -82,26 +100,57 @@ impl RedisCacheBackend {
         value.map(|value| self.codec.found(key, value))
     }
 
-    /// A call: not after closing, and its errors name the operation and the key.
-    fn call<'a, T>(
+    /// A call on one key, or on no particular one.
+    fn call<'a, T: Found + 'a>(
         &'a self,
-        operation: &'static str,
+        operation: Operation,
+        key: Option<&'a str>,
+        work: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> BackendFuture<'a, T> {
+        let subject = match key {
+            Some(key) => Subject::Key(self.flights.traced(key)),
+            None => Subject::Nothing,
+        };
+        self.watched(operation, subject, key, work)
+    }
+
+    /// A call on so many keys.
+    fn call_many<'a, T: Found + 'a>(
+        &'a self,
+        operation: Operation,
+        keys: usize,
+        work: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> BackendFuture<'a, T> {
+        self.watched(operation, Subject::Keys(keys), None, work)
+    }
+
+    /// A call: counted and timed, with a span, not after closing, and its errors name the operation and the key.
+    fn watched<'a, T: Found + 'a>(
+        &'a self,
+        operation: Operation,
+        subject: Subject<'a>,
         key: Option<&'a str>,
         work: impl Future<Output = Result<T, Error>> + Send + 'a,
     ) -> BackendFuture<'a, T> {
         BackendFuture::boxed(async move {
+            let call = self.calls.begin(operation);
+            let span = CallSpan::new(operation, subject, self.servers.endpoint());
             let answer = match self.gate.enter() {
-                Ok(_inside) => work.await,
+                Ok(_inside) => span.around(pin!(work)).await,
                 Err(closed) => Err(closed),
             };
-            answer.map_err(|error| error.during(operation, key))
+            if let Err(error) = &answer {
+                span.failed(error);
+            }
+            call.end(&answer);
+            answer.map_err(|error| error.during(operation.in_errors(), key))
         })
     }
 }
 
 impl CacheBackend for RedisCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
-        self.call("get", Some(key), async move {
+        self.call(Operation::Get, Some(key), async move {
             let on_server = self.key(key);
             let get = command::get(on_server);
             let answer = self.servers.send(on_server, &get, Replay::Safe);
@@ -110,7 +159,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call("set", Some(key), async move {
+        self.call(Operation::Set, Some(key), async move {
             let value = self.codec.to_stored(key, &value)?;
             let key = self.key(key);
             let set = command::set(key, &value.encode()?, ttl);
@@ -120,7 +169,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
-        self.call("delete", Some(key), async move {
+        self.call(Operation::Delete, Some(key), async move {
             let key = self.key(key);
             let unlink = command::unlink(key);
             let removed = self.servers.send(key, &unlink, Replay::Unsafe);
@@ -129,11 +178,11 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn flush_values(&self) -> BackendFuture<'_, ()> {
-        self.call("flush", None, self.servers.flush(&self.prefix))
+        self.call(Operation::Flush, None, self.servers.flush(&self.prefix))
     }
 
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
-        self.call("incr", Some(key), async move {
+        self.call(Operation::Incr, Some(key), async move {
             let key = self.key(key);
             let incr = Scripted::incr(&INCR, key, by, ttl);
             command::integer(&self.servers.run(key, &incr).await?)
@@ -147,7 +196,7 @@ impl CacheBackend for RedisCacheBackend {
         new: Value,
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
-        self.call("atomic_update", Some(key), async move {
+        self.call(Operation::CompareAndSet, Some(key), async move {
             let new = self.codec.to_stored(key, &new)?;
             let key = self.key(key);
             let expected = expected.map(Value::encode).transpose()?;
@@ -163,7 +212,7 @@ impl CacheBackend for RedisCacheBackend {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, Vec<bool>> {
         const OPERATION: &str = "compare_and_set_many";
-        self.call(OPERATION, None, async move {
+        self.call_many(Operation::CompareAndSet, entries.len(), async move {
             let updates: Result<Vec<(Key<'_>, Scripted)>, Error> = entries
                 .into_iter()
                 .map(|(key, expected, new)| {
@@ -186,7 +235,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
-        self.call("get_many", None, async move {
+        self.call_many(Operation::GetMany, keys.len(), async move {
             let on_server = self.keys(keys);
             let at_once = self.servers.send_at_once("MGET", &on_server, Replay::Safe);
             let values = match at_once.await {
@@ -205,7 +254,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call("set_many", None, async move {
+        self.call_many(Operation::SetMany, entries.len(), async move {
             let sets: Result<Vec<(Key<'_>, Cmd)>, Error> = entries
                 .into_iter()
                 .map(|(key, value)| {
@@ -225,7 +274,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
-        self.call("delete_many", None, async move {
+        self.call_many(Operation::DeleteMany, keys.len(), async move {
             let keys = self.keys(keys);
             let at_once = self.servers.send_at_once("UNLINK", &keys, Replay::Unsafe);
             let answers = match at_once.await {
@@ -245,7 +294,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
-        self.call("ttl", Some(key), async move {
+        self.call(Operation::Ttl, Some(key), async move {
             let key = self.key(key);
             let pttl = command::pttl(key);
             command::ttl(&self.servers.send(key, &pttl, Replay::Safe).await?)
@@ -268,8 +317,15 @@ impl CacheBackend for RedisCacheBackend {
         &self.load_options
     }
 
+    fn stats(&self) -> BackendStats {
+        let mut stats = BackendStats::of(&self.flights);
+        self.calls.add_to(&mut stats);
+        stats.links = self.servers.links();
+        stats
+    }
+
     fn verify(&self) -> BackendFuture<'_, ()> {
-        self.call("verify", None, self.servers.ping())
+        self.call(Operation::Verify, None, self.servers.ping())
     }
 
     /// Waits for the calls under way, but no longer than the [`patience`](super::RedisCacheBackendBuilder::patience): somebody

@@ -11,8 +11,8 @@
 //! | `command`, `script` | what is sent, and what the answers mean; Lua for what takes more than one step |
 //! | `tracking` | which keys have been written by anybody, as the servers tell |
 //! | `servers` | sending: connections, deadlines, which server has a key |
+//! | `event` | spans and events, with the feature `tracing` |
 //! | `gate` | closing |
-//! | `link_state` | how the way to a server is, to be looked at |
 //! | `builder` | settings |
 //! | `contract` | the calls |
 
@@ -20,8 +20,8 @@ mod address;
 mod builder;
 mod command;
 mod contract;
+mod event;
 mod gate;
-mod link_state;
 mod script;
 mod servers;
 mod tls;
@@ -29,10 +29,10 @@ mod tracking;
 
 pub use builder::RedisCacheBackendBuilder;
 pub(super) use contract::{CopyTerms, Fetched};
-pub use link_state::{BreakerState, LinkState};
 pub(super) use tracking::Tracking;
 
-use super::{Codec, Flights, LoadOptions};
+use super::stats::CallCounters;
+use super::{Codec, Flights, LinkState, LoadOptions};
 use crate::error::Error;
 use crate::time::Ttl;
 use gate::Gate;
@@ -95,6 +95,7 @@ pub struct RedisCacheBackend {
     timeout: Duration,
     gate: Gate,
     flights: Flights,
+    calls: CallCounters,
 }
 
 impl RedisCacheBackend {

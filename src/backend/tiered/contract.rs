@@ -3,7 +3,10 @@
 use super::TieredCacheBackend;
 use crate::backend::coherence::validity::Ticket;
 use crate::backend::redis::{Fetched, Tracking};
-use crate::backend::{BackendFuture, CacheBackend, Codec, Flights, LoadOptions, Value};
+use crate::backend::stats::Operation;
+use crate::backend::{
+    BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value,
+};
 use crate::error::Error;
 use crate::time::Ttl;
 
@@ -219,6 +222,18 @@ impl CacheBackend for TieredCacheBackend {
 
     fn is_strict(&self) -> bool {
         self.far.is_strict()
+    }
+
+    /// Those of the far tier. Reads of one key count what was answered from memory as well, of calls of many keys, too; how long that took
+    /// is not taken.
+    fn stats(&self) -> BackendStats {
+        let mut stats = self.far.stats();
+        let near = self.tier_stats();
+        let get = &mut stats[Operation::Get];
+        get.calls = get.calls.saturating_add(near.near_hits);
+        get.hits = get.hits.saturating_add(near.near_hits);
+        stats.entries = Some(near.near_keys as u64);
+        stats
     }
 
     fn load_options(&self) -> &LoadOptions {

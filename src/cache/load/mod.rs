@@ -35,9 +35,9 @@ mod call;
 pub(crate) mod flight;
 mod loaded;
 mod many;
-mod stats;
+pub(crate) mod stats;
 pub(crate) mod table;
 
 pub use loaded::Loaded;
-pub(super) use stats::Counters;
+pub(crate) use stats::Counters;
 pub use stats::LoadStats;

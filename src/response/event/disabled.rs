@@ -13,6 +13,8 @@ pub(crate) fn answered(_: Outcome, _: &str, _: bool) {}
 #[inline(always)]
 pub(crate) fn bypassed(_: Bypass, _: &str) {}
 #[inline(always)]
+pub(crate) fn path_unknown() {}
+#[inline(always)]
 pub(crate) fn kept(_: Outcome, _: &str, _: usize) {}
 
 pub(crate) struct WaitingClient;

@@ -32,6 +32,15 @@ pub(crate) fn bypassed(bypass: Bypass, path: &str) {
     debug!(target: target!(), how, detail, path, "answered");
 }
 
+/// A router may have shortened the paths of requests, and the layer cannot see the whole ones.
+pub(crate) fn path_unknown() {
+    warn!(
+        target: target!(),
+        "nothing is cached: requests come from a version of axum that keeps their whole paths where they cannot be found. \
+         Use axum 0.8 and the feature `response`, or say where the path is with `CacheResponse::original_uri`"
+    );
+}
+
 /// A handler's response of this many bytes was stored, or was not.
 pub(crate) fn kept(outcome: Outcome, key: &str, bytes: usize) {
     if let Outcome::NotStored(_) = outcome {

@@ -4,4 +4,6 @@
 #[cfg_attr(not(feature = "tracing"), path = "disabled.rs")]
 mod imp;
 
-pub(crate) use imp::{Unattended, WaitingClient, answered, backend_failed, bypassed, kept};
+pub(crate) use imp::{
+    Unattended, WaitingClient, answered, backend_failed, bypassed, kept, path_unknown,
+};

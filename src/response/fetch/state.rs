@@ -13,6 +13,7 @@ use crate::response::policy::refusal::Refusal;
 use crate::response::settings::Settings;
 use crate::response::stats::{Counters, Gauges, ResponseStats};
 use crate::response::storage::handle::{SharedStorage, Storage};
+use crate::sync::{AtomicBool, Ordering};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -34,9 +35,21 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) uncacheable: UncacheableKeys,
     pub(crate) storage: Arc<SharedStorage>,
+    /// Whether it was told that requests come whose whole path is not known.
+    told_of_paths: AtomicBool,
 }
 
 impl Shared {
+    /// Nothing is cached for a request, because its whole path is not known. That is so for all requests by the same way, so it is
+    /// told once.
+    #[cold]
+    pub(crate) fn path_unknown(&self) {
+        // Relaxed: which request is the first makes no difference.
+        if !self.told_of_paths.swap(true, Ordering::Relaxed) {
+            event::path_unknown();
+        }
+    }
+
     pub(crate) fn storage(&self, settings: &Settings) -> Storage {
         Storage::new(
             settings.backend.clone(),

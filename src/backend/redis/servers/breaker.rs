@@ -22,7 +22,7 @@
 //!
 //! What a step takes out of the machine is returned in its [`Leftover`], to be dropped outside of the lock.
 
-use crate::backend::redis::link_state::BreakerState;
+use crate::backend::stats::BreakerState;
 use crate::error::Error;
 use std::time::{Duration, Instant};
 
@@ -387,17 +387,23 @@ mod tests {
             "failed",
             1.0,
             &[
+                (0, Is(BreakerState::Closed, 0)),
                 (0, Call(Dials(1))),
+                (0, Is(BreakerState::Closed, 0)),
                 (1_000, Fails("first")),
+                (1_000, Is(BreakerState::Open, 1)),
                 (1_000, Call(IsTold("first"))),
                 (1_024, Call(IsTold("first"))),
+                (1_025, Is(BreakerState::HalfOpen, 1)),
                 (1_025, Call(Dials(2))),
+                (1_025, Is(BreakerState::HalfOpen, 1)),
                 (1_025, Call(IsTold("first"))),
                 (9_000, Call(IsTold("first"))),
                 (9_000, Fails("second")),
                 (9_049, Call(IsTold("second"))),
                 (9_050, Call(Dials(3))),
                 (9_060, Connected("a")),
+                (9_060, Is(BreakerState::Closed, 2)),
                 (9_060, Call(Uses("a"))),
             ],
         );
@@ -492,6 +498,7 @@ mod tests {
                 (0, Call(Dials(1))),
                 (0, Connected("a")),
                 (500, Silent("a")),
+                (500, Is(BreakerState::HalfOpen, 1)),
                 (500, Call(Dials(2))),
                 (500, Call(IsTold("silent"))),
                 (1_000, Fails("no answer")),
@@ -530,6 +537,7 @@ mod tests {
                     (0, Call(Dials(1))),
                     (1, Close),
                     (1, Call(IsTold("closed"))),
+                    (1, Is(BreakerState::Open, 0)),
                     (2, late),
                     (60_000, Call(IsTold("closed"))),
                 ],

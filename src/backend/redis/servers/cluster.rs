@@ -20,6 +20,7 @@ use super::watch::Watch;
 use crate::backend::alarm;
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::{Secrets, moved_to};
+use crate::backend::redis::event;
 use crate::error::Error;
 use crate::sync::Mutex;
 use redis::{Cmd, ConnectionInfo, Value, cmd};
@@ -119,6 +120,7 @@ impl Cluster {
                 Some(elsewhere) => elsewhere,
                 None => (self.primary(slot, deadline).await?, false),
             };
+            event::sent_to(link.endpoint());
             let version = self.topology().version;
             let answer = if asking {
                 let answer = ask(&link, command.alone(), deadline).await;
@@ -209,11 +211,7 @@ impl Cluster {
     }
 
     pub(super) fn close(&self) {
-        let nodes: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
-        self.seeds
-            .iter()
-            .chain(&nodes)
-            .for_each(|link| link.close());
+        self.links().iter().for_each(|link| link.close());
     }
 
     fn topology(&self) -> Arc<Topology> {
@@ -354,15 +352,19 @@ impl Cluster {
         let mut known: Vec<Arc<Link>> = self.nodes.lock().values().cloned().collect();
         known.sort_by_key(|link| !link.is_up());
         let all = first.into_iter().cloned();
-        let mut all: Vec<_> = all.chain(known).chain(self.seeds.iter().cloned()).collect();
-        let mut met: Vec<*const Link> = Vec::new();
-        all.retain(|link| {
-            let new = !met.contains(&Arc::as_ptr(link));
-            met.push(Arc::as_ptr(link));
-            new
-        });
-        all
+        once_each(all.chain(known).chain(self.seeds.iter().cloned()))
     }
+}
+
+/// The links in their order, without those that came before.
+fn once_each(links: impl Iterator<Item = Arc<Link>>) -> Vec<Arc<Link>> {
+    let mut met: Vec<Arc<Link>> = Vec::new();
+    for link in links {
+        if !met.iter().any(|other| Arc::ptr_eq(other, &link)) {
+            met.push(link);
+        }
+    }
+    met
 }
 
 fn late() -> Error {

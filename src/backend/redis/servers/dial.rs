@@ -2,6 +2,7 @@
 
 use super::failure::broken;
 use crate::backend::redis::address::{Secrets, host_and_port, moved_to};
+use crate::backend::redis::event::Endpoint;
 use crate::error::Error;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, FromRedisValue, PushInfo, cmd};
@@ -36,6 +37,23 @@ impl Dial {
             Self::Address(info) => info.addr().to_string(),
             Self::Primary { service, .. } => format!("master of {service:?}"),
         }
+    }
+
+    /// Where the server is, if that is known without asking.
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        let Self::Address(info) = self else {
+            return None;
+        };
+        Some(match host_and_port(info.addr()) {
+            Some((host, port)) => Endpoint {
+                address: host.to_owned(),
+                port: Some(port),
+            },
+            None => Endpoint {
+                address: info.addr().to_string(),
+                port: None,
+            },
+        })
     }
 
     /// Whether both are the same address.

@@ -23,12 +23,14 @@ use super::watch::{Ear, Watch};
 use crate::backend::alarm;
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
-use crate::backend::redis::link_state::LinkState;
+use crate::backend::redis::event::{self, ConnectSpan, Endpoint};
+use crate::backend::stats::{BreakerState, LinkState};
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerError, Value};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -102,6 +104,7 @@ impl Request for Pipeline {
 /// The way to one server.
 pub(super) struct Link {
     dial: Dial,
+    endpoint: Option<Endpoint>,
     name: String,
     /// How long an attempt to connect may take, and the usual budget of a command.
     budget: Duration,
@@ -112,6 +115,9 @@ pub(super) struct Link {
     breaker: Mutex<Breaker<Arc<Connection>>>,
     /// Connections made so far.
     made: AtomicU64,
+    /// How often the breaker has opened, and whether it is open.
+    opened: AtomicU64,
+    is_open: AtomicBool,
     /// The number of attempts that have ended; all there can be, once the link is closed. Changes after the breaker has.
     ended: watch::Sender<u64>,
 }
@@ -154,6 +160,7 @@ impl Link {
     ) -> Arc<Self> {
         Arc::new(Self {
             name: secrets.scrub(dial.name()),
+            endpoint: dial.endpoint(),
             dial,
             budget,
             secrets,
@@ -161,6 +168,8 @@ impl Link {
             watch,
             breaker: Mutex::new(Breaker::new(breaker)),
             made: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            is_open: AtomicBool::new(false),
             ended: watch::Sender::new(0),
         })
     }
@@ -170,13 +179,18 @@ impl Link {
         &self.name
     }
 
+    /// Where the server is, if that is known without asking.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref()
+    }
+
     pub(super) fn dial(&self) -> &Dial {
         &self.dial
     }
 
     /// How many connections there have been. If there is one more, the server may be another, or have lost what it knew.
     pub(super) fn made(&self) -> u64 {
-        // Acquire: pairs with the Release in `Attempt::run`; whoever has an answer by a connection sees that it was made.
+        // Acquire: pairs with the Release in `connect`; whoever has an answer by a connection sees that it was made.
         self.made.load(Ordering::Acquire)
     }
 
@@ -192,11 +206,13 @@ impl Link {
         let is_connected = breaker.is_up(|it| it.is_usable());
         drop(breaker);
         LinkState {
-            address: self.name.clone(),
             breaker: state,
             is_connected,
             failures,
             reconnects: self.made().saturating_sub(1),
+            // Relaxed: a counter.
+            opened: self.opened.load(Ordering::Relaxed),
+            ..LinkState::new(&*self.name)
         }
     }
 
@@ -263,6 +279,41 @@ impl Link {
                     }
                 }
                 None => return Err(self.late(&connection, answers, since.elapsed())),
+            }
+        }
+    }
+
+    /// Connects, or says why not.
+    async fn connect(self: &Arc<Self>) -> Result<Arc<Connection>, Error> {
+        let span = ConnectSpan::new(self.endpoint(), self.made() > 0);
+        let dead = Arc::new(AtomicBool::new(false));
+        let coverage = self.watch.as_ref().map(Watch::coverage);
+        let connecting = connect(self, Arc::clone(&dead), coverage.clone());
+        let connecting = pin!(timeout(self.budget, connecting));
+        let outcome = span.around(connecting).await.unwrap_or_else(|_| {
+            let text = format!("{}: no connection in {:?}", self.name, self.budget);
+            Err(Error::connection(text))
+        });
+        match outcome {
+            Ok(multiplexed) => {
+                // Release: pairs with the Acquire in `made`.
+                self.made.fetch_add(1, Ordering::Release);
+                let connection = Arc::new(Connection {
+                    multiplexed,
+                    dead,
+                    answers: AtomicU64::new(0),
+                    coverage: coverage.clone(),
+                });
+                if let (Some(watch), Some(coverage)) = (self.watch.clone(), coverage) {
+                    let (link, it) = (Arc::downgrade(self), Arc::downgrade(&connection));
+                    // On the driver, where this runs.
+                    tokio::spawn(watch.keep(link, it, coverage));
+                }
+                Ok(connection)
+            }
+            Err(error) => {
+                span.failed(&error);
+                Err(error)
             }
         }
     }
@@ -344,8 +395,32 @@ impl Link {
     fn give_up(&self, connection: &Arc<Connection>, loss: Loss) {
         connection.lose_coverage();
         let is_it = |other: &Arc<Connection>| Arc::ptr_eq(other, connection);
-        let leftover = self.breaker.lock().lost(is_it, loss, Instant::now());
+        let silence = match &loss {
+            Loss::Silent(error) => Some(error.clone()),
+            Loss::Broken => None,
+        };
+        let mut breaker = self.breaker.lock();
+        let leftover = breaker.lost(is_it, loss, Instant::now());
+        let opens = leftover.is_some() && silence.is_some() && self.opens();
+        drop(breaker);
         drop(leftover);
+        if let Some(error) = silence.filter(|_| opens) {
+            event::breaker_opened(&self.name, &error);
+        }
+    }
+
+    /// The breaker is open. Whether it was not: one outage is counted once. Under the breaker's lock.
+    fn opens(&self) -> bool {
+        // Relaxed, both: a flag that the breaker's lock keeps in order, and a counter.
+        let opens = !self.is_open.swap(true, Ordering::Relaxed);
+        self.opened.fetch_add(u64::from(opens), Ordering::Relaxed);
+        opens
+    }
+
+    /// There is a connection. Whether the breaker was open. Under its lock.
+    fn closes(&self) -> bool {
+        // Relaxed: as in `opens`.
+        self.is_open.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -375,41 +450,29 @@ impl Attempt {
 
     async fn run(mut self) {
         let link = Arc::clone(&self.link);
-        let dead = Arc::new(AtomicBool::new(false));
-        let coverage = link.watch.as_ref().map(Watch::coverage);
-        let outcome = match timeout(link.budget, connect(&link, &dead, &coverage)).await {
-            Ok(Ok(multiplexed)) => {
-                // Release: pairs with the Acquire in `made`.
-                link.made.fetch_add(1, Ordering::Release);
-                let connection = Arc::new(Connection {
-                    multiplexed,
-                    dead,
-                    answers: AtomicU64::new(0),
-                    coverage: coverage.clone(),
-                });
-                if let (Some(watch), Some(coverage)) = (link.watch.clone(), coverage) {
-                    let (link, it) = (Arc::downgrade(&link), Arc::downgrade(&connection));
-                    // On the driver, where this runs.
-                    tokio::spawn(watch.keep(link, it, coverage));
-                }
-                Ok(connection)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => {
-                let text = format!("{}: no connection in {:?}", link.name, link.budget);
-                Err(Error::connection(text))
-            }
-        };
-        self.end(outcome);
+        self.end(link.connect().await);
     }
 
     fn end(&mut self, outcome: Result<Arc<Connection>, Error>) {
         self.ended = true;
-        let (now, random) = (Instant::now(), random());
-        let mut breaker = self.link.breaker.lock();
+        let (now, random, link) = (Instant::now(), random(), &*self.link);
+        let error = outcome.as_ref().err().cloned();
+        let mut breaker = link.breaker.lock();
+        // While somebody dials it is never open, unless the link was closed meanwhile.
+        let is_over = breaker.state(now) == BreakerState::Open;
         let leftover: Leftover<_> = breaker.attempt_ended(outcome, now, random);
+        let changes = match breaker.state(now) {
+            _ if is_over => false,
+            BreakerState::Closed => link.closes(),
+            BreakerState::Open | BreakerState::HalfOpen => link.opens(),
+        };
         drop(breaker);
         drop(leftover);
+        match &error {
+            Some(error) if changes => event::breaker_opened(&link.name, error),
+            None if changes => event::breaker_closed(&link.name),
+            _ => {}
+        }
         let ended = |ended: &mut u64| *ended = self.number.max(*ended);
         self.link.ended.send_modify(ended);
     }
@@ -427,12 +490,12 @@ impl Drop for Attempt {
 /// A connection that is ready for callers.
 async fn connect(
     link: &Link,
-    dead: &Arc<AtomicBool>,
-    coverage: &Option<Arc<Coverage>>,
+    dead: Arc<AtomicBool>,
+    coverage: Option<Arc<Coverage>>,
 ) -> Result<MultiplexedConnection, Error> {
     let watch = link.watch.as_ref().zip(coverage.as_ref());
     let ear = Ear {
-        dead: Arc::clone(dead),
+        dead,
         watched: watch.map(|(watch, coverage)| (Arc::clone(&watch.tracking), Arc::clone(coverage))),
     };
     let connecting = link.dial.connect(ear, link.budget, &link.secrets);

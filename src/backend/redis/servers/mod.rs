@@ -33,10 +33,11 @@ pub(super) use link::Replay;
 
 use super::address::{Secrets, Target};
 use super::command::{self, Key, Scripted};
-use super::link_state::LinkState;
+use super::event::Endpoint;
 use super::script;
 use super::tracking::Tracking;
 use crate::backend::alarm;
+use crate::backend::stats::LinkState;
 use crate::error::Error;
 use batches::{Answer, BATCH, Group, Terms};
 use cluster::Cluster;
@@ -243,6 +244,14 @@ impl Servers {
             pong.map_err(|failure| self.error(failure))?;
         }
         Ok(())
+    }
+
+    /// Where the server is, if there is only one.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.route {
+            Route::One(link) => link.endpoint(),
+            Route::Cluster(_) => None,
+        }
     }
 
     /// How the ways to the servers are, by their addresses.

@@ -1,11 +1,19 @@
 //! Each request that is handled is one event `answered`, which says how; each read of what cannot be decoded one event
-//! `undecodable`. Whether anybody listens is known for the whole
+//! `undecodable`. Calls on Redis, loads and attempts to connect have spans. Whether anybody listens is known for the whole
 //! process, so these tests have one of their own.
 
 #![cfg(all(feature = "response", feature = "tracing"))]
 
-#[path = "support/response/mod.rs"]
+#[cfg(feature = "redis")]
+#[path = "../support/scripted.rs"]
+mod scripted;
+#[cfg(feature = "redis")]
+mod spans;
+#[path = "../support/response/mod.rs"]
 mod support;
+#[cfg(feature = "redis")]
+#[path = "../support/watchdog.rs"]
+mod watchdog;
 
 use http::{Request, StatusCode};
 use nori_cache::response::CacheResponse;
@@ -245,6 +253,79 @@ async fn what_passes_by() {
             }
         }
     }
+}
+
+/// An axum that is not this crate's.
+mod axum {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// The body of its requests, which is empty.
+    #[derive(Default)]
+    pub struct Body;
+
+    impl http_body::Body for Body {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+            Poll::Ready(None)
+        }
+
+        fn is_end_stream(&self) -> bool {
+            true
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_axum_whose_paths_cannot_be_seen_is_warned_of_once() {
+    let world = World::memory();
+    let (told, _guard) = Told::listen();
+    let layer = world.timed(60);
+    let answer = |_: Request<axum::Body>| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(support::Body::default()))
+    };
+    let ask = async |layer: &CacheResponse| {
+        let service = layer.layer(tower::service_fn(answer));
+        let request = Request::get("/a").body(axum::Body).unwrap();
+        let response = service.oneshot(request).await.unwrap();
+        let status = response.headers()["cache-status"].to_str().unwrap();
+        assert_eq!(
+            status,
+            "nori-cache; fwd=bypass; detail=original-uri-unknown"
+        );
+    };
+    let answered = "answered: how=bypass detail=original-uri-unknown path=/a";
+    ask(&layer).await;
+    let all = told.all();
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(
+        all[0].starts_with("warning: nothing is cached: "),
+        "{all:?}"
+    );
+    assert!(all[0].contains("`CacheResponse::original_uri`"), "{all:?}");
+    assert_eq!(all[1], answered);
+    // Neither again, nor by a clone of the layer.
+    ask(&layer).await;
+    ask(&layer.clone()).await;
+    assert_eq!(told.all(), [answered, answered]);
+    // Another layer tells it as well: it is on another route.
+    ask(&world.timed(60)).await;
+    assert_eq!(told.all().len(), 2);
+    // A request that says where its path is needs no warning.
+    let told_where = world.timed(60).original_uri::<Arc<http::Uri>>();
+    let service = told_where.layer(tower::service_fn(answer));
+    let mut request = Request::get("/a").body(axum::Body).unwrap();
+    let whole = Arc::new(http::Uri::from_static("/whole/a"));
+    request.extensions_mut().insert(whole);
+    let response = service.oneshot(request).await.unwrap();
+    let status = response.headers()["cache-status"].to_str().unwrap();
+    assert!(status.contains("fwd=uri-miss"), "{status}");
+    assert!(told.all().iter().all(|text| !text.starts_with("warning")));
 }
 
 #[tokio::test]
