@@ -9,8 +9,14 @@ use std::future::Future;
 use std::pin::pin;
 
 impl Flights {
-    /// Runs a loader [inside](Flights::inside) a load of a key, counts it, and has a span around it.
-    pub(crate) async fn load<T, E, F>(&self, key: &str, loader: F) -> Result<T, E>
+    /// Runs a loader [inside](Flights::inside) a load of a key, counts it, and has a span around it, which tells `error_type` for the
+    /// type of its errors.
+    pub(crate) async fn load<T, E, F>(
+        &self,
+        key: &str,
+        error_type: Option<&'static str>,
+        loader: F,
+    ) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
@@ -20,7 +26,7 @@ impl Flights {
         let counted = pin!(self.counted(inside));
         let loaded = span.around(counted).await;
         if loaded.is_err() {
-            span.failed(type_name::<E>());
+            span.failed(error_type.unwrap_or(type_name::<E>()));
         }
         loaded
     }

@@ -21,6 +21,7 @@ pub(super) struct OwnedCall<B: ?Sized> {
     options: LoadOptions,
     tags: Box<[Box<str>]>,
     operation: &'static str,
+    error_type: Option<&'static str>,
     is_optional: bool,
 }
 
@@ -32,6 +33,7 @@ impl<B: CacheBackend + ?Sized> OwnedCall<B> {
             options: call.options.clone(),
             tags: call.tags.to_boxed(),
             operation: call.operation,
+            error_type: call.error_type,
             is_optional: call.is_optional,
         }
     }
@@ -43,6 +45,7 @@ impl<B: CacheBackend + ?Sized> OwnedCall<B> {
             options: &self.options,
             tags: Tags::Owned(&self.tags),
             operation: self.operation,
+            error_type: self.error_type,
             is_optional: self.is_optional,
             has_background: true,
         }

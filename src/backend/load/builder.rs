@@ -175,6 +175,7 @@ impl<'a, H: Handle> Load<'a, H> {
             options: &self.options,
             tags: Tags::Borrowed(&self.tags),
             operation: "load",
+            error_type: None,
             is_optional,
             has_background,
         };

@@ -16,6 +16,8 @@ pub(super) struct Call<'c, B: ?Sized> {
     pub(super) tags: Tags<'c>,
     /// What errors call it.
     pub(super) operation: &'static str,
+    /// What a loader fails with, if that is not the type of its errors here.
+    pub(super) error_type: Option<&'static str>,
     /// Whether it may have no value.
     pub(super) is_optional: bool,
     pub(super) has_background: bool,

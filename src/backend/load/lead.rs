@@ -223,7 +223,7 @@ where
         call,
         is_over: false,
     };
-    let loading = flights.load(call.key, async { f(context).await });
+    let loading = flights.load(call.key, call.error_type, async { f(context).await });
     let loaded = match call.options.hard_timeout {
         None => Some(loading.await),
         Some(limit) => alarm::until(alarm::after(limit), loading).await,

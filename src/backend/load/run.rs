@@ -12,6 +12,7 @@ use super::outcome::{Answer, Outcome};
 use crate::backend::{CacheBackend, Cacheable};
 use crate::error::Error;
 use crate::time::Ttl;
+use std::any::type_name;
 use std::future::Future;
 
 /// A load whose caller waits for all of it.
@@ -146,6 +147,7 @@ where
         options: &options,
         tags: Tags::Borrowed(&[]),
         operation: "get_or_load",
+        error_type: Some(type_name::<E>()),
         is_optional: false,
         has_background: false,
     };
