@@ -19,7 +19,7 @@ use super::breaker::{self, Breaker, Leftover, Loss, Step};
 use super::dial::Dial;
 use super::driver::Driver;
 use super::failure::{Failure, broken};
-use super::watch::{Ear, Watch};
+use super::watch::{Ear, Watch, Watched};
 use crate::backend::alarm;
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
@@ -28,7 +28,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerError, Value};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -115,8 +115,8 @@ pub(super) struct Link {
     ended: watch::Sender<u64>,
 }
 
-pub(super) struct Connection {
-    pub(super) multiplexed: MultiplexedConnection,
+struct Connection {
+    multiplexed: MultiplexedConnection,
     dead: Arc<AtomicBool>,
     /// Answers so far.
     answers: AtomicU64,
@@ -139,6 +139,25 @@ impl Connection {
     fn answers(&self) -> u64 {
         // Relaxed: a counter.
         self.answers.load(Ordering::Relaxed)
+    }
+}
+
+/// For who watches a connection, and keeps neither it nor the link.
+struct Used {
+    link: Weak<Link>,
+    connection: Weak<Connection>,
+}
+
+impl Watched for Used {
+    fn in_use(&self) -> Option<MultiplexedConnection> {
+        let connection = self.connection.upgrade()?;
+        Some(connection.multiplexed.clone())
+    }
+
+    fn leave(&self) {
+        if let (Some(link), Some(connection)) = (self.link.upgrade(), self.connection.upgrade()) {
+            link.give_up(&connection, Loss::Broken);
+        }
     }
 }
 
@@ -315,11 +334,6 @@ impl Link {
         }
     }
 
-    /// Leaves a connection for another one, which the next caller makes.
-    pub(super) fn replace(&self, connection: &Arc<Connection>) {
-        self.give_up(connection, Loss::Broken);
-    }
-
     fn give_up(&self, connection: &Arc<Connection>, loss: Loss) {
         connection.lose_coverage();
         let is_it = |other: &Arc<Connection>| Arc::ptr_eq(other, connection);
@@ -367,9 +381,12 @@ impl Attempt {
                     coverage: coverage.clone(),
                 });
                 if let (Some(watch), Some(coverage)) = (link.watch.clone(), coverage) {
-                    let (link, it) = (Arc::downgrade(&link), Arc::downgrade(&connection));
+                    let used = Used {
+                        link: Arc::downgrade(&link),
+                        connection: Arc::downgrade(&connection),
+                    };
                     // On the driver, where this runs.
-                    tokio::spawn(watch.keep(link, it, coverage));
+                    tokio::spawn(watch.keep(used, coverage));
                 }
                 Ok(connection)
             }
