@@ -8,21 +8,27 @@ use std::any::type_name;
 use std::sync::Arc;
 
 /// A value that is in memory as a `T` is cloned in place; anything else is converted.
-pub(in crate::backend) async fn get<B, T>(backend: &B, key: &str) -> Result<Option<T>, Error>
+pub(in crate::backend) fn get<B, T>(
+    backend: &B,
+    key: &str,
+) -> impl Future<Output = Result<Option<T>, Error>>
 where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + Send + 'static,
 {
-    get_by(backend, key, Value::to).await
+    get_by(backend, key, Value::to)
 }
 
 /// As [`get`]; what many may read from this process's memory is decoded once.
-pub(in crate::backend) async fn get_once<B, T>(backend: &B, key: &str) -> Result<Option<T>, Error>
+pub(in crate::backend) fn get_once<B, T>(
+    backend: &B,
+    key: &str,
+) -> impl Future<Output = Result<Option<T>, Error>>
 where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    get_by(backend, key, Value::to_once).await
+    get_by(backend, key, Value::to_once)
 }
 
 async fn get_by<B, T>(
