@@ -31,14 +31,11 @@ where
     get_by(backend, key, Value::to_once)
 }
 
-async fn get_by<B, T>(
-    backend: &B,
-    key: &str,
-    decode: fn(&Value) -> Result<T, Error>,
-) -> Result<Option<T>, Error>
+async fn get_by<B, T, D>(backend: &B, key: &str, decode: D) -> Result<Option<T>, Error>
 where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + Send + 'static,
+    D: Fn(&Value) -> Result<T, Error>,
 {
     let mut found = None;
     let mut other = None;
@@ -60,7 +57,7 @@ fn decode_slow<B, T>(
     backend: &B,
     key: &str,
     value: Value,
-    decode: fn(&Value) -> Result<T, Error>,
+    decode: impl Fn(&Value) -> Result<T, Error>,
 ) -> Result<Option<T>, Error>
 where
     B: CacheBackend + ?Sized,
