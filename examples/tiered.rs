@@ -317,7 +317,7 @@ fn ask_for_ever(fleet: &Fleet, client: u64, first: u64) {
             }
         }
         let line = lines.get_mut(&process).expect("it was put there just now");
-        let asked = if draw / 13 % WRITES == 0 {
+        let asked = if (draw / 13).is_multiple_of(WRITES) {
             write(fleet, line, key, first)
         } else {
             read(fleet, line, key)

@@ -11,11 +11,6 @@ mod counting;
 mod response;
 #[cfg(feature = "response")]
 mod response_memory;
-#[cfg(feature = "redis")]
-#[path = "../support/redis.rs"]
-mod server;
 #[cfg(feature = "response")]
 #[path = "../support/response/mod.rs"]
 mod support;
-#[cfg(feature = "redis")]
-mod tiered;

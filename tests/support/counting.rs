@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// How many more bytes this thread has allocated so far than it has given back.
-#[allow(dead_code, reason = "without responses nobody asks")]
+#[allow(dead_code, reason = "not every test asks")]
 pub fn bytes() -> i64 {
     BYTES.get()
 }
@@ -49,7 +49,7 @@ pub fn allocations(f: impl FnOnce()) -> u64 {
 }
 
 /// The largest piece of memory that `f` asks the allocator for, on this thread, in bytes.
-#[allow(dead_code, reason = "only codecs are asked")]
+#[allow(dead_code, reason = "not every test asks")]
 pub fn largest(f: impl FnOnce()) -> usize {
     LARGEST.set(0);
     f();

@@ -3,8 +3,11 @@
 
 #![cfg(feature = "redis")]
 
+mod allocations;
 #[cfg(feature = "conformance")]
 mod conformance;
+#[path = "../support/counting.rs"]
+mod counting;
 mod faults;
 mod hits;
 mod nodes;

@@ -19,7 +19,7 @@ use super::breaker::{self, Breaker, BreakerSettings, Leftover, Loss, Step};
 use super::dial::Dial;
 use super::driver::Driver;
 use super::failure::{Failure, broken};
-use super::watch::{Ear, Watch};
+use super::watch::{Ear, Watch, Watched};
 use crate::backend::alarm;
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
@@ -31,7 +31,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerError, Value};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -122,8 +122,8 @@ pub(super) struct Link {
     ended: watch::Sender<u64>,
 }
 
-pub(super) struct Connection {
-    pub(super) multiplexed: MultiplexedConnection,
+struct Connection {
+    multiplexed: MultiplexedConnection,
     dead: Arc<AtomicBool>,
     /// Answers so far.
     answers: AtomicU64,
@@ -146,6 +146,25 @@ impl Connection {
     fn answers(&self) -> u64 {
         // Relaxed: a counter.
         self.answers.load(Ordering::Relaxed)
+    }
+}
+
+/// For who watches a connection, and keeps neither it nor the link.
+struct Used {
+    link: Weak<Link>,
+    connection: Weak<Connection>,
+}
+
+impl Watched for Used {
+    fn in_use(&self) -> Option<MultiplexedConnection> {
+        let connection = self.connection.upgrade()?;
+        Some(connection.multiplexed.clone())
+    }
+
+    fn leave(&self) {
+        if let (Some(link), Some(connection)) = (self.link.upgrade(), self.connection.upgrade()) {
+            link.give_up(&connection, Loss::Broken);
+        }
     }
 }
 
@@ -305,9 +324,12 @@ impl Link {
                     coverage: coverage.clone(),
                 });
                 if let (Some(watch), Some(coverage)) = (self.watch.clone(), coverage) {
-                    let (link, it) = (Arc::downgrade(self), Arc::downgrade(&connection));
+                    let used = Used {
+                        link: Arc::downgrade(self),
+                        connection: Arc::downgrade(&connection),
+                    };
                     // On the driver, where this runs.
-                    tokio::spawn(watch.keep(link, it, coverage));
+                    tokio::spawn(watch.keep(used, coverage));
                 }
                 Ok(connection)
             }
@@ -385,11 +407,6 @@ impl Link {
             "NOAUTH" => true,
             _ => false,
         }
-    }
-
-    /// Leaves a connection for another one, which the next caller makes.
-    pub(super) fn replace(&self, connection: &Arc<Connection>) {
-        self.give_up(connection, Loss::Broken);
     }
 
     fn give_up(&self, connection: &Arc<Connection>, loss: Loss) {

@@ -13,11 +13,10 @@
 //! and one that stands still neither.
 //!
 //! **When it ends**, whichever side ends it, the [`Coverage`] is lost before anybody can have another connection: see
-//! [`Ear`] and [`Connection`](super::link).
+//! [`Ear`] and [`link`](super::link).
 
 use super::dial::Hears;
 use super::failure::{Failure, broken};
-use super::link::{Connection, Link};
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
 use crate::backend::redis::tracking::Tracking;
@@ -25,7 +24,7 @@ use crate::error::Error;
 use crate::sync::{AtomicBool, Ordering};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, PushInfo, RedisResult, ServerError, Value, cmd};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -48,6 +47,15 @@ pub(super) enum Proof {
 pub(super) struct Watch {
     pub(super) tracking: Arc<Tracking>,
     pub(super) proof: Proof,
+}
+
+/// A connection as the one who watches it sees it.
+pub(super) trait Watched: Send + 'static {
+    /// The connection, as long as it is in use. Whoever watches does not keep it.
+    fn in_use(&self) -> Option<MultiplexedConnection>;
+
+    /// Leaves it for another one, which the next caller makes.
+    fn leave(&self);
 }
 
 /// What the server answered.
@@ -136,23 +144,17 @@ impl Watch {
     }
 
     /// Asks again and again, as long as the connection is in use.
-    pub(super) async fn keep(
-        self,
-        link: Weak<Link>,
-        connection: Weak<Connection>,
-        coverage: Arc<Coverage>,
-    ) {
+    pub(super) async fn keep(self, watched: impl Watched, coverage: Arc<Coverage>) {
         let bound = self.tracking.bound();
         let pause = (bound / 4).clamp(Duration::from_millis(1), LONGEST_PAUSE);
         loop {
             sleep(pause).await;
-            let Some(mut multiplexed) = connection.upgrade().map(|it| it.multiplexed.clone())
-            else {
+            let Some(mut connection) = watched.in_use() else {
                 return;
             };
             let asked = self.tracking.now();
             let questions = self.proof.questions();
-            let answered = timeout(bound.max(pause), ask(&mut multiplexed, &questions)).await;
+            let answered = timeout(bound.max(pause), ask(&mut connection, &questions)).await;
             let said = match answered {
                 Ok(Ok(answers)) => self.proof.read(&answers),
                 // What is broken ends by itself; what is late may answer the next question.
@@ -173,10 +175,7 @@ impl Watch {
                     // The sentinels know another.
                 }
             }
-            if let (Some(link), Some(connection)) = (link.upgrade(), connection.upgrade()) {
-                link.replace(&connection);
-            }
-            return;
+            return watched.leave();
         }
     }
 }
