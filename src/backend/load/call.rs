@@ -93,6 +93,16 @@ impl<T> Looked<T> {
     }
 }
 
+/// What a look into this process's memory came to.
+pub(super) enum Glance<T> {
+    /// There is a fresh value, or a fresh entry that stands for none, and that is all there is to say.
+    Hit(Option<T>),
+    /// What else there is, or that there is nothing.
+    Other(Option<Value>),
+    /// The store is to be asked.
+    Unknown,
+}
+
 /// What follows from a look.
 pub(super) enum Next<T> {
     Answer(Answer<Option<T>>),
@@ -114,29 +124,61 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
         self.options.strict || self.backend.is_strict()
     }
 
-    /// Looks into the store, and decides. A hit in memory allocates nothing and clones the value once.
+    /// Looks into this process's memory: nearly all loads are hits there, which allocate nothing, clone the value once, and are told
+    /// before anything else is thought of.
     #[inline]
-    pub(super) async fn look<T: Cacheable>(&self) -> Result<Next<T>, Error> {
-        let mut looked = Looked::nothing();
+    pub(super) fn glance<T: Cacheable>(&self) -> Glance<T> {
+        let mut glance = Glance::Other(None);
         if self.options.skip_read {
-            return Ok(Next::Load(looked));
+            return glance;
         }
-        let mut other = None;
         let mut read = |value: &Value| {
             if let Some(value) = value.quick() {
-                (looked.seen, looked.value) = (Seen::Plain, Some(value));
-            } else if let Some((value, times)) = value.quick_kept() {
-                (looked.seen, looked.value) = (Seen::Kept(times), value);
-            } else {
-                other = Some(value.clone());
+                glance = Glance::Hit(Some(value));
+                return;
             }
+            if let Some((value, times)) = value.quick_kept()
+                && (value.is_some() || self.is_optional)
+            {
+                let before = hit_before(times, self.options, self.has_background);
+                if wall::now_beside(self.backend, before) < before {
+                    glance = Glance::Hit(value);
+                    return;
+                }
+            }
+            glance = Glance::Other(Some(value.clone()));
         };
-        if !self.backend.read_now(self.key, &mut read) {
-            match self.backend.get_value(self.key).await {
-                Ok(found) => other = found,
-                Err(error) => looked.unread = Some(self.without_store(error)?),
-            }
+        if self.backend.read_now(self.key, &mut read) {
+            glance
+        } else {
+            Glance::Unknown
         }
+    }
+
+    /// Looks into the store, and decides.
+    pub(super) async fn look<T: Cacheable>(&self) -> Result<Next<T>, Error> {
+        let glance = self.glance();
+        self.look_from(glance).await
+    }
+
+    /// As [`look`](Self::look), after a glance.
+    pub(super) async fn look_from<T: Cacheable>(
+        &self,
+        glance: Glance<T>,
+    ) -> Result<Next<T>, Error> {
+        let mut looked = Looked::nothing();
+        let other = match glance {
+            Glance::Hit(value) => return Ok(Next::Answer(Answer::new(value, Outcome::Hit))),
+            _ if self.options.skip_read => return Ok(Next::Load(looked)),
+            Glance::Other(found) => found,
+            Glance::Unknown => match self.backend.get_value(self.key).await {
+                Ok(found) => found,
+                Err(error) => {
+                    looked.unread = Some(self.without_store(error)?);
+                    None
+                }
+            },
+        };
         if let Some(found) = other {
             (looked.seen, looked.value) = self.open_slow(&found)?;
         }

@@ -3,7 +3,7 @@
 //! What comes behind a look that is no hit is boxed: the future of a load is moved about before it is polled, and most are hits.
 
 use super::background::{OwnedCall, Refresh, lead_beyond, refresh};
-use super::call::{Call, Looked, Next, Tags};
+use super::call::{Call, Glance, Looked, Next, Tags};
 use super::context::LoadContext;
 use super::handle::{FlightsOf, SharedHandle};
 use super::join::{Role, join};
@@ -28,11 +28,29 @@ where
     F: FnOnce(LoadContext<T>) -> Fut + Send,
     Fut: Future<Output = Result<Option<T>, E>> + Send,
 {
-    match call.look().await? {
+    match call.glance() {
+        Glance::Hit(value) => Ok(Answer::new(value, Outcome::Hit)),
+        glance => Box::pin(run_slow(call, glance, f, tell)).await,
+    }
+}
+
+/// The same, behind the glance.
+async fn run_slow<B, T, E, F, Fut>(
+    call: Call<'_, B>,
+    glance: Glance<T>,
+    f: F,
+    tell: Tell<E>,
+) -> Result<Answer<Option<T>>, E>
+where
+    B: CacheBackend + ?Sized,
+    T: Cacheable,
+    E: From<Error> + Send,
+    F: FnOnce(LoadContext<T>) -> Fut + Send,
+    Fut: Future<Output = Result<Option<T>, E>> + Send,
+{
+    match call.look_from(glance).await? {
         Next::Answer(answer) => Ok(answer),
-        Next::Refresh(looked, _) | Next::Load(looked) => {
-            Box::pin(load(&call, looked, f, tell)).await
-        }
+        Next::Refresh(looked, _) | Next::Load(looked) => load(&call, looked, f, tell).await,
     }
 }
 
@@ -63,7 +81,7 @@ where
 /// A load that may go on without its caller.
 pub(super) async fn run_shared<H, T, E, F, Fut>(
     handle: &H,
-    mut call: Call<'_, H::Backend>,
+    call: Call<'_, H::Backend>,
     f: F,
     tell: Tell<E>,
 ) -> Result<Answer<Option<T>>, E>
@@ -74,7 +92,28 @@ where
     F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
 {
-    let (looked, f) = match call.look().await? {
+    match call.glance() {
+        Glance::Hit(value) => Ok(Answer::new(value, Outcome::Hit)),
+        glance => Box::pin(run_shared_slow(handle, call, glance, f, tell)).await,
+    }
+}
+
+/// The same, behind the glance.
+async fn run_shared_slow<H, T, E, F, Fut>(
+    handle: &H,
+    mut call: Call<'_, H::Backend>,
+    glance: Glance<T>,
+    f: F,
+    tell: Tell<E>,
+) -> Result<Answer<Option<T>>, E>
+where
+    H: SharedHandle,
+    T: Cacheable,
+    E: From<Error> + Send + 'static,
+    F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
+{
+    let (looked, f) = match call.look_from(glance).await? {
         Next::Answer(answer) => return Ok(answer),
         Next::Load(looked) => (looked, f),
         // This one, too, is quick.
@@ -94,7 +133,7 @@ where
             }
         }
     };
-    Box::pin(load_shared(handle, &call, looked, f, tell)).await
+    load_shared(handle, &call, looked, f, tell).await
 }
 
 /// The same, behind the look.

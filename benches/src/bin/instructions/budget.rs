@@ -35,8 +35,10 @@ const BUDGETS: &[(Cell, Limit)] = &[
     (("insert-remove", OURS), Limit::Instructions(1_164)),
     (("load-hit", OURS), Limit::Instructions(228)),
     (("load-hit-async", OURS), Limit::Instructions(252)),
-    (("load-cold", OURS), Limit::Instructions(2_870)),
-    (("typed-get-through-dyn", OURS), Limit::Instructions(362)),
+    (("load-cold", OURS), Limit::Instructions(2_915)),
+    (("typed-get-through-dyn", OURS), Limit::Instructions(376)),
+    (("plain-load-through-dyn", OURS), Limit::Instructions(657)),
+    (("kept-load-through-dyn", OURS), Limit::Instructions(740)),
     (("incr-in-memory", OURS), Limit::Instructions(302)),
 ];
 
