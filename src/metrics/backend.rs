@@ -3,7 +3,9 @@
 use super::cache;
 use super::names::*;
 use super::sink::Sink;
-use crate::backend::{BackendStats, BreakerState, LinkState, Operation, OperationStats};
+use crate::backend::{
+    BackendStats, BreakerState, LinkState, LoadCounts, Operation, OperationStats,
+};
 
 /// `since` is what was counted since the last time, `before` the links that there were then.
 pub(super) fn publish(sink: &Sink<'_>, since: &BackendStats, before: &[LinkState]) {
@@ -14,6 +16,7 @@ pub(super) fn publish(sink: &Sink<'_>, since: &BackendStats, before: &[LinkState
     }
     // 2. What is made of them.
     cache::loads(sink, &since.loads);
+    degraded(sink, &since.load_counts);
     for (reason, count) in since.undecodable.iter() {
         sink.count(&UNDECODABLE, [reason], count);
     }
@@ -34,6 +37,17 @@ pub(super) fn publish(sink: &Sink<'_>, since: &BackendStats, before: &[LinkState
         sink.set(&LINK_CONNECTED, [&gone.address], 0);
         breaker(sink, &gone.address, None);
     }
+}
+
+/// What loads did where something was slow, down or stale.
+fn degraded(sink: &Sink<'_>, since: &LoadCounts) {
+    sink.count(&STALE, ["fail_safe"], since.fail_safe);
+    sink.count(&STALE, ["soft_timeout"], since.soft_timeouts);
+    sink.count(&REFRESHES, ["begun"], since.refreshed);
+    sink.count(&REFRESHES, ["refused"], since.refused);
+    sink.count(&STORELESS, ["unread"], since.unread);
+    sink.count(&STORELESS, ["unstored"], since.unstored);
+    sink.set(&BACKGROUND, [], since.in_background);
 }
 
 fn calls(sink: &Sink<'_>, operation: Operation, since: &OperationStats, is_timed: bool) {

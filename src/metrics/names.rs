@@ -73,6 +73,14 @@ metrics! {
         "Loaders that succeeded, failed, panicked or were abandoned, and callers for whom another's load was coalesced.";
     LOAD_DURATION: Histogram of Seconds, "nori_cache_load_duration_seconds" []
         "How long loaders took that succeeded.";
+    STALE: Counter of Count, "nori_cache_stale_answers_total" ["why"]
+        "Callers that got what had expired: as the load failed (fail_safe), or took too long (soft_timeout).";
+    REFRESHES: Counter of Count, "nori_cache_refreshes_total" ["outcome"]
+        "Refreshes in the background that were begun, or refused as too many were under way.";
+    STORELESS: Counter of Count, "nori_cache_storeless_loads_total" ["outcome"]
+        "Loads that went ahead although the store could not be read (unread), or keep what they got (unstored).";
+    BACKGROUND: Gauge of Count, "nori_cache_background_loads" []
+        "Loads that go on in the background.";
     UNDECODABLE: Counter of Count, "nori_cache_undecodable_total" ["reason"]
         "Stored values that could not be read as the type that was asked for.";
     ENTRIES: Gauge of Count, "nori_cache_entries" []

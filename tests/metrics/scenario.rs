@@ -37,6 +37,7 @@ pub async fn play() -> Kept {
     while shop.stats().links[0].opened == 0 {
         assert!(shop.get::<u8>("a").await.is_err());
     }
+    assert_eq!(shop.get_or_load("b", Ttl::Never, load).await.unwrap(), 1);
 
     // 4. A response layer.
     let layer = World::memory().timed(60);
@@ -165,6 +166,11 @@ async fn what_there_is_of_each_cache() {
         kept.count("nori_cache_loads_total", "cache=sessions,outcome=succeeded"),
         1
     );
+    // While its server was away.
+    for outcome in ["unread", "unstored"] {
+        let labels = format!("cache=shop,outcome={outcome}");
+        assert_eq!(kept.count("nori_cache_storeless_loads_total", &labels), 1);
+    }
     assert_eq!(
         kept.count("nori_cache_responses_total", "cache=pages,outcome=hit"),
         1
