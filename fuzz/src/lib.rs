@@ -23,6 +23,9 @@ mod error;
 #[allow(dead_code)]
 #[path = "../../src/flights/mod.rs"]
 mod flights;
+#[allow(dead_code)]
+#[path = "../../src/histogram.rs"]
+mod histogram;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/sync.rs"]
 mod sync;

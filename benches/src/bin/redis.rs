@@ -9,6 +9,9 @@
 //!
 //! - **get, set**: 64 tasks over one connection, 10,000 keys, values of 100 bytes; the crate's multiplexed connection with its
 //!   own settings does the same GET and SET, and reads the same `String`.
+//! - **load**: the same as `get`, by a load with fail-safe that hits.
+//! - **near, far**: two tiers. *near*: 1,000 keys that are all in memory, beside the backend in memory; *far*: nothing is, as the near
+//!   tier has room for one key.
 //! - **get_many**: 100 keys at once, and one by one, by one task.
 //! - **atomic_update**: 8 tasks add to the number under one key; the rival does it with WATCH, GET, MULTI, SET and EXEC on a
 //!   connection for each task, because on a shared one it loses updates.
@@ -25,7 +28,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lexopt::{Arg, Parser, ValueExt};
-use nori_cache::{CacheBackend, CacheBackendExt, RedisCacheBackend};
+use nori_cache::{
+    CacheBackend, CacheBackendExt, Error as CacheError, MemoryCacheBackend, RedisCacheBackend,
+    RedisCacheBackendBuilder, TieredCacheBackend,
+};
 use nori_cache_benches::runner::stats::median;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
@@ -47,11 +53,24 @@ struct Row {
 }
 
 /// What the ratios are, and what they should be.
-const GOALS: [(&str, &str, &str, f64); 4] = [
-    ("get", "nori-cache", "redis crate", 0.9),
-    ("set", "nori-cache", "redis crate", 0.9),
-    ("get_many of 100", "at once", "one by one", 20.0),
-    ("atomic_update", "nori-cache", "WATCH", 1.0),
+const GOALS: [((&str, &str), (&str, &str), f64); 9] = [
+    (("get", "nori-cache"), ("get", "redis crate"), 0.9),
+    (("set", "nori-cache"), ("set", "redis crate"), 0.9),
+    (
+        ("get_many of 100", "at once"),
+        ("get_many of 100", "one by one"),
+        20.0,
+    ),
+    (
+        ("atomic_update", "nori-cache"),
+        ("atomic_update", "WATCH"),
+        1.0,
+    ),
+    (("load", "nori-cache"), ("get", "redis crate"), 0.9),
+    (("near", "two tiers"), ("near", "in memory"), 1.0 / 1.3),
+    (("near", "two tiers"), ("get", "redis crate"), 50.0),
+    (("far", "two tiers"), ("get", "redis crate"), 0.85),
+    (("set", "two tiers"), ("set", "redis crate"), 0.85),
 ];
 
 #[tokio::main]
@@ -86,27 +105,46 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("| {} | {} | {rate:.0} |", row.group, row.name);
     }
     println!("\n| | ratio | goal |\n|---|--:|--:|");
-    for (group, ours, theirs, goal) in GOALS {
-        let rates = |name| {
-            let row = rows
-                .iter()
-                .find(|row| row.group == group && row.name == name);
+    for (ours, theirs, goal) in GOALS {
+        let rates = |wanted| {
+            let mut rows = rows.iter();
+            let row = rows.find(|row| (row.group, row.name) == wanted);
             row.map_or(&[][..], |row| &row.rates)
         };
         // Within each round, so that what slows both down cancels out.
         let ratios = rates(ours).iter().zip(rates(theirs)).map(|(a, b)| a / b);
-        println!(
-            "| {group}: {ours} / {theirs} | {:.2} | {goal} |",
-            median(ratios)
-        );
+        let [ours, theirs] = [ours, theirs].map(|(group, name)| format!("{group}, {name}"));
+        println!("| {ours} / {theirs} | {:.2} | {goal:.2} |", median(ratios));
     }
     CacheBackendExt::flush(&*backend(&url)?).await?;
     Ok(())
 }
 
 fn backend(url: &str) -> Result<Arc<dyn CacheBackend>, nori_cache::Error> {
+    Ok(Arc::new(builder(url).build()?))
+}
+
+fn builder(url: &str) -> RedisCacheBackendBuilder {
     let builder = RedisCacheBackend::builder().url(url).prefix(PREFIX);
-    Ok(Arc::new(builder.timeout(Duration::from_secs(10)).build()?))
+    builder.timeout(Duration::from_secs(10))
+}
+
+/// Two tiers, with room for so many copies.
+fn tiers(url: &str, copies: usize) -> Result<Arc<dyn CacheBackend>, nori_cache::Error> {
+    let tiers = TieredCacheBackend::builder().redis(builder(url));
+    Ok(Arc::new(tiers.near_max_keys(copies).build()?))
+}
+
+/// Reads one key after the other, of the first ones.
+fn reads(backend: Arc<dyn CacheBackend>, keys: &Arc<Vec<String>>, first: usize) -> Step {
+    let keys = Arc::clone(keys);
+    step(move |n| {
+        let (backend, keys) = (Arc::clone(&backend), Arc::clone(&keys));
+        async move {
+            let value = backend.get_shared::<String>(&keys[n % first]).await;
+            value.unwrap().map_or(0, |_| 1)
+        }
+    })
 }
 
 async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
@@ -176,6 +214,43 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
             }
         })
     });
+    row("load", "nori-cache", 64, {
+        let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+        for key in keys.iter() {
+            let stored = || async { Ok::<_, CacheError>("v".repeat(100)) };
+            let load = ours.load(&loaded(key)).ttl(TTL).fail_safe(TTL);
+            load.or_load(move |_| stored()).await?;
+        }
+        step(move |n| {
+            let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+            async move {
+                let key = loaded(&keys[n % KEYS]);
+                let load = ours.load(&key).ttl(TTL).fail_safe(TTL);
+                let nothing = |_| async { Err::<String, _>(CacheError::closed()) };
+                load.or_load(nothing).await.unwrap().len().min(1) as u64
+            }
+        })
+    });
+    const NEAR: usize = 1_000;
+    let memory: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(KEYS));
+    for key in &keys[..NEAR] {
+        memory.set(key, value.to_string(), TTL).await?;
+    }
+    row("near", "in memory", 1, reads(memory, &keys, NEAR));
+    let near = tiers(url, KEYS)?;
+    row("near", "two tiers", 1, reads(near, &keys, NEAR));
+    let far = tiers(url, 1)?;
+    row("far", "two tiers", 64, reads(far, &keys, KEYS));
+    row("set", "two tiers", 64, {
+        let (ours, keys, value) = (tiers(url, KEYS)?, Arc::clone(&keys), Arc::clone(&value));
+        step(move |n| {
+            let (ours, keys, value) = (Arc::clone(&ours), Arc::clone(&keys), value.to_string());
+            async move {
+                ours.set(&keys[n % KEYS], value, TTL).await.unwrap();
+                1
+            }
+        })
+    });
     row("get_many of 100", "at once", 1, {
         let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
         step(move |n| {
@@ -227,6 +302,11 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
         })
     });
     Ok(rows)
+}
+
+/// The key of what is loaded, and not set.
+fn loaded(key: &str) -> String {
+    format!("loaded:{key}")
 }
 
 /// Tasks start this far apart from each other.
