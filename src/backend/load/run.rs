@@ -28,29 +28,15 @@ where
     F: FnOnce(LoadContext<T>) -> Fut + Send,
     Fut: Future<Output = Result<Option<T>, E>> + Send,
 {
-    match call.glance() {
-        Glance::Hit(value) => Ok(Answer::new(value, Outcome::Hit)),
-        glance => Box::pin(run_slow(call, glance, f, tell)).await,
-    }
-}
-
-/// The same, behind the glance.
-async fn run_slow<B, T, E, F, Fut>(
-    call: Call<'_, B>,
-    glance: Glance<T>,
-    f: F,
-    tell: Tell<E>,
-) -> Result<Answer<Option<T>>, E>
-where
-    B: CacheBackend + ?Sized,
-    T: Cacheable,
-    E: From<Error> + Send,
-    F: FnOnce(LoadContext<T>) -> Fut + Send,
-    Fut: Future<Output = Result<Option<T>, E>> + Send,
-{
+    let glance = match call.glance() {
+        Glance::Hit(value) => return Ok(Answer::new(value, Outcome::Hit)),
+        glance => glance,
+    };
     match call.look_from(glance).await? {
         Next::Answer(answer) => Ok(answer),
-        Next::Refresh(looked, _) | Next::Load(looked) => load(&call, looked, f, tell).await,
+        Next::Refresh(looked, _) | Next::Load(looked) => {
+            Box::pin(load(&call, looked, f, tell)).await
+        }
     }
 }
 
@@ -81,28 +67,7 @@ where
 /// A load that may go on without its caller.
 pub(super) async fn run_shared<H, T, E, F, Fut>(
     handle: &H,
-    call: Call<'_, H::Backend>,
-    f: F,
-    tell: Tell<E>,
-) -> Result<Answer<Option<T>>, E>
-where
-    H: SharedHandle,
-    T: Cacheable,
-    E: From<Error> + Send + 'static,
-    F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
-{
-    match call.glance() {
-        Glance::Hit(value) => Ok(Answer::new(value, Outcome::Hit)),
-        glance => Box::pin(run_shared_slow(handle, call, glance, f, tell)).await,
-    }
-}
-
-/// The same, behind the glance.
-async fn run_shared_slow<H, T, E, F, Fut>(
-    handle: &H,
     mut call: Call<'_, H::Backend>,
-    glance: Glance<T>,
     f: F,
     tell: Tell<E>,
 ) -> Result<Answer<Option<T>>, E>
@@ -113,6 +78,10 @@ where
     F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
 {
+    let glance = match call.glance() {
+        Glance::Hit(value) => return Ok(Answer::new(value, Outcome::Hit)),
+        glance => glance,
+    };
     let (looked, f) = match call.look_from(glance).await? {
         Next::Answer(answer) => return Ok(answer),
         Next::Load(looked) => (looked, f),
@@ -133,7 +102,7 @@ where
             }
         }
     };
-    load_shared(handle, &call, looked, f, tell).await
+    Box::pin(load_shared(handle, &call, looked, f, tell)).await
 }
 
 /// The same, behind the look.
