@@ -10,6 +10,7 @@ mod codecs;
 mod conformance;
 mod contract;
 mod faults;
+mod fleet;
 mod links;
 mod load_many;
 mod loads;
