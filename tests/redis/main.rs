@@ -11,6 +11,7 @@ mod conformance;
 mod contract;
 mod faults;
 mod fleet;
+mod fleet_processes;
 mod links;
 mod load_many;
 mod loads;

@@ -84,16 +84,16 @@ where
                         return Ok(Turn::Examined(Examined::Answer(answer)));
                     }
                 }
-                continue;
+                None
             }
-            Ok(Leased::Taken(taken)) => taken,
+            Ok(Leased::Taken(taken)) => Some(taken),
             // It behaves like a store that could not be read: this process loads for itself.
             Err(error) => {
                 found.looked.unread = Some(call.without_store(error)?);
                 return Ok(Turn::Examined(Examined::Found(found)));
             }
         };
-        if purpose == Purpose::Refresh {
+        if taken.is_some() && purpose == Purpose::Refresh {
             // The other one refreshes it.
             let answer = found.looked.answer(Outcome::Stale);
             return Ok(Turn::Examined(Examined::Answer(answer)));
@@ -102,7 +102,9 @@ where
             let late = deadline.late(call);
             return Ok(Turn::Late(found.looked, late));
         }
-        pauses.wait(call, taken, deadline.at).await;
+        if let Some(taken) = taken {
+            pauses.wait(call, taken, deadline.at).await;
+        }
     }
 }
 

@@ -143,6 +143,9 @@ impl Tracking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::redis::command::{Key, lease_of};
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
 
     fn tracking() -> Tracking {
         Tracking::new("p:", 1 << 16, Duration::from_secs(1), false)
@@ -184,6 +187,35 @@ mod tests {
             let ticket = tracking.ticket("a");
             tracking.hear(&push(PushKind::Invalidate, data));
             assert!(!tracking.generations.is_current(&ticket));
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_change_is_told_of_the_key_and_of_its_lease() {
+        fn lease(key: &str) -> Vec<u8> {
+            let prefix = "p:";
+            let lease = lease_of(Key { prefix, key });
+            [prefix.as_bytes(), key.as_bytes(), &lease.suffix].concat()
+        }
+        let of = |key: Vec<u8>| vec![Value::Array(vec![Value::BulkString(key)])];
+        let is_ready = |change: &mut Pin<Box<dyn Future<Output = ()> + Send + '_>>| {
+            let mut context = Context::from_waker(Waker::noop());
+            change.as_mut().poll(&mut context).is_ready()
+        };
+        for told in [keys(&["p:a"]), of(lease("a")), vec![Value::Nil]] {
+            let tracking = tracking();
+            // One that nobody is woken with who waits for `a`.
+            let group = |key: &str| tracking.hash(key.as_bytes()) as usize % GROUPS;
+            let others = (0..).map(|nth| format!("other {nth}"));
+            let other = { others }.find(|other| group(other) != group("a"));
+            let other = other.unwrap();
+            let mut change: Pin<Box<dyn Future<Output = ()> + Send + '_>> =
+                Box::pin(tracking.change("a"));
+            tracking.hear(&push(PushKind::Invalidate, of(lease(&other))));
+            tracking.hear(&push(PushKind::Invalidate, keys(&[&format!("p:{other}")])));
+            assert!(!is_ready(&mut change));
+            tracking.hear(&push(PushKind::Invalidate, told));
+            assert!(is_ready(&mut change));
         }
     }
 
