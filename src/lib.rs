@@ -78,6 +78,12 @@ pub mod handle {
     pub use crate::backend::{Handle, Own, Scoped, Shared, SharedHandle};
 }
 
+/// For stores that processes share: leases, with which one of them loads for all.
+#[cfg(all(feature = "backend", not(nori_loom)))]
+pub mod lease {
+    pub use crate::backend::{Lease, Leased, Leases, Taken};
+}
+
 #[cfg(all(feature = "encryption", not(nori_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use crate::backend::Keys;

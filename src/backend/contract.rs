@@ -1,7 +1,7 @@
 //! [`CacheBackend`]: what a store must be able to do.
 
 use super::load::{self, LoadOptions};
-use super::{BackendFuture, BackendStats, Codec, Flights, Value};
+use super::{BackendFuture, BackendStats, Codec, Flights, Leases, Value};
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
 use std::sync::Arc;
@@ -231,6 +231,12 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// backend says otherwise. One that wraps another passes the other's on.
     fn load_options(&self) -> &LoadOptions {
         load::plain()
+    }
+
+    /// With what one of the processes that share the store can [load for all](super::LoadOptions::fleet_single_flight). `None`, the default,
+    /// if each loads for itself. One that wraps another passes the other's on.
+    fn leases(&self) -> Option<&dyn Leases> {
+        None
     }
 
     /// The clock by which entries get old that loads [keep](super::LoadOptions#what-is-kept), in tests. `None`, the default: the time of

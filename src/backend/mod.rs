@@ -35,6 +35,7 @@ mod ext;
 mod flights;
 mod future;
 mod kept;
+mod lease;
 mod load;
 mod memory;
 #[cfg(any(feature = "global", feature = "redis"))]
@@ -63,6 +64,7 @@ pub use flights::{Flights, LoadCounts};
 #[cfg(feature = "global")]
 pub(crate) use flights::{LoadLimits, PATIENCE};
 pub use future::BackendFuture;
+pub use lease::{Lease, Leased, Leases, Taken};
 #[cfg(feature = "macros")]
 pub(crate) use load::get_or_load;
 pub use load::{

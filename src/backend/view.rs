@@ -1,11 +1,13 @@
 //! [`View`]: a backend as some of its callers see it.
 
+use super::lease::{Lease, Leased, Leases};
 use super::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value};
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A backend with another codec, or whose reads are strict, for some calls or for some callers. The store, its keys and the loads
 /// under way are the same.
@@ -218,6 +220,10 @@ where
         self.backend.load_options()
     }
 
+    fn leases(&self) -> Option<&dyn Leases> {
+        self.backend.leases().map(|_| self as &dyn Leases)
+    }
+
     fn manual_clock(&self) -> Option<&ManualClock> {
         self.backend.manual_clock()
     }
@@ -245,6 +251,60 @@ where
 
     fn flights(&self) -> &Flights {
         self.backend.flights()
+    }
+}
+
+impl<B> View<B>
+where
+    B: Deref<Target: CacheBackend>,
+{
+    /// Those of the backend, which has some if anybody asks this.
+    fn inner_leases(&self) -> Result<&dyn Leases, Error> {
+        let gone = || Error::rejected("the backend has no leases any more".to_owned());
+        self.backend.leases().ok_or_else(gone)
+    }
+}
+
+impl<B> Leases for View<B>
+where
+    B: Deref<Target: CacheBackend> + fmt::Debug + Send + Sync,
+{
+    fn take<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<Value>,
+        term: Duration,
+    ) -> BackendFuture<'a, Leased<'a>> {
+        BackendFuture::boxed(async move {
+            let leased = self.inner_leases()?.take(key, expected, term).await?;
+            Ok(match leased {
+                Leased::Other(value) => Leased::Other(self.found(key, value)),
+                leased => leased,
+            })
+        })
+    }
+
+    fn renew<'a>(&'a self, key: &'a str, lease: &'a Lease) -> BackendFuture<'a, bool> {
+        match self.inner_leases() {
+            Ok(leases) => leases.renew(key, lease),
+            Err(error) => BackendFuture::ready(Err(error)),
+        }
+    }
+
+    fn store_leased<'a>(
+        &'a self,
+        key: &'a str,
+        lease: Lease,
+        expected: Option<&'a Value>,
+        new: Value,
+        ttl: Ttl,
+    ) -> BackendFuture<'a, bool> {
+        let inner = self.inner_leases();
+        let new = inner.and_then(|leases| Ok((leases, self.to_stored(key, new)?)));
+        match new {
+            Ok((leases, new)) => leases.store_leased(key, lease, expected, new, ttl),
+            Err(error) => BackendFuture::ready(Err(error.during("load", Some(key)))),
+        }
     }
 }
 

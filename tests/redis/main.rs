@@ -10,6 +10,8 @@ mod codecs;
 mod conformance;
 mod contract;
 mod faults;
+mod fleet;
+mod fleet_processes;
 mod links;
 mod load_many;
 mod loads;

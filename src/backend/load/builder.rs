@@ -159,6 +159,18 @@ impl<'a, H: Handle> Load<'a, H> {
         self.with(LoadOptions::strict)
     }
 
+    /// One load for all processes that share the store: see [`LoadOptions::fleet_single_flight`].
+    #[inline]
+    pub fn fleet_single_flight(self) -> Self {
+        self.with(LoadOptions::fleet_single_flight)
+    }
+
+    /// How long after its last word a process that loads for all is taken for dead: see [`LoadOptions::fleet_lease`].
+    #[inline]
+    pub fn fleet_lease(self, term: Duration) -> Self {
+        self.with(|options| options.fleet_lease(term))
+    }
+
     /// Stores these tags with what is loaded: 16 at most, of 256 bytes each at most. The next loader can
     /// [see](LoadContext::stale_tags) them; nothing else uses them yet.
     #[inline]

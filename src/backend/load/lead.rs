@@ -4,8 +4,10 @@ use super::call::{Call, Looked, Next};
 use super::context::LoadContext;
 use super::decide::Seen;
 use super::entry::{Before, Entry};
+use super::fleet::{self, Turn};
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Failure, Leader, Scope};
+use crate::backend::lease::Lease;
 use crate::backend::stats::Operation;
 use crate::backend::{CacheBackend, Cacheable, Flights, Value, alarm, wall};
 use crate::error::Error;
@@ -44,33 +46,37 @@ where
     D: Deref<Target = Flights> + Send,
 {
     // 1. Look once more: another load may have ended since. A store that could not be read a moment ago is not asked again.
-    let stored = match unread {
-        Some(error) => Err(error),
-        None => match call.backend.get_value(call.key).await {
-            Ok(stored) => Ok(stored),
-            Err(error) => match call.without_store(error) {
-                Ok(error) => Err(error),
-                Err(error) => {
-                    leader.end(Err(error.clone()));
-                    return Err(error.into());
-                }
-            },
-        },
+    let leases = call.leases();
+    let turn = match (unread, leases) {
+        (Some(error), _) => Ok(Turn::Examined(Examined::Found(Found::unread(error)))),
+        (None, None) => look_again(call, purpose).await,
+        (None, Some(leases)) => fleet::take(call, leases, purpose).await,
     };
-    let found = match stored {
-        Err(error) => Found::unread(error),
+    let found = match turn {
         // What another load stored is not for followers: a write that began before we led may be about to remove it, and they
         // may come after that. They look again.
-        Ok(stored) => match Found::examined(call, stored, purpose)? {
-            Examined::Answer(answer) => return Ok(answer),
-            Examined::Found(found) => found,
-        },
+        Ok(Turn::Examined(Examined::Answer(answer))) => return Ok(answer),
+        Ok(Turn::Examined(Examined::Found(found))) => found,
+        Ok(Turn::Unreadable(error)) => return Err(error.into()),
+        Ok(Turn::Late(looked, told)) => {
+            leader.end(Err(told.clone()));
+            return looked.or_fail(call, told.clone(), || told.into());
+        }
+        Err(error) => {
+            leader.end(Err(error.clone()));
+            return Err(error.into());
+        }
     };
     // 2. Load.
     let meta = found.stored.as_ref().and_then(Value::meta);
     let context = LoadContext::new(found.looked.value.clone(), meta);
     // 3. Store, and answer.
-    match run(call, context, f).await {
+    let running = run(call, context, f);
+    let ended = match (leases, &found.lease) {
+        (Some(leases), Some(lease)) => fleet::renewing(leases, call.key, lease, running).await,
+        _ => running.await,
+    };
+    match ended {
         Ended::Got(value, context) => {
             let stored = store(call, leader, found, value, context).await;
             stored.map_err(E::from)
@@ -90,6 +96,27 @@ where
             found.looked.or_fail(call, told.clone(), || told.into())
         }
     }
+}
+
+/// Looks into the store, which another load may have filled since.
+async fn look_again<B, T>(call: &Call<'_, B>, purpose: Purpose) -> Result<Turn<T>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: Cacheable,
+{
+    let examined = match call.backend.get_value(call.key).await {
+        Ok(stored) => {
+            if stored.is_none() {
+                call.flights().miss_again(Operation::Get, 1);
+            }
+            match Found::examined(call, stored, purpose) {
+                Ok(examined) => examined,
+                Err(error) => return Ok(Turn::Unreadable(error)),
+            }
+        }
+        Err(error) => Examined::Found(Found::unread(call.without_store(error)?)),
+    };
+    Ok(Turn::Examined(examined))
 }
 
 /// Loads, and stores nothing: the result is only returned.
@@ -133,31 +160,42 @@ where
 }
 
 /// What a leader finds.
-struct Found<T> {
+pub(super) struct Found<T> {
     /// What is to be replaced.
-    stored: Option<Value>,
-    looked: Looked<T>,
+    pub(super) stored: Option<Value>,
+    pub(super) looked: Looked<T>,
+    /// If this process loads for all others.
+    pub(super) lease: Option<Lease>,
 }
 
-enum Examined<T> {
+pub(super) enum Examined<T> {
     /// There is no need to load any more.
     Answer(Answer<Option<T>>),
     Found(Found<T>),
 }
 
 impl<T: Cacheable> Found<T> {
+    pub(super) fn nothing() -> Self {
+        Self::with(None, Looked::nothing())
+    }
+
     fn unread(error: Error) -> Self {
         let looked = Looked {
             unread: Some(error),
             ..Looked::nothing()
         };
+        Self::with(None, looked)
+    }
+
+    fn with(stored: Option<Value>, looked: Looked<T>) -> Self {
         Self {
-            stored: None,
+            stored,
             looked,
+            lease: None,
         }
     }
 
-    fn examined<B>(
+    pub(super) fn examined<B>(
         call: &Call<'_, B>,
         stored: Option<Value>,
         purpose: Purpose,
@@ -166,9 +204,6 @@ impl<T: Cacheable> Found<T> {
         B: CacheBackend + ?Sized,
     {
         let mut looked = Looked::nothing();
-        if stored.is_none() {
-            call.flights().miss_again(Operation::Get, 1);
-        }
         if let Some(found) = &stored {
             match call.open(found) {
                 Ok(opened) => (looked.seen, looked.value) = opened,
@@ -180,11 +215,11 @@ impl<T: Cacheable> Found<T> {
             }
         }
         if call.options.skip_read {
-            return Ok(Examined::Found(Self { stored, looked }));
+            return Ok(Examined::Found(Self::with(stored, looked)));
         }
         Ok(match (call.next(looked)?, purpose) {
             (Next::Load(looked), _) | (Next::Refresh(looked, _), Purpose::Refresh) => {
-                Examined::Found(Self { stored, looked })
+                Examined::Found(Self::with(stored, looked))
             }
             (Next::Refresh(looked, outcome), Purpose::Answer) => {
                 Examined::Answer(looked.answer(outcome))
@@ -294,6 +329,7 @@ where
     D: Deref<Target = Flights> + Send,
 {
     let (flights, expected) = (call.flights(), found.stored.as_ref());
+    let lease = call.leases().zip(found.lease);
     let mut store_error = found.looked.unread;
     let before = Before {
         meta: context.meta(),
@@ -306,9 +342,14 @@ where
             stored: Some((stored, ttl)),
         }) if leader.may_store() => {
             // It is not stored if another has stored a value meanwhile: that one stays.
-            let stored = call
-                .backend
-                .compare_and_set(call.key, expected, stored, Some(ttl));
+            let stored = match lease {
+                None => call
+                    .backend
+                    .compare_and_set(call.key, expected, stored, Some(ttl)),
+                Some((leases, lease)) => {
+                    leases.store_leased(call.key, lease, expected, stored, ttl)
+                }
+            };
             match stored.await {
                 Ok(_) => Ok(answer),
                 Err(error) if call.options.strict || error.is_encoding() => Err(error),

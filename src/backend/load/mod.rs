@@ -20,6 +20,11 @@
 //! write for each failure, it could not be noted while the store is down, and a value that expired would count as fresh for others.
 //! So each process tries once in a while.
 //!
+//! # Many processes
+//! A load for the whole fleet ([`LoadOptions::fleet_single_flight`]) takes the second look in one step with a lease of the key, and waits
+//! while another process has it ([`fleet`]). All else is as before, so a store that is down, or has no leases, makes it a load of
+//! this process.
+//!
 //! # In the background
 //! A load that goes on without its caller is a task on the caller's Tokio runtime. It owns what it needs, its leader, its loader, the
 //! backend, and a permit, of which there is a bounded number. Whatever ends the task, the end of its runtime included, drops these: the
@@ -36,6 +41,7 @@
 //! | `decide` | the decision |
 //! | `join` | leaders, and those who wait |
 //! | `lead` | the leader's work |
+//! | `fleet` | one process that loads for all others |
 //! | `entry` | what is stored |
 //! | `background` | tasks |
 //! | `many` | one call of a loader for many keys |
@@ -47,6 +53,7 @@ mod call;
 mod context;
 mod decide;
 mod entry;
+mod fleet;
 mod handle;
 mod join;
 mod lead;

@@ -4,6 +4,11 @@ use crate::error::Error;
 use crate::time::Ttl;
 use std::time::Duration;
 
+/// How long a lease lasts, unless configured, and between what it may.
+const TERM: Duration = Duration::from_secs(10);
+const SHORTEST_TERM: Duration = Duration::from_millis(10);
+const LONGEST_TERM: Duration = Duration::from_secs(24 * 3600);
+
 /// How loads go: of one [`Load`](super::Load), or, as defaults, of a backend's (`load_options` of its builder).
 ///
 /// Without any, a load is what [`get_or_load`](crate::CacheBackendExt::get_or_load) is: what is there is returned, what is missing is
@@ -54,6 +59,8 @@ pub struct LoadOptions {
     pub(super) skip_read: bool,
     pub(super) skip_write: bool,
     pub(super) strict: bool,
+    pub(super) fleet_single_flight: bool,
+    pub(super) fleet_lease: Duration,
 }
 
 static PLAIN: LoadOptions = LoadOptions::new();
@@ -80,6 +87,8 @@ impl LoadOptions {
             skip_read: false,
             skip_write: false,
             strict: false,
+            fleet_single_flight: false,
+            fleet_lease: TERM,
         }
     }
 
@@ -182,6 +191,31 @@ impl LoadOptions {
         self
     }
 
+    /// One load for all processes that share the store, and not one for each. Off by default.
+    ///
+    /// Who is to load takes a lease of the key first, on the store. If another process has it, the caller waits for what that one
+    /// stores, as long as for a load of its own process ([`Coalesced`](super::Outcome::Coalesced)); on two tiers the server tells
+    /// when that is, on Redis alone there are looks after 2 ms, 4 ms and so on up to 100 ms. A leader whose process ends is
+    /// replaced when its [lease](Self::fleet_lease) ends. What is set or deleted meanwhile, by any process, wins over the load.
+    ///
+    /// What a leader does not store is not shared: an error, or a `None` without a [lifetime](Self::negative_ttl). Then the next process
+    /// calls its own loader. Loads that do not read or do not write ([`skip_read`](Self::skip_read), [`skip_write`](Self::skip_write))
+    /// are each process's own, and so are those of many keys. Where a store has no leases (in memory: there the process is all there is), it makes no
+    /// difference; a store that is down is no obstacle, either: each process loads for itself.
+    pub fn fleet_single_flight(mut self) -> Self {
+        self.fleet_single_flight = true;
+        self
+    }
+
+    /// How long after its last word a process that [loads for all](Self::fleet_single_flight) is taken for dead; 10 s by default. It gives
+    /// word three times in this time, for as long as the loader runs. From 10 ms to a day.
+    ///
+    /// One that comes back later, after it has stood still or was cut off, does not store what it loaded.
+    pub fn fleet_lease(mut self, term: Duration) -> Self {
+        self.fleet_lease = term;
+        self
+    }
+
     /// Whether what is loaded is to be kept beyond its time, or with its age.
     pub(super) fn keeps(&self) -> bool {
         self.fail_safe.is_some()
@@ -205,7 +239,8 @@ impl LoadOptions {
     #[inline]
     pub(in crate::backend) fn check(&self) -> Result<(), Error> {
         let share = self.eager_refresh.unwrap_or(0.5);
-        if (0.0..=1.0).contains(&self.jitter) && share > 0.0 && share < 1.0 {
+        let is_term = (SHORTEST_TERM..=LONGEST_TERM).contains(&self.fleet_lease);
+        if (0.0..=1.0).contains(&self.jitter) && share > 0.0 && share < 1.0 && is_term {
             return Ok(());
         }
         Err(self.complain())
@@ -217,6 +252,10 @@ impl LoadOptions {
             Some(share) if !(share > 0.0 && share < 1.0) => {
                 let allowed = "a share above 0 and below 1";
                 Error::invalid_config("eager_refresh", share, allowed)
+            }
+            _ if !(SHORTEST_TERM..=LONGEST_TERM).contains(&self.fleet_lease) => {
+                let given = format!("{:?}", self.fleet_lease);
+                Error::invalid_config("fleet_lease", given, "10 ms to a day")
             }
             _ => Error::invalid_config("jitter", self.jitter, "a share from 0 to 1"),
         }

@@ -38,7 +38,7 @@ pub enum Outcome {
     Stale,
     /// This caller's loader got it.
     Loaded,
-    /// Another caller's loader got it.
+    /// Another caller's loader got it, in this process or, with a load [for the fleet](super::LoadOptions::fleet_single_flight), in another.
     Coalesced,
     /// It was in the store and had expired, which [fail-safe](super::LoadOptions::fail_safe) allows: the load failed with this
     /// error, or one did a short while before.

@@ -1,6 +1,7 @@
 //! The commands a backend sends, and what their answers mean.
 
-use super::script::Lua;
+use super::hash_slot::HashSlot;
+use super::script::{END_LEASE, Lua, RENEW_LEASE, STORE_LEASED, TAKE_LEASE};
 use crate::backend::Value;
 use crate::error::Error;
 use crate::time::Ttl;
@@ -34,6 +35,35 @@ impl ToRedisArgs for Key<'_> {
 }
 
 impl ToSingleRedisArg for Key<'_> {}
+
+/// With what a lease's key ends, before two bytes that bring it into the slot of its value. No text has such a byte, so it is no user's key.
+pub(super) const LEASE_MARK: [u8; 2] = [0xC1, b'L'];
+pub(super) const LEASE_SUFFIX: usize = 4;
+
+/// The key of a lease: the value's, and what tells it from that.
+#[derive(Clone, Copy)]
+pub(super) struct LeaseKey<'k> {
+    pub(super) of: Key<'k>,
+    pub(super) suffix: [u8; LEASE_SUFFIX],
+}
+
+impl ToRedisArgs for LeaseKey<'_> {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        let mut arg = out.writer_for_next_arg();
+        // Into memory: cannot fail.
+        let _ = arg.write_all(self.of.prefix.as_bytes());
+        let _ = arg.write_all(self.of.key.as_bytes());
+        let _ = arg.write_all(&self.suffix);
+    }
+}
+
+impl ToSingleRedisArg for LeaseKey<'_> {}
+
+/// The key whose lease this is the key of, if it is one.
+pub(super) fn leased(key: &[u8]) -> Option<&[u8]> {
+    let (of, suffix) = key.split_at_checked(key.len().checked_sub(LEASE_SUFFIX)?)?;
+    suffix.starts_with(&LEASE_MARK).then_some(of)
+}
 
 /// A time to live as Redis takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +107,7 @@ pub(super) fn get(key: Key<'_>) -> Cmd {
 }
 
 /// One command on many keys.
-pub(super) fn on_all(name: &str, keys: &[Key<'_>]) -> Cmd {
+pub(super) fn on_all(name: &str, keys: &[impl ToRedisArgs]) -> Cmd {
     let mut command = cmd(name);
     for key in keys {
         command.arg(key);
@@ -88,6 +118,13 @@ pub(super) fn on_all(name: &str, keys: &[Key<'_>]) -> Cmd {
 /// UNLINK and not DEL: the memory of a large value is freed elsewhere than in the server's one thread.
 pub(super) fn unlink(key: Key<'_>) -> Cmd {
     of("UNLINK", key)
+}
+
+/// The same of a lease.
+pub(super) fn unlink_lease(lease: LeaseKey<'_>) -> Cmd {
+    let mut command = cmd("UNLINK");
+    command.arg(lease);
+    command
 }
 
 pub(super) fn pttl(key: Key<'_>) -> Cmd {
@@ -131,12 +168,59 @@ impl Scripted {
         new: &[u8],
         ttl: Option<Ttl>,
     ) -> Self {
-        let ttl = match ttl {
-            Some(ttl) => Lifetime::from(ttl).to_argument(),
-            None => "keep".to_owned(),
+        let lifetime = ttl.map(Lifetime::from);
+        let mut by_hash = match lifetime {
+            Some(Lifetime::None) => lua.by_hash_on_both(key, lease_of(key)),
+            _ => lua.by_hash(key),
         };
-        let mut by_hash = lua.by_hash(key);
+        let ttl = lifetime.map_or_else(|| "keep".to_owned(), Lifetime::to_argument);
         by_hash.arg(new).arg(ttl);
+        if let Some(expected) = expected {
+            by_hash.arg(expected);
+        }
+        Self { by_hash, lua }
+    }
+
+    pub(super) fn take_lease(
+        key: Key<'_>,
+        token: &str,
+        term: u64,
+        expected: Option<&[u8]>,
+    ) -> Self {
+        let lua = &TAKE_LEASE;
+        let mut by_hash = lua.by_hash_on_both(key, lease_of(key));
+        by_hash.arg(token).arg(term);
+        if let Some(expected) = expected {
+            by_hash.arg(expected);
+        }
+        Self { by_hash, lua }
+    }
+
+    pub(super) fn renew_lease(key: Key<'_>, token: &str, term: u64) -> Self {
+        let lua = &RENEW_LEASE;
+        let mut by_hash = lua.by_hash(lease_of(key));
+        by_hash.arg(token).arg(term);
+        Self { by_hash, lua }
+    }
+
+    pub(super) fn end_lease(key: Key<'_>, token: &str) -> Self {
+        let lua = &END_LEASE;
+        let mut by_hash = lua.by_hash(lease_of(key));
+        by_hash.arg(token);
+        Self { by_hash, lua }
+    }
+
+    pub(super) fn store_leased(
+        key: Key<'_>,
+        token: &str,
+        expected: Option<&[u8]>,
+        new: &[u8],
+        ttl: Ttl,
+    ) -> Self {
+        let lua = &STORE_LEASED;
+        let mut by_hash = lua.by_hash_on_both(key, lease_of(key));
+        by_hash.arg(token).arg(new);
+        by_hash.arg(Lifetime::from(ttl).to_argument());
         if let Some(expected) = expected {
             by_hash.arg(expected);
         }
@@ -146,6 +230,14 @@ impl Scripted {
     /// The same with the text instead of the hash.
     pub(super) fn by_text(&self) -> Cmd {
         self.lua.by_text(&self.by_hash)
+    }
+}
+
+/// The key of a key's lease.
+pub(super) fn lease_of(key: Key<'_>) -> LeaseKey<'_> {
+    LeaseKey {
+        of: key,
+        suffix: HashSlot::neighbour(&key.to_vec(), LEASE_MARK),
     }
 }
 
@@ -195,6 +287,31 @@ pub(super) fn integer(answer: &redis::Value) -> Result<i64, Error> {
             .ok_or_else(|| unexpected(answer)),
         other => Err(unexpected(other)),
     }
+}
+
+/// What the script answers that takes leases.
+pub(super) enum TakenLease {
+    Other(Option<Value>),
+    Granted,
+    Taken(Duration),
+}
+
+pub(super) fn taken_lease(answer: redis::Value) -> Result<TakenLease, Error> {
+    let redis::Value::Array(parts) = answer else {
+        return Err(unexpected(&answer));
+    };
+    let mut parts = parts.into_iter();
+    let kind = parts.next().unwrap_or(redis::Value::Nil);
+    Ok(match integer(&kind)? {
+        0 => TakenLease::Other(value(parts.next().unwrap_or(redis::Value::Nil))?),
+        1 => TakenLease::Granted,
+        _ => {
+            let left = integer(&parts.next().unwrap_or(redis::Value::Nil))?;
+            // Less than a millisecond is left, or somebody else made it a lease without an end.
+            let left = u64::try_from(left).unwrap_or_default();
+            TakenLease::Taken(Duration::from_millis(left))
+        }
+    })
 }
 
 /// What PTTL answers.

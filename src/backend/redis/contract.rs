@@ -1,11 +1,12 @@
 //! The contract, call by call.
 
 use super::RedisCacheBackend;
-use super::command::{self, Key, Scripted};
+use super::command::{self, Key, LeaseKey, Lifetime, Scripted, lease_of};
 use super::event::{CallSpan, Subject};
 use super::script::{COMPARE_AND_SET, INCR};
 use super::servers::{self, Replay};
 use crate::backend::coherence::validity::Coverage;
+use crate::backend::lease::Leases;
 use crate::backend::stats::{Found, Operation};
 use crate::backend::{
     BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value, alarm,
@@ -84,7 +85,7 @@ impl RedisCacheBackend {
         Ok(Fetched { value, terms })
     }
 
-    fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
+    pub(super) fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
         Key {
             prefix: &self.prefix,
             key,
@@ -96,12 +97,23 @@ impl RedisCacheBackend {
     }
 
     /// What was found under a key.
-    fn found(&self, key: &str, value: Option<Value>) -> Option<Value> {
+    pub(super) fn found(&self, key: &str, value: Option<Value>) -> Option<Value> {
         value.map(|value| self.codec.found(key, value))
     }
 
+    /// Removes a key, and its lease before that: see `lease`.
+    async fn remove(&self, key: Key<'_>) -> Result<bool, Error> {
+        let both = vec![
+            (key, command::unlink_lease(lease_of(key))),
+            (key, command::unlink(key)),
+        ];
+        let each = self.servers.send_each("delete", both, Replay::Unsafe);
+        let answers = each.await?;
+        Ok(answers.last().map(command::integer).transpose()? == Some(1))
+    }
+
     /// A call on one key, or on no particular one.
-    fn call<'a, T: Found + 'a>(
+    pub(super) fn call<'a, T: Found + 'a>(
         &'a self,
         operation: Operation,
         key: Option<&'a str>,
@@ -163,6 +175,9 @@ impl CacheBackend for RedisCacheBackend {
             let value = self.codec.to_stored(key, &value)?;
             let key = self.key(key);
             let set = command::set(key, &value.encode()?, ttl);
+            if Lifetime::from(ttl) == Lifetime::None {
+                return self.remove(key).await.map(drop);
+            }
             let stored = self.servers.send(key, &set, Replay::Unsafe);
             stored.await.map(drop)
         })
@@ -170,10 +185,7 @@ impl CacheBackend for RedisCacheBackend {
 
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
         self.call(Operation::Delete, Some(key), async move {
-            let key = self.key(key);
-            let unlink = command::unlink(key);
-            let removed = self.servers.send(key, &unlink, Replay::Unsafe);
-            Ok(command::integer(&removed.await?)? == 1)
+            self.remove(self.key(key)).await
         })
     }
 
@@ -268,7 +280,15 @@ impl CacheBackend for RedisCacheBackend {
                     }
                 })
                 .collect();
-            let each = self.servers.send_each("set_many", sets?, Replay::Unsafe);
+            let mut sets = sets?;
+            if Lifetime::from(ttl) == Lifetime::None {
+                // They are removals.
+                let removals = sets.into_iter().flat_map(|(key, unlink)| {
+                    [command::unlink_lease(lease_of(key)), unlink].map(|it| (key, it))
+                });
+                sets = removals.collect();
+            }
+            let each = self.servers.send_each("set_many", sets, Replay::Unsafe);
             each.await.map(drop)
         })
     }
@@ -276,16 +296,24 @@ impl CacheBackend for RedisCacheBackend {
     fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
         self.call_many(Operation::DeleteMany, keys.len(), async move {
             let keys = self.keys(keys);
-            let at_once = self.servers.send_at_once("UNLINK", &keys, Replay::Unsafe);
-            let answers = match at_once.await {
-                Some(answers) => answers?,
+            let leases: Vec<LeaseKey<'_>> = keys.iter().map(|key| lease_of(*key)).collect();
+            let of_leases = self.servers.send_at_once("UNLINK", &leases, Replay::Unsafe);
+            let answers = match of_leases.await {
+                Some(answers) => {
+                    answers?;
+                    let at_once = self.servers.send_at_once("UNLINK", &keys, Replay::Unsafe);
+                    at_once.await.unwrap_or_else(|| Ok(Vec::new()))?
+                }
                 None => {
-                    let unlinks = keys.into_iter().map(|key| (key, command::unlink(key)));
+                    let unlinks = leases.into_iter().zip(keys).flat_map(|(lease, key)| {
+                        [command::unlink_lease(lease), command::unlink(key)].map(|it| (key, it))
+                    });
                     let unlinks = unlinks.collect();
                     let each = self
                         .servers
                         .send_each("delete_many", unlinks, Replay::Unsafe);
-                    each.await?
+                    // Every second one is of a key.
+                    each.await?.into_iter().skip(1).step_by(2).collect()
                 }
             };
             let removed = answers.iter().map(command::integer);
@@ -315,6 +343,10 @@ impl CacheBackend for RedisCacheBackend {
 
     fn load_options(&self) -> &LoadOptions {
         &self.load_options
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        Some(self)
     }
 
     fn stats(&self) -> BackendStats {

@@ -13,6 +13,8 @@
 //! | `servers` | sending: connections, deadlines, which server has a key |
 //! | `event` | spans and events, with the feature `tracing` |
 //! | `gate` | closing |
+//! | `hash_slot` | where in a cluster a key is |
+//! | `lease` | leases, with which one process loads for all |
 //! | `builder` | settings |
 //! | `contract` | the calls |
 
@@ -22,6 +24,8 @@ mod command;
 mod contract;
 mod event;
 mod gate;
+mod hash_slot;
+mod lease;
 mod script;
 mod servers;
 mod tls;
@@ -62,7 +66,8 @@ use std::time::Duration;
 /// A value is stored as JSON, or by another [`codec`](RedisCacheBackendBuilder::codec), a counter as the bare number, under the
 /// prefix and the key. A time to live of more than 146
 /// million years means never. A foreign type under a key, a list say, is an error ([`Error::is_wrong_type`]), but `get_many` on
-/// one server takes it for a miss. A `flush` removes what starts with the prefix, with SCAN and UNLINK.
+/// one server takes it for a miss. A `flush` removes what starts with the prefix, with SCAN and UNLINK: [leases](crate::LoadOptions::fleet_single_flight) first,
+/// then all.
 ///
 /// Passwords reach neither errors nor `Debug`.
 ///

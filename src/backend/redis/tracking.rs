@@ -4,10 +4,16 @@
 //! by that connection when one of them is written, expires or is evicted; with broadcasting (`BCAST`), whenever a key with the
 //! prefix is. After a `FLUSHALL` the message names no keys. `servers::watch` switches it on and hands the messages over.
 
+use super::command::leased;
 use crate::backend::coherence::validity::{Generations, Ticket};
+use crate::sync::Notify;
 use crate::time::Clock;
 use redis::{Cmd, PushInfo, PushKind, Value, cmd};
+use std::future::Future;
 use std::time::Duration;
+
+/// In so many groups are those who wait for changes: who waits in one is woken with all others in it.
+const GROUPS: usize = 64;
 
 /// Shared by the connections of a backend, which write, and by who keeps copies of what they read.
 pub(in crate::backend) struct Tracking {
@@ -19,6 +25,8 @@ pub(in crate::backend) struct Tracking {
     /// How long after the last proof that a connection is alive copies are shown of what it has read.
     bound: Duration,
     broadcasts: bool,
+    /// For those who wait for a change of a key, by its hash.
+    changes: Box<[Notify]>,
 }
 
 impl Tracking {
@@ -35,6 +43,7 @@ impl Tracking {
             clock: Clock::system(),
             bound,
             broadcasts,
+            changes: (0..GROUPS).map(|_| Notify::new()).collect(),
         }
     }
 
@@ -65,7 +74,13 @@ impl Tracking {
 
     /// A key was written, by this process or by another.
     pub(in crate::backend) fn invalidate(&self, key: &str) {
-        self.generations.invalidate(self.hash(key.as_bytes()));
+        self.heard_of(self.hash(key.as_bytes()));
+    }
+
+    /// Ends when the key or its lease has changed, as far as is known here, since this was called; and now and then without that.
+    pub(in crate::backend) fn change(&self, key: &str) -> impl Future<Output = ()> + Send + '_ {
+        // It counts what comes from now on, whenever it is polled.
+        self.group(self.hash(key.as_bytes())).notified()
     }
 
     /// The command that switches tracking on.
@@ -84,13 +99,13 @@ impl Tracking {
             return;
         }
         let Some(Value::Array(keys)) = push.data.first() else {
-            return self.generations.invalidate_all();
+            return self.heard_of_all();
         };
         for key in keys {
             match key {
                 Value::BulkString(key) => self.hear_of(key),
                 Value::SimpleString(key) => self.hear_of(key.as_bytes()),
-                _ => self.generations.invalidate_all(),
+                _ => self.heard_of_all(),
             }
         }
     }
@@ -98,8 +113,26 @@ impl Tracking {
     /// A key as it is on the server. Another program's is none of ours.
     fn hear_of(&self, key: &[u8]) {
         if let Some(key) = key.strip_prefix(self.prefix.as_bytes()) {
-            self.generations.invalidate(self.hash(key));
+            // Of a lease there are no copies, but those who wait for its key wait for it, too.
+            self.heard_of(self.hash(leased(key).unwrap_or(key)));
         }
+    }
+
+    fn heard_of(&self, hash: u64) {
+        self.generations.invalidate(hash);
+        self.group(hash).notify_waiters();
+    }
+
+    fn heard_of_all(&self) {
+        self.generations.invalidate_all();
+        for group in &self.changes {
+            group.notify_waiters();
+        }
+    }
+
+    fn group(&self, hash: u64) -> &Notify {
+        // Cut off: any part of a hash will do.
+        &self.changes[hash as usize % self.changes.len()]
     }
 
     fn hash(&self, key: &[u8]) -> u64 {
@@ -110,6 +143,9 @@ impl Tracking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::redis::command::{Key, lease_of};
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
 
     fn tracking() -> Tracking {
         Tracking::new("p:", 1 << 16, Duration::from_secs(1), false)
@@ -151,6 +187,35 @@ mod tests {
             let ticket = tracking.ticket("a");
             tracking.hear(&push(PushKind::Invalidate, data));
             assert!(!tracking.generations.is_current(&ticket));
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_change_is_told_of_the_key_and_of_its_lease() {
+        fn lease(key: &str) -> Vec<u8> {
+            let prefix = "p:";
+            let lease = lease_of(Key { prefix, key });
+            [prefix.as_bytes(), key.as_bytes(), &lease.suffix].concat()
+        }
+        let of = |key: Vec<u8>| vec![Value::Array(vec![Value::BulkString(key)])];
+        let is_ready = |change: &mut Pin<Box<dyn Future<Output = ()> + Send + '_>>| {
+            let mut context = Context::from_waker(Waker::noop());
+            change.as_mut().poll(&mut context).is_ready()
+        };
+        for told in [keys(&["p:a"]), of(lease("a")), vec![Value::Nil]] {
+            let tracking = tracking();
+            // One that nobody is woken with who waits for `a`.
+            let group = |key: &str| tracking.hash(key.as_bytes()) as usize % GROUPS;
+            let others = (0..).map(|nth| format!("other {nth}"));
+            let other = { others }.find(|other| group(other) != group("a"));
+            let other = other.unwrap();
+            let mut change: Pin<Box<dyn Future<Output = ()> + Send + '_>> =
+                Box::pin(tracking.change("a"));
+            tracking.hear(&push(PushKind::Invalidate, of(lease(&other))));
+            tracking.hear(&push(PushKind::Invalidate, keys(&[&format!("p:{other}")])));
+            assert!(!is_ready(&mut change));
+            tracking.hear(&push(PushKind::Invalidate, told));
+            assert!(is_ready(&mut change));
         }
     }
 

@@ -1,7 +1,9 @@
 //! The contract, call by call. All that writes works on the far tier; see the essay.
 
 use super::TieredCacheBackend;
+use crate::backend::coherence::Coherence;
 use crate::backend::coherence::validity::Ticket;
+use crate::backend::lease::{Lease, Leased, Leases, Taken};
 use crate::backend::redis::{Fetched, Tracking};
 use crate::backend::stats::Operation;
 use crate::backend::{
@@ -9,6 +11,7 @@ use crate::backend::{
 };
 use crate::error::Error;
 use crate::time::Ttl;
+use std::time::Duration;
 
 /// So many keys that are read together are each asked for as if they were read alone.
 const FEW: usize = 16;
@@ -240,6 +243,10 @@ impl CacheBackend for TieredCacheBackend {
         self.far.load_options()
     }
 
+    fn leases(&self) -> Option<&dyn Leases> {
+        Some(self)
+    }
+
     /// Asks every server whether it is there, and whether it tells this user of writes.
     fn verify(&self) -> BackendFuture<'_, ()> {
         self.far.verify()
@@ -260,5 +267,49 @@ impl CacheBackend for TieredCacheBackend {
 
     fn flights(&self) -> &Flights {
         self.far.flights()
+    }
+}
+
+/// Those of the far tier; who waits for one is told of changes where servers tell of writes.
+impl Leases for TieredCacheBackend {
+    fn take<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<Value>,
+        term: Duration,
+    ) -> BackendFuture<'a, Leased<'a>> {
+        BackendFuture::boxed(async move {
+            // Before the server is asked: what changes after it has answered comes after this.
+            let is_announced = self.coherence != Coherence::NearTtl;
+            let change = is_announced.then(|| self.tracking.change(key));
+            let mut leased = self.far.take(key, expected, term).await?;
+            if let Leased::Taken(Taken { change: told, .. }) = &mut leased {
+                *told = change.map(|change| {
+                    BackendFuture::boxed(async move {
+                        change.await;
+                        Ok(())
+                    })
+                });
+            }
+            Ok(leased)
+        })
+    }
+
+    fn renew<'a>(&'a self, key: &'a str, lease: &'a Lease) -> BackendFuture<'a, bool> {
+        self.far.renew(key, lease)
+    }
+
+    fn store_leased<'a>(
+        &'a self,
+        key: &'a str,
+        lease: Lease,
+        expected: Option<&'a Value>,
+        new: Value,
+        ttl: Ttl,
+    ) -> BackendFuture<'a, bool> {
+        BackendFuture::boxed(async move {
+            let _write = self.writes(Changes::Key(key));
+            self.far.store_leased(key, lease, expected, new, ttl).await
+        })
     }
 }

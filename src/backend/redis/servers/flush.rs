@@ -1,5 +1,7 @@
 //! Removing all entries of one prefix: SCAN and UNLINK on every primary, in batches, never FLUSHDB.
 //!
+//! Leases are removed before all else: else a load could be stored behind the scan, by a lease that the scan has not come to yet.
+//!
 //! What was there all the time is removed; what is written meanwhile may be removed or stay. If the cluster moved hash slots
 //! meanwhile, a key may have been on neither node when that was scanned: then all is scanned again. The same is done if the
 //! connection was made anew in the middle of a scan: a cursor means nothing to a server that was restarted, or to another one.
@@ -7,6 +9,7 @@
 use super::failure::Failure;
 use super::link::{Link, Replay};
 use super::{Addressed, Primaries, Servers};
+use crate::backend::redis::command::{LEASE_MARK, LEASE_SUFFIX};
 use crate::error::Error;
 use redis::{FromRedisValue, cmd};
 use std::sync::Arc;
@@ -19,11 +22,14 @@ const SCANS: u32 = 4;
 impl Servers {
     /// Removes every key that starts with the prefix.
     pub(in crate::backend::redis) async fn flush(&self, prefix: &str) -> Result<(), Error> {
-        let flushed = self.flush_all(&pattern(prefix)).await;
+        let mut leases = pattern(prefix);
+        leases.extend(LEASE_MARK);
+        leases.resize(leases.len() + LEASE_SUFFIX - LEASE_MARK.len(), b'?');
+        let flushed = self.flush_all([&leases, &pattern(prefix)]).await;
         flushed.map_err(|failure| self.error(failure))
     }
 
-    async fn flush_all(&self, pattern: &[u8]) -> Result<(), Failure> {
+    async fn flush_all(&self, patterns: [&[u8]; 2]) -> Result<(), Failure> {
         let primaries = async || {
             let primaries = self.primaries(self.deadline()).await;
             primaries.map_err(Failure::Unsent)
@@ -31,7 +37,7 @@ impl Servers {
         let mut before = primaries().await?;
         for _ in 0..SCANS {
             for link in before.links() {
-                self.flush_one(&link, pattern).await?;
+                self.flush_one(&link, patterns).await?;
             }
             let after = match &before {
                 Primaries::One(_) => return Ok(()),
@@ -46,11 +52,13 @@ impl Servers {
         Err(Failure::Unknown(Error::connection(text)))
     }
 
-    async fn flush_one(&self, link: &Arc<Link>, pattern: &[u8]) -> Result<(), Failure> {
+    async fn flush_one(&self, link: &Arc<Link>, patterns: [&[u8]; 2]) -> Result<(), Failure> {
         for _ in 0..SCANS {
             // The first command makes the first connection.
             let made = link.made().max(1);
-            self.scan(link, pattern).await?;
+            for pattern in patterns {
+                self.scan(link, pattern).await?;
+            }
             if link.made() == made {
                 return Ok(());
             }

@@ -8,10 +8,11 @@
 //! | `dial` | making a connection, by way of sentinels too |
 //! | `breaker` | when a server is dialled, and who waits for that: a state machine |
 //! | `link` | one server: a connection that comes back, behind a breaker |
-//! | `hash_slot`, `topology`, `cluster` | many servers: which node serves which key |
+//! | `topology`, `cluster` | many servers: which node serves which key |
 //! | `batches` | many commands to many servers |
 //! | `flush` | removing a prefix |
 //! | `watch` | connections by which servers tell of writes |
+//! | `errand` | what is sent and not waited for |
 //! | `fetch` | reads of which a copy may be kept |
 
 mod batches;
@@ -19,10 +20,10 @@ mod breaker;
 mod cluster;
 mod dial;
 mod driver;
+mod errand;
 mod failure;
 mod fetch;
 mod flush;
-mod hash_slot;
 mod link;
 mod topology;
 mod watch;
@@ -45,7 +46,7 @@ use dial::Dial;
 use driver::Driver;
 use failure::{Failure, redirect};
 use link::Link;
-use redis::{Cmd, Value, cmd};
+use redis::{Cmd, ToRedisArgs, Value, cmd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use topology::Topology;
@@ -57,8 +58,10 @@ pub(super) struct Servers {
     /// What a command may take; of a call that is many commands, each round trip.
     budget: Duration,
     secrets: Secrets,
+    driver: Arc<Driver>,
 }
 
+#[derive(Clone)]
 enum Route {
     One(Arc<Link>),
     Cluster(Arc<Cluster>),
@@ -111,7 +114,14 @@ impl Servers {
             }
             Target::Cluster(seeds) => {
                 let watch = watch(Proof::ServesCluster);
-                let cluster = Cluster::new(seeds, budget, secrets.clone(), driver, breaker, watch);
+                let cluster = Cluster::new(
+                    seeds,
+                    budget,
+                    secrets.clone(),
+                    Arc::clone(&driver),
+                    breaker,
+                    watch,
+                );
                 Route::Cluster(Arc::new(cluster))
             }
         };
@@ -119,6 +129,7 @@ impl Servers {
             route,
             budget,
             secrets,
+            driver,
         }
     }
 
@@ -143,15 +154,9 @@ impl Servers {
 
     /// Runs a script on one key: by its hash, and by its text if the server does not know it yet.
     pub(super) async fn run(&self, key: Key<'_>, scripted: &Scripted) -> Result<Value, Error> {
-        let (deadline, key) = (self.deadline(), key.to_vec());
-        let send = async |command| self.one(&key, command, deadline, Replay::Unsafe).await;
-        let answer = match send(&scripted.by_hash).await {
-            Err(Failure::Rejected(reply)) if script::is_unknown(&reply) => {
-                send(&scripted.by_text()).await
-            }
-            answer => answer,
-        };
-        answer.map_err(|failure| self.error(failure))
+        let key = key.to_vec();
+        let answer = self.route.run(&key, scripted, self.deadline());
+        answer.await.map_err(|failure| self.error(failure))
     }
 
     /// Sends a command for each key. The answers come in the order of the commands; an error names its key.
@@ -219,7 +224,7 @@ impl Servers {
     pub(super) async fn send_at_once(
         &self,
         name: &str,
-        keys: &[Key<'_>],
+        keys: &[impl ToRedisArgs],
         replay: Replay,
     ) -> Option<Result<Vec<Value>, Error>> {
         let Route::One(link) = &self.route else {
@@ -282,10 +287,7 @@ impl Servers {
 
     /// Sends a command to the server that has `key`.
     async fn one(&self, key: &[u8], command: &Cmd, deadline: Instant, replay: Replay) -> Answer {
-        match &self.route {
-            Route::One(link) => link.one(command, deadline, replay).await,
-            Route::Cluster(cluster) => cluster.one(key, command, deadline, replay).await,
-        }
+        self.route.one(key, command, deadline, replay).await
     }
 
     /// Sends many commands, and those that another server has by now once more. The answers come in the order of the commands.
@@ -351,6 +353,25 @@ impl Servers {
         match &self.route {
             Route::One(link) => Ok(Primaries::One(Arc::clone(link))),
             Route::Cluster(cluster) => cluster.primaries(deadline).await.map(Primaries::Cluster),
+        }
+    }
+}
+
+impl Route {
+    async fn one(&self, key: &[u8], command: &Cmd, deadline: Instant, replay: Replay) -> Answer {
+        match self {
+            Self::One(link) => link.one(command, deadline, replay).await,
+            Self::Cluster(cluster) => cluster.one(key, command, deadline, replay).await,
+        }
+    }
+
+    async fn run(&self, key: &[u8], scripted: &Scripted, deadline: Instant) -> Answer {
+        let send = async |command| self.one(key, command, deadline, Replay::Unsafe).await;
+        match send(&scripted.by_hash).await {
+            Err(Failure::Rejected(reply)) if script::is_unknown(&reply) => {
+                send(&scripted.by_text()).await
+            }
+            answer => answer,
         }
     }
 }

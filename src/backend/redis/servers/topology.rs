@@ -1,7 +1,7 @@
 //! Which node serves which hash slots, as a cluster says.
 
-use super::hash_slot::HashSlot;
 use super::link::Link;
+use crate::backend::redis::hash_slot::HashSlot;
 use redis::Value;
 use std::sync::Arc;
 
