@@ -15,6 +15,7 @@ mod scripted;
 #[path = "../support/redis.rs"]
 mod server;
 mod silence;
+mod tags;
 
 use nori_cache::{
     CacheBackend, CacheBackendExt, Coherence, RedisCacheBackend, RedisCacheBackendBuilder,

@@ -7,6 +7,7 @@ use super::entry::{Before, Entry};
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Failure, Leader, Scope};
 use crate::backend::stats::Operation;
+use crate::backend::tag::Tag;
 use crate::backend::{CacheBackend, Cacheable, Flights, Value, alarm, wall};
 use crate::error::Error;
 use std::error::Error as _;
@@ -46,7 +47,7 @@ where
     // 1. Look once more: another load may have ended since. A store that could not be read a moment ago is not asked again.
     let stored = match unread {
         Some(error) => Err(error),
-        None => match call.backend.get_value(call.key).await {
+        None => match look_again(call).await {
             Ok(stored) => Ok(stored),
             Err(error) => match call.without_store(error) {
                 Ok(error) => Err(error),
@@ -57,22 +58,31 @@ where
             },
         },
     };
-    let found = match stored {
+    let mut found = match stored {
         Err(error) => Found::unread(error),
         // What another load stored is not for followers: a write that began before we led may be about to remove it, and they
         // may come after that. They look again.
-        Ok(stored) => match Found::examined(call, stored, purpose)? {
+        Ok((stored, is_removed)) => match Found::examined(call, stored, is_removed, purpose)? {
             Examined::Answer(answer) => return Ok(answer),
             Examined::Found(found) => found,
         },
     };
-    // 2. Load.
-    let meta = found.stored.as_ref().and_then(Value::meta);
+    // 2. Look which versions the tags have: before the loader runs, so that what it gets is no older.
+    let tags = match call.versions(&mut found.looked).await {
+        Ok(tags) => tags,
+        Err(error) => {
+            leader.end(Err(error.clone()));
+            return Err(error.into());
+        }
+    };
+    // 3. Load.
+    let meta = found.stored.as_ref().filter(|_| !found.is_removed);
+    let meta = meta.and_then(Value::meta);
     let context = LoadContext::new(found.looked.value.clone(), meta);
-    // 3. Store, and answer.
+    // 4. Store, and answer.
     match run(call, context, f).await {
         Ended::Got(value, context) => {
-            let stored = store(call, leader, found, value, context).await;
+            let stored = store(call, leader, found, tags, value, context).await;
             stored.map_err(E::from)
         }
         Ended::Failed(error) => {
@@ -90,6 +100,19 @@ where
             found.looked.or_fail(call, told.clone(), || told.into())
         }
     }
+}
+
+/// What is in the store, and whether it has been removed by one of its tags.
+async fn look_again<B>(call: &Call<'_, B>) -> Result<(Option<Value>, bool), Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let stored = call.backend.get_value(call.key).await?;
+    let is_removed = match &stored {
+        Some(value) => !call.holds(value).await?,
+        None => false,
+    };
+    Ok((stored, is_removed))
 }
 
 /// Loads, and stores nothing: the result is only returned.
@@ -112,6 +135,7 @@ where
             let before = Before {
                 meta: None,
                 is_there: false,
+                tags: None,
             };
             let entry = Entry::new(call, value, context.take_effects(), before);
             let entry = entry.map_err(|error| call.named(error))?;
@@ -136,6 +160,8 @@ where
 struct Found<T> {
     /// What is to be replaced.
     stored: Option<Value>,
+    /// By a tag: it is there only to be replaced.
+    is_removed: bool,
     looked: Looked<T>,
 }
 
@@ -153,6 +179,7 @@ impl<T: Cacheable> Found<T> {
         };
         Self {
             stored: None,
+            is_removed: false,
             looked,
         }
     }
@@ -160,6 +187,7 @@ impl<T: Cacheable> Found<T> {
     fn examined<B>(
         call: &Call<'_, B>,
         stored: Option<Value>,
+        is_removed: bool,
         purpose: Purpose,
     ) -> Result<Examined<T>, Error>
     where
@@ -169,7 +197,7 @@ impl<T: Cacheable> Found<T> {
         if stored.is_none() {
             call.flights().miss_again(Operation::Get, 1);
         }
-        if let Some(found) = &stored {
+        if let Some(found) = stored.as_ref().filter(|_| !is_removed) {
             match call.open(found) {
                 Ok(opened) => (looked.seen, looked.value) = opened,
                 Err(error) if call.is_strict() && !call.options.skip_read => {
@@ -180,11 +208,19 @@ impl<T: Cacheable> Found<T> {
             }
         }
         if call.options.skip_read {
-            return Ok(Examined::Found(Self { stored, looked }));
+            return Ok(Examined::Found(Self {
+                stored,
+                is_removed,
+                looked,
+            }));
         }
         Ok(match (call.next(looked)?, purpose) {
             (Next::Load(looked), _) | (Next::Refresh(looked, _), Purpose::Refresh) => {
-                Examined::Found(Self { stored, looked })
+                Examined::Found(Self {
+                    stored,
+                    is_removed,
+                    looked,
+                })
             }
             (Next::Refresh(looked, outcome), Purpose::Answer) => {
                 Examined::Answer(looked.answer(outcome))
@@ -285,6 +321,7 @@ async fn store<B, T, D>(
     call: &Call<'_, B>,
     leader: Leader<D>,
     found: Found<T>,
+    tags: Option<Box<[Tag]>>,
     value: Option<T>,
     context: LoadContext<T>,
 ) -> Result<Answer<Option<T>>, Error>
@@ -298,6 +335,7 @@ where
     let before = Before {
         meta: context.meta(),
         is_there: expected.is_some(),
+        tags,
     };
     let written = match Entry::new(call, value, context.take_effects(), before) {
         Err(error) => Err(error),
