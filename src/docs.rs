@@ -66,6 +66,13 @@ pub mod redis {}
 )]
 pub mod response {}
 #[doc = include_str!("links.md")]
+#[cfg_attr(feature = "backend", doc = include_str!("../docs/tags.md"))]
+#[cfg_attr(
+    not(feature = "backend"),
+    doc = "This page is part of the documentation that is built with the feature `backend`."
+)]
+pub mod tags {}
+#[doc = include_str!("links.md")]
 #[cfg_attr(feature = "redis", doc = include_str!("../docs/tiers.md"))]
 #[cfg_attr(
     not(feature = "redis"),

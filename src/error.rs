@@ -220,6 +220,13 @@ impl Error {
         self
     }
 
+    /// Names another operation, and what it is about, than the error does so far.
+    #[cfg(feature = "backend")]
+    pub(crate) fn renamed(mut self, operation: &'static str, subject: &str) -> Self {
+        self.inner.operation = None;
+        self.during(operation, Some(subject))
+    }
+
     /// Whether the far side did not answer in time, or another caller's load or update of the key did not end in time. In the first
     /// case it is not known whether a write took place; in the second the call has done nothing.
     pub fn is_timeout(&self) -> bool {

@@ -178,6 +178,38 @@ where
     current()?.set_default(key, value).await
 }
 
+/// Stores a value with tags, by each of which it can be removed: [`CacheBackendExt::set_tagged`].
+pub async fn cache_set_tagged<T>(
+    key: &str,
+    value: T,
+    ttl: impl Into<Ttl>,
+    tags: &[&str],
+) -> Result<(), Error>
+where
+    T: Serialize + Send + Sync + 'static,
+{
+    current()?.set_tagged(key, value, ttl, tags).await
+}
+
+/// Removes all entries that were stored with this tag, in one step: [`CacheBackendExt::remove_by_tag`].
+///
+/// ```
+/// use nori_cache::{cache_get, cache_remove_by_tag, cache_set_tagged};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nori_cache::Error> {
+/// let minute = Duration::from_secs(60);
+/// cache_set_tagged("tagged:user:42", "ana", minute, &["tagged:users"]).await?;
+/// cache_remove_by_tag("tagged:users").await?;
+/// assert_eq!(cache_get::<String>("tagged:user:42").await?, None);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn cache_remove_by_tag(tag: &str) -> Result<(), Error> {
+    current()?.remove_by_tag(tag).await
+}
+
 /// Removes a key, and says whether something live was there: [`CacheBackendExt::delete`].
 pub async fn cache_delete(key: &str) -> Result<bool, Error> {
     current()?.delete(key).await

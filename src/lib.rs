@@ -107,8 +107,9 @@ pub use crate::{
     global::{
         cache_atomic_update, cache_delete, cache_delete_many, cache_flush, cache_get,
         cache_get_many, cache_get_or_load, cache_get_or_load_many, cache_get_shared, cache_incr,
-        cache_incr_by, cache_load, cache_set, cache_set_default, cache_set_many, cache_set_ref,
-        cache_try_atomic_update, cache_ttl, get_backend, reset_backend, set_backend,
+        cache_incr_by, cache_load, cache_remove_by_tag, cache_set, cache_set_default,
+        cache_set_many, cache_set_ref, cache_set_tagged, cache_try_atomic_update, cache_ttl,
+        get_backend, reset_backend, set_backend,
     },
 };
 

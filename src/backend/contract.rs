@@ -239,6 +239,12 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Tags that every entry gets which is stored by way of this backend. None, the default: those that it is stored with, if any. One
+    /// that wraps another passes the other's on.
+    fn entry_tags(&self) -> &[Box<str>] {
+        &[]
+    }
+
     /// The clock by which entries get old that loads [keep](super::LoadOptions#what-is-kept), in tests. `None`, the default: the time of
     /// day, which processes share. One that wraps another passes the other's on.
     fn manual_clock(&self) -> Option<&ManualClock> {

@@ -2,7 +2,7 @@
 
 use super::flights::atomic_update;
 use super::load::{self, Load, Scoped, Shared};
-use super::typed::{read, write};
+use super::typed::{read, tags, write};
 use super::{
     BackendStats, CacheBackend, Cacheable, Codec, LoadCounts, Undecodable, UpdateTtl, View,
 };
@@ -136,6 +136,74 @@ pub trait CacheBackendExt: CacheBackend {
         self.set(key, value, self.default_ttl())
     }
 
+    /// As [`set`](Self::set), with these tags, by each of which it can be [removed](Self::remove_by_tag): 16 at most, of 256 bytes each
+    /// at most.
+    ///
+    /// A removal counts if it comes after this call has begun. Where the value is made of something that may change meanwhile, a
+    /// [load](super::Load::tags) knows more: there a removal counts from before the loader runs. An integer with tags is no counter.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_config`] if there are too many tags, or one is too long.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// backend.set_tagged("user:42", "ana", Ttl::Never, &["users", "team:7"]).await?;
+    /// backend.set_tagged("user:43", "bo", Ttl::Never, &["users"]).await?;
+    /// backend.remove_by_tag("team:7").await?;
+    /// assert_eq!(backend.get::<String>("user:42").await?, None);
+    /// assert_eq!(backend.get::<String>("user:43").await?.unwrap(), "bo");
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn set_tagged<T>(
+        &self,
+        key: &str,
+        value: T,
+        ttl: impl Into<Ttl>,
+        tags: &[&str],
+    ) -> impl Future<Output = Result<(), Error>> + Send
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        write::set_tagged(self, key, value, ttl.into(), tags)
+    }
+
+    /// Removes all entries that were stored with this tag, in one step, however many there are: none of them, nor what a load that began
+    /// before has for them, is read once this has returned. Other processes see it as they see a [`delete`](Self::delete).
+    ///
+    /// Entries stay in the store until they expire, are evicted or are written over: they still have a [`ttl`](Self::ttl), and
+    /// [`delete`](Self::delete) says that they were there. [`docs::tags`](crate::docs::tags) says what this costs, and why nothing comes back.
+    ///
+    /// # Errors
+    /// What the store fails with: then the entries may be there still. [`Error::is_invalid_config`] if the tag is too long.
+    fn remove_by_tag(&self, tag: &str) -> impl Future<Output = Result<(), Error>> + Send {
+        tags::remove(self, tag, "remove_by_tag")
+    }
+
+    /// This backend, for entries that all have this tag, and that [`clear`](View::clear) removes in one step: see
+    /// [`make_namespace`](View::make_namespace).
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend = MemoryCacheBackend::new(10);
+    /// let tenant = backend.namespace("tenant:7");
+    /// tenant.set("7:name", "ana", Ttl::Never).await?;
+    /// tenant.clear().await?;
+    /// assert_eq!(backend.get::<String>("7:name").await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn namespace(&self, tag: &str) -> View<&Self> {
+        View::of(self).make_namespace(tag)
+    }
+
     /// Removes a key, and says whether something live was there.
     fn delete(&self, key: &str) -> impl Future<Output = Result<bool, Error>> + Send {
         write::delete(self, key)
@@ -206,7 +274,7 @@ pub trait CacheBackendExt: CacheBackend {
     where
         T: Serialize + Send + Sync + 'static,
     {
-        write::set_many(self, write::values(self, entries), ttl.into())
+        write::set_many(self, entries, ttl.into())
     }
 
     /// Removes many keys, and says how many live entries that were.

@@ -6,30 +6,31 @@
 //! | bytes | are |
 //! |---|---|
 //! | 0, 1 | `C1 4B`. No UTF-8 begins so, nor the header of a [`Codec`](super::Codec), which has `C1 4E` |
-//! | 2 | the version of this layout: 1 |
+//! | 2 | the version of this layout: 2 with tags, 1 without. (Tags of version 1 have no version of their own: see below) |
 //! | 3 | flags: 1 no value, 2 a validator; others are not known |
 //! | 4–11, 12–19 | when it was stored, and until when it is fresh: milliseconds since 1970, all ones for ever |
 //! | then, with a validator | its length (2 bytes) and its text |
-//! | then | how many tags (1 byte), and of each its length (2) and its text |
+//! | then | how many tags (1 byte), and of each its length (2), its text, and, since version 2, its own [`Version`] (16; zeros for none) |
 //! | then | the value, as the codec wrote it. Where there is none: the integer 0 |
 //!
 //! Numbers have their most significant byte first. What is cut off, or of another version, or has another flag, is not known: it
 //! cannot be decoded. A codec that encrypts authenticates the envelope with the value that is in it, so neither can be changed nor
-//! exchanged; the envelope itself is not encrypted.
+//! exchanged; the envelope itself is not encrypted. A tag without a version of its own is as good as removed.
 
+use super::tag::{MOST_TAGS, Tag, Version};
 use crate::time::Ttl;
 use std::time::Duration;
 
 const MAGIC: [u8; 2] = [0xC1, b'K'];
-const VERSION: u8 = 1;
+/// Without tags.
+const FIRST: u8 = 1;
+/// With tags, and a version for each.
+const SECOND: u8 = 2;
 const NEGATIVE: u8 = 1 << 0;
 const VALIDATOR: u8 = 1 << 1;
 
 /// How long a validator may be, in bytes.
 pub(super) const LONGEST_VALIDATOR: usize = 1024;
-/// How many tags an entry may have, and how long each may be, in bytes.
-pub(super) const MOST_TAGS: usize = 16;
-pub(super) const LONGEST_TAG: usize = 256;
 
 /// When an entry was stored and how long it is fresh, in milliseconds of the day's time; and whether it stands for no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(super) struct Times {
     /// The first millisecond at which it is not.
     pub(super) fresh_until: u64,
     pub(super) is_negative: bool,
+    /// Whether there are tags beside it, whose versions are to be looked at.
+    pub(super) is_tagged: bool,
 }
 
 impl Times {
@@ -51,6 +54,7 @@ impl Times {
             stored_at: now,
             fresh_until,
             is_negative,
+            is_tagged: false,
         }
     }
 
@@ -95,7 +99,7 @@ pub(super) fn millis_rounded_up(duration: Duration) -> u64 {
 pub(super) struct Meta {
     pub(super) times: Times,
     pub(super) validator: Option<Box<str>>,
-    pub(super) tags: Box<[Box<str>]>,
+    pub(super) tags: Box<[Tag]>,
 }
 
 impl Meta {
@@ -107,13 +111,16 @@ impl Meta {
         }
     }
 
+    pub(super) fn tagged(mut self, tags: Box<[Tag]>) -> Self {
+        self.times.is_tagged = !tags.is_empty();
+        self.tags = tags;
+        self
+    }
+
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> u64 {
         let validator = self.validator.as_ref().map_or(0, |text| text.len());
-        let tags = self
-            .tags
-            .iter()
-            .map(|tag| tag.len() + size_of::<Box<str>>());
+        let tags = self.tags.iter().map(Tag::size);
         (size_of::<Self>() + validator + tags.sum::<usize>()) as u64
     }
 
@@ -125,7 +132,8 @@ impl Meta {
         ];
         let set = flags.iter().filter(|(is_set, _)| *is_set);
         let flags = set.fold(0, |flags, (_, flag)| flags | flag);
-        let mut bytes = vec![MAGIC[0], MAGIC[1], VERSION, flags];
+        let layout = if self.tags.is_empty() { FIRST } else { SECOND };
+        let mut bytes = vec![MAGIC[0], MAGIC[1], layout, flags];
         bytes.extend_from_slice(&self.times.stored_at.to_be_bytes());
         bytes.extend_from_slice(&self.times.fresh_until.to_be_bytes());
         if let Some(validator) = &self.validator {
@@ -134,7 +142,9 @@ impl Meta {
         let tags = &self.tags[..self.tags.len().min(MOST_TAGS)];
         bytes.push(tags.len() as u8);
         for tag in tags {
-            write_text(tag, &mut bytes);
+            write_text(tag.name(), &mut bytes);
+            let version = tag.version().map_or([0; 16], Version::to_bytes);
+            bytes.extend_from_slice(&version);
         }
         bytes
     }
@@ -163,6 +173,7 @@ pub(super) struct Envelope<'b> {
     validator: Option<&'b str>,
     /// Each with its length, and checked.
     tags: &'b [u8],
+    layout: u8,
     /// All of it: what is authenticated.
     pub(super) bytes: &'b [u8],
     pub(super) payload: &'b [u8],
@@ -182,7 +193,7 @@ impl<'b> Start<'b> {
 }
 
 fn read_envelope(bytes: &[u8]) -> Option<Envelope<'_>> {
-    let (&[_, _, VERSION, flags], rest) = bytes.split_first_chunk()? else {
+    let (&[_, _, layout @ (FIRST | SECOND), flags], rest) = bytes.split_first_chunk()? else {
         return None;
     };
     if flags & !(NEGATIVE | VALIDATOR) != 0 {
@@ -200,14 +211,16 @@ fn read_envelope(bytes: &[u8]) -> Option<Envelope<'_>> {
     let all_tags = behind;
     let mut rest = behind;
     for _ in 0..tags {
-        rest = read_text(rest)?.1;
+        rest = read_tag(layout, rest)?.2;
     }
     Some(Envelope {
         times: Times {
             stored_at: u64::from_be_bytes(stored_at),
             fresh_until: u64::from_be_bytes(fresh_until),
             is_negative: flags & NEGATIVE != 0,
+            is_tagged: tags != 0,
         },
+        layout,
         validator,
         tags: &all_tags[..all_tags.len() - rest.len()],
         bytes: &bytes[..bytes.len() - rest.len()],
@@ -221,19 +234,32 @@ fn read_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(text).ok()?, rest))
 }
 
+fn read_tag(layout: u8, bytes: &[u8]) -> Option<(&str, Option<Version>, &[u8])> {
+    let (name, rest) = read_text(bytes)?;
+    if layout == FIRST {
+        return Some((name, None, rest));
+    }
+    let (&version, rest) = rest.split_first_chunk()?;
+    Some((name, Version::from_bytes(version), rest))
+}
+
 impl Envelope<'_> {
     pub(super) fn to_meta(&self) -> Meta {
-        let mut tags = Vec::new();
-        let mut rest = self.tags;
-        while let Some((tag, behind)) = read_text(rest) {
-            tags.push(tag.into());
-            rest = behind;
-        }
         Meta {
             times: self.times,
             validator: self.validator.map(Into::into),
-            tags: tags.into(),
+            tags: self.to_tags().into(),
         }
+    }
+
+    pub(super) fn to_tags(&self) -> Vec<Tag> {
+        let mut tags = Vec::new();
+        let mut rest = self.tags;
+        while let Some((name, version, behind)) = read_tag(self.layout, rest) {
+            tags.push(Tag::new(name, version));
+            rest = behind;
+        }
+        tags
     }
 }
 
@@ -259,11 +285,14 @@ mod tests {
         for times in times {
             for validator in [None, Some(""), Some("W/\"ü\"")] {
                 for tags in [vec![], vec!["users"], vec!["", "é", "users"]] {
-                    metas.push(Meta {
-                        times,
+                    let versions = [None, Some(Version::fresh()), Some(Version::fresh())];
+                    let tags = tags.into_iter().zip(versions);
+                    let meta = Meta {
                         validator: validator.map(Into::into),
-                        tags: tags.into_iter().map(Into::into).collect(),
-                    });
+                        ..Meta::new(times)
+                    };
+                    let tags = tags.map(|(name, version)| Tag::new(name, version));
+                    metas.push(meta.tagged(tags.collect()));
                 }
             }
         }
@@ -299,7 +328,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_no_envelope() {
         let bytes = Meta::new(Times::new(1, Ttl::Never, false)).to_bytes();
-        for (at, wrong) in [(2, 0), (2, 2), (3, 4), (3, 0x80)] {
+        for (at, wrong) in [(2, 0), (2, 3), (3, 4), (3, 0x80)] {
             let mut bytes = bytes.clone();
             bytes[at] = wrong;
             assert_eq!(Start::read(&bytes), Start::Unknown);
@@ -317,6 +346,20 @@ mod tests {
         assert_eq!(&bytes[22..24], "é".as_bytes());
         bytes[23] = b'x';
         assert_eq!(Start::read(&bytes), Start::Unknown);
+    }
+
+    #[test]
+    fn tags_of_the_first_layout_have_no_versions() {
+        let mut bytes = Meta::new(Times::new(1, Ttl::Never, false)).to_bytes();
+        assert_eq!(bytes.pop(), Some(0));
+        bytes.extend_from_slice(b"\x02\x00\x01a\x00\x02bcvalue");
+        let Start::Envelope(envelope) = Start::read(&bytes) else {
+            panic!("{bytes:?}");
+        };
+        assert!(envelope.times.is_tagged);
+        let tags = [Tag::new("a", None), Tag::new("bc", None)];
+        assert_eq!(envelope.to_tags(), tags);
+        assert_eq!(envelope.payload, b"value");
     }
 
     #[test]
@@ -339,6 +382,7 @@ mod tests {
             stored_at: 10,
             fresh_until: 5,
             is_negative: false,
+            is_tagged: false,
         };
         assert_eq!(back.at_share(0.5), 10);
     }

@@ -8,6 +8,7 @@
 //! | `value`, `codec` | [`Value`]: typed, encoded or an integer; [`Codec`]: values as bytes, both ways |
 //! | `alarm` | deadlines for those who wait, on any executor |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the call that updates |
+//! | `tag` | what entries are removed by |
 //! | `kept`, `wall` | what is kept beside a value, and the clock that tells how old it is |
 //! | `stats` | [`BackendStats`]: what a backend has done |
 //! | `redact` | what of a URL may be shown |
@@ -44,6 +45,7 @@ pub(crate) mod redact;
 mod redis;
 mod representable;
 mod stats;
+mod tag;
 #[cfg(feature = "redis")]
 mod tiered;
 mod typed;

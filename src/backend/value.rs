@@ -12,6 +12,7 @@
 use super::codec::{Codec, Format, json};
 use super::kept::{Meta, Start, Times};
 use super::representable;
+use super::tag::Tag;
 use super::undecodable::DecodeError;
 use crate::error::Error;
 use crate::sync::OnceLock;
@@ -66,6 +67,8 @@ struct Found {
     key: Box<str>,
     /// Those of its envelope, if it has one.
     times: Option<Times>,
+    /// Those of its envelope.
+    tags: Box<[Tag]>,
     /// What it was first decoded as by those who share it, where it is shown to many.
     decoded: Option<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
@@ -220,19 +223,22 @@ impl Value {
     }
 
     /// Of a value that is kept as it is, its times; and the value as `T`, unless it stands for none. `None` if it is not kept, or
-    /// only JSON makes it a `T`.
+    /// only JSON makes it a `T`, or it has tags, which are to be looked at first.
     #[inline]
     pub(super) fn quick_kept<T: Clone + 'static>(&self) -> Option<(Option<T>, Times)> {
         match &self.0 {
             Form::Kept(kept) => {
                 let times = kept.meta.times;
+                if times.is_tagged {
+                    return None;
+                }
                 if times.is_negative {
                     return Some((None, times));
                 }
                 Some((Some(kept.value.quick()?), times))
             }
             Form::Found(found) => {
-                let times = found.times?;
+                let times = found.times.filter(|times| !times.is_tagged)?;
                 if times.is_negative {
                     // Decoded as what stands for no value, and so authenticated, where it is encrypted.
                     found.decoded::<i64>()?;
@@ -392,6 +398,25 @@ impl Value {
         }
     }
 
+    /// Whether it has tags.
+    #[inline]
+    pub(super) fn is_tagged(&self) -> bool {
+        self.times().is_some_and(|times| times.is_tagged)
+    }
+
+    /// Its tags, with the versions under which it was stored.
+    pub(super) fn tags(&self) -> Cow<'_, [Tag]> {
+        match &self.0 {
+            Form::Typed(..) | Form::Integer(_) => Cow::Borrowed(&[]),
+            Form::Kept(kept) => Cow::Borrowed(&kept.meta.tags),
+            Form::Found(found) => Cow::Borrowed(&found.tags),
+            Form::Encoded(bytes) => match Start::read(bytes) {
+                Start::Envelope(envelope) => Cow::Owned(envelope.to_tags()),
+                Start::Plain | Start::Unknown => Cow::Borrowed(&[]),
+            },
+        }
+    }
+
     /// What is kept beside it, if it is kept.
     pub(super) fn meta(&self) -> Option<Meta> {
         match &self.0 {
@@ -410,6 +435,7 @@ impl Value {
         let value = self.unread();
         Self(Form::Found(Arc::new(Found {
             times: value.times(),
+            tags: value.tags().into(),
             value,
             codec: codec.clone(),
             key: key.into(),
@@ -427,6 +453,7 @@ impl Value {
         };
         Self(Form::Found(Arc::new(Found {
             times: value.times(),
+            tags: value.tags().into(),
             value,
             codec,
             key,

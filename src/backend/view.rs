@@ -1,7 +1,8 @@
 //! [`View`]: a backend as some of its callers see it.
 
 use super::lease::{Lease, Leased, Leases};
-use super::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value};
+use super::typed::{tags, write};
+use super::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value, tag};
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
@@ -9,11 +10,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A backend with another codec, or whose reads are strict, for some calls or for some callers. The store, its keys and the loads
-/// under way are the same.
+/// A backend with another codec, or whose reads are strict, or whose entries have a tag, for some calls or for some callers. The
+/// store, its keys and the loads under way are the same.
 ///
-/// From [`with_codec`](super::CacheBackendExt::with_codec) and [`strict`](super::CacheBackendExt::strict), which borrow the
-/// backend; or, to be kept, from [`of`](Self::of).
+/// From [`with_codec`](super::CacheBackendExt::with_codec), [`strict`](super::CacheBackendExt::strict) and
+/// [`namespace`](super::CacheBackendExt::namespace), which borrow the backend; or, to be kept, from [`of`](Self::of).
 ///
 /// ```
 /// use nori_cache::{CacheBackend, CacheBackendExt, Codec, MemoryCacheBackend, Ttl, View};
@@ -36,6 +37,7 @@ pub struct View<B> {
     backend: B,
     codec: Option<Codec>,
     strict: bool,
+    tags: Box<[Box<str>]>,
 }
 
 impl<B> View<B>
@@ -45,6 +47,7 @@ where
     /// The backend as it is: an `Arc` of one, or a reference.
     pub fn of(backend: B) -> Self {
         Self {
+            tags: backend.entry_tags().into(),
             backend,
             codec: None,
             strict: false,
@@ -63,9 +66,59 @@ where
         self
     }
 
+    /// Gives this tag to every entry that is stored from here, so that [`clear`](Self::clear) removes these and no others.
+    ///
+    /// Keys stay what they are: those of two namespaces must differ. What is stored under them by others is read as well. Counters
+    /// cannot have tags: an increment is an error ([`Error::is_encoding`]). A tag that is too long is an error when something is
+    /// stored.
+    ///
+    /// ```
+    /// use nori_cache::{CacheBackend, CacheBackendExt, MemoryCacheBackend, Ttl, View};
+    /// use std::sync::Arc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nori_cache::Error> {
+    /// let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(100));
+    /// let tenant = Arc::new(View::of(Arc::clone(&backend)).make_namespace("tenant:7"));
+    /// let load = |_| async { Ok::<_, nori_cache::Error>("ana".to_owned()) };
+    /// tenant.load("7:user:42").or_load(load).await?;
+    /// backend.set("8:user:1", "bo", Ttl::Never).await?;
+    ///
+    /// tenant.clear().await?;
+    /// assert_eq!(backend.get::<String>("7:user:42").await?, None);
+    /// assert_eq!(backend.get::<String>("8:user:1").await?.unwrap(), "bo");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn make_namespace(mut self, tag: &str) -> Self {
+        let mut tags = self.tags.into_vec();
+        tags.push(tag.into());
+        self.tags = tags.into();
+        self
+    }
+
+    /// Removes all that was stored by way of this namespace, and of others with its tag, in one step, however much it is. Where this is
+    /// none, it removes all entries. [`flush`](super::CacheBackendExt::flush) is the same.
+    ///
+    /// In a namespace of a namespace the inner one's tag counts.
+    ///
+    /// # Errors
+    /// What the store fails with: then what there is may be there still.
+    pub async fn clear(&self) -> Result<(), Error> {
+        match self.tags.last() {
+            Some(tag) => tags::remove(&*self.backend, tag, "clear").await,
+            None => write::flush(&*self.backend).await,
+        }
+    }
+
+    /// The codec for a key, if it is not the backend's. Versions of tags are the same for all views.
+    fn codec_of(&self, key: &str) -> Option<&Codec> {
+        self.codec.as_ref().filter(|_| !tag::is_reserved(key))
+    }
+
     /// A value as it is to be stored.
     fn to_stored(&self, key: &str, value: Value) -> Result<Value, Error> {
-        match &self.codec {
+        match self.codec_of(key) {
             Some(codec) => codec.to_stored(key, &value),
             None => Ok(value),
         }
@@ -73,7 +126,7 @@ where
 
     /// A value that was found.
     fn found(&self, key: &str, value: Option<Value>) -> Option<Value> {
-        match (&self.codec, value) {
+        match (self.codec_of(key), value) {
             (Some(codec), Some(value)) => Some(codec.found(key, value)),
             (_, value) => value,
         }
@@ -119,6 +172,9 @@ where
     }
 
     fn incr_now(&self, key: &str, by: i64, ttl: Ttl) -> Option<i64> {
+        if !self.tags.is_empty() {
+            return None;
+        }
         self.backend.incr_now(key, by, ttl)
     }
 
@@ -134,10 +190,17 @@ where
     }
 
     fn flush_values(&self) -> BackendFuture<'_, ()> {
-        self.backend.flush_values()
+        if self.tags.is_empty() {
+            return self.backend.flush_values();
+        }
+        BackendFuture::boxed(self.clear())
     }
 
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
+        if !self.tags.is_empty() {
+            let error = Error::encoding("a counter cannot have the tags of a namespace");
+            return BackendFuture::ready(Err(error.during("incr", Some(key))));
+        }
         self.backend.incr_value(key, by, ttl)
     }
 
@@ -222,6 +285,10 @@ where
 
     fn leases(&self) -> Option<&dyn Leases> {
         self.backend.leases().map(|_| self as &dyn Leases)
+    }
+
+    fn entry_tags(&self) -> &[Box<str>] {
+        &self.tags
     }
 
     fn manual_clock(&self) -> Option<&ManualClock> {
@@ -314,6 +381,7 @@ impl<B: fmt::Debug> fmt::Debug for View<B> {
             .field("backend", &self.backend)
             .field("codec", &self.codec)
             .field("strict", &self.strict)
+            .field("tags", &self.tags)
             .finish()
     }
 }

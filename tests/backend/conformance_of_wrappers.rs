@@ -6,11 +6,12 @@ use nori_cache::{
     BackendFuture, CacheBackend, CacheBackendExt, Error, Flights, ManualClock, MemoryCacheBackend,
     Ttl, Value,
 };
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ enum Fault {
     CompareManyIgnoresNone,
     CompareManyStoresOne,
     CompareManyForgetsTtl,
+    ManyRemembers,
+    KeysByTheirLastPart,
 }
 
 /// As memory, but each call takes some turns of the executor before and after its work, as over a network.
@@ -59,6 +62,7 @@ struct Wrapped {
     pace: Pace,
     flights: Flights,
     calls: AtomicU64,
+    remembered: Mutex<HashMap<String, Value>>,
 }
 
 /// How many turns a call takes before its work, and after.
@@ -103,6 +107,7 @@ impl Wrapped {
     fn key<'a>(&self, key: &'a str) -> &'a str {
         match self.fault {
             Fault::KeysFolded => key.trim(),
+            Fault::KeysByTheirLastPart => key.rsplit(':').next().unwrap_or(key),
             Fault::KeysCut => key.split('\0').next().unwrap_or(key),
             _ => key,
         }
@@ -288,6 +293,16 @@ impl CacheBackend for Wrapped {
             match self.fault {
                 Fault::ManyReversed => values.reverse(),
                 Fault::ManyStopsEarly => values.truncate(4_096),
+                Fault::ManyRemembers => {
+                    let mut remembered = self.remembered.lock().unwrap();
+                    for (key, value) in keys.iter().zip(&mut values) {
+                        if let Some(before) = remembered.get(*key) {
+                            *value = Some(before.clone());
+                        } else if let Some(value) = value {
+                            remembered.insert((*key).to_owned(), value.clone());
+                        }
+                    }
+                }
                 Fault::ManyFailTogether => {
                     for value in values.iter().flatten() {
                         std::str::from_utf8(&value.encode()?).map_err(Error::decoding)?;
@@ -343,6 +358,7 @@ impl Harness for Wraps {
             pace: Pace::Mixed,
             flights: Flights::default(),
             calls: AtomicU64::new(0),
+            remembered: Mutex::default(),
         })
     }
 
@@ -492,6 +508,11 @@ async fn every_fault_is_found() {
             "what is loaded with many shares a time",
         ),
         (Fault::ManyReversed, "a key many times is loaded once"),
+        (Fault::ManyRemembers, "what is removed by a tag is a miss"),
+        (
+            Fault::KeysByTheirLastPart,
+            "a removal by a tag leaves what has others",
+        ),
     ] {
         // Some need a race: not to be lost to an unlucky schedule.
         finds(fault, row).await;
@@ -514,6 +535,7 @@ fn what_a_load_finds_in_the_store_is_not_for_those_who_wait() {
         pace: Pace::Even,
         flights: Flights::default(),
         calls: AtomicU64::new(0),
+        remembered: Mutex::default(),
     };
     let load = |value: i32| {
         let load = move || async move { Ok::<_, Infallible>(value) };

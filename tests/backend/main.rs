@@ -21,6 +21,7 @@ mod python_entries;
 mod responses;
 mod stats;
 mod storing;
+mod tags;
 mod waits;
 #[path = "../support/watchdog.rs"]
 mod watchdog;

@@ -73,7 +73,7 @@ async fn what_has_only_a_time_to_live_is_plain_and_what_is_kept_has_an_envelope(
     let millis: u128 = server.ask(&["PTTL", "cache:kept"]).parse().unwrap();
     assert!(millis > HOUR.as_millis(), "{millis}");
     // Of another version it is nothing.
-    server.ask(&["SETRANGE", "cache:kept", "2", "\x02"]);
+    server.ask(&["SETRANGE", "cache:kept", "2", "\x03"]);
     assert_eq!(backend.get::<String>("kept").await.unwrap(), None);
     assert_eq!(backend.undecodable().foreign, 1);
     // Integers that are kept are no counters, those that are not are.

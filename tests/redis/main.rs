@@ -25,6 +25,7 @@ mod secrets;
 #[path = "../support/redis.rs"]
 mod server;
 mod stats;
+mod tags;
 #[cfg(feature = "redis-tls")]
 mod tls;
 #[path = "../support/watchdog.rs"]

@@ -18,6 +18,7 @@ mod scripted;
 #[path = "../support/redis.rs"]
 mod server;
 mod silence;
+mod tags;
 
 use nori_cache::{
     CacheBackend, CacheBackendExt, Coherence, RedisCacheBackend, RedisCacheBackendBuilder,

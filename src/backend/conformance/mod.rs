@@ -37,6 +37,7 @@ mod lifecycle;
 mod loads;
 mod loads_of_many;
 mod many;
+mod tags;
 mod tools;
 mod ttls;
 mod updates;
@@ -227,6 +228,16 @@ rows! {
         incr_wins: "an increment during a load of many wins",
         inside: "a load of many inside a load of its keys ends",
         thousands: "a load of 2000 keys",
+    }
+    tags {
+        removed: "what is removed by a tag is a miss",
+        others: "a removal by a tag leaves what has others",
+        flushed: "what was there before a flush has no tags after it",
+        updated: "an update keeps the tags",
+        during: "a removal by a tag during a load wins",
+        namespaces: "a namespace is cleared, and nothing else",
+        reserved: "keys of versions and too many tags are refused",
+        races: "removals by a tag beside loads leave nothing stale",
     }
     codecs {
         round_trips: "every codec reads what it wrote",

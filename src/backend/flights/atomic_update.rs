@@ -1,7 +1,8 @@
 //! [`CacheBackendExt::try_atomic_update`](crate::backend::CacheBackendExt::try_atomic_update): optimistic updates that take turns.
 
 use super::{Flights, Scope, Stuck, Turn, Work};
-use crate::backend::typed::{read, write};
+use crate::backend::tag::{self, Tag};
+use crate::backend::typed::{read, tags, write};
 use crate::backend::{CacheBackend, Cacheable, Value, wall};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -30,21 +31,30 @@ where
     Fut: Future<Output = Result<T, E>> + Send,
 {
     let named = |error: Error| error.during(OPERATION, Some(key));
+    tag::check_key(key).map_err(named)?;
     let flights = backend.flights();
     let _turn = turn(flights, key).await.map_err(named)?;
     for _ in 0..ATTEMPTS {
         let current = backend.get_value(key).await.map_err(named)?;
-        let live = current.as_ref();
-        let live = live.filter(|value| read::is_live(backend, value));
+        let live = match current.as_ref() {
+            Some(value) if read::is_live(backend, value).await.map_err(named)? => Some(value),
+            _ => None,
+        };
+        // Before `f` sees anything that is derived from what they are removed with.
+        let tags = tags_of(backend, live).await.map_err(named)?;
         let typed = live.map(Value::to).transpose();
         let typed = typed.map_err(named)?;
         let next = flights.inside(Work::Update, key, async { f(typed).await });
         let next = next.await?;
-        let value = write::cloned(backend, key, &next).map_err(named)?;
+        let meta = tags::beside(backend, &tags);
+        let value = write::cloned(backend, key, &next, meta.as_ref()).map_err(named)?;
         let ttl = match (ttl, live) {
             (None, None) => Some(backend.default_ttl()),
-            // The store keeps it longer than it is fresh.
-            (None, Some(live)) => live.times().map(|times| times.left(wall::now(backend))),
+            // The store keeps it longer than it is fresh, unless it is fresh for as long as it is there.
+            (None, Some(live)) => {
+                let times = live.times().filter(|times| times.fresh_until != u64::MAX);
+                times.map(|times| times.left(wall::now(backend)))
+            }
             _ => ttl,
         };
         // An update that removes the entry overtakes the loads of the key, as every removal does.
@@ -58,6 +68,25 @@ where
     }
     let cause = format!("the value changed during each of {ATTEMPTS} attempts");
     Err(named(Error::contention(cause)).into())
+}
+
+/// The tags of what is derived from a value, or from nothing: those that it has, with the versions that it has, and those of the backend.
+async fn tags_of<B>(backend: &B, live: Option<&Value>) -> Result<Box<[Tag]>, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let mut all = live
+        .map(|value| value.tags().into_owned())
+        .unwrap_or_default();
+    if !backend.entry_tags().is_empty() {
+        let new = Box::pin(tags::current::<_, &str>(backend, &[])).await?;
+        let is_new = |tag: &Tag| !all.iter().any(|other| other.key() == tag.key());
+        let new: Vec<Tag> = new.into_iter().filter(is_new).collect();
+        all.extend(new);
+        let names: Vec<&str> = all.iter().map(Tag::name).collect();
+        tag::check_tags(&names)?;
+    }
+    Ok(all.into())
 }
 
 /// The turn to update a key; `None` for an update that would wait for itself. A turn is no lock: an update without it only has to

@@ -2,12 +2,12 @@
 
 use super::call::{Call, Tags};
 use super::context::LoadContext;
-use super::entry::check_tags;
 use super::handle::{Handle, Scoped, SharedHandle};
 use super::lead::Tell;
 use super::options::LoadOptions;
 use super::outcome::Answer;
 use super::run::{certain, run, run_shared};
+use crate::backend::typed::tags;
 use crate::backend::{CacheBackend, Cacheable};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -171,8 +171,8 @@ impl<'a, H: Handle> Load<'a, H> {
         self.with(|options| options.fleet_lease(term))
     }
 
-    /// Stores these tags with what is loaded: 16 at most, of 256 bytes each at most. The next loader can
-    /// [see](LoadContext::stale_tags) them; nothing else uses them yet.
+    /// Stores these tags with what is loaded, by which it can be [removed](crate::CacheBackendExt::remove_by_tag): 16 at most, of 256
+    /// bytes each at most. The next loader can [see](LoadContext::stale_tags) them.
     #[inline]
     pub fn tags(mut self, tags: impl IntoIterator<Item = &'a str>) -> Self {
         self.tags = tags.into_iter().collect();
@@ -191,7 +191,10 @@ impl<'a, H: Handle> Load<'a, H> {
             is_optional,
             has_background,
         };
-        let checked = self.options.check().and_then(|()| check_tags(&self.tags));
+        let checked = self
+            .options
+            .check()
+            .and_then(|()| tags::check(call.backend, &self.tags));
         checked.map_err(|error| call.named(error))?;
         Ok(call)
     }

@@ -4,7 +4,8 @@ use super::decide::{Decision, Facts, Seen, decide, hit_before};
 use super::options::LoadOptions;
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Failure};
-use crate::backend::typed::read;
+use crate::backend::tag::Tag;
+use crate::backend::typed::{read, tags};
 use crate::backend::{CacheBackend, Cacheable, Flights, Value, wall};
 use crate::error::Error;
 
@@ -30,6 +31,13 @@ pub(super) enum Tags<'c> {
 }
 
 impl Tags<'_> {
+    pub(super) fn is_empty(self) -> bool {
+        match self {
+            Self::Borrowed(tags) => tags.is_empty(),
+            Self::Owned(tags) => tags.is_empty(),
+        }
+    }
+
     pub(super) fn to_boxed(self) -> Box<[Box<str>]> {
         match self {
             Self::Borrowed(tags) => tags.iter().map(|tag| (*tag).into()).collect(),
@@ -180,9 +188,56 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
             },
         };
         if let Some(found) = other {
-            (looked.seen, looked.value) = self.open_slow(&found)?;
+            match self.holds(&found).await {
+                Ok(true) => (looked.seen, looked.value) = self.open_slow(&found)?,
+                Ok(false) => {}
+                Err(error) => looked.unread = Some(self.without_store(error)?),
+            }
         }
         self.next(looked)
+    }
+
+    /// Whether what was found, or what another has loaded, has not been removed by one of its tags.
+    ///
+    /// # Errors
+    /// What the store fails with.
+    #[inline]
+    pub(super) async fn holds(&self, value: &Value) -> Result<bool, Error> {
+        if !value.is_tagged() {
+            return Ok(true);
+        }
+        let holds = tags::hold(self.backend, value).await;
+        holds.map_err(|error| error.renamed(self.operation, self.key))
+    }
+
+    /// The tags of what is loaded from now on, with their versions. `None` if the store does not say what these are: then nothing may
+    /// be stored.
+    ///
+    /// # Errors
+    /// As [`without_store`](Self::without_store); and if there are too many tags, or one is too long.
+    pub(super) async fn versions<T>(
+        &self,
+        looked: &mut Looked<T>,
+    ) -> Result<Option<Box<[Tag]>>, Error> {
+        if self.tags.is_empty() && self.backend.entry_tags().is_empty() {
+            return Ok(Some(Box::default()));
+        }
+        if looked.unread.is_some() {
+            return Ok(None);
+        }
+        let current = match self.tags {
+            Tags::Borrowed(names) => Box::pin(tags::current(self.backend, names)).await,
+            Tags::Owned(names) => Box::pin(tags::current(self.backend, names)).await,
+        };
+        let error = match current {
+            Ok(tags) => return Ok(Some(tags)),
+            Err(error) => error.renamed(self.operation, self.key),
+        };
+        if error.is_invalid_config() {
+            return Err(error);
+        }
+        looked.unread = Some(self.without_store(error)?);
+        Ok(None)
     }
 
     /// An error of the store that is no obstacle.

@@ -1,6 +1,7 @@
 //! [`LoadContext`]: what a loader gets.
 
 use crate::backend::kept::Meta;
+use crate::backend::tag::Tag;
 use crate::sync::Mutex;
 use crate::time::Ttl;
 use std::fmt;
@@ -100,7 +101,7 @@ impl<T> LoadContext<T> {
     /// The tags that the stale value was stored with.
     pub fn stale_tags(&self) -> impl Iterator<Item = &str> {
         let tags = self.meta().map_or(&[][..], |meta| &meta.tags);
-        tags.iter().map(|tag| &**tag)
+        tags.iter().map(Tag::name)
     }
 
     /// How long what is loaded is fresh, in place of the load's own time to live. Zero: it is not stored.

@@ -100,6 +100,7 @@ mod tests {
         stored_at: 1_000,
         fresh_until: 2_000,
         is_negative: false,
+        is_tagged: false,
     });
     const MS: Duration = Duration::from_millis(1);
 

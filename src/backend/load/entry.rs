@@ -2,8 +2,9 @@
 
 use super::call::Call;
 use super::context::Effects;
-use crate::backend::kept::{LONGEST_TAG, LONGEST_VALIDATOR, MOST_TAGS, Meta, Times};
-use crate::backend::typed::write;
+use crate::backend::kept::{LONGEST_VALIDATOR, Meta, Times};
+use crate::backend::tag::{self, Tag};
+use crate::backend::typed::{tags, write};
 use crate::backend::value::to_integer;
 use crate::backend::{CacheBackend, Cacheable, Value, wall};
 use crate::error::Error;
@@ -24,6 +25,8 @@ pub(super) struct Entry {
 pub(super) struct Before<'m> {
     pub(super) meta: Option<&'m Meta>,
     pub(super) is_there: bool,
+    /// The tags of what is loaded, with the versions that they had before. `None` if these are not known: then nothing is stored.
+    pub(super) tags: Option<Box<[Tag]>>,
 }
 
 impl Entry {
@@ -39,7 +42,8 @@ impl Entry {
         B: CacheBackend + ?Sized,
         T: Cacheable,
     {
-        let is_stored = !(call.options.skip_write || effects.is_not_cached);
+        let is_stored =
+            before.tags.is_some() && !(call.options.skip_write || effects.is_not_cached);
         let mut entry = match value {
             Some(value) => Self::of_value(call, value, effects, before)?,
             None => Self::of_none(call, &effects, before)?,
@@ -62,18 +66,19 @@ impl Entry {
         let ttl = effects.ttl.or(options.ttl);
         let ttl = ttl.unwrap_or_else(|| backend.default_ttl());
         let ttl = shortened(ttl, options.jitter, || backend.flights().random_share());
-        let before = before.meta.filter(|_| effects.is_not_modified);
-        let mut tags = call.tags.to_boxed();
+        let mut tags = before.tags.unwrap_or_default();
         let mut validator = effects.validator;
-        if let Some(before) = before {
+        if let Some(before) = before.meta.filter(|_| effects.is_not_modified) {
             validator = validator.or_else(|| before.validator.clone());
-            if tags.is_empty() {
-                tags = before.tags.clone();
+            if call.tags.is_empty() {
+                // Their versions were looked at before the loader ran.
+                tags = united(tags, &before.tags)?;
             }
         }
         let is_kept = options.keeps() || validator.is_some() || !tags.is_empty();
         if !is_kept || ttl == ZERO {
-            let (answer, stored) = plain(backend, call.key, value)?;
+            let meta = tags::beside(backend, &tags);
+            let (answer, stored) = both(backend, call.key, value, meta)?;
             let stored = Some((stored, ttl));
             return Ok(Self { answer, stored });
         }
@@ -85,21 +90,10 @@ impl Entry {
             return Err(Error::encoding(text));
         }
         let meta = Meta {
-            times: Times::new(wall::now(backend), ttl, false),
             validator,
-            tags,
+            ..Meta::new(Times::new(wall::now(backend), ttl, false)).tagged(tags)
         };
-        let (answer, stored) = match backend.codec() {
-            None => {
-                let answer = Value::new(value)?;
-                (answer.clone(), answer.kept(meta))
-            }
-            Some(codec) => {
-                let integer = to_integer(&value);
-                let stored = codec.encode_kept(call.key, &value, integer, &meta)?;
-                (write::shared(value), stored)
-            }
-        };
+        let (answer, stored) = both(backend, call.key, value, Some(meta))?;
         let stored = Some((stored, longer(ttl, options.window())));
         Ok(Self { answer, stored })
     }
@@ -109,10 +103,11 @@ impl Entry {
     where
         B: CacheBackend + ?Sized,
     {
-        let answer = none(0, Ttl::Never).1;
+        let tags = before.tags.unwrap_or_default();
+        let answer = none(0, Ttl::Never, tags.clone()).1;
         let stored = match effects.ttl.or(call.options.negative_ttl) {
             Some(ttl) if ttl != ZERO => {
-                let (meta, value) = none(wall::now(call.backend), ttl);
+                let (meta, value) = none(wall::now(call.backend), ttl, tags);
                 let stored = match call.backend.codec() {
                     None => value,
                     Some(codec) => codec.encode_kept(call.key, &0_i64, Some(0), &meta)?,
@@ -135,14 +130,55 @@ where
         let answer = Value::new(value)?;
         return Ok((answer.clone(), answer));
     }
-    let stored = write::cloned(backend, key, &value)?;
+    let stored = write::cloned(backend, key, &value, None)?;
     // Those who wait are not to decode it again.
     Ok((write::shared(value), stored))
 }
 
+/// As [`plain`], with what is kept beside it. Those who wait get its tags, too.
+pub(super) fn both<B, T>(
+    backend: &B,
+    key: &str,
+    value: T,
+    meta: Option<Meta>,
+) -> Result<(Value, Value), Error>
+where
+    B: CacheBackend + ?Sized,
+    T: Cacheable,
+{
+    let Some(meta) = meta else {
+        return plain(backend, key, value);
+    };
+    let is_tagged = meta.times.is_tagged;
+    let Some(codec) = backend.codec() else {
+        let plain = Value::new(value)?;
+        let stored = plain.clone().kept(meta);
+        let answer = if is_tagged { stored.clone() } else { plain };
+        return Ok((answer, stored));
+    };
+    let stored = codec.encode_kept(key, &value, to_integer(&value), &meta)?;
+    let answer = write::shared(value);
+    let answer = if is_tagged { answer.kept(meta) } else { answer };
+    Ok((answer, stored))
+}
+
+/// # Errors
+/// If these are too many.
+fn united(tags: Box<[Tag]>, others: &[Tag]) -> Result<Box<[Tag]>, Error> {
+    let mut all = tags.into_vec();
+    for other in others {
+        if !all.iter().any(|tag| tag.key() == other.key()) {
+            all.push(other.clone());
+        }
+    }
+    let names: Vec<&str> = all.iter().map(Tag::name).collect();
+    tag::check_tags(&names)?;
+    Ok(all.into())
+}
+
 /// What stands for no value.
-fn none(now: u64, ttl: Ttl) -> (Meta, Value) {
-    let meta = Meta::new(Times::new(now, ttl, true));
+fn none(now: u64, ttl: Ttl, tags: Box<[Tag]>) -> (Meta, Value) {
+    let meta = Meta::new(Times::new(now, ttl, true)).tagged(tags);
     let value = Value::integer(0).kept(meta.clone());
     (meta, value)
 }
@@ -163,31 +199,6 @@ fn longer(ttl: Ttl, window: Duration) -> Ttl {
     match ttl {
         Ttl::After(ttl) => Ttl::After(ttl.saturating_add(window)),
         Ttl::Never => Ttl::Never,
-    }
-}
-
-/// # Errors
-/// If there are too many tags, or one is too long.
-#[inline]
-pub(super) fn check_tags(tags: &[&str]) -> Result<(), Error> {
-    if tags.len() > MOST_TAGS {
-        let allowed = format!("{MOST_TAGS} at most");
-        return Err(Error::invalid_config(
-            "the number of tags",
-            tags.len(),
-            allowed,
-        ));
-    }
-    match tags.iter().find(|tag| tag.len() > LONGEST_TAG) {
-        Some(tag) => {
-            let allowed = format!("{LONGEST_TAG} bytes at most");
-            Err(Error::invalid_config(
-                "the length of a tag",
-                tag.len(),
-                allowed,
-            ))
-        }
-        None => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@
 //! Nobody waits longer than for a load of this process: until the hard timeout, or the backend's patience.
 
 use super::call::{Call, Looked};
-use super::lead::{Examined, Found, Purpose};
+use super::lead::{Examined, Found, Purpose, is_removed};
 use super::outcome::Outcome;
 use crate::backend::lease::{Lease, Leased, Leases, Taken};
 use crate::backend::{BackendFuture, CacheBackend, Cacheable, alarm};
@@ -74,8 +74,15 @@ where
                 return Ok(Turn::Examined(Examined::Found(found)));
             }
             Ok(Leased::Other(stored)) => {
-                match Found::examined(call, stored, purpose) {
+                let examined = match is_removed(call, stored.as_ref()).await {
+                    Ok(is_removed) => Found::examined(call, stored, is_removed, purpose),
+                    Err(error) => Ok(Examined::Found(Found::unread(call.without_store(error)?))),
+                };
+                match examined {
                     Err(error) => return Ok(Turn::Unreadable(error)),
+                    Ok(Examined::Found(other)) if other.looked.unread.is_some() => {
+                        return Ok(Turn::Examined(Examined::Found(other)));
+                    }
                     Ok(Examined::Found(other)) => found = other,
                     Ok(Examined::Answer(mut answer)) => {
                         if pauses.has_waited && matches!(answer.outcome, Outcome::Hit) {

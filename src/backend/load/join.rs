@@ -3,6 +3,7 @@
 use super::call::{Call, Looked, Next};
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Joined, Leader, Load, Stuck};
+use crate::backend::tag;
 use crate::backend::typed::read;
 use crate::backend::{CacheBackend, Cacheable, Flights, Value, alarm};
 use crate::error::Error;
@@ -53,6 +54,7 @@ where
     T: Cacheable,
     D: Deref<Target = Flights> + Send,
 {
+    tag::check_key(call.key).map_err(|error| call.named(error))?;
     // One for all the leaders that may give up before one of them ends.
     let mut deadline = None;
     loop {
@@ -125,6 +127,15 @@ where
     let answer = call.flights().answer(call.key, leading, deadline.at);
     let error = match (answer.await, deadline.why) {
         (Ok(Some(Ok(value))), _) => {
+            // Who came after a removal by tag must not get what was looked for before it.
+            match call.holds(&value).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Followed::Again(looked)),
+                Err(error) => {
+                    let unread = Some(call.without_store(error)?);
+                    return Ok(Followed::Again(Looked { unread, ..looked }));
+                }
+            }
             return Ok(match decoded(call, &value)? {
                 Some(value) => Followed::Answer(Answer {
                     store_error: looked.unread,

@@ -9,6 +9,7 @@ use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Failure, Leader, Scope};
 use crate::backend::lease::Lease;
 use crate::backend::stats::Operation;
+use crate::backend::tag::Tag;
 use crate::backend::{CacheBackend, Cacheable, Flights, Value, alarm, wall};
 use crate::error::Error;
 use std::error::Error as _;
@@ -52,7 +53,7 @@ where
         (None, None) => look_again(call, purpose).await,
         (None, Some(leases)) => fleet::take(call, leases, purpose).await,
     };
-    let found = match turn {
+    let mut found = match turn {
         // What another load stored is not for followers: a write that began before we led may be about to remove it, and they
         // may come after that. They look again.
         Ok(Turn::Examined(Examined::Answer(answer))) => return Ok(answer),
@@ -67,10 +68,19 @@ where
             return Err(error.into());
         }
     };
-    // 2. Load.
-    let meta = found.stored.as_ref().and_then(Value::meta);
+    // 2. Look which versions the tags have: before the loader runs, so that what it gets is no older.
+    let tags = match call.versions(&mut found.looked).await {
+        Ok(tags) => tags,
+        Err(error) => {
+            leader.end(Err(error.clone()));
+            return Err(error.into());
+        }
+    };
+    // 3. Load.
+    let meta = found.stored.as_ref().filter(|_| !found.is_removed);
+    let meta = meta.and_then(Value::meta);
     let context = LoadContext::new(found.looked.value.clone(), meta);
-    // 3. Store, and answer.
+    // 4. Store, and answer.
     let running = run(call, context, f);
     let ended = match (leases, &found.lease) {
         (Some(leases), Some(lease)) => fleet::renewing(leases, call.key, lease, running).await,
@@ -78,7 +88,7 @@ where
     };
     match ended {
         Ended::Got(value, context) => {
-            let stored = store(call, leader, found, value, context).await;
+            let stored = store(call, leader, found, tags, value, context).await;
             stored.map_err(E::from)
         }
         Ended::Failed(error) => {
@@ -104,12 +114,17 @@ where
     B: CacheBackend + ?Sized,
     T: Cacheable,
 {
-    let examined = match call.backend.get_value(call.key).await {
-        Ok(stored) => {
+    let stored = async {
+        let stored = call.backend.get_value(call.key).await?;
+        let is_removed = is_removed(call, stored.as_ref()).await?;
+        Ok((stored, is_removed))
+    };
+    let examined = match stored.await {
+        Ok((stored, is_removed)) => {
             if stored.is_none() {
                 call.flights().miss_again(Operation::Get, 1);
             }
-            match Found::examined(call, stored, purpose) {
+            match Found::examined(call, stored, is_removed, purpose) {
                 Ok(examined) => examined,
                 Err(error) => return Ok(Turn::Unreadable(error)),
             }
@@ -117,6 +132,17 @@ where
         Err(error) => Examined::Found(Found::unread(call.without_store(error)?)),
     };
     Ok(Turn::Examined(examined))
+}
+
+/// Whether what is stored has been removed by one of its tags.
+pub(super) async fn is_removed<B>(call: &Call<'_, B>, stored: Option<&Value>) -> Result<bool, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    match stored {
+        Some(value) => Ok(!call.holds(value).await?),
+        None => Ok(false),
+    }
 }
 
 /// Loads, and stores nothing: the result is only returned.
@@ -139,6 +165,7 @@ where
             let before = Before {
                 meta: None,
                 is_there: false,
+                tags: None,
             };
             let entry = Entry::new(call, value, context.take_effects(), before);
             let entry = entry.map_err(|error| call.named(error))?;
@@ -163,6 +190,8 @@ where
 pub(super) struct Found<T> {
     /// What is to be replaced.
     pub(super) stored: Option<Value>,
+    /// By a tag: it is there only to be replaced.
+    is_removed: bool,
     pub(super) looked: Looked<T>,
     /// If this process loads for all others.
     pub(super) lease: Option<Lease>,
@@ -176,20 +205,21 @@ pub(super) enum Examined<T> {
 
 impl<T: Cacheable> Found<T> {
     pub(super) fn nothing() -> Self {
-        Self::with(None, Looked::nothing())
+        Self::with(None, false, Looked::nothing())
     }
 
-    fn unread(error: Error) -> Self {
+    pub(super) fn unread(error: Error) -> Self {
         let looked = Looked {
             unread: Some(error),
             ..Looked::nothing()
         };
-        Self::with(None, looked)
+        Self::with(None, false, looked)
     }
 
-    fn with(stored: Option<Value>, looked: Looked<T>) -> Self {
+    fn with(stored: Option<Value>, is_removed: bool, looked: Looked<T>) -> Self {
         Self {
             stored,
+            is_removed,
             looked,
             lease: None,
         }
@@ -198,13 +228,14 @@ impl<T: Cacheable> Found<T> {
     pub(super) fn examined<B>(
         call: &Call<'_, B>,
         stored: Option<Value>,
+        is_removed: bool,
         purpose: Purpose,
     ) -> Result<Examined<T>, Error>
     where
         B: CacheBackend + ?Sized,
     {
         let mut looked = Looked::nothing();
-        if let Some(found) = &stored {
+        if let Some(found) = stored.as_ref().filter(|_| !is_removed) {
             match call.open(found) {
                 Ok(opened) => (looked.seen, looked.value) = opened,
                 Err(error) if call.is_strict() && !call.options.skip_read => {
@@ -215,11 +246,11 @@ impl<T: Cacheable> Found<T> {
             }
         }
         if call.options.skip_read {
-            return Ok(Examined::Found(Self::with(stored, looked)));
+            return Ok(Examined::Found(Self::with(stored, is_removed, looked)));
         }
         Ok(match (call.next(looked)?, purpose) {
             (Next::Load(looked), _) | (Next::Refresh(looked, _), Purpose::Refresh) => {
-                Examined::Found(Self::with(stored, looked))
+                Examined::Found(Self::with(stored, is_removed, looked))
             }
             (Next::Refresh(looked, outcome), Purpose::Answer) => {
                 Examined::Answer(looked.answer(outcome))
@@ -320,6 +351,7 @@ async fn store<B, T, D>(
     call: &Call<'_, B>,
     leader: Leader<D>,
     found: Found<T>,
+    tags: Option<Box<[Tag]>>,
     value: Option<T>,
     context: LoadContext<T>,
 ) -> Result<Answer<Option<T>>, Error>
@@ -334,6 +366,7 @@ where
     let before = Before {
         meta: context.meta(),
         is_there: expected.is_some(),
+        tags,
     };
     let written = match Entry::new(call, value, context.take_effects(), before) {
         Err(error) => Err(error),

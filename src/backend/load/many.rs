@@ -11,10 +11,11 @@
 //!
 //! [`Flights`](crate::backend::Flights) says why nobody waits in a circle, and why a write wins.
 
-use super::entry::plain;
+use super::entry::both;
 use crate::backend::flights::{Event, Joined, Leader, Load, Scope, Stuck, Work};
 use crate::backend::stats::Operation;
-use crate::backend::typed::read;
+use crate::backend::tag::{self, Tag};
+use crate::backend::typed::{read, tags};
 use crate::backend::{CacheBackend, Cacheable, Flights, Value};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -70,6 +71,8 @@ struct Call<'c, 'k, B: ?Sized, T> {
     missing: Vec<usize>,
     /// What is to be loaded here, whoever else loads it, and not to be stored.
     alone: Vec<usize>,
+    /// Those of the backend, with the versions that they had before the loader ran. `None` if these are not known: then nothing is stored.
+    tags: Option<Box<[Tag]>>,
     /// One for all the leaders that may give up before one of them ends.
     deadline: Option<Instant>,
 }
@@ -102,16 +105,11 @@ where
 {
     /// Looks at all keys.
     async fn begin(backend: &'c B, keys: &'c [&'k str], ttl: Ttl) -> Result<Self, Error> {
-        let found = match backend.get_values(keys).await {
-            Err(error) if tolerates(backend, &error) => Vec::new(),
-            found => found.map_err(named)?,
-        };
+        let found = look(backend, keys).await.map_err(named)?;
         let mut values: Vec<Option<T>> = Vec::with_capacity(keys.len());
-        for (found, key) in found.into_iter().zip(keys) {
+        for ((found, is_live), key) in found.into_iter().zip(keys) {
             values.push(match found {
-                Some(value) if read::is_live(backend, &value) => {
-                    read::or_miss(backend, OPERATION, key, value.to())?
-                }
+                Some(value) if is_live => read::or_miss(backend, OPERATION, key, value.to())?,
                 _ => None,
             });
         }
@@ -126,6 +124,7 @@ where
             values,
             missing,
             alone: Vec::new(),
+            tags: Some(Box::default()),
             deadline: None,
         })
     }
@@ -136,6 +135,7 @@ where
         let (mut led, mut followed) = (Vec::new(), Vec::new());
         for at in std::mem::take(&mut self.missing) {
             let key = self.keys[at];
+            tag::check_key(key).map_err(named)?;
             // Part of what loads this very key: it must not wait for itself.
             if flights.is_nested(key).map_err(of(key))? {
                 self.alone.push(at);
@@ -159,9 +159,8 @@ where
             return Ok(Vec::new());
         }
         let keys: Vec<&str> = led.iter().map(|(at, _)| self.keys[*at]).collect();
-        let found = match self.backend.get_values(&keys).await {
+        let found = match look(self.backend, &keys).await {
             Ok(found) => found,
-            Err(error) if tolerates(self.backend, &error) => Vec::new(),
             Err(error) => {
                 for (at, leader) in led {
                     leader.end(Err(of(self.keys[at])(error.clone())));
@@ -169,14 +168,15 @@ where
                 return Err(named(error));
             }
         };
-        let missed = found.iter().filter(|found| found.is_none()).count();
+        let missed = found.iter().filter(|(found, _)| found.is_none()).count();
         let flights = self.backend.flights();
         flights.miss_again(Operation::GetMany, missed as u64);
         let mut missing = Vec::with_capacity(led.len());
-        for ((at, leader), found) in led.into_iter().zip(found.into_iter().chain(repeat_none())) {
+        let found = found.into_iter().chain(repeat_none());
+        for ((at, leader), (found, is_live)) in led.into_iter().zip(found) {
             let replaced = match found {
                 None => None,
-                Some(found) if !read::is_live(self.backend, &found) => Some(found),
+                Some(found) if !is_live => Some(found),
                 Some(found) => match found.to() {
                     Ok(value) => {
                         self.values[at] = Some(value);
@@ -207,7 +207,7 @@ where
 
     /// Calls the loader. Of two values for a key the first counts, and what was not asked for is dropped.
     async fn load<K, I, E, F, Fut>(
-        &self,
+        &mut self,
         f: &mut F,
         wanted: &[&'k str],
     ) -> Result<Vec<Option<T>>, Error>
@@ -220,6 +220,12 @@ where
     {
         let flights = self.backend.flights();
         let _permit = flights.permit(wanted).await?;
+        // Before the loader runs, so that what it gets is no older.
+        self.tags = match tags::current::<_, &str>(self.backend, &[]).await {
+            Ok(tags) => Some(tags),
+            Err(error) if tolerates(self.backend, &error) => None,
+            Err(error) => return Err(error),
+        };
         // The loader may return an iterator that loads as it goes.
         let load = async {
             let loaded = f(wanted.to_vec()).await;
@@ -266,11 +272,13 @@ where
                 continue;
             };
             let key = self.keys[led.at];
-            let loaded = plain(self.backend, key, value.clone()).map_err(of(key));
+            let tags = self.tags.as_deref();
+            let meta = tags.and_then(|tags| tags::beside(self.backend, tags));
+            let loaded = both(self.backend, key, value.clone(), meta).map_err(of(key));
             match loaded {
                 Ok((answer, stored)) => {
                     self.values[led.at] = Some(value);
-                    storing.add(led, Loaded { answer, stored });
+                    storing.add(led, Loaded { answer, stored }, tags.is_some());
                 }
                 Err(error) => {
                     led.leader.end(Err(error.clone()));
@@ -293,7 +301,17 @@ where
             let deadline = *self.deadline.get_or_insert_with(|| flights.deadline());
             match flights.answer(key, &load, deadline).await {
                 Ok(Some(answer)) => {
-                    let typed = answer?.to();
+                    let answer = answer?;
+                    // Removed by a tag since it was looked for.
+                    let holds = match tags::hold(self.backend, &answer).await {
+                        Err(error) if tolerates(self.backend, &error) => false,
+                        holds => holds.map_err(of(key))?,
+                    };
+                    if !holds {
+                        self.missing.push(at);
+                        continue;
+                    }
+                    let typed = answer.to();
                     self.values[at] = read::or_miss(self.backend, OPERATION, key, typed)?;
                     if self.values[at].is_none() {
                         // The leader loads something of another type.
@@ -318,9 +336,9 @@ struct Storing<'f> {
 }
 
 impl<'f> Storing<'f> {
-    /// Answers at once where a write has overtaken the load.
-    fn add(&mut self, led: Led<'f>, loaded: Loaded) {
-        if led.leader.may_store() {
+    /// Answers at once where a write has overtaken the load, or nothing may be stored.
+    fn add(&mut self, led: Led<'f>, loaded: Loaded, may_be_stored: bool) {
+        if may_be_stored && led.leader.may_store() {
             self.entries.push((led, loaded));
         } else {
             led.leader.end(Ok(loaded.answer));
@@ -373,8 +391,24 @@ fn of(key: &str) -> impl Fn(Error) -> Error {
     move |error| error.during(OPERATION, Some(key))
 }
 
-fn repeat_none() -> impl Iterator<Item = Option<Value>> {
-    std::iter::repeat_with(|| None)
+/// What is under each key, and whether it is a value to those who only read; nothing while the store is down.
+async fn look<B>(backend: &B, keys: &[&str]) -> Result<Vec<(Option<Value>, bool)>, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let looked = async {
+        let found = backend.get_values(keys).await?;
+        let live = read::are_live(backend, &found).await?;
+        Ok(found.into_iter().zip(live).collect())
+    };
+    match looked.await {
+        Err(error) if tolerates(backend, &error) => Ok(Vec::new()),
+        looked => looked,
+    }
+}
+
+fn repeat_none() -> impl Iterator<Item = (Option<Value>, bool)> {
+    std::iter::repeat_with(|| (None, false))
 }
 
 fn positions<'k>(keys: &[&'k str]) -> Positions<'k> {

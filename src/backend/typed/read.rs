@@ -1,6 +1,7 @@
 //! Typed reads. What cannot be decoded as the type that was asked for is a miss, or an error where reads are strict. What loads
 //! have kept beyond its time is a miss, too, as is what they keep in the place of a value that there is not.
 
+use super::tags;
 use crate::backend::undecodable::{DecodeError, Reason};
 use crate::backend::{CacheBackend, Value, event, wall};
 use crate::error::Error;
@@ -23,10 +24,25 @@ where
     if !backend.read_now(key, &mut read) {
         other = backend.get_value(key).await?;
     }
-    match other {
-        None => Ok(found),
-        Some(other) => decode_slow(backend, key, other),
+    let Some(other) = other else {
+        return Ok(found);
+    };
+    if !is_fresh(backend, &other) {
+        return Ok(None);
     }
+    if other.is_tagged() && !hold(backend, key, &other).await? {
+        return Ok(None);
+    }
+    decode_slow(backend, key, other)
+}
+
+/// As [`tags::hold`], for who reads one key.
+async fn hold<B>(backend: &B, key: &str, value: &Value) -> Result<bool, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let holds = tags::hold(backend, value).await;
+    holds.map_err(|error| error.renamed("get", key))
 }
 
 #[cold]
@@ -35,14 +51,47 @@ where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + 'static,
 {
-    if !is_live(backend, &value) {
-        return Ok(None);
-    }
     or_miss(backend, "get", key, value.to())
 }
 
 /// Whether it is a value to those who only read.
-pub(in crate::backend) fn is_live<B>(backend: &B, value: &Value) -> bool
+///
+/// # Errors
+/// What the store fails with, if the value has tags.
+pub(in crate::backend) async fn is_live<B>(backend: &B, value: &Value) -> Result<bool, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    Ok(is_fresh(backend, value) && (!value.is_tagged() || tags::hold(backend, value).await?))
+}
+
+/// As [`is_live`], of many; those that are not there are not.
+///
+/// # Errors
+/// As [`is_live`].
+pub(in crate::backend) async fn are_live<B>(
+    backend: &B,
+    values: &[Option<Value>],
+) -> Result<Vec<bool>, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let fresh = |value: &Value| is_fresh(backend, value);
+    let mut live: Vec<bool> = values
+        .iter()
+        .map(|it| it.as_ref().is_some_and(fresh))
+        .collect();
+    if values.iter().flatten().any(Value::is_tagged) {
+        let hold = tags::hold_each(backend, values, |at| live[at]).await?;
+        live.iter_mut()
+            .zip(hold)
+            .for_each(|(live, holds)| *live &= holds);
+    }
+    Ok(live)
+}
+
+/// The same, whatever has become of its tags.
+fn is_fresh<B>(backend: &B, value: &Value) -> bool
 where
     B: CacheBackend + ?Sized,
 {
@@ -59,10 +108,13 @@ where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Send + Sync + 'static,
 {
-    match backend.get_value(key).await? {
-        Some(value) if is_live(backend, &value) => or_miss(backend, "get", key, value.to_shared()),
-        _ => Ok(None),
+    let Some(value) = backend.get_value(key).await? else {
+        return Ok(None);
+    };
+    if !is_fresh(backend, &value) || (value.is_tagged() && !hold(backend, key, &value).await?) {
+        return Ok(None);
     }
+    or_miss(backend, "get", key, value.to_shared())
 }
 
 pub(in crate::backend) async fn get_many<B, T>(
@@ -74,15 +126,13 @@ where
     T: DeserializeOwned + Clone + Send + 'static,
 {
     let values = backend.get_values(keys).await?;
-    let typed = values
-        .into_iter()
-        .zip(keys)
-        .map(|(value, key)| match value {
-            Some(value) if is_live(backend, &value) => {
-                or_miss(backend, "get_many", key, value.to())
-            }
-            _ => Ok(None),
-        });
+    let live = are_live(backend, &values).await;
+    let live = live.map_err(|error| error.during("get_many", None))?;
+    let values = values.into_iter().zip(live).zip(keys);
+    let typed = values.map(|((value, is_live), key)| match value {
+        Some(value) if is_live => or_miss(backend, "get_many", key, value.to()),
+        _ => Ok(None),
+    });
     typed.collect()
 }
 

@@ -1,6 +1,9 @@
 //! Typed writes. Each overtakes the loads of its keys before it touches the store: see [`Flights`](crate::backend::Flights).
 
+use super::tags;
 use crate::backend::flights::Scope;
+use crate::backend::kept::Meta;
+use crate::backend::tag;
 use crate::backend::value::{is_integer_type, to_integer};
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
@@ -8,29 +11,48 @@ use crate::time::Ttl;
 use serde_core::Serialize;
 use std::sync::Arc;
 
-/// A value as it is handed to the store: encoded at once where the store keeps bytes.
-fn owned<B, T>(backend: &B, key: &str, value: T) -> Result<Value, Error>
+/// A value as it is handed to the store: encoded at once where the store keeps bytes. With what is to be kept beside it, if anything is.
+fn owned<B, T>(backend: &B, key: &str, value: T, meta: Option<&Meta>) -> Result<Value, Error>
 where
     B: CacheBackend + ?Sized,
     T: Serialize + Send + Sync + 'static,
 {
-    match backend.codec() {
-        Some(codec) => codec.encode(key, &value, to_integer(&value)),
-        None => Value::new(value),
+    let Some(codec) = backend.codec() else {
+        return Ok(beside(Value::new(value)?, meta));
+    };
+    match meta {
+        None => codec.encode(key, &value, to_integer(&value)),
+        Some(meta) => codec.encode_kept(key, &value, to_integer(&value), meta),
+    }
+}
+
+fn beside(value: Value, meta: Option<&Meta>) -> Value {
+    match meta {
+        None => value,
+        Some(meta) => value.kept(meta.clone()),
     }
 }
 
 /// As [`owned`], of a value that is not given away: it is cloned where the store keeps values as they are.
-pub(in crate::backend) fn cloned<B, T>(backend: &B, key: &str, value: &T) -> Result<Value, Error>
+pub(in crate::backend) fn cloned<B, T>(
+    backend: &B,
+    key: &str,
+    value: &T,
+    meta: Option<&Meta>,
+) -> Result<Value, Error>
 where
     B: CacheBackend + ?Sized,
     T: ToOwned<Owned: Serialize + Send + Sync + 'static> + Serialize + ?Sized + 'static,
 {
     let Some(codec) = backend.codec() else {
-        return Value::new(value.to_owned());
+        return Ok(beside(Value::new(value.to_owned())?, meta));
     };
     let integer = is_integer_type::<T>().then(|| to_integer(&value.to_owned()));
-    codec.encode(key, value, integer.flatten())
+    let integer = integer.flatten();
+    match meta {
+        None => codec.encode(key, value, integer),
+        Some(meta) => codec.encode_kept(key, value, integer, meta),
+    }
 }
 
 /// A value that the store's codec could represent, for others in this process.
@@ -51,6 +73,12 @@ pub(in crate::backend) async fn begin<B>(
 where
     B: CacheBackend + ?Sized,
 {
+    let reserved = match scope {
+        Scope::Key(key) => tag::check_key(key),
+        Scope::Keys(keys) => keys.iter().try_for_each(|key| tag::check_key(key)),
+        Scope::All => Ok(()),
+    };
+    reserved.map_err(|error| error.during(write, None))?;
     let flights = backend.flights();
     flights.overtake(scope, write).await?;
     flights.failures().forget(scope);
@@ -67,8 +95,36 @@ where
     B: CacheBackend + ?Sized,
     T: Serialize + Send + Sync + 'static,
 {
-    let value = owned(backend, key, value);
+    if !backend.entry_tags().is_empty() {
+        return Box::pin(set_tagged(backend, key, value, ttl, &[])).await;
+    }
+    let value = owned(backend, key, value, None);
     store(backend, key, value, ttl).await
+}
+
+/// With these tags, and those of the backend.
+pub(in crate::backend) async fn set_tagged<B, T>(
+    backend: &B,
+    key: &str,
+    value: T,
+    ttl: Ttl,
+    tags: &[&str],
+) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+    T: Serialize + Send + Sync + 'static,
+{
+    let meta = meta(backend, key, tags).await?;
+    let value = owned(backend, key, value, meta.as_ref());
+    store(backend, key, value, ttl).await
+}
+
+async fn meta<B>(backend: &B, key: &str, tags: &[&str]) -> Result<Option<Meta>, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let meta = tags::meta(backend, tags).await;
+    meta.map_err(|error| error.renamed("set", key))
 }
 
 pub(in crate::backend) async fn set_ref<B, T>(
@@ -81,7 +137,12 @@ where
     B: CacheBackend + ?Sized,
     T: ToOwned<Owned: Serialize + Send + Sync + 'static> + Serialize + Sync + ?Sized + 'static,
 {
-    let value = cloned(backend, key, value);
+    let meta = if backend.entry_tags().is_empty() {
+        None
+    } else {
+        Box::pin(meta(backend, key, &[])).await?
+    };
+    let value = cloned(backend, key, value, meta.as_ref());
     store(backend, key, value, ttl).await
 }
 
@@ -100,9 +161,10 @@ where
 }
 
 /// The values of `set_many`, all of which the codec must be able to represent.
-pub(in crate::backend) fn values<'k, B, T>(
+fn values<'k, B, T>(
     backend: &B,
     entries: impl IntoIterator<Item = (&'k str, T)>,
+    meta: Option<&Meta>,
 ) -> Result<Vec<(&'k str, Value)>, Error>
 where
     B: CacheBackend + ?Sized,
@@ -110,21 +172,29 @@ where
 {
     let values = entries
         .into_iter()
-        .map(|(key, value)| match owned(backend, key, value) {
+        .map(|(key, value)| match owned(backend, key, value, meta) {
             Ok(value) => Ok((key, value)),
             Err(error) => Err(error.during("set_many", Some(key))),
         });
     values.collect()
 }
 
-pub(in crate::backend) async fn set_many<B>(
+pub(in crate::backend) async fn set_many<'k, B, T>(
     backend: &B,
-    entries: Result<Vec<(&str, Value)>, Error>,
+    entries: impl IntoIterator<Item = (&'k str, T)> + Send,
     ttl: Ttl,
 ) -> Result<(), Error>
 where
     B: CacheBackend + ?Sized,
+    T: Serialize + Send + Sync + 'static,
 {
+    let entries = if backend.entry_tags().is_empty() {
+        values(backend, entries, None)
+    } else {
+        let meta = Box::pin(tags::meta(backend, &[])).await;
+        let meta = meta.map_err(|error| error.during("set_many", None))?;
+        values(backend, entries, meta.as_ref())
+    };
     let entries = entries?;
     let keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
     begin(backend, Scope::Keys(&keys), "set_many").await?;
@@ -166,6 +236,9 @@ where
 {
     match backend.incr_now(key, by, ttl) {
         Some(sum) => Ok(sum),
-        None => backend.incr_value(key, by, ttl).await,
+        None => {
+            tag::check_key(key).map_err(|error| error.during("incr", None))?;
+            backend.incr_value(key, by, ttl).await
+        }
     }
 }

@@ -195,7 +195,7 @@ async fn keeps(store: Arc<Bytes>) {
     };
     load().or_load(first).await.unwrap();
     let bytes = store.map.lock().unwrap()["n"].clone();
-    assert_eq!(bytes[..3], [0xC1, b'K', 1]);
+    assert_eq!(bytes[..3], [0xC1, b'K', 2]);
     assert!(std::str::from_utf8(&bytes).is_err());
     let one = || Some((1_u8, "one".to_owned()));
     assert_eq!(store.get("n").await.unwrap(), one());
