@@ -277,7 +277,11 @@ pub(super) async fn races<H: Harness>(it: Context<'_, H>) -> Outcome {
                 reads += 1;
                 // A store in memory never lets others go first.
                 step_aside().await;
-                let key = if (reads + reader).is_multiple_of(2) { "a" } else { "b" };
+                let key = if (reads + reader).is_multiple_of(2) {
+                    "a"
+                } else {
+                    "b"
+                };
                 let load = backend.load_scoped(key).ttl(MINUTE).tags(["tag", key]);
                 let number = |_| async {
                     // SeqCst: as above.
