@@ -157,7 +157,8 @@ impl Serialize for Version {
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let number = Some(&text).filter(|text| text.len() == 32);
+        let is_hex = |text: &&String| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = Some(&text).filter(|text| text.len() == 32).filter(is_hex);
         let number = number.and_then(|text| u128::from_str_radix(text, 16).ok());
         let version = number.and_then(NonZeroU128::new).map(Self);
         version.ok_or_else(|| {

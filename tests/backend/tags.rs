@@ -90,7 +90,7 @@ async fn a_store_that_evicts_versions_shows_nothing_that_was_removed() {
             .await
             .unwrap();
         hits += u32::from(matches!(answer.outcome(), Outcome::Hit));
-        if round % 11 == 0 {
+        if round.is_multiple_of(11) {
             backend.remove_by_tag("all").await.unwrap();
             for key in 0..5 {
                 let found = backend.get::<u64>(&format!("k{key}")).await.unwrap();

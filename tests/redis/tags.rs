@@ -172,7 +172,7 @@ async fn races(here: Arc<RedisCacheBackend>, there: Arc<RedisCacheBackend>) {
                 }
                 reads += 1;
                 let key = ["a", "b"][(reads % 2) as usize];
-                let found = if reads % 3 == 0 {
+                let found = if reads.is_multiple_of(3) {
                     backend.get::<u64>(key).await.unwrap()
                 } else {
                     let source = Arc::clone(&source);

@@ -125,7 +125,7 @@ async fn loads_beside_removals_by_another_process() {
                     reads += 1;
                     tokio::task::yield_now().await;
                     let key = ["a", "b"][((reads + reader) % 2) as usize];
-                    let found = if reads % 2 == 0 {
+                    let found = if reads.is_multiple_of(2) {
                         near.get::<u64>(key).await.unwrap()
                     } else {
                         let source = Arc::clone(&source);
