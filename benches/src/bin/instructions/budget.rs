@@ -37,8 +37,8 @@ const BUDGETS: &[(Cell, Limit)] = &[
     (("load-hit-async", OURS), Limit::Instructions(252)),
     (("load-cold", OURS), Limit::Instructions(2_915)),
     (("typed-get-through-dyn", OURS), Limit::Instructions(376)),
-    (("plain-load-through-dyn", OURS), Limit::Instructions(657)),
-    (("kept-load-through-dyn", OURS), Limit::Instructions(740)),
+    (("plain-load-through-dyn", OURS), Limit::Instructions(744)),
+    (("kept-load-through-dyn", OURS), Limit::Instructions(816)),
     (("incr-in-memory", OURS), Limit::Instructions(302)),
 ];
 

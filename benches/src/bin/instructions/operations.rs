@@ -195,10 +195,10 @@ pub fn plain_load() {
     loads(|backend, key, load| now(backend.load(key).ttl(TTL).or_load(load)));
 }
 
-/// A load that hits, with all options.
+/// A load that hits, with all options but tags, each of which is a look of its own.
 pub fn kept_load() {
     loads(|backend, key, load| {
-        let all = backend.load(key).ttl(TTL).jitter(0.1).tags(["users"]);
+        let all = backend.load(key).ttl(TTL).jitter(0.1);
         let all = all.fail_safe(TTL).fail_safe_throttle(TTL).cache_errors(TTL);
         let all = all.soft_timeout(TTL).hard_timeout(TTL).negative_ttl(TTL);
         let all = all.eager_refresh(0.8).stale_while_revalidate(TTL);
