@@ -166,6 +166,7 @@ fn no_read_is_older_than_the_last_removal_before_it() {
                 removed.store(change, Ordering::SeqCst);
             }
         });
-        assert_eq!(cache.get(&KEY), Some(CHANGES));
+        // Nothing, if the load of the last value was itself overtaken by the last removal, and nobody asked again.
+        assert!(cache.get(&KEY).is_none_or(|last| last == CHANGES));
     });
 }
