@@ -2,8 +2,9 @@
 
 use super::call::{Call, Looked, Tags};
 use super::context::LoadContext;
+use super::found::Purpose;
 use super::handle::FlightsOf;
-use super::lead::{Purpose, Tell, lead};
+use super::lead::{Tell, lead};
 use super::options::LoadOptions;
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Joined, Leader, Permit};

@@ -12,7 +12,7 @@
 //! Nobody waits longer than for a load of this process: until the hard timeout, or the backend's patience.
 
 use super::call::{Call, Looked};
-use super::lead::{Examined, Found, Purpose, is_removed};
+use super::found::{Examined, Found, Purpose, is_removed};
 use super::outcome::Outcome;
 use crate::backend::lease::{Lease, Leased, Leases, Taken};
 use crate::backend::{BackendFuture, CacheBackend, Cacheable, alarm};

@@ -2,7 +2,8 @@
 //! the source and the store are like.
 //!
 //! # One load
-//! 1. *Look* ([`look`]): the store is asked for the key. A value that is there is fresh; one that is *kept* says until when it is.
+//! 1. *Look* ([`call`]): first a glance into this process's memory, where a fresh value is all there is to say; else the store is
+//!    asked for the key. A value that is there is fresh; one that is *kept* says until when it is.
 //! 2. *Decide* ([`decide`]): from what was seen, the time and the options, and from nothing else, follows what is to be done: answer;
 //!    answer and refresh in the background; or load.
 //! 3. *Join* ([`join`]): who has to load leads the key's load, or waits for its leader. That is single flight, and works
@@ -40,8 +41,9 @@
 //! | `call` | one load's settings, and its looks at the store |
 //! | `decide` | the decision |
 //! | `join` | leaders, and those who wait |
-//! | `lead` | the leader's work |
+//! | `found` | what a leader finds when it looks once more |
 //! | `fleet` | one process that loads for all others |
+//! | `lead` | the leader's work |
 //! | `entry` | what is stored |
 //! | `background` | tasks |
 //! | `many` | one call of a loader for many keys |
@@ -54,6 +56,7 @@ mod context;
 mod decide;
 mod entry;
 mod fleet;
+mod found;
 mod handle;
 mod join;
 mod lead;

@@ -5,9 +5,10 @@
 use super::background::{OwnedCall, Refresh, lead_beyond, refresh};
 use super::call::{Call, Glance, Looked, Next, Tags};
 use super::context::LoadContext;
+use super::found::Purpose;
 use super::handle::{FlightsOf, SharedHandle};
 use super::join::{Role, join};
-use super::lead::{Purpose, Tell, alone, lead};
+use super::lead::{Tell, alone, lead};
 use super::outcome::{Answer, Outcome};
 use crate::backend::{CacheBackend, Cacheable};
 use crate::error::Error;
