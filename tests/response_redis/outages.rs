@@ -112,11 +112,13 @@ impl App {
         assert_eq!(self.runs.count(), runs + 1);
     }
 
-    /// Asks until it is served from the cache.
+    /// Asks until it is served from the cache. What is read may have been stored by a flight that has yet to look whether it was
+    /// purged meanwhile, and which others would share.
     async fn back(&self) {
         while !self.get().await.is_hit() {
             sleep(Duration::from_millis(1)).await;
         }
+        settled().await;
     }
 }
 
