@@ -1,6 +1,6 @@
 //! Clusters whose hash slots move and whose primaries fail: copies of what another node has by now are not used.
 
-use crate::server::{Cluster, Sentinel, Server, wait_until};
+use crate::server::{Cluster, Sentinels, Server, wait_until};
 use crate::{MINUTE, POLITE, built, caught_up, has_copy, other, tiers};
 use nori_cache::{CacheBackend, CacheBackendExt, Error, Ttl};
 use std::process::{Command, Stdio};
@@ -132,32 +132,15 @@ async fn a_primary_that_is_demoted() {
 /// The sentinels promote the replica, and the primary lives on: nobody is shown what it had.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_name_another_primary() {
-    let primary = Server::with(&["--repl-diskless-sync-delay", "0"]);
-    let replica = Server::with(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
-    wait_until("the replica is in step", || {
-        replica
-            .ask(&["INFO", "replication"])
-            .contains("master_link_status:up")
-    });
-    let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(&primary)).collect();
-    let hosts: Vec<String> = (sentinels.iter())
-        .map(|sentinel| format!("127.0.0.1:{}", sentinel.port))
-        .collect();
-    let url = format!("redis+sentinel://{}/main", hosts.join(","));
+    let sentinels = Sentinels::start();
+    let (url, replica) = (sentinels.url(), &sentinels.replica);
     let bound = std::time::Duration::from_millis(400);
     let near = built(tiers(&url).max_staleness(bound));
     let far = other(&url);
     answered(async || far.set("k", 1, Ttl::Never).await).await;
     near.verify().await.unwrap();
     has_copy(&near, "k").await;
-    wait_until("a sentinel knows the replica", || {
-        let known = sentinels[0].ask(&["SENTINEL", "MASTER", "main"]);
-        known.contains("num-slaves\n1\n")
-    });
-    wait_until("a sentinel has promoted the replica", || {
-        sentinels[0].ask(&["SENTINEL", "FAILOVER", "main"]);
-        replica.ask(&["ROLE"]).starts_with("master")
-    });
+    sentinels.fail_over();
     // Until the old primary is told, it takes writes that will be lost.
     while replica.ask(&["GET", "cache:k"]) != "2" {
         answered(async || far.set("k", 2, Ttl::Never).await).await;

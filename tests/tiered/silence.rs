@@ -4,7 +4,7 @@
 //! can have been alive is not answered with what is old. How much earlier copies go out of use is not.
 
 use crate::server::Server;
-use crate::{MINUTE, POLITE, TRACKED, built, caught_up, has_copy, other, redis, tiers};
+use crate::{MINUTE, POLITE, TOLD, built, caught_up, has_copy, other, redis, tiers};
 use nori_cache::{CacheBackendExt, Coherence, TieredCacheBackend, Ttl};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -19,24 +19,29 @@ const BOUND: Duration = Duration::from_millis(400);
 const ROUNDED: Duration = Duration::from_millis(1);
 
 /// A way to a server that can lose what the server says, without an end to be seen.
-struct Wire {
+pub(crate) struct Wire {
     port: u16,
     deaf: Arc<AtomicBool>,
 }
 
 impl Wire {
     fn to(port: u16) -> Self {
-        Self::slow(port, Duration::ZERO)
+        Self::by_turns(vec![port], Duration::ZERO)
     }
 
     /// What the server says is this long under way, at least.
     fn slow(port: u16, delay: Duration) -> Self {
+        Self::by_turns(vec![port], delay)
+    }
+
+    /// Each connection leads to the next of these servers.
+    pub(crate) fn by_turns(ports: Vec<u16>, delay: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let own = listener.local_addr().unwrap().port();
         let deaf = Arc::new(AtomicBool::new(false));
         let is_deaf = Arc::clone(&deaf);
         thread::spawn(move || {
-            for client in listener.incoming() {
+            for (client, &port) in listener.incoming().zip(ports.iter().cycle()) {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", port)))
                 else {
                     return;
@@ -48,7 +53,7 @@ impl Wire {
         Self { port: own, deaf }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 }
@@ -85,7 +90,7 @@ async fn copies_end(near: &TieredCacheBackend, silent_since: Instant, bound: Dur
 
 #[tokio::test]
 async fn a_connection_that_falls_silent() {
-    for coherence in TRACKED {
+    for coherence in TOLD {
         let server = Server::start();
         let wire = Wire::to(server.port);
         let near = built(tiers(wire.url()).max_staleness(BOUND).coherence(coherence));
@@ -122,16 +127,22 @@ async fn a_slow_connection_that_falls_silent() {
 
 #[tokio::test]
 async fn a_server_that_stands_still() {
-    let server = Server::start();
-    let near = built(tiers(server.url()).max_staleness(BOUND));
-    near.set("k", 1, Ttl::Never).await.unwrap();
-    has_copy(&near, "k").await;
-    server.pause();
-    copies_end(&near, Instant::now(), BOUND).await;
-    server.resume();
-    // It was the same connection all the time; nothing was lost, and copies are used again.
-    assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
-    has_copy(&near, "k").await;
+    for coherence in [Coherence::Tracking, Coherence::Backplane] {
+        let server = Server::start();
+        let near = built(
+            tiers(server.url())
+                .max_staleness(BOUND)
+                .coherence(coherence),
+        );
+        near.set("k", 1, Ttl::Never).await.unwrap();
+        has_copy(&near, "k").await;
+        server.pause();
+        copies_end(&near, Instant::now(), BOUND).await;
+        server.resume();
+        // It was the same connection all the time; nothing was lost, and copies are used again.
+        assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+        has_copy(&near, "k").await;
+    }
 }
 
 /// As long as the connection is alive, an old copy is used for longer than the bound.
@@ -153,33 +164,35 @@ async fn a_connection_that_is_alive() {
     assert!(stats.near_hits > stats.far_reads - far_reads, "{stats:?}");
 }
 
-/// Where nothing is announced, copies are used until their time is over, and no longer.
+/// Where nothing is announced, or by writers and this one does not, copies are used until their time is over, and no longer.
 #[tokio::test]
 async fn copies_that_nothing_is_announced_of() {
-    let server = Server::start();
-    let near = TieredCacheBackend::builder()
-        .redis(redis(server.url()))
-        .coherence(Coherence::NearTtl)
-        .near_ttl(BOUND);
-    let (near, far) = (built(near), other(server.url()));
-    near.set("k", 1, MINUTE).await.unwrap();
-    assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
-    far.set("k", 2, MINUTE).await.unwrap();
-    let written = Instant::now();
-    loop {
-        let began = Instant::now();
-        if near.get::<u8>("k").await.unwrap() == Some(2) {
-            break;
+    for coherence in [Coherence::NearTtl, Coherence::Backplane] {
+        let server = Server::start();
+        let near = TieredCacheBackend::builder()
+            .redis(redis(server.url()))
+            .coherence(coherence)
+            .near_ttl(BOUND);
+        let (near, far) = (built(near), other(server.url()));
+        near.set("k", 1, MINUTE).await.unwrap();
+        assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+        far.set("k", 2, MINUTE).await.unwrap();
+        let written = Instant::now();
+        loop {
+            let began = Instant::now();
+            if near.get::<u8>("k").await.unwrap() == Some(2) {
+                break;
+            }
+            let late = began.saturating_duration_since(written);
+            assert!(late <= BOUND + ROUNDED, "a copy is used {late:?} later");
+            sleep(POLITE).await;
         }
-        let late = began.saturating_duration_since(written);
-        assert!(late <= BOUND + ROUNDED, "a copy is used {late:?} later");
-        sleep(POLITE).await;
+        // An own write is seen at once.
+        for value in 3..50 {
+            near.set("k", value, MINUTE).await.unwrap();
+            assert_eq!(near.get::<u8>("k").await.unwrap(), Some(value));
+            assert_eq!(near.get::<u8>("k").await.unwrap(), Some(value));
+        }
+        assert!(near.tier_stats().near_hits > 0);
     }
-    // An own write is seen at once.
-    for value in 3..50 {
-        near.set("k", value, MINUTE).await.unwrap();
-        assert_eq!(near.get::<u8>("k").await.unwrap(), Some(value));
-        assert_eq!(near.get::<u8>("k").await.unwrap(), Some(value));
-    }
-    assert!(near.tier_stats().near_hits > 0);
 }

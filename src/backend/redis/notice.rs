@@ -149,7 +149,13 @@ mod tests {
         for len in (0..good.len()).filter(|len| !whole.contains(len)) {
             assert_eq!(keys(&good[..len]), None, "{len}");
         }
-        for other in [&b"K\0\0\0\x01a"[..], b"k\xFF\xFF\xFF\xFFa", b"\0", b"hello", b""] {
+        for other in [
+            &b"K\0\0\0\x01a"[..],
+            b"k\xFF\xFF\xFF\xFFa",
+            b"\0",
+            b"hello",
+            b"",
+        ] {
             assert_eq!(keys(other), None, "{other:?}");
         }
     }

@@ -140,7 +140,9 @@ impl Tracking {
             _ => None,
         };
         match keys {
-            Some(keys) => keys.into_iter().for_each(|key| self.heard_of(self.hash(key))),
+            Some(keys) => keys
+                .into_iter()
+                .for_each(|key| self.heard_of(self.hash(key))),
             None => self.heard_of_all(),
         }
     }

@@ -76,7 +76,9 @@ impl Announced {
     /// The answers to the commands, of all. If nobody was told, that is what came of each of them.
     fn of(&self, mut answers: Vec<Value>) -> RedisResult<Vec<Value>> {
         let refusal = |answers: &[Value]| {
-            let refusal = answers.iter().find(|it| matches!(it, Value::ServerError(_)));
+            let refusal = answers
+                .iter()
+                .find(|it| matches!(it, Value::ServerError(_)));
             refusal.cloned()
         };
         if self.in_one {
@@ -183,8 +185,10 @@ impl Route {
         deadline: Instant,
         telling: Telling<'_>,
     ) -> Answer {
-        let send =
-            async |command: &Cmd| self.write(key, command, deadline, Replay::Unsafe, telling).await;
+        let send = async |command: &Cmd| {
+            self.write(key, command, deadline, Replay::Unsafe, telling)
+                .await
+        };
         match send(&scripted.by_hash).await {
             Err(Failure::Rejected(reply)) if script::is_unknown(&reply) => {
                 send(&scripted.by_text()).await
@@ -214,7 +218,9 @@ impl Servers {
             return self.send(key, command, Replay::Unsafe).await;
         }
         let (key, deadline) = (key.to_vec(), self.deadline());
-        let answer = self.route.write(&key, command, deadline, Replay::Unsafe, telling);
+        let answer = self
+            .route
+            .write(&key, command, deadline, Replay::Unsafe, telling);
         answer.await.map_err(|failure| self.error(failure))
     }
 
@@ -225,7 +231,9 @@ impl Servers {
         scripted: &Scripted,
     ) -> Result<Value, Error> {
         let key = key.to_vec();
-        let answer = self.route.run(&key, scripted, self.deadline(), self.telling());
+        let answer = self
+            .route
+            .run(&key, scripted, self.deadline(), self.telling());
         answer.await.map_err(|failure| self.error(failure))
     }
 }
@@ -277,7 +285,11 @@ mod tests {
         let mut answers = queued(3);
         answers.push(moved());
         assert_eq!(announced(true).of(answers).unwrap(), [moved(), moved()]);
-        let unknown = [vec![error("NOAUTH who are you"); 4], vec![error("ERR no MULTI")]].concat();
+        let unknown = [
+            vec![error("NOAUTH who are you"); 4],
+            vec![error("ERR no MULTI")],
+        ]
+        .concat();
         let refused = announced(true).of(unknown).unwrap();
         assert_eq!(refused[1], error("NOAUTH who are you"));
     }
@@ -287,7 +299,10 @@ mod tests {
     fn a_notice_that_is_refused() {
         let denied = || error("NOPERM no channel");
         let answers = vec![Value::Okay, Value::Okay, denied()];
-        assert_eq!(announced(false).of(answers.clone()).unwrap(), [denied(), denied()]);
+        assert_eq!(
+            announced(false).of(answers.clone()).unwrap(),
+            [denied(), denied()]
+        );
         let in_one = [queued(3), vec![Value::Array(answers)]].concat();
         assert_eq!(announced(true).of(in_one).unwrap(), [denied(), denied()]);
     }

@@ -42,7 +42,10 @@ impl Errand {
         runtime.spawn(async move {
             let deadline = alarm::after(self.budget);
             // Nobody is there to be told.
-            let telling = self.channel.as_ref().map_or(Telling::Nothing, Telling::Keys);
+            let telling = self
+                .channel
+                .as_ref()
+                .map_or(Telling::Nothing, Telling::Keys);
             let running = self.route.run(&self.key, &self.scripted, deadline, telling);
             let _ = running.await;
         });

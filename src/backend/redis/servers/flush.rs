@@ -98,7 +98,10 @@ impl Servers {
             Addressed { key, command }
         });
         // Safe to send twice: what is gone is gone.
-        let telling = self.channel.as_ref().map_or(Telling::Nothing, Telling::Anything);
+        let telling = self
+            .channel
+            .as_ref()
+            .map_or(Telling::Nothing, Telling::Anything);
         let answers = self.many(unlinks.collect(), Replay::Safe, telling).await;
         answers.into_iter().try_for_each(|answer| answer.map(drop))
     }

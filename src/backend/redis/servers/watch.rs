@@ -21,8 +21,10 @@
 //! **When it ends**, whichever side ends it, the [`Coverage`] is lost before anybody can have another connection: see
 //! [`Ear`] and [`link`](super::link).
 
+use super::announce::Announced;
 use super::dial::Hears;
 use super::failure::{Failure, broken};
+use super::link::Request;
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
 use crate::backend::redis::notice::Channel;
@@ -201,9 +203,10 @@ impl Beginning<'_> {
         let on = [self.watch.tracking.switch_on(), private.subscribe()];
         self.listen(told_by, &on, NEED).await?;
         // Notices of nothing: whether one may.
-        let publish = [channel, &private].map(|it| it.tell_of([]));
-        let answers = self.answers(calls, &publish, NEED).await?;
-        match answers.last() {
+        let [own, all] = [&private, channel].map(|it| it.tell_of([]));
+        let announced = Announced::new(vec![own], all, true);
+        let answers = self.accepted(announced.send(calls).await, NEED)?;
+        match answers.first() {
             Some(Value::Int(1..)) => Ok(()),
             _ => {
                 let text = format!("{}: two connections lead to two servers", self.name);
@@ -221,7 +224,7 @@ impl Beginning<'_> {
         let asked = self.watch.tracking.now();
         let proof = self.watch.proof;
         let commands = [switch_on, &proof.questions()].concat();
-        let answers = self.answers(connection, &commands, need).await?;
+        let answers = self.accepted(ask(connection, &commands).await, need)?;
         let proven = answers.get(switch_on.len()..).unwrap_or_default();
         match proof.read(proven) {
             Said::Yes => self.coverage.prove(asked),
@@ -230,13 +233,8 @@ impl Beginning<'_> {
         Ok(())
     }
 
-    async fn answers(
-        &self,
-        connection: &mut MultiplexedConnection,
-        commands: &[Cmd],
-        need: &str,
-    ) -> Result<Vec<Value>, Error> {
-        let answers = ask(connection, commands).await;
+    /// The answers, if none is a refusal.
+    fn accepted(&self, answers: RedisResult<Vec<Value>>, need: &str) -> Result<Vec<Value>, Error> {
         let answers = answers.map_err(|error| broken(self.name, &error, self.secrets))?;
         for answer in &answers {
             if let Value::ServerError(reply) = answer {
