@@ -1,7 +1,7 @@
 //! What only real clusters and sentinels can show: nodes that are lost, hash slots that move, failovers. Nothing here goes by the
 //! clock: a failover is asked for, and calls are made until they work.
 
-use crate::server::{Cluster, Sentinels, wait_until};
+use crate::server::{Cluster, Sentinels, Server, wait_until};
 use nori_cache::{CacheBackend, CacheBackendExt, Error, RedisCacheBackend, Ttl};
 use std::process::{Command, Stdio};
 use std::sync::Arc;

@@ -17,10 +17,10 @@ const KILLS: u32 = 150;
 /// Beside each write.
 const READERS: usize = 4;
 /// Of what is read where writers tell each other.
-const BOUND: Duration = Duration::from_secs(2);
+pub(crate) const BOUND: Duration = Duration::from_secs(2);
 
 /// Another process, which tells of what it writes where nobody else does.
-fn writer(url: &str, coherence: Coherence, prefix: &str) -> Arc<dyn CacheBackend> {
+pub(crate) fn writer(url: &str, coherence: Coherence, prefix: &str) -> Arc<dyn CacheBackend> {
     let redis = redis(url).prefix(prefix);
     match coherence {
         Coherence::Backplane => built(tiers(url).redis(redis).coherence(coherence)),
@@ -28,7 +28,7 @@ fn writer(url: &str, coherence: Coherence, prefix: &str) -> Arc<dyn CacheBackend
     }
 }
 
-fn reader(url: &str, coherence: Coherence, prefix: &str) -> Arc<TieredCacheBackend> {
+pub(crate) fn reader(url: &str, coherence: Coherence, prefix: &str) -> Arc<TieredCacheBackend> {
     let tiers = tiers(url).redis(redis(url).prefix(prefix));
     built(match coherence {
         Coherence::Backplane => tiers.coherence(coherence).max_staleness(BOUND),

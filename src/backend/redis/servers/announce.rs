@@ -6,7 +6,8 @@
 //! older than that, and the notice ends it.
 //!
 //! **But for many keys on a cluster**, which no transaction spans unless all are in one hash slot. There the notice is sent right behind the
-//! commands, in one go. If the connection breaks in between, writes may have taken place that nobody is told of.
+//! commands, in one go. If the connection breaks in between, writes may have taken place that nobody is told of. It is sent so as well
+//! where a server is full: that takes no transaction, be it one that only removes.
 //!
 //! The notice is published whatever the write comes to: a comparison that failed, or a script that the server did not know yet, makes others
 //! ask once more than they had to.
@@ -73,6 +74,27 @@ impl Announced {
         }
     }
 
+    /// The same, not as a transaction.
+    fn apart(&self) -> Self {
+        let mut all = Pipeline::with_capacity(self.commands + 1);
+        for command in self.all.cmd_iter().skip(1).take(self.commands + 1) {
+            all.add_command(command.clone());
+        }
+        Self {
+            all,
+            commands: self.commands,
+            in_one: false,
+        }
+    }
+
+    /// Whether it was not carried out because the server has no memory left to remember it.
+    fn is_too_much(&self, answers: &[Value]) -> bool {
+        let is_full = |answer: &Value| Cmd::any(answer, |reply| reply.code() == "OOM");
+        self.in_one
+            && !matches!(answers.last(), Some(Value::Array(_)))
+            && answers.iter().any(is_full)
+    }
+
     /// The answers to the commands, of all. If nobody was told, that is what came of each of them.
     fn of(&self, mut answers: Vec<Value>) -> RedisResult<Vec<Value>> {
         let refusal = |answers: &[Value]| {
@@ -113,7 +135,13 @@ impl Request for Announced {
 
     async fn send(&self, connection: &mut MultiplexedConnection) -> RedisResult<Vec<Value>> {
         let sending = connection.send_packed_commands(&self.all, 0, self.all.len());
-        self.of(sending.await?)
+        let answers = sending.await?;
+        if !self.is_too_much(&answers) {
+            return self.of(answers);
+        }
+        let apart = self.apart();
+        let sending = connection.send_packed_commands(&apart.all, 0, apart.all.len());
+        apart.of(sending.await?)
     }
 
     fn any(answers: &Vec<Value>, is: impl Fn(&ServerError) -> bool) -> bool {
@@ -292,6 +320,28 @@ mod tests {
         .concat();
         let refused = announced(true).of(unknown).unwrap();
         assert_eq!(refused[1], error("NOAUTH who are you"));
+    }
+
+    #[test]
+    fn a_full_server_takes_commands_one_by_one() {
+        let full = || error("OOM no");
+        let announced = announced(true);
+        let mut answers = queued(3);
+        answers[1] = full();
+        answers.push(error("EXECABORT discarded"));
+        assert!(announced.is_too_much(&answers));
+        let apart = announced.apart();
+        let sent = |announced: &Announced| {
+            let commands = announced.all.cmd_iter().map(Cmd::get_packed_command);
+            commands.collect::<Vec<_>>()
+        };
+        assert_eq!(sent(&apart), sent(&announced)[1..4]);
+        assert!(!apart.is_too_much(&[full(), Value::Okay, Value::Okay]));
+        // It was carried out, and this is what came of a command of it.
+        let done = Value::Array(vec![full(), Value::Okay, Value::Int(0)]);
+        assert!(!announced.is_too_much(&[queued(3), vec![done]].concat()));
+        answers[1] = error("MOVED 7 127.0.0.1:1");
+        assert!(!announced.is_too_much(&answers));
     }
 
     /// As nobody was told, it does not count as done.
