@@ -5,7 +5,7 @@
 
 use crate::server::Server;
 use crate::{MINUTE, POLITE, TOLD, built, caught_up, has_copy, other, redis, tiers};
-use nori_cache::{CacheBackendExt, Coherence, TieredCacheBackend, Ttl};
+use nori_cache::{CacheBackend, CacheBackendExt, Coherence, TieredCacheBackend, Ttl};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ const ROUNDED: Duration = Duration::from_millis(1);
 pub(crate) struct Wire {
     port: u16,
     deaf: Arc<AtomicBool>,
+    /// Of every second connection: by which writers tell, where they do.
+    half_deaf: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -39,18 +41,29 @@ impl Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let own = listener.local_addr().unwrap().port();
         let deaf = Arc::new(AtomicBool::new(false));
-        let is_deaf = Arc::clone(&deaf);
+        let half_deaf = Arc::new(AtomicBool::new(false));
+        let is_deaf = [Arc::clone(&deaf), Arc::clone(&half_deaf)];
         thread::spawn(move || {
-            for (client, &port) in listener.incoming().zip(ports.iter().cycle()) {
+            for (nth, client) in listener.incoming().enumerate() {
+                let port = ports[nth % ports.len()];
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", port)))
                 else {
                     return;
                 };
-                carry(&client, &server, None, Duration::ZERO);
-                carry(&server, &client, Some(Arc::clone(&is_deaf)), delay);
+                let [all, half] = is_deaf.clone();
+                carry(&client, &server, || false, Duration::ZERO);
+                let is_lost = move || {
+                    let half = nth % 2 == 1 && half.load(Ordering::SeqCst);
+                    half || all.load(Ordering::SeqCst)
+                };
+                carry(&server, &client, is_lost, delay);
             }
         });
-        Self { port: own, deaf }
+        Self {
+            port: own,
+            deaf,
+            half_deaf,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -58,14 +71,18 @@ impl Wire {
     }
 }
 
-fn carry(from: &TcpStream, to: &TcpStream, deaf: Option<Arc<AtomicBool>>, delay: Duration) {
+fn carry(
+    from: &TcpStream,
+    to: &TcpStream,
+    is_lost: impl Fn() -> bool + Send + 'static,
+    delay: Duration,
+) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(len @ 1..) = from.read(&mut buffer) {
             thread::sleep(delay);
-            let lost = deaf.as_ref().is_some_and(|it| it.load(Ordering::SeqCst));
-            if !lost && to.write_all(&buffer[..len]).is_err() {
+            if !is_lost() && to.write_all(&buffer[..len]).is_err() {
                 break;
             }
         }
@@ -78,7 +95,7 @@ fn carry(from: &TcpStream, to: &TcpStream, deaf: Option<Arc<AtomicBool>>, delay:
 async fn copies_end(near: &TieredCacheBackend, silent_since: Instant, bound: Duration) {
     loop {
         let began = Instant::now();
-        let shown = nori_cache::CacheBackend::read_now(near, "k", &mut |_| ());
+        let shown = near.read_now("k", &mut |_| ());
         if !shown {
             return;
         }
@@ -104,6 +121,45 @@ async fn a_connection_that_falls_silent() {
 }
 
 /// What came last had been under way for a while, and shows no more than that the server was there before it set out.
+/// Only that by which writers tell. The other one carries calls as ever, and both are left in the end.
+#[tokio::test]
+async fn a_subscription_that_falls_silent() {
+    let server = Server::start();
+    let wire = Wire::to(server.port);
+    let redis = redis(wire.url()).timeout(BOUND);
+    let near = tiers("").redis(redis).coherence(Coherence::Backplane);
+    let near = built(near.max_staleness(BOUND));
+    let there = built(tiers(server.url()).coherence(Coherence::Backplane));
+    there.set("k", 1, Ttl::Never).await.unwrap();
+    let is_near = || near.read_now("k", &mut |_| ());
+    // On a busy machine there may be no answer in time.
+    let get = async || match near.get::<u8>("k").await {
+        Ok(value) => value,
+        Err(error) => {
+            assert!(error.is_timeout() || error.is_connection(), "{error}");
+            None
+        }
+    };
+    while !is_near() {
+        get().await;
+    }
+    wire.half_deaf.store(true, Ordering::SeqCst);
+    let silent_since = Instant::now();
+    there.set("k", 2, Ttl::Never).await.unwrap();
+    copies_end(&near, silent_since, BOUND).await;
+    while get().await != Some(2) {}
+    wire.half_deaf.store(false, Ordering::SeqCst);
+    while !is_near() {
+        get().await;
+        sleep(POLITE).await;
+    }
+    there.set("k", 3, Ttl::Never).await.unwrap();
+    while get().await != Some(3) {
+        sleep(POLITE).await;
+    }
+    assert!(near.stats().links[0].reconnects > 0);
+}
+
 #[tokio::test]
 async fn a_slow_connection_that_falls_silent() {
     const DELAY: Duration = Duration::from_millis(100);

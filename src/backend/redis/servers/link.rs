@@ -340,7 +340,7 @@ impl Link {
                         connection: Arc::downgrade(&connection),
                     };
                     // On the driver, where this runs.
-                    tokio::spawn(watch.keep(used, coverage));
+                    tokio::spawn(watch.keep(used, coverage, self.budget));
                 }
                 Ok(connection)
             }

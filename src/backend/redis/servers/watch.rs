@@ -7,7 +7,8 @@
 //! **Where writers tell each other** (`Coherence::Backplane`), a second connection has subscribed to their channel before the first is
 //! handed out, and neither outlives the other. A second one, because servers end a connection that subscribes when more than some
 //! megabytes wait for it, which may be the answer to one question. That both lead to the same server is found out by a channel that only
-//! the second one has subscribed to: who publishes there is told how many subscribers *this server* has.
+//! the second one has subscribed to: who publishes there is told how many subscribers *this server* has. If the second one does not
+//! answer for as long as a command may take, both are left.
 //!
 //! **Messages are dealt with where they come in**, by the task that reads the connection, in the order in which the server sent
 //! them. So when a caller has an answer, all messages have been dealt with that the server sent before it. By the second connection
@@ -140,9 +141,18 @@ impl Watch {
     }
 
     /// Asks again and again, as long as the connection is in use.
-    pub(super) async fn keep(self, watched: impl Watched, coverage: Arc<Coverage>) {
+    pub(super) async fn keep(
+        self,
+        watched: impl Watched,
+        coverage: Arc<Coverage>,
+        budget: Duration,
+    ) {
         let bound = self.tracking.bound();
         let pause = (bound / 4).clamp(Duration::from_millis(1), LONGEST_PAUSE);
+        // Of a connection that carries no calls nobody else finds out that it is dead.
+        let is_apart = self.tracking.channel().is_some();
+        let least = if is_apart { budget } else { Duration::ZERO };
+        let patience = bound.max(pause).max(least);
         loop {
             sleep(pause).await;
             let Some(mut connection) = watched.in_use() else {
@@ -150,9 +160,10 @@ impl Watch {
             };
             let asked = self.tracking.now();
             let questions = self.proof.questions();
-            let answered = timeout(bound.max(pause), ask(&mut connection, &questions)).await;
+            let answered = timeout(patience, ask(&mut connection, &questions)).await;
             let said = match answered {
                 Ok(Ok(answers)) => self.proof.read(&answers),
+                Err(_) if is_apart => return watched.leave(),
                 // What is broken ends by itself; what is late may answer the next question.
                 Ok(Err(_)) | Err(_) => continue,
             };
