@@ -335,7 +335,9 @@ impl Sentinels {
     pub fn fail_over(&self) {
         wait_until("a sentinel has promoted the replica", || {
             self.all[0].ask(&["SENTINEL", "FAILOVER", "main"]);
-            self.replica.ask(&["ROLE"]).starts_with("master")
+            // Whoever is promoted ends everybody's connections.
+            let role = ask_at(self.replica.port, &["ROLE"]).unwrap_or_default();
+            role.starts_with("master")
         });
     }
 }
