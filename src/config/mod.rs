@@ -51,9 +51,9 @@ pub enum BackendKind {
 /// | `REDIS_URL` | where Redis is | `redis://localhost:6379` |
 /// | `REDIS_TIMEOUT_MS` | milliseconds that no command on Redis takes longer than | 1000 |
 /// | `CACHE_NEAR_MAX_KEYS` | copies held in memory at most | 10000 |
-/// | `CACHE_NEAR_TTL` | seconds that a copy is used at most | 60; 1 with `near-ttl` |
+/// | `CACHE_NEAR_TTL` | seconds that a copy is used at most | 60; 10 with `backplane`, 1 with `near-ttl` |
 /// | `CACHE_NEAR_STALENESS_MS` | milliseconds that a copy may be behind when a server says nothing | 2000 |
-/// | `CACHE_NEAR_COHERENCE` | how a process learns of others' writes: `tracking`, `broadcast`, or not at all, `near-ttl` | `tracking` |
+/// | `CACHE_NEAR_COHERENCE` | how a process learns of others' writes: `tracking`, `broadcast`, `backplane`, or not at all, `near-ttl` | `tracking` |
 ///
 /// ```
 /// use nori_cache::{BackendKind, Config};
@@ -266,7 +266,8 @@ impl Config {
         self
     }
 
-    /// How long a copy is used at most; a minute by default, a second with [`Coherence::NearTtl`]. At least a millisecond.
+    /// How long a copy is used at most; a minute by default, ten seconds with [`Coherence::Backplane`], a second with
+    /// [`Coherence::NearTtl`]. At least a millisecond.
     pub fn near_ttl(mut self, ttl: Duration) -> Self {
         self.near.ttl = Some(ttl);
         self

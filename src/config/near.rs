@@ -44,10 +44,11 @@ impl Near {
             near.coherence = match coherence.to_ascii_lowercase().as_str() {
                 "tracking" => Coherence::Tracking,
                 "broadcast" => Coherence::Broadcast,
+                "backplane" => Coherence::Backplane,
                 "near-ttl" => Coherence::NearTtl,
                 _ => {
                     let given = redact::value(&coherence);
-                    let allowed = "tracking, broadcast or near-ttl";
+                    let allowed = "tracking, broadcast, backplane or near-ttl";
                     return Err(Error::invalid_config(
                         "CACHE_NEAR_COHERENCE",
                         given,

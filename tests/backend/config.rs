@@ -207,7 +207,7 @@ fn errors_name_the_variable_the_value_and_what_is_allowed() {
     assert!(message(&[("CACHE_PREFIX", "")]).starts_with("CACHE_PREFIX is empty; "));
     assert_eq!(
         message(&[("CACHE_NEAR_COHERENCE", "some")]),
-        r#"CACHE_NEAR_COHERENCE is "some"; it must be tracking, broadcast or near-ttl"#
+        r#"CACHE_NEAR_COHERENCE is "some"; it must be tracking, broadcast, backplane or near-ttl"#
     );
     assert_eq!(
         message(&[("CACHE_NEAR_STALENESS_MS", "9")]),

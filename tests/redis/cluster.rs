@@ -1,7 +1,7 @@
 //! What only real clusters and sentinels can show: nodes that are lost, hash slots that move, failovers. Nothing here goes by the
 //! clock: a failover is asked for, and calls are made until they work.
 
-use crate::server::{Cluster, Sentinel, Server, wait_until};
+use crate::server::{Cluster, Sentinels, Server, wait_until};
 use nori_cache::{CacheBackend, CacheBackendExt, Error, RedisCacheBackend, Ttl};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -193,24 +193,13 @@ async fn one_server_is_no_cluster() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_name_another_primary() {
-    let mut primary = Server::with(&["--repl-diskless-sync-delay", "0"]);
-    let replica = Server::with(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
-    wait_until("the replica is in step", || {
-        replica
-            .ask(&["INFO", "replication"])
-            .contains("master_link_status:up")
-    });
-    let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(&primary)).collect();
-    let hosts: Vec<String> = sentinels
-        .iter()
-        .map(|sentinel| format!("127.0.0.1:{}", sentinel.port))
-        .collect();
-    let at = |service: &str| on(&format!("redis+sentinel://{}/{service}", hosts.join(",")));
+    let mut sentinels = Sentinels::start();
+    let at = |service: &str| on(&sentinels.url_of(service));
     let backend = at("main");
     works(&backend, "k").await;
-    assert_eq!(primary.ask(&["GET", "cache:k"]), "1");
+    assert_eq!(sentinels.primary.ask(&["GET", "cache:k"]), "1");
     wait_until("the replica has it", || {
-        replica.ask(&["GET", "cache:k"]) == "1"
+        sentinels.replica.ask(&["GET", "cache:k"]) == "1"
     });
     let error = at("other").verify().await.unwrap_err();
     assert!(
@@ -218,19 +207,10 @@ async fn sentinels_name_another_primary() {
         "{error}"
     );
 
-    wait_until("a sentinel knows the replica", || {
-        let known = sentinels[0].ask(&["SENTINEL", "MASTER", "main"]);
-        known.contains("num-slaves\n1\n")
-    });
-
-    primary.kill();
+    sentinels.primary.kill();
     let error = backend.set("k", 1, Ttl::Never).await.unwrap_err();
     assert!(error.is_connection(), "{error}");
-    // Not when the sentinels have given the primary up, which is a matter of time, but now.
-    wait_until("a sentinel has promoted the replica", || {
-        sentinels[0].ask(&["SENTINEL", "FAILOVER", "main"]);
-        replica.ask(&["ROLE"]).starts_with("master")
-    });
+    sentinels.fail_over();
     works(&backend, "k").await;
-    assert_eq!(replica.ask(&["GET", "cache:k"]), "1");
+    assert_eq!(sentinels.replica.ask(&["GET", "cache:k"]), "1");
 }

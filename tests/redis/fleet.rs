@@ -39,12 +39,18 @@ fn tiers(url: &str, coherence: Coherence) -> Process {
 
 type Kind = (&'static str, fn(&str) -> Process);
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     ("plain", plain),
     ("tracking", |url| tiers(url, Coherence::Tracking)),
     ("broadcast", |url| tiers(url, Coherence::Broadcast)),
+    ("backplane", |url| tiers(url, Coherence::Backplane)),
     ("near-ttl", |url| tiers(url, Coherence::NearTtl)),
 ];
+
+/// Whether who waits for a lease is told of what becomes of it.
+fn is_told(kind: &str) -> bool {
+    ["tracking", "broadcast", "backplane"].contains(&kind)
+}
 
 fn gets(value: u64) -> impl FnOnce(LoadContext<u64>) -> Ready<Result<u64, Error>> + Send + 'static {
     move |_| ready(Ok(value))
@@ -166,7 +172,7 @@ async fn who_waits_gets_what_another_process_stores() {
         gate.is_reached().await;
         let started = Instant::now();
         let follows = loading(&there, "k", HOUR, &never, 2);
-        if kind == "tracking" || kind == "broadcast" {
+        if is_told(kind) {
             while started.elapsed() < 500 * MS {
                 tokio::time::sleep(POLITE).await;
             }
@@ -181,7 +187,7 @@ async fn who_waits_gets_what_another_process_stores() {
             "{kind}"
         );
         assert_eq!(never.running.available_permits(), 0, "{kind}");
-        if kind == "tracking" || kind == "broadcast" {
+        if is_told(kind) {
             // It was told, and has asked but once a second.
             let most = 4 + started.elapsed().as_secs();
             assert!(asked(&there) <= most, "{kind}: {}", asked(&there));

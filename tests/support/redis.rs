@@ -1,8 +1,11 @@
 //! Real servers for tests: started on free ports, stopped by their process ids.
+//!
+//! They run `redis-server`, or the program that `REDIS_SERVER` names: `REDIS_SERVER=/path/to/valkey-server cargo test …`.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
-use std::env::temp_dir;
+use std::env::{self, temp_dir};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,6 +15,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+/// The program that servers run.
+fn program() -> OsString {
+    env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
+}
 
 const MISSING: &str = "these tests need a real Redis: no `redis-server` can be started. \
     scripts/test installs it; or install it yourself: `apt-get install redis-server` on Debian and Ubuntu, \
@@ -261,7 +269,7 @@ impl Sentinel {
             primary.port
         );
         fs::write(&file, settings).unwrap();
-        let child = Command::new("redis-server")
+        let child = Command::new(program())
             .arg(file)
             .arg("--sentinel")
             .stdout(Stdio::null())
@@ -285,6 +293,55 @@ impl Drop for Sentinel {
     }
 }
 
+/// A primary, a replica of it that is in step, and three sentinels that know both.
+pub struct Sentinels {
+    pub primary: Server,
+    pub replica: Server,
+    all: Vec<Sentinel>,
+}
+
+impl Sentinels {
+    pub fn start() -> Self {
+        let primary = Server::with(&["--repl-diskless-sync-delay", "0"]);
+        let replica = Server::with(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
+        wait_until("the replica is in step", || {
+            let info = replica.ask(&["INFO", "replication"]);
+            info.contains("master_link_status:up")
+        });
+        let all: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(&primary)).collect();
+        wait_until("a sentinel knows the replica", || {
+            let known = all[0].ask(&["SENTINEL", "MASTER", "main"]);
+            known.contains("num-slaves\n1\n")
+        });
+        Self {
+            primary,
+            replica,
+            all,
+        }
+    }
+
+    /// That of the service `main`, or of one that the sentinels do not know.
+    pub fn url_of(&self, service: &str) -> String {
+        let hosts = self.all.iter().map(|it| format!("127.0.0.1:{}", it.port));
+        let hosts: Vec<String> = hosts.collect();
+        format!("redis+sentinel://{}/{service}", hosts.join(","))
+    }
+
+    pub fn url(&self) -> String {
+        self.url_of("main")
+    }
+
+    /// Has them promote the replica: not when they have given the primary up, which is a matter of time, but now.
+    pub fn fail_over(&self) {
+        wait_until("a sentinel has promoted the replica", || {
+            self.all[0].ask(&["SENTINEL", "FAILOVER", "main"]);
+            // Whoever is promoted ends everybody's connections.
+            let role = ask_at(self.replica.port, &["ROLE"]).unwrap_or_default();
+            role.starts_with("master")
+        });
+    }
+}
+
 /// Waits for what happens in the end, under a watchdog.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     const PATIENCE: Duration = Duration::from_secs(300);
@@ -296,7 +353,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn launch(port: u16, dir: &PathBuf, args: &Vec<String>) -> Child {
-    Command::new("redis-server")
+    Command::new(program())
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(dir)

@@ -1,7 +1,8 @@
-//! Two tiers keep the contract: over one server, over a cluster of three primaries, and with each way of learning of writes.
+//! Two tiers keep the contract: over one server, behind sentinels, over a cluster of three primaries, and with each way of learning of
+//! writes.
 
 use crate::redis;
-use crate::server::{Server, shared_cluster};
+use crate::server::{Sentinels, Server, shared_cluster};
 use nori_cache::conformance::{self, Harness, Task};
 use nori_cache::{CacheBackend, Coherence, TieredCacheBackend};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -84,6 +85,24 @@ async fn one_server_that_tells_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_server_whose_users_tell_each_other() {
+    let server = Server::start();
+    all(server.url(), Coherence::Backplane).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_sentinels_name() {
+    let sentinels = Sentinels::start();
+    all(sentinels.url(), Coherence::Tracking).await;
+    all(sentinels.url(), Coherence::Backplane).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_of_three_primaries() {
     all(shared_cluster().url(), Coherence::Tracking).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_users_tell_each_other() {
+    all(shared_cluster().url(), Coherence::Backplane).await;
 }

@@ -1,7 +1,7 @@
 //! Servers that are killed, restarted, emptied and full: what was copied from them is not used any more.
 
 use crate::server::{Server, wait_until};
-use crate::{MINUTE, POLITE, TRACKED, built, caught_up, has_copy, other, tiers};
+use crate::{MINUTE, POLITE, TOLD, TRACKED, built, caught_up, has_copy, other, tiers};
 use nori_cache::{CacheBackend, CacheBackendExt, TieredCacheBackend, Ttl};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,6 +82,39 @@ async fn a_server_that_evicts() {
     });
     caught_up(&near, "k").await;
     assert_eq!(near.get::<u8>("k").await.unwrap(), None);
+}
+
+/// A server that is full takes no writes: what is stored stays, here and there, and is read after the failure.
+#[tokio::test]
+async fn a_server_that_is_full() {
+    for coherence in TOLD {
+        let server = Server::with(&["--maxmemory-policy", "noeviction"]);
+        let near = built(tiers(server.url()).coherence(coherence));
+        near.set("k", 1, Ttl::Never).await.unwrap();
+        has_copy(&near, "k").await;
+        server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        let update = async |n: Option<u8>| n.unwrap_or(0) + 1;
+        for error in [
+            near.set("k", 2, MINUTE).await.unwrap_err(),
+            near.incr("k", MINUTE).await.unwrap_err(),
+            near.atomic_update("k", None, update).await.unwrap_err(),
+            near.set_many([("a", 1), ("k", 2)], MINUTE)
+                .await
+                .unwrap_err(),
+        ] {
+            assert!(
+                error.is_rejected() && error.to_string().contains("OOM"),
+                "{error}"
+            );
+            assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+        }
+        has_copy(&near, "k").await;
+        assert!(near.delete("k").await.unwrap());
+        assert_eq!(near.get::<u8>("k").await.unwrap(), None);
+        server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+        near.set("k", 3, MINUTE).await.unwrap();
+        assert_eq!(near.get::<u8>("k").await.unwrap(), Some(3));
+    }
 }
 
 /// The server can remember fewer keys than are read. It tells of those that it forgets.

@@ -1,7 +1,7 @@
 //! What is a hit in memory, and what takes a copy out of use.
 
 use crate::server::Server;
-use crate::{MINUTE, TRACKED, built, caught_up, has_copy, other, redis, tiers};
+use crate::{MINUTE, TOLD, TRACKED, built, caught_up, has_copy, other, redis, tiers};
 use nori_cache::{CacheBackend, CacheBackendExt, Codec, Ttl, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -164,7 +164,7 @@ async fn every_write_takes_the_copy_out_of_use() {
 /// An own write is seen by the next read, with no question to the server in between, however many others read at the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_writes_are_seen_at_once_beside_readers() {
-    for coherence in TRACKED {
+    for coherence in TOLD {
         let server = Server::start();
         let near = built(tiers(server.url()).coherence(coherence));
         near.set("k", 0, MINUTE).await.unwrap();

@@ -4,6 +4,7 @@
 #![cfg(feature = "redis")]
 
 mod allocations;
+mod backplane;
 #[cfg(feature = "conformance")]
 mod conformance;
 #[path = "../support/counting.rs"]
@@ -25,12 +26,19 @@ use nori_cache::{
     TieredCacheBackend, TieredCacheBackendBuilder,
 };
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Between two tries, so that others have the processor; nothing depends on it.
 const POLITE: Duration = Duration::from_millis(1);
+/// Servers tell of writes.
 const TRACKED: [Coherence; 2] = [Coherence::Tracking, Coherence::Broadcast];
+/// Somebody does.
+const TOLD: [Coherence; 3] = [
+    Coherence::Tracking,
+    Coherence::Broadcast,
+    Coherence::Backplane,
+];
 
 /// A budget that holds on a busy machine, too.
 fn redis(url: impl Into<String>) -> RedisCacheBackendBuilder {
@@ -74,4 +82,35 @@ async fn has_copy(backend: &TieredCacheBackend, key: &str) {
         }
     }
     panic!("no copy is ever used: {:?}", backend.tier_stats());
+}
+
+/// What is read when everybody must know of a write that was acknowledged at that time. Where servers tell of it, that is as soon as the
+/// reader has spoken to the key's server. Where writers do it is when the message is here, and no read that begins a `bound` after
+/// the write, or later, may bring something else.
+async fn read_after(
+    near: &TieredCacheBackend,
+    coherence: Coherence,
+    key: &str,
+    (expected, written): (Option<u32>, Instant),
+    bound: Duration,
+) -> Option<u32> {
+    caught_up(near, key).await;
+    loop {
+        let began = Instant::now();
+        let value = match near.get::<u32>(key).await {
+            Ok(value) => value,
+            // A connection that was killed meanwhile.
+            Err(error) => {
+                assert!(error.is_connection(), "{error}");
+                tokio::time::sleep(POLITE).await;
+                continue;
+            }
+        };
+        // Times are whole milliseconds.
+        let is_late = began.saturating_duration_since(written) > bound + Duration::from_millis(1);
+        if value == expected || is_late || coherence != Coherence::Backplane {
+            return value;
+        }
+        tokio::time::sleep(POLITE).await;
+    }
 }

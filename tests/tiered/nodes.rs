@@ -1,11 +1,13 @@
 //! Clusters whose hash slots move and whose primaries fail: copies of what another node has by now are not used.
 
-use crate::server::{Cluster, Sentinel, Server, wait_until};
-use crate::{MINUTE, POLITE, built, caught_up, has_copy, other, tiers};
-use nori_cache::{CacheBackend, CacheBackendExt, Error, Ttl};
+use crate::races::{BOUND, reader, writer};
+use crate::server::{Cluster, Sentinels, Server, wait_until};
+use crate::{MINUTE, POLITE, built, caught_up, has_copy, other, read_after, tiers};
+use nori_cache::{CacheBackend, CacheBackendExt, Coherence, Error, Ttl};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -21,9 +23,16 @@ async fn answered<T>(call: impl AsyncFn() -> Result<T, Error>) -> T {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hash_slots_move_while_others_write() {
-    const KEYS: u32 = 100;
     let cluster = Cluster::start();
-    let (near, far) = (built(tiers(cluster.url())), other(cluster.url()));
+    slots_move(&cluster, Coherence::Tracking).await;
+    slots_move(&cluster, Coherence::Backplane).await;
+}
+
+async fn slots_move(cluster: &Cluster, coherence: Coherence) {
+    const KEYS: u32 = 100;
+    let prefix = format!("{coherence:?}:");
+    let near = reader(&cluster.url(), coherence, &prefix);
+    let far = writer(&cluster.url(), coherence, &prefix);
     let key = |nth: u32| format!("k{nth}");
     for nth in 0..KEYS {
         far.set(&key(nth), 0, MINUTE).await.unwrap();
@@ -58,8 +67,8 @@ async fn hash_slots_move_while_others_write() {
             round += 1;
             for nth in 0..KEYS {
                 far.set(&key(nth), round, MINUTE).await.unwrap();
-                caught_up(&near, &key(nth)).await;
-                let value = near.get::<u32>(&key(nth)).await.unwrap();
+                let written = (Some(round), Instant::now());
+                let value = read_after(&near, coherence, &key(nth), written, BOUND).await;
                 assert_eq!(value, Some(round), "{}", key(nth));
             }
             if let Some(moved) = moved {
@@ -103,7 +112,7 @@ async fn a_replica_takes_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_is_demoted() {
     let cluster = Cluster::with_replicas(1);
-    let bound = std::time::Duration::from_millis(400);
+    let bound = Duration::from_millis(400);
     let (near, far) = (
         built(tiers(cluster.url()).max_staleness(bound)),
         other(cluster.url()),
@@ -132,32 +141,15 @@ async fn a_primary_that_is_demoted() {
 /// The sentinels promote the replica, and the primary lives on: nobody is shown what it had.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_name_another_primary() {
-    let primary = Server::with(&["--repl-diskless-sync-delay", "0"]);
-    let replica = Server::with(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
-    wait_until("the replica is in step", || {
-        replica
-            .ask(&["INFO", "replication"])
-            .contains("master_link_status:up")
-    });
-    let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(&primary)).collect();
-    let hosts: Vec<String> = (sentinels.iter())
-        .map(|sentinel| format!("127.0.0.1:{}", sentinel.port))
-        .collect();
-    let url = format!("redis+sentinel://{}/main", hosts.join(","));
-    let bound = std::time::Duration::from_millis(400);
+    let sentinels = Sentinels::start();
+    let (url, replica) = (sentinels.url(), &sentinels.replica);
+    let bound = Duration::from_millis(400);
     let near = built(tiers(&url).max_staleness(bound));
     let far = other(&url);
     answered(async || far.set("k", 1, Ttl::Never).await).await;
     near.verify().await.unwrap();
     has_copy(&near, "k").await;
-    wait_until("a sentinel knows the replica", || {
-        let known = sentinels[0].ask(&["SENTINEL", "MASTER", "main"]);
-        known.contains("num-slaves\n1\n")
-    });
-    wait_until("a sentinel has promoted the replica", || {
-        sentinels[0].ask(&["SENTINEL", "FAILOVER", "main"]);
-        replica.ask(&["ROLE"]).starts_with("master")
-    });
+    sentinels.fail_over();
     // Until the old primary is told, it takes writes that will be lost.
     while replica.ask(&["GET", "cache:k"]) != "2" {
         answered(async || far.set("k", 2, Ttl::Never).await).await;
@@ -172,4 +164,81 @@ async fn sentinels_name_another_primary() {
     }
     has_copy(&near, "k").await;
     assert_eq!(near.get::<u8>("k").await.unwrap(), Some(3));
+}
+
+/// The primary is gone before the sentinels name another: errors until then, and no copy of what it had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_replace_a_primary_that_was_killed() {
+    for coherence in [Coherence::Tracking, Coherence::Backplane] {
+        let mut sentinels = Sentinels::start();
+        let near = reader(&sentinels.url(), coherence, "cache:");
+        let far = writer(&sentinels.url(), coherence, "cache:");
+        far.set("k", 1, Ttl::Never).await.unwrap();
+        has_copy(&near, "k").await;
+        wait_until("the replica has it", || {
+            sentinels.replica.ask(&["GET", "cache:k"]) == "1"
+        });
+        sentinels.primary.kill();
+        let error = loop {
+            match near.get::<u8>("k").await {
+                Ok(value) => assert_eq!(value, Some(1)),
+                Err(error) => break error,
+            }
+            sleep(POLITE).await;
+        };
+        assert!(error.is_connection(), "{error}");
+        assert!(!near.read_now("k", &mut |_| ()));
+        sentinels.fail_over();
+        answered(async || far.set("k", 2, Ttl::Never).await).await;
+        let written = (Some(2), Instant::now());
+        assert_eq!(
+            read_after(&near, coherence, "k", written, BOUND).await,
+            Some(2)
+        );
+        has_copy(&near, "k").await;
+        // Whoever writes is heard there, too.
+        far.set("k", 3, Ttl::Never).await.unwrap();
+        let written = (Some(3), Instant::now());
+        assert_eq!(
+            read_after(&near, coherence, "k", written, BOUND).await,
+            Some(3)
+        );
+    }
+}
+
+/// A node that nobody replaces: its keys are errors, and those of the others are near as ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_killed() {
+    let mut cluster = Cluster::start();
+    let near = built(tiers(cluster.url()));
+    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for key in keys {
+        near.set(key, 1, Ttl::Never).await.unwrap();
+    }
+    let is_there = |node: &Server, key: &str| node.ask(&["GET", &format!("cache:{key}")]) == "1";
+    let (lost, kept): (Vec<_>, Vec<_>) =
+        (keys.into_iter()).partition(|key| is_there(&cluster.nodes[0], key));
+    assert!(!lost.is_empty() && !kept.is_empty());
+    for key in keys {
+        has_copy(&near, key).await;
+    }
+    cluster.nodes[0].kill();
+    for key in &lost {
+        while let Ok(value) = near.get::<u8>(key).await {
+            assert_eq!(value, Some(1));
+            sleep(POLITE).await;
+        }
+        assert!(!near.read_now(key, &mut |_| ()));
+    }
+    let before = near.tier_stats().far_reads;
+    for key in &kept {
+        assert_eq!(near.get::<u8>(key).await.unwrap(), Some(1));
+    }
+    assert_eq!(near.tier_stats().far_reads, before);
+    cluster.nodes[0].start_again();
+    for key in &lost {
+        caught_up(&near, key).await;
+        let answer = answered(async || near.get::<u8>(key).await).await;
+        assert_eq!(answer, None);
+    }
 }

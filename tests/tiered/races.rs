@@ -1,12 +1,13 @@
 //! Readers that fill the near tier while another process writes, and connections that are killed meanwhile. No clock is in it: a
-//! reader that has spoken to the server since the write was acknowledged must see it.
+//! reader that has spoken to the server since the write was acknowledged must see it. Where it is writers who tell each other, the
+//! bound is in it, which runs from when the write was acknowledged.
 
 use crate::server::{Server, shared_cluster};
-use crate::{MINUTE, POLITE, built, caught_up, has_copy, other, redis, tiers};
-use nori_cache::{CacheBackend, CacheBackendExt, Coherence, RedisCacheBackend, TieredCacheBackend};
+use crate::{MINUTE, POLITE, built, caught_up, has_copy, read_after, redis, tiers};
+use nori_cache::{CacheBackend, CacheBackendExt, Coherence, TieredCacheBackend};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -15,11 +16,37 @@ const RACES: u32 = 2_000;
 const KILLS: u32 = 150;
 /// Beside each write.
 const READERS: usize = 4;
+/// Of what is read where writers tell each other.
+pub(crate) const BOUND: Duration = Duration::from_secs(2);
+
+/// Another process, which tells of what it writes where nobody else does.
+pub(crate) fn writer(url: &str, coherence: Coherence, prefix: &str) -> Arc<dyn CacheBackend> {
+    let redis = redis(url).prefix(prefix);
+    match coherence {
+        Coherence::Backplane => built(tiers(url).redis(redis).coherence(coherence)),
+        _ => Arc::new(redis.build().unwrap()),
+    }
+}
+
+pub(crate) fn reader(url: &str, coherence: Coherence, prefix: &str) -> Arc<TieredCacheBackend> {
+    let tiers = tiers(url).redis(redis(url).prefix(prefix));
+    built(match coherence {
+        Coherence::Backplane => tiers.coherence(coherence).max_staleness(BOUND),
+        _ => tiers.coherence(coherence),
+    })
+}
 
 /// One key, one write, and readers who come before, beside and after it. True if the value that is read once the tiers have caught up
 /// is the old one.
-async fn is_stale(near: &Arc<TieredCacheBackend>, far: &Arc<RedisCacheBackend>, key: &str) -> bool {
+async fn is_stale(
+    near: &Arc<TieredCacheBackend>,
+    far: &Arc<dyn CacheBackend>,
+    coherence: Coherence,
+    key: &str,
+) -> bool {
     far.set(key, 1, MINUTE).await.unwrap();
+    let before = Instant::now();
+    read_after(near, coherence, key, (Some(1), before), BOUND).await;
     let start = Arc::new(Barrier::new(READERS + 1));
     let mut tasks = JoinSet::new();
     for nth in 0..READERS {
@@ -43,24 +70,30 @@ async fn is_stale(near: &Arc<TieredCacheBackend>, far: &Arc<RedisCacheBackend>, 
         }
     };
     writer.await;
-    caught_up(near, key).await;
+    let written = (Some(2), Instant::now());
     // At once, beside readers who are under way, and when they are done.
-    let beside = near.get::<u32>(key).await.unwrap();
+    let beside = read_after(near, coherence, key, written, BOUND).await;
     tasks.join_all().await;
-    let after = near.get::<u32>(key).await.unwrap();
+    let after = read_after(near, coherence, key, written, BOUND).await;
     (beside, after) != (Some(2), Some(2))
 }
 
 async fn races(url: String, coherence: Coherence, prefix: &str) {
-    let tiers = tiers(&url).redis(redis(&url).prefix(prefix));
-    let near = built(tiers.coherence(coherence));
-    let far = redis(&url).prefix(prefix).build().unwrap();
-    let far = Arc::new(far);
+    let near = reader(&url, coherence, prefix);
+    let far = writer(&url, coherence, prefix);
     let mut stale = 0;
     for race in 0..RACES {
         // Keys that were never read, and such that are near.
         let key = format!("k{}", race % (RACES / 2));
-        stale += u32::from(is_stale(&near, &far, &key).await);
+        stale += u32::from(is_stale(&near, &far, coherence, &key).await);
+    }
+    if coherence == Coherence::Backplane {
+        // What was read above may have been asked of the server. What is near now stays.
+        sleep(BOUND).await;
+        for nth in 0..RACES / 2 {
+            let value = near.get::<u32>(&format!("k{nth}")).await.unwrap();
+            stale += u32::from(value != Some(2));
+        }
     }
     println!(
         "{coherence:?}: {stale} stale of {RACES}, {:?}",
@@ -75,11 +108,13 @@ async fn writes_beside_fills() {
     let server = Server::start();
     races(server.url(), Coherence::Tracking, "t:").await;
     races(server.url(), Coherence::Broadcast, "b:").await;
+    races(server.url(), Coherence::Backplane, "p:").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writes_beside_fills_on_a_cluster() {
     races(shared_cluster().url(), Coherence::Tracking, "raced:").await;
+    races(shared_cluster().url(), Coherence::Backplane, "planed:").await;
 }
 
 /// The connections by which a server tells of writes, as it numbers them.
@@ -95,20 +130,38 @@ pub(crate) fn tracked_connections(server: &Server) -> Vec<String> {
     tracked.map(|line| field(line, "id=")).collect()
 }
 
+/// Kills the connections by which the server, or others, tell of writes. How many there were.
+fn kill_told(server: &Server, coherence: Coherence, round: u32) -> usize {
+    let killed = |answer: String| answer.parse::<usize>().unwrap();
+    match coherence {
+        // Those that carry the calls, too, now and then.
+        Coherence::Backplane if round.is_multiple_of(5) => {
+            killed(server.ask(&["CLIENT", "KILL", "TYPE", "normal"]))
+        }
+        Coherence::Backplane => killed(server.ask(&["CLIENT", "KILL", "TYPE", "pubsub"])),
+        _ => {
+            let connections = tracked_connections(server);
+            let kill = |id: &String| server.ask(&["CLIENT", "KILL", "ID", id]) == "1";
+            connections.iter().filter(|id| kill(id)).count()
+        }
+    }
+}
+
 /// Writes until it is acknowledged.
-async fn written(far: &RedisCacheBackend, key: &str, value: u32) {
+async fn written(far: &dyn CacheBackend, key: &str, value: u32) -> (Option<u32>, Instant) {
     while let Err(error) = far.set(key, value, MINUTE).await {
         assert!(error.is_connection(), "{error}");
         sleep(POLITE).await;
     }
+    (Some(value), Instant::now())
 }
 
 /// The connection that tells of writes is killed, again and again, beside writes, with readers all the time.
 async fn kills(coherence: Coherence) {
     const KEYS: u32 = 8;
     let server = Arc::new(Server::start());
-    let near = built(tiers(server.url()).coherence(coherence));
-    let far = other(server.url());
+    let near = reader(&server.url(), coherence, "cache:");
+    let far = writer(&server.url(), coherence, "cache:");
     let key = |nth: u32| format!("k{nth}");
     for nth in 0..KEYS {
         far.set(&key(nth), 0, MINUTE).await.unwrap();
@@ -139,27 +192,20 @@ async fn kills(coherence: Coherence) {
         has_copy_in_the_end(&near, &key(round % KEYS)).await;
         let killing = {
             let server = Arc::clone(&server);
-            tokio::task::spawn_blocking(move || {
-                let connections = tracked_connections(&server);
-                let kill = |id: &String| server.ask(&["CLIENT", "KILL", "ID", id]) == "1";
-                connections.iter().filter(|id| kill(id)).count()
-            })
+            tokio::task::spawn_blocking(move || kill_told(&server, coherence, round))
         };
         // Before, beside and behind the kill.
+        let mut last = Vec::new();
         for nth in 0..KEYS {
-            written(&far, &key(nth), round).await;
+            last.push(written(&*far, &key(nth), round).await);
         }
         killed += killing.await.unwrap();
-        written(&far, &key(round % KEYS), round + 1_000).await;
+        let behind = round % KEYS;
+        last[behind as usize] = written(&*far, &key(behind), round + 1_000).await;
         for nth in 0..KEYS {
-            caught_up(&near, &key(nth)).await;
-            let expected = if nth == round % KEYS {
-                round + 1_000
-            } else {
-                round
-            };
-            let value = near.get::<u32>(&key(nth)).await.unwrap();
-            assert_eq!(value, Some(expected), "stale after {killed} kills");
+            let last = last[nth as usize];
+            let value = read_after(&near, coherence, &key(nth), last, BOUND).await;
+            assert_eq!(value, last.0, "stale after {killed} kills");
         }
     }
     stop.store(true, Ordering::Relaxed);
@@ -179,6 +225,7 @@ async fn has_copy_in_the_end(near: &TieredCacheBackend, key: &str) {
 async fn killed_connections_beside_writes() {
     kills(Coherence::Tracking).await;
     kills(Coherence::Broadcast).await;
+    kills(Coherence::Backplane).await;
 }
 
 /// Two processes of two tiers that both write and read one key: what one has written both read, once they have caught up.

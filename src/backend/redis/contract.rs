@@ -107,8 +107,7 @@ impl RedisCacheBackend {
             (key, command::unlink_lease(lease_of(key))),
             (key, command::unlink(key)),
         ];
-        let each = self.servers.send_each("delete", both, Replay::Unsafe);
-        let answers = each.await?;
+        let answers = self.servers.write_each("delete", both).await?;
         Ok(answers.last().map(command::integer).transpose()? == Some(1))
     }
 
@@ -178,8 +177,7 @@ impl CacheBackend for RedisCacheBackend {
             if Lifetime::from(ttl) == Lifetime::None {
                 return self.remove(key).await.map(drop);
             }
-            let stored = self.servers.send(key, &set, Replay::Unsafe);
-            stored.await.map(drop)
+            self.servers.write(key, &set).await.map(drop)
         })
     }
 
@@ -197,7 +195,7 @@ impl CacheBackend for RedisCacheBackend {
         self.call(Operation::Incr, Some(key), async move {
             let key = self.key(key);
             let incr = Scripted::incr(&INCR, key, by, ttl);
-            command::integer(&self.servers.run(key, &incr).await?)
+            command::integer(&self.servers.run_write(key, &incr).await?)
         })
     }
 
@@ -214,7 +212,7 @@ impl CacheBackend for RedisCacheBackend {
             let expected = expected.map(Value::encode).transpose()?;
             let (expected, new) = (expected.as_deref(), new.encode()?);
             let update = Scripted::compare_and_set(&COMPARE_AND_SET, key, expected, &new, ttl);
-            Ok(command::integer(&self.servers.run(key, &update).await?)? == 1)
+            Ok(command::integer(&self.servers.run_write(key, &update).await?)? == 1)
         })
     }
 
@@ -254,8 +252,7 @@ impl CacheBackend for RedisCacheBackend {
                 Some(answers) => command::values(answers?, keys.len())?,
                 None => {
                     let gets = on_server.into_iter().map(|key| (key, command::get(key)));
-                    let gets = gets.collect();
-                    let each = self.servers.send_each("get_many", gets, Replay::Safe);
+                    let each = self.servers.read_each("get_many", gets.collect());
                     let values = each.await?.into_iter().map(command::value);
                     values.collect::<Result<Vec<_>, _>>()?
                 }
@@ -288,8 +285,7 @@ impl CacheBackend for RedisCacheBackend {
                 });
                 sets = removals.collect();
             }
-            let each = self.servers.send_each("set_many", sets, Replay::Unsafe);
-            each.await.map(drop)
+            self.servers.write_each("set_many", sets).await.map(drop)
         })
     }
 
@@ -309,9 +305,7 @@ impl CacheBackend for RedisCacheBackend {
                         [command::unlink_lease(lease), command::unlink(key)].map(|it| (key, it))
                     });
                     let unlinks = unlinks.collect();
-                    let each = self
-                        .servers
-                        .send_each("delete_many", unlinks, Replay::Unsafe);
+                    let each = self.servers.write_each("delete_many", unlinks);
                     // Every second one is of a key.
                     each.await?.into_iter().skip(1).step_by(2).collect()
                 }

@@ -12,17 +12,13 @@
 
 use super::RedisCacheBackend;
 use super::command::{self, Scripted, TakenLease};
+use super::token::token;
 use crate::backend::kept::millis_rounded_up;
 use crate::backend::lease::{Lease, Leased, Leases, Taken};
 use crate::backend::stats::{Found, Operation};
 use crate::backend::{BackendFuture, Value};
 use crate::error::Error;
-use crate::sync::{AtomicU64, Ordering};
 use crate::time::Ttl;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::process;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 impl Found for Leased<'_> {}
@@ -89,20 +85,9 @@ impl Leases for RedisCacheBackend {
             let expected = expected.map(Value::encode).transpose()?;
             let (expected, new) = (expected.as_deref(), new.encode()?);
             let store = Scripted::store_leased(key, lease.token(), expected, &new, ttl);
-            let stored = command::integer(&self.servers.run(key, &store).await?)? == 1;
+            let stored = command::integer(&self.servers.run_write(key, &store).await?)? == 1;
             lease.end();
             Ok::<_, Error>(stored)
         })
     }
-}
-
-/// What no other lease has, of this process or of another: random, with the process's number, as a fork has the same random numbers.
-fn token() -> String {
-    static SEED: LazyLock<[u64; 2]> =
-        LazyLock::new(|| [0, 1].map(|nth: u8| RandomState::new().hash_one(nth)));
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let [high, low] = *SEED;
-    // Relaxed: each number is drawn once.
-    let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{high:016x}{low:016x}-{:x}-{nth:x}", process::id())
 }

@@ -10,11 +10,13 @@
 //! | `tls` | what TLS needs, with the feature `redis-tls` |
 //! | `command`, `script` | what is sent, and what the answers mean; Lua for what takes more than one step |
 //! | `tracking` | which keys have been written by anybody, as the servers tell |
+//! | `notice` | what writers tell themselves, where servers do not |
 //! | `servers` | sending: connections, deadlines, which server has a key |
 //! | `event` | spans and events, with the feature `tracing` |
 //! | `gate` | closing |
 //! | `hash_slot` | where in a cluster a key is |
 //! | `lease` | leases, with which one process loads for all |
+//! | `token` | names that are given once |
 //! | `builder` | settings |
 //! | `contract` | the calls |
 
@@ -26,9 +28,11 @@ mod event;
 mod gate;
 mod hash_slot;
 mod lease;
+mod notice;
 mod script;
 mod servers;
 mod tls;
+mod token;
 mod tracking;
 
 pub use builder::RedisCacheBackendBuilder;

@@ -1,10 +1,13 @@
-//! What is known of client tracking by all connections of a backend: which keys have been written by anybody.
+//! What all connections of a backend know of writes: which keys have been written, as far as anybody says so.
 //!
 //! With tracking on (`CLIENT TRACKING ON`), a server remembers which keys a connection has read, and sends an `invalidate` message
 //! by that connection when one of them is written, expires or is evicted; with broadcasting (`BCAST`), whenever a key with the
-//! prefix is. After a `FLUSHALL` the message names no keys. `servers::watch` switches it on and hands the messages over.
+//! prefix is. After a `FLUSHALL` the message names no keys. On a channel of their own (`Coherence::Backplane`), those who write say
+//! what: see `notice`. `servers::watch` switches it on and hands the messages over.
 
 use super::command::leased;
+use super::notice::{self, Channel};
+use crate::backend::coherence::Coherence;
 use crate::backend::coherence::validity::{Generations, Ticket};
 use crate::sync::Notify;
 use crate::time::Clock;
@@ -24,9 +27,19 @@ pub(in crate::backend) struct Tracking {
     clock: Clock,
     /// How long after the last proof that a connection is alive copies are shown of what it has read.
     bound: Duration,
-    broadcasts: bool,
+    way: Way,
     /// For those who wait for a change of a key, by its hash.
     changes: Box<[Notify]>,
+}
+
+/// By whom connections are told of writes.
+enum Way {
+    /// By the server, of what they have read.
+    Reads,
+    /// By the server, of all that starts with the prefix.
+    Prefix,
+    /// By those who write.
+    Channel(Channel),
 }
 
 impl Tracking {
@@ -34,15 +47,21 @@ impl Tracking {
         prefix: &str,
         stripes: usize,
         bound: Duration,
-        broadcasts: bool,
+        coherence: Coherence,
     ) -> Self {
+        let way = match coherence {
+            // Where nothing is told there are no connections to be told by.
+            Coherence::Tracking | Coherence::NearTtl => Way::Reads,
+            Coherence::Broadcast => Way::Prefix,
+            Coherence::Backplane => Way::Channel(Channel::of(prefix)),
+        };
         Self {
             generations: Generations::new(stripes),
             hasher: ahash::RandomState::new(),
             prefix: prefix.into(),
             clock: Clock::system(),
             bound,
-            broadcasts,
+            way,
             changes: (0..GROUPS).map(|_| Notify::new()).collect(),
         }
     }
@@ -83,22 +102,53 @@ impl Tracking {
         self.group(self.hash(key.as_bytes())).notified()
     }
 
-    /// The command that switches tracking on.
+    /// The channel on which those who write tell of it, if they do.
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        match &self.way {
+            Way::Channel(channel) => Some(channel),
+            Way::Reads | Way::Prefix => None,
+        }
+    }
+
+    /// The command that switches it on by which servers tell a connection of writes.
     pub(super) fn switch_on(&self) -> Cmd {
         let mut on = cmd("CLIENT");
         on.arg("TRACKING").arg("ON");
-        if self.broadcasts {
-            on.arg("BCAST").arg("PREFIX").arg(&*self.prefix);
+        match &self.way {
+            Way::Reads => on,
+            Way::Prefix => {
+                on.arg("BCAST").arg("PREFIX").arg(&*self.prefix);
+                on
+            }
+            Way::Channel(channel) => channel.subscribe(),
         }
-        on
     }
 
     /// What a server sent unasked. Whatever looks like an invalidation and cannot be read invalidates everything.
     pub(super) fn hear(&self, push: &PushInfo) {
-        if push.kind != PushKind::Invalidate {
-            return;
+        match (&self.way, &push.kind) {
+            (Way::Reads | Way::Prefix, PushKind::Invalidate) => self.hear_server(&push.data),
+            (Way::Channel(_), PushKind::Message) => self.hear_writer(&push.data),
+            _ => {}
         }
-        let Some(Value::Array(keys)) = push.data.first() else {
+    }
+
+    /// A channel, and what somebody has published on it.
+    fn hear_writer(&self, message: &[Value]) {
+        let keys = match message {
+            [_, Value::BulkString(notice)] => notice::keys(notice),
+            _ => None,
+        };
+        match keys {
+            Some(keys) => keys
+                .into_iter()
+                .for_each(|key| self.heard_of(self.hash(key))),
+            None => self.heard_of_all(),
+        }
+    }
+
+    fn hear_server(&self, message: &[Value]) {
+        let Some(Value::Array(keys)) = message.first() else {
             return self.heard_of_all();
         };
         for key in keys {
@@ -148,7 +198,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     fn tracking() -> Tracking {
-        Tracking::new("p:", 1 << 16, Duration::from_secs(1), false)
+        Tracking::new("p:", 1 << 16, Duration::from_secs(1), Coherence::Tracking)
     }
 
     fn push(kind: PushKind, data: Vec<Value>) -> PushInfo {
@@ -188,6 +238,38 @@ mod tests {
             tracking.hear(&push(PushKind::Invalidate, data));
             assert!(!tracking.generations.is_current(&ticket));
         }
+    }
+
+    #[test]
+    fn writers_say_what_they_have_written() {
+        let second = Duration::from_secs(1);
+        let tracking = Tracking::new("p:", 1 << 16, second, Coherence::Backplane);
+        let tickets = ["a", "b", "c"].map(|key| tracking.ticket(key));
+        let current = || tickets.map(|ticket| tracking.generations.is_current(&ticket));
+        let told = |notice: &[u8]| {
+            let channel = Value::BulkString(b"p:nori-cache:written".to_vec());
+            push(
+                PushKind::Message,
+                vec![channel, Value::BulkString(notice.to_vec())],
+            )
+        };
+        tracking.hear(&told(b"k"));
+        tracking.hear(&push(PushKind::Invalidate, keys(&["p:b"])));
+        tracking.hear(&push(PushKind::Subscribe, keys(&["p:b"])));
+        assert_eq!(current(), [true; 3]);
+        tracking.hear(&told(b"k\0\0\0\x01a\0\0\0\x01z"));
+        assert_eq!(current(), [false, true, true]);
+        for anything in [
+            told(b"*"),
+            told(b"k\0\0\0\x01"),
+            push(PushKind::Message, vec![]),
+            push(PushKind::Message, vec![Value::Nil, Value::Int(1)]),
+        ] {
+            let ticket = tracking.ticket("c");
+            tracking.hear(&anything);
+            assert!(!tracking.generations.is_current(&ticket));
+        }
+        assert_eq!(current(), [false; 3]);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Of a copy, where servers tell of writes.
 const ANNOUNCED: Duration = Duration::from_secs(60);
-/// The same, where they do not.
+/// The same, where those who write do, and not all of them may.
+const PUBLISHED: Duration = Duration::from_secs(10);
+/// The same, where nobody does.
 const UNANNOUNCED: Duration = Duration::from_secs(1);
 /// There are no more stripes than this, which take 8 MiB.
 const MOST_STRIPES: usize = 1 << 20;
@@ -55,8 +57,8 @@ impl TieredCacheBackendBuilder {
         self
     }
 
-    /// How long a copy is used at most; a minute by default, a second with [`Coherence::NearTtl`], where nothing else bounds how far
-    /// it is behind. At least a millisecond; more than a day counts as a day. Never longer than the entry itself lives.
+    /// How long a copy is used at most; a minute by default, ten seconds with [`Coherence::Backplane`], a second with
+    /// [`Coherence::NearTtl`], where nothing else bounds how far it is behind. At least a millisecond; more than a day counts as a day. Never longer than the entry itself lives.
     pub fn near_ttl(mut self, ttl: Duration) -> Self {
         self.near_ttl = Some(ttl);
         self
@@ -97,10 +99,11 @@ impl TieredCacheBackendBuilder {
             Err(Error::invalid_config(name, given, allowed))
         };
         let is_announced = self.coherence != Coherence::NearTtl;
-        let near_ttl = match (self.near_ttl, is_announced) {
+        let near_ttl = match (self.near_ttl, self.coherence) {
             (Some(ttl), _) => least("near_ttl", ttl, Duration::from_millis(1))?,
-            (None, true) => ANNOUNCED,
-            (None, false) => UNANNOUNCED,
+            (None, Coherence::Tracking | Coherence::Broadcast) => ANNOUNCED,
+            (None, Coherence::Backplane) => PUBLISHED,
+            (None, Coherence::NearTtl) => UNANNOUNCED,
         };
         let bound = least(
             "max_staleness",
@@ -114,9 +117,8 @@ impl TieredCacheBackendBuilder {
         let near = Near::new(self.near_max_keys, near_ttl, is_announced)?;
         // A write puts one other copy in four out of date, where all are in use.
         let stripes = self.near_max_keys.saturating_mul(4).min(MOST_STRIPES);
-        let broadcasts = self.coherence == Coherence::Broadcast;
         let prefix = self.redis.key_prefix();
-        let tracking = Arc::new(Tracking::new(prefix, stripes, bound, broadcasts));
+        let tracking = Arc::new(Tracking::new(prefix, stripes, bound, self.coherence));
         let watched = is_announced.then(|| Arc::clone(&tracking));
         Ok(TieredCacheBackend {
             near,

@@ -28,6 +28,13 @@
 //! - *A far entry that expires* may be announced late. So a copy has its own time to live: what the far entry had left, counted
 //!   from before the question.
 //!
+//! # Where writers tell each other
+//! With [`Coherence::Backplane`] step 2 is not the server's: who writes publishes, and messages come by a connection that has
+//! subscribed (`redis::servers::watch`). Nothing else is different, because nothing above needs both connections to be one. *A write
+//! before the server answers the question* is in the answer. *A write after the answer* is followed by its message, and that is dealt with after the ticket
+//! was taken, whenever it comes. Coverage is the subscription's, and there is one before the question is asked. What is lost is the order between the two:
+//! that somebody has spoken to the server does not say that the message has been dealt with, only that it is on its way.
+//!
 //! # Own writes
 //! A write goes to the far tier alone. When it ends, whatever it comes to (done, failed, not known, dropped by its caller), the key's
 //! generation moves on before the caller knows. So the next read asks the server, by the connection that the write went by. A

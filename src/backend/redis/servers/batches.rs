@@ -1,9 +1,12 @@
 //! Many commands to many servers: to each in batches and in order, to all at once.
 
+use super::Addressed;
+use super::announce::{Announced, Telling};
 use super::failure::Failure;
 use super::link::{Link, Replay};
 use crate::backend::alarm;
-use redis::{Cmd, Pipeline, Value};
+use crate::backend::redis::hash_slot::HashSlot;
+use redis::{Pipeline, Value};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,12 +26,15 @@ pub(super) struct Group {
 
 /// What the commands of one call have in common.
 #[derive(Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct Terms<'s> {
     /// Of all together.
     pub(super) deadline: Instant,
     /// Of each batch.
     pub(super) budget: Duration,
     pub(super) replay: Replay,
+    pub(super) telling: Telling<'s>,
+    /// Whether keys are in hash slots, which transactions do not span.
+    pub(super) has_slots: bool,
 }
 
 /// How long so many commands may take together: the budget of a round trip for each batch that may be needed.
@@ -38,31 +44,43 @@ pub(super) fn budget_of(commands: usize, budget: Duration) -> Duration {
 }
 
 /// Sends all groups side by side. The answers come with the positions of their commands.
-pub(super) async fn send<'c>(
+pub(super) async fn send(
     groups: &[Group],
-    command: impl Fn(usize) -> &'c Cmd,
-    terms: Terms,
+    commands: &[Addressed],
+    terms: Terms<'_>,
 ) -> Vec<(usize, Answer)> {
     let sending = groups
         .iter()
-        .map(|group| send_group(group, &command, terms));
+        .map(|group| send_group(group, commands, terms));
     together(sending).await.into_iter().flatten().collect()
 }
 
-async fn send_group<'c>(
+async fn send_group(
     group: &Group,
-    command: impl Fn(usize) -> &'c Cmd,
-    terms: Terms,
+    commands: &[Addressed],
+    terms: Terms<'_>,
 ) -> Vec<(usize, Answer)> {
     let members = &group.members;
     let mut all = Vec::with_capacity(members.len());
     for batch in members.chunks(BATCH) {
-        let mut pipeline = Pipeline::with_capacity(batch.len());
-        for &at in batch {
-            pipeline.add_command(command(at).clone());
-        }
         let deadline = terms.deadline.min(alarm::after(terms.budget));
-        match group.link.many(&pipeline, deadline, terms.replay).await {
+        let clones = batch.iter().map(|&at| commands[at].command.clone());
+        let keys = || batch.iter().map(|&at| &*commands[at].key);
+        let sent = match terms.telling.notice(keys()) {
+            None => {
+                let mut pipeline = Pipeline::with_capacity(batch.len());
+                for command in clones {
+                    pipeline.add_command(command);
+                }
+                group.link.many(&pipeline, deadline, terms.replay).await
+            }
+            Some(notice) => {
+                let in_one = !terms.has_slots || are_in_one_slot(keys());
+                let announced = Announced::new(clones.collect(), notice, in_one);
+                group.link.many(&announced, deadline, terms.replay).await
+            }
+        };
+        match sent {
             Ok(answers) => {
                 let answers = answers.into_iter().map(|answer| match answer {
                     Value::ServerError(reply) => Err(Failure::Rejected(reply)),
@@ -79,6 +97,12 @@ async fn send_group<'c>(
         }
     }
     all
+}
+
+fn are_in_one_slot<'k>(keys: impl Iterator<Item = &'k [u8]>) -> bool {
+    let mut slots = keys.map(HashSlot::of);
+    let first = slots.next();
+    slots.all(|slot| Some(slot) == first)
 }
 
 /// Runs futures side by side, in the caller's task; there are few.

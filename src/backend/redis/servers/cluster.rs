@@ -12,7 +12,7 @@
 use super::breaker::BreakerSettings;
 use super::dial::{Dial, host_of};
 use super::driver::Driver;
-use super::failure::{Failure, Redirect, redirect};
+use super::failure::{Failure, Redirect, broken, redirect};
 use super::link::{Link, Replay, Single};
 use super::topology::{self, Topology};
 use super::watch::Watch;
@@ -123,7 +123,7 @@ impl Cluster {
             event::sent_to(link.endpoint());
             let version = self.topology().version;
             let answer = if asking {
-                let answer = ask(&link, command.alone(), deadline).await;
+                let answer = self.ask(&link, command, deadline).await;
                 answer.map(|value| (value, None))
             } else {
                 link.covered(command, deadline, replay).await
@@ -212,6 +212,26 @@ impl Cluster {
 
     pub(super) fn close(&self) {
         self.links().iter().for_each(|link| link.close());
+    }
+
+    /// Sends to a node that does not own the hash slot yet.
+    async fn ask<R: Single>(
+        &self,
+        link: &Arc<Link>,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        let mut all = redis::Pipeline::new();
+        all.cmd("ASKING");
+        for command in request.commands() {
+            all.add_command(command);
+        }
+        let answers = link.many(&all, deadline, Replay::Unsafe).await?;
+        match request.answer(answers.into_iter().skip(1).collect()) {
+            Ok(Value::ServerError(reply)) => Err(Failure::Rejected(reply)),
+            Ok(value) => Ok(value),
+            Err(error) => Err(Failure::Unknown(broken(link.name(), &error, &self.secrets))),
+        }
     }
 
     fn topology(&self) -> Arc<Topology> {
@@ -386,18 +406,6 @@ fn each_question_ends(now: Instant, deadline: Instant) -> Instant {
 async fn pause(deadline: Instant) {
     let over = alarm::after(PAUSE).min(deadline);
     let _: Option<()> = alarm::until(over, pending()).await;
-}
-
-/// Sends one command to a node that does not own the hash slot yet.
-async fn ask(link: &Arc<Link>, command: Cmd, deadline: Instant) -> Result<Value, Failure> {
-    let mut both = redis::Pipeline::with_capacity(2);
-    both.cmd("ASKING").add_command(command);
-    let mut answers = link.many(&both, deadline, Replay::Unsafe).await?;
-    match answers.pop() {
-        Some(Value::ServerError(reply)) => Err(Failure::Rejected(reply)),
-        Some(value) => Ok(value),
-        None => Ok(Value::Nil),
-    }
 }
 
 #[cfg(test)]

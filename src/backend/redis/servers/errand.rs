@@ -1,9 +1,11 @@
 //! What is sent and not waited for, by who cannot wait: a destructor.
 
+use super::announce::Telling;
 use super::driver::Driver;
 use super::{Route, Servers};
 use crate::backend::alarm;
 use crate::backend::redis::command::Scripted;
+use crate::backend::redis::notice::Channel;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +16,11 @@ pub(in crate::backend::redis) struct Errand {
     budget: Duration,
     key: Vec<u8>,
     scripted: Scripted,
+    channel: Option<Channel>,
 }
 
 impl Servers {
-    /// `key` says which server it goes to.
+    /// `key` says which server it goes to, and that is what others are told of.
     pub(in crate::backend::redis) fn errand(&self, key: Vec<u8>, scripted: Scripted) -> Errand {
         Errand {
             route: self.route.clone(),
@@ -25,6 +28,7 @@ impl Servers {
             budget: self.budget,
             key,
             scripted,
+            channel: self.channel.clone(),
         }
     }
 }
@@ -38,7 +42,12 @@ impl Errand {
         runtime.spawn(async move {
             let deadline = alarm::after(self.budget);
             // Nobody is there to be told.
-            let _ = self.route.run(&self.key, &self.scripted, deadline).await;
+            let telling = self
+                .channel
+                .as_ref()
+                .map_or(Telling::Nothing, Telling::Keys);
+            let running = self.route.run(&self.key, &self.scripted, deadline, telling);
+            let _ = running.await;
         });
     }
 }

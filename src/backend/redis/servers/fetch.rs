@@ -53,8 +53,12 @@ impl Request for Fetch<'_> {
 }
 
 impl Single for Fetch<'_> {
-    fn alone(&self) -> Cmd {
-        command::get(self.key)
+    fn commands(&self) -> Vec<Cmd> {
+        vec![command::get(self.key)]
+    }
+
+    fn answer(&self, mut answers: Vec<Value>) -> RedisResult<Value> {
+        Ok(answers.pop().unwrap_or(Value::Nil))
     }
 }
 

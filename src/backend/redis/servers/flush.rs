@@ -6,6 +6,7 @@
 //! meanwhile, a key may have been on neither node when that was scanned: then all is scanned again. The same is done if the
 //! connection was made anew in the middle of a scan: a cursor means nothing to a server that was restarted, or to another one.
 
+use super::announce::Telling;
 use super::failure::Failure;
 use super::link::{Link, Replay};
 use super::{Addressed, Primaries, Servers};
@@ -97,7 +98,11 @@ impl Servers {
             Addressed { key, command }
         });
         // Safe to send twice: what is gone is gone.
-        let answers = self.many(unlinks.collect(), Replay::Safe).await;
+        let telling = self
+            .channel
+            .as_ref()
+            .map_or(Telling::Nothing, Telling::Anything);
+        let answers = self.many(unlinks.collect(), Replay::Safe, telling).await;
         answers.into_iter().try_for_each(|answer| answer.map(drop))
     }
 }

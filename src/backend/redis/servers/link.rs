@@ -59,15 +59,22 @@ pub(super) trait Request: Sync {
     fn any(answer: &Self::Answer, is: impl Fn(&ServerError) -> bool) -> bool;
 }
 
-/// What can be sent behind an `ASKING`, which is for one command.
+/// What can be sent behind an `ASKING`, which is for one command or transaction.
 pub(super) trait Single: Request<Answer = Value> {
-    /// The one command that matters.
-    fn alone(&self) -> Cmd;
+    /// The commands of it that matter.
+    fn commands(&self) -> Vec<Cmd>;
+
+    /// The answer, from those to the commands.
+    fn answer(&self, answers: Vec<Value>) -> RedisResult<Value>;
 }
 
 impl Single for Cmd {
-    fn alone(&self) -> Cmd {
-        self.clone()
+    fn commands(&self) -> Vec<Cmd> {
+        vec![self.clone()]
+    }
+
+    fn answer(&self, mut answers: Vec<Value>) -> RedisResult<Value> {
+        Ok(answers.pop().unwrap_or(Value::Nil))
     }
 }
 
@@ -124,6 +131,8 @@ pub(super) struct Link {
 
 struct Connection {
     multiplexed: MultiplexedConnection,
+    /// By which writers tell of writes, if they do. It ends with the other, and the other with it.
+    told_by: Option<MultiplexedConnection>,
     dead: Arc<AtomicBool>,
     /// Answers so far.
     answers: AtomicU64,
@@ -158,7 +167,8 @@ struct Used {
 impl Watched for Used {
     fn in_use(&self) -> Option<MultiplexedConnection> {
         let connection = self.connection.upgrade()?;
-        Some(connection.multiplexed.clone())
+        let told_by = connection.told_by.as_ref();
+        Some(told_by.unwrap_or(&connection.multiplexed).clone())
     }
 
     fn leave(&self) {
@@ -260,9 +270,9 @@ impl Link {
     }
 
     /// Sends commands in one go and waits for all answers, among them those that are rejections.
-    pub(super) async fn many(
+    pub(super) async fn many<R: Request<Answer = Vec<Value>>>(
         self: &Arc<Self>,
-        commands: &Pipeline,
+        commands: &R,
         deadline: Instant,
         replay: Replay,
     ) -> Result<Vec<Value>, Failure> {
@@ -314,11 +324,12 @@ impl Link {
             Err(Error::connection(text))
         });
         match outcome {
-            Ok(multiplexed) => {
+            Ok((multiplexed, told_by)) => {
                 // Release: pairs with the Acquire in `made`.
                 self.made.fetch_add(1, Ordering::Release);
                 let connection = Arc::new(Connection {
                     multiplexed,
+                    told_by,
                     dead,
                     answers: AtomicU64::new(0),
                     coverage: coverage.clone(),
@@ -329,7 +340,7 @@ impl Link {
                         connection: Arc::downgrade(&connection),
                     };
                     // On the driver, where this runs.
-                    tokio::spawn(watch.keep(used, coverage));
+                    tokio::spawn(watch.keep(used, coverage, self.budget));
                 }
                 Ok(connection)
             }
@@ -504,24 +515,35 @@ impl Drop for Attempt {
     }
 }
 
-/// A connection that is ready for callers.
+/// A connection that is ready for callers, and the one by which writers tell of writes, if they do.
 async fn connect(
     link: &Link,
     dead: Arc<AtomicBool>,
     coverage: Option<Arc<Coverage>>,
-) -> Result<MultiplexedConnection, Error> {
+) -> Result<(MultiplexedConnection, Option<MultiplexedConnection>), Error> {
     let watch = link.watch.as_ref().zip(coverage.as_ref());
-    let ear = Ear {
-        dead,
+    let ear = || Ear {
+        dead: Arc::clone(&dead),
         watched: watch.map(|(watch, coverage)| (Arc::clone(&watch.tracking), Arc::clone(coverage))),
     };
-    let connecting = link.dial.connect(ear, link.budget, &link.secrets);
-    let mut multiplexed = connecting.await?;
-    if let Some((watch, coverage)) = watch {
-        let begun = watch.begin(&mut multiplexed, coverage, &link.name, &link.secrets);
-        begun.await?;
-    }
-    Ok(multiplexed)
+    let connect = async || {
+        let connecting = link.dial.connect(ear(), link.budget, &link.secrets);
+        connecting.await
+    };
+    let mut multiplexed = connect().await?;
+    let Some((watch, coverage)) = watch else {
+        return Ok((multiplexed, None));
+    };
+    let beginning = watch.beginning(coverage, &link.name, &link.secrets);
+    let Some(channel) = watch.tracking.channel() else {
+        beginning.on(&mut multiplexed).await?;
+        return Ok((multiplexed, None));
+    };
+    let mut told_by = connect().await?;
+    beginning
+        .beside(&mut multiplexed, &mut told_by, channel)
+        .await?;
+    Ok((multiplexed, Some(told_by)))
 }
 
 /// A number from 0 to 1.

@@ -10,11 +10,13 @@
 //! | `link` | one server: a connection that comes back, behind a breaker |
 //! | `topology`, `cluster` | many servers: which node serves which key |
 //! | `batches` | many commands to many servers |
+//! | `announce` | writes of which others are told on a channel |
 //! | `flush` | removing a prefix |
 //! | `watch` | connections by which servers tell of writes |
 //! | `errand` | what is sent and not waited for |
 //! | `fetch` | reads of which a copy may be kept |
 
+mod announce;
 mod batches;
 mod breaker;
 mod cluster;
@@ -35,11 +37,13 @@ pub(super) use link::Replay;
 use super::address::{Secrets, Target};
 use super::command::{self, Key, Scripted};
 use super::event::Endpoint;
+use super::notice::Channel;
 use super::script;
 use super::tracking::Tracking;
 use crate::backend::alarm;
 use crate::backend::stats::LinkState;
 use crate::error::Error;
+use announce::Telling;
 use batches::{Answer, BATCH, Group, Terms};
 use cluster::Cluster;
 use dial::Dial;
@@ -59,6 +63,8 @@ pub(super) struct Servers {
     budget: Duration,
     secrets: Secrets,
     driver: Arc<Driver>,
+    /// If others are to be told of writes.
+    channel: Option<Channel>,
 }
 
 #[derive(Clone)]
@@ -130,6 +136,7 @@ impl Servers {
             budget,
             secrets,
             driver,
+            channel: tracking.and_then(|it| it.channel().cloned()),
         }
     }
 
@@ -152,19 +159,39 @@ impl Servers {
         answer.map_err(|failure| self.error(failure))
     }
 
-    /// Runs a script on one key: by its hash, and by its text if the server does not know it yet.
+    /// Runs a script on one key, which does not write that: by its hash, and by its text if the server does not know it yet.
     pub(super) async fn run(&self, key: Key<'_>, scripted: &Scripted) -> Result<Value, Error> {
-        let key = key.to_vec();
-        let answer = self.route.run(&key, scripted, self.deadline());
+        let (key, deadline) = (key.to_vec(), self.deadline());
+        let answer = self.route.run(&key, scripted, deadline, Telling::Nothing);
         answer.await.map_err(|failure| self.error(failure))
     }
 
-    /// Sends a command for each key. The answers come in the order of the commands; an error names its key.
-    pub(super) async fn send_each(
+    /// Reads with a command for each key. The answers come in the order of the commands; an error names its key.
+    pub(super) async fn read_each(
+        &self,
+        operation: &'static str,
+        commands: Vec<(Key<'_>, Cmd)>,
+    ) -> Result<Vec<Value>, Error> {
+        self.send_each(operation, commands, Replay::Safe, Telling::Nothing)
+            .await
+    }
+
+    /// As [`read_each`](Self::read_each), with commands that write.
+    pub(super) async fn write_each(
+        &self,
+        operation: &'static str,
+        commands: Vec<(Key<'_>, Cmd)>,
+    ) -> Result<Vec<Value>, Error> {
+        self.send_each(operation, commands, Replay::Unsafe, self.telling())
+            .await
+    }
+
+    async fn send_each(
         &self,
         operation: &'static str,
         commands: Vec<(Key<'_>, Cmd)>,
         replay: Replay,
+        telling: Telling<'_>,
     ) -> Result<Vec<Value>, Error> {
         let (keys, commands): (Vec<&str>, Vec<Addressed>) = commands
             .into_iter()
@@ -176,14 +203,14 @@ impl Servers {
                 (key.key, addressed)
             })
             .unzip();
-        let answers = self.many(commands, replay).await;
+        let answers = self.many(commands, replay, telling).await;
         let named = answers.into_iter().zip(keys).map(|(answer, key)| {
             answer.map_err(|failure| self.error(failure).during(operation, Some(key)))
         });
         named.collect()
     }
 
-    /// Runs a script for each key: all by their hashes, and those by their texts that the servers do not know yet. The answers come in
+    /// Runs a script that writes it for each key: all by their hashes, and those by their texts that the servers do not know yet. The answers come in
     /// the order of the scripts; an error names its key.
     pub(super) async fn run_each(
         &self,
@@ -199,7 +226,8 @@ impl Servers {
             },
         };
         let by_hash = scripts.iter().map(|it| addressed(it, false)).collect();
-        let mut answers = self.many(by_hash, Replay::Unsafe).await;
+        let telling = self.telling();
+        let mut answers = self.many(by_hash, Replay::Unsafe, telling).await;
         let is_unknown = |answer: &Answer| match answer {
             Err(Failure::Rejected(reply)) => script::is_unknown(reply),
             _ => false,
@@ -209,7 +237,8 @@ impl Servers {
             .collect();
         if !unknown.is_empty() {
             let by_text = unknown.iter().map(|&at| addressed(&scripts[at], true));
-            let again = self.many(by_text.collect(), Replay::Unsafe).await;
+            let by_text = by_text.collect();
+            let again = self.many(by_text, Replay::Unsafe, telling).await;
             for (at, answer) in unknown.into_iter().zip(again) {
                 answers[at] = answer;
             }
@@ -220,7 +249,8 @@ impl Servers {
         named.collect()
     }
 
-    /// Sends one command for many keys, as few times as may be. `None` if keys may be on several servers.
+    /// Sends one command for many keys, as few times as may be. `None` if keys may be on several servers, or if it writes and others
+    /// are to be told.
     pub(super) async fn send_at_once(
         &self,
         name: &str,
@@ -230,6 +260,9 @@ impl Servers {
         let Route::One(link) = &self.route else {
             return None;
         };
+        if replay == Replay::Unsafe && self.channel.is_some() {
+            return None;
+        }
         let mut answers = Vec::new();
         for batch in keys.chunks(BATCH) {
             let command = command::on_all(name, batch);
@@ -285,17 +318,19 @@ impl Servers {
         failure.into_error(&self.secrets)
     }
 
-    /// Sends a command to the server that has `key`.
-    async fn one(&self, key: &[u8], command: &Cmd, deadline: Instant, replay: Replay) -> Answer {
-        self.route.one(key, command, deadline, replay).await
-    }
-
     /// Sends many commands, and those that another server has by now once more. The answers come in the order of the commands.
-    async fn many(&self, commands: Vec<Addressed>, replay: Replay) -> Vec<Answer> {
+    async fn many(
+        &self,
+        commands: Vec<Addressed>,
+        replay: Replay,
+        telling: Telling<'_>,
+    ) -> Vec<Answer> {
         let terms = Terms {
             deadline: alarm::after(batches::budget_of(commands.len(), self.budget)),
             budget: self.budget,
             replay,
+            telling,
+            has_slots: matches!(self.route, Route::Cluster(_)),
         };
         let mut answers: Vec<Option<Answer>> = Vec::new();
         answers.resize_with(commands.len(), || None);
@@ -316,14 +351,16 @@ impl Servers {
                 }),
             }
         }
-        for (at, answer) in batches::send(&groups, |at| &commands[at].command, terms).await {
+        for (at, answer) in batches::send(&groups, &commands, terms).await {
             answers[at] = Some(answer);
         }
         let mut all = Vec::with_capacity(answers.len());
         for (answer, Addressed { key, command }) in answers.into_iter().zip(&commands) {
             all.push(match answer {
                 Some(Err(failure)) if self.may_be_elsewhere(&failure) => {
-                    self.one(key, command, terms.deadline, replay).await
+                    let deadline = terms.deadline;
+                    let again = self.route.write(key, command, deadline, replay, telling);
+                    again.await
                 }
                 Some(answer) => answer,
                 None => Err(Failure::Unsent(Error::connection("not sent"))),
@@ -362,16 +399,6 @@ impl Route {
         match self {
             Self::One(link) => link.one(command, deadline, replay).await,
             Self::Cluster(cluster) => cluster.one(key, command, deadline, replay).await,
-        }
-    }
-
-    async fn run(&self, key: &[u8], scripted: &Scripted, deadline: Instant) -> Answer {
-        let send = async |command| self.one(key, command, deadline, Replay::Unsafe).await;
-        match send(&scripted.by_hash).await {
-            Err(Failure::Rejected(reply)) if script::is_unknown(&reply) => {
-                send(&scripted.by_text()).await
-            }
-            answer => answer,
         }
     }
 }

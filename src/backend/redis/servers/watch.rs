@@ -4,8 +4,15 @@
 //! **Before a connection is handed out**, tracking is on and the server has answered. A server that refuses either (too old, no
 //! permission) is one that cannot be used: the attempt to connect fails, and says why.
 //!
+//! **Where writers tell each other** (`Coherence::Backplane`), a second connection has subscribed to their channel before the first is
+//! handed out, and neither outlives the other. A second one, because servers end a connection that subscribes when more than some
+//! megabytes wait for it, which may be the answer to one question. That both lead to the same server is found out by a channel that only
+//! the second one has subscribed to: who publishes there is told how many subscribers *this server* has. If the second one does not
+//! answer for as long as a command may take, both are left.
+//!
 //! **Messages are dealt with where they come in**, by the task that reads the connection, in the order in which the server sent
-//! them. So when a caller has an answer, all messages have been dealt with that the server sent before it.
+//! them. So when a caller has an answer, all messages have been dealt with that the server sent before it. By the second connection
+//! they come when they come: the ticket is older than the question, and that is enough.
 //!
 //! **Proofs.** Every quarter of the bound the server is asked whether it still is what it was: that it answers, and with sentinels
 //! or in a cluster also that it is a primary, and one that the cluster follows. The time of the *question* is what is proven,
@@ -15,10 +22,14 @@
 //! **When it ends**, whichever side ends it, the [`Coverage`] is lost before anybody can have another connection: see
 //! [`Ear`] and [`link`](super::link).
 
+use super::announce::Announced;
 use super::dial::Hears;
 use super::failure::{Failure, broken};
+use super::link::Request;
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
+use crate::backend::redis::notice::Channel;
+use crate::backend::redis::token::token;
 use crate::backend::redis::tracking::Tracking;
 use crate::error::Error;
 use crate::sync::{AtomicBool, Ordering};
@@ -115,38 +126,33 @@ impl Watch {
         Arc::new(Coverage::new(now, bound))
     }
 
-    /// Switches tracking on.
-    ///
-    /// # Errors
-    /// If the server refuses, or does not answer the question that it will be asked again and again.
-    pub(super) async fn begin(
-        &self,
-        connection: &mut MultiplexedConnection,
-        coverage: &Coverage,
-        name: &str,
-        secrets: &Secrets,
-    ) -> Result<(), Error> {
-        let asked = self.tracking.now();
-        let mut commands = vec![self.tracking.switch_on()];
-        commands.extend(self.proof.questions());
-        let answers = ask(connection, &commands).await;
-        let answers = answers.map_err(|error| broken(name, &error, secrets))?;
-        for answer in &answers {
-            if let Value::ServerError(reply) = answer {
-                return Err(refusal(name, reply, secrets));
-            }
+    pub(super) fn beginning<'w>(
+        &'w self,
+        coverage: &'w Coverage,
+        name: &'w str,
+        secrets: &'w Secrets,
+    ) -> Beginning<'w> {
+        Beginning {
+            watch: self,
+            coverage,
+            name,
+            secrets,
         }
-        match self.proof.read(answers.get(1..).unwrap_or_default()) {
-            Said::Yes => coverage.prove(asked),
-            Said::No => coverage.lose(),
-        }
-        Ok(())
     }
 
     /// Asks again and again, as long as the connection is in use.
-    pub(super) async fn keep(self, watched: impl Watched, coverage: Arc<Coverage>) {
+    pub(super) async fn keep(
+        self,
+        watched: impl Watched,
+        coverage: Arc<Coverage>,
+        budget: Duration,
+    ) {
         let bound = self.tracking.bound();
         let pause = (bound / 4).clamp(Duration::from_millis(1), LONGEST_PAUSE);
+        // Of a connection that carries no calls nobody else finds out that it is dead.
+        let is_apart = self.tracking.channel().is_some();
+        let least = if is_apart { budget } else { Duration::ZERO };
+        let patience = bound.max(pause).max(least);
         loop {
             sleep(pause).await;
             let Some(mut connection) = watched.in_use() else {
@@ -154,9 +160,10 @@ impl Watch {
             };
             let asked = self.tracking.now();
             let questions = self.proof.questions();
-            let answered = timeout(bound.max(pause), ask(&mut connection, &questions)).await;
+            let answered = timeout(patience, ask(&mut connection, &questions)).await;
             let said = match answered {
                 Ok(Ok(answers)) => self.proof.read(&answers),
+                Err(_) if is_apart => return watched.leave(),
                 // What is broken ends by itself; what is late may answer the next question.
                 Ok(Err(_)) | Err(_) => continue,
             };
@@ -180,15 +187,85 @@ impl Watch {
     }
 }
 
-/// Why a server is of no use here. If that passes, the error is the one that any command would have got.
-fn refusal(name: &str, reply: &ServerError, secrets: &Secrets) -> Error {
-    let error = Failure::Rejected(reply.clone()).into_error(secrets);
-    if error.is_connection() {
-        return error;
+/// Of what is told by a connection. What the server refuses, or does not answer, is an error of all of this.
+pub(super) struct Beginning<'w> {
+    watch: &'w Watch,
+    coverage: &'w Coverage,
+    name: &'w str,
+    secrets: &'w Secrets,
+}
+
+impl Beginning<'_> {
+    /// By the connection that carries the calls.
+    pub(super) async fn on(&self, connection: &mut MultiplexedConnection) -> Result<(), Error> {
+        let on = [self.watch.tracking.switch_on()];
+        self.listen(connection, &on, "client tracking").await
     }
-    let (code, details) = (reply.code(), reply.details().unwrap_or_default());
-    let text = format!("{name} refuses what a near tier needs, client tracking: {code} {details}");
-    Error::rejected(secrets.scrub(text))
+
+    /// By one beside that.
+    pub(super) async fn beside(
+        &self,
+        calls: &mut MultiplexedConnection,
+        told_by: &mut MultiplexedConnection,
+        channel: &Channel,
+    ) -> Result<(), Error> {
+        const NEED: &str = "to subscribe and publish";
+        let private = channel.private(&token());
+        let on = [self.watch.tracking.switch_on(), private.subscribe()];
+        self.listen(told_by, &on, NEED).await?;
+        // Notices of nothing: whether one may.
+        let [own, all] = [&private, channel].map(|it| it.tell_of([]));
+        let announced = Announced::new(vec![own], all, true);
+        let answers = self.accepted(announced.send(calls).await, NEED)?;
+        match answers.first() {
+            Some(Value::Int(1..)) => Ok(()),
+            _ => {
+                let text = format!("{}: two connections lead to two servers", self.name);
+                Err(Error::connection(text))
+            }
+        }
+    }
+
+    async fn listen(
+        &self,
+        connection: &mut MultiplexedConnection,
+        switch_on: &[Cmd],
+        need: &str,
+    ) -> Result<(), Error> {
+        let asked = self.watch.tracking.now();
+        let proof = self.watch.proof;
+        let commands = [switch_on, &proof.questions()].concat();
+        let answers = self.accepted(ask(connection, &commands).await, need)?;
+        let proven = answers.get(switch_on.len()..).unwrap_or_default();
+        match proof.read(proven) {
+            Said::Yes => self.coverage.prove(asked),
+            Said::No => self.coverage.lose(),
+        }
+        Ok(())
+    }
+
+    /// The answers, if none is a refusal.
+    fn accepted(&self, answers: RedisResult<Vec<Value>>, need: &str) -> Result<Vec<Value>, Error> {
+        let answers = answers.map_err(|error| broken(self.name, &error, self.secrets))?;
+        for answer in &answers {
+            if let Value::ServerError(reply) = answer {
+                return Err(self.refusal(reply, need));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Why a server is of no use here. If that passes, the error is the one that any command would have got.
+    fn refusal(&self, reply: &ServerError, need: &str) -> Error {
+        let error = Failure::Rejected(reply.clone()).into_error(self.secrets);
+        if error.is_connection() {
+            return error;
+        }
+        let (code, details) = (reply.code(), reply.details().unwrap_or_default());
+        let name = self.name;
+        let text = format!("{name} refuses what a near tier needs, {need}: {code} {details}");
+        Error::rejected(self.secrets.scrub(text))
+    }
 }
 
 async fn ask(connection: &mut MultiplexedConnection, questions: &[Cmd]) -> RedisResult<Vec<Value>> {
