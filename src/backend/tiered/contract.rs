@@ -69,6 +69,7 @@ impl TieredCacheBackend {
     /// What was fetched, of which a copy is kept if that may be.
     fn kept(&self, key: &str, ticket: Ticket, asked: u64, fetched: Fetched) -> Option<Value> {
         let Some(terms) = fetched.terms else {
+            self.near.forget(key);
             return fetched.value;
         };
         let value = fetched.value.map(Value::remembering);
@@ -98,6 +99,10 @@ impl CacheBackend for TieredCacheBackend {
 
     fn latest_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
         BackendFuture::boxed(self.fetch(key))
+    }
+
+    fn last_known(&self, key: &str) -> Option<Value> {
+        self.near.last_known(&self.tracking, key)
     }
 
     #[inline]
