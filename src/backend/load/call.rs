@@ -78,8 +78,7 @@ impl<T> Looked<T> {
     where
         B: CacheBackend + ?Sized,
     {
-        call.options.fail_safe.is_some()
-            && self.seen.is_safe(call.options, wall::now(call.backend))
+        call.options.fail_safe.is_some() && self.seen.is_safe(call.options, wall::now(call.backend))
     }
 
     /// What there is to answer with when a load has failed, or takes too long. What is last known of a store that cannot be read is

@@ -15,6 +15,7 @@
 //! | `gate` | closing |
 //! | `hash_slot` | where in a cluster a key is |
 //! | `lease` | leases, with which one process loads for all |
+//! | `remover` | what repairs have of a backend |
 //! | `builder` | settings |
 //! | `contract` | the calls |
 
@@ -26,6 +27,7 @@ mod event;
 mod gate;
 mod hash_slot;
 mod lease;
+mod remover;
 mod script;
 mod servers;
 mod tls;
@@ -33,6 +35,7 @@ mod tracking;
 
 pub use builder::RedisCacheBackendBuilder;
 pub(super) use contract::{CopyTerms, Fetched};
+pub(super) use remover::{Removal, Remover};
 pub(super) use tracking::Tracking;
 
 use super::stats::CallCounters;
@@ -42,6 +45,7 @@ use crate::time::Ttl;
 use gate::Gate;
 use servers::Servers;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A backend on Redis 6 or newer: one server, a primary that sentinels watch, or a cluster.
@@ -90,7 +94,7 @@ use std::time::Duration;
 /// # }
 /// ```
 pub struct RedisCacheBackend {
-    servers: Servers,
+    servers: Arc<Servers>,
     redacted_url: String,
     prefix: Box<str>,
     codec: Codec,

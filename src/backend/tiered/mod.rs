@@ -49,10 +49,12 @@
 //! | `builder` | settings |
 //! | `near` | the copies |
 //! | `contract` | the calls |
+//! | `repair` | what is left to be done when the far tier was down |
 
 mod builder;
 mod contract;
 mod near;
+mod repair;
 
 pub use builder::TieredCacheBackendBuilder;
 
@@ -60,6 +62,7 @@ use super::coherence::Coherence;
 use super::redis::{RedisCacheBackend, Tracking};
 use crate::sync::{AtomicU64, Ordering};
 use near::Near;
+use repair::Repairs;
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,6 +107,7 @@ pub struct TieredCacheBackend {
     tracking: Arc<Tracking>,
     coherence: Coherence,
     far_reads: AtomicU64,
+    repairs: Arc<Repairs>,
 }
 
 /// What a [`TieredCacheBackend`] has done so far.
@@ -118,6 +122,13 @@ pub struct TierStats {
     pub refused: u64,
     /// Copies in memory now, with those that are out of date.
     pub near_keys: usize,
+    /// Keys that could not be written, and are to be removed from Redis when it is back; a flush that could not be done is one more.
+    pub repairs_pending: usize,
+    /// Those of them that have been.
+    pub repairs_done: u64,
+    /// Those that have not and will not be: there were [too many](TieredCacheBackendBuilder::max_repairs), or the key may be a counter,
+    /// or is another program's, or Redis refuses.
+    pub repairs_dropped: u64,
 }
 
 impl TieredCacheBackend {
@@ -130,12 +141,16 @@ impl TieredCacheBackend {
     /// What the backend has done so far.
     pub fn tier_stats(&self) -> TierStats {
         let (looks, refused, near_keys) = self.near.counts();
+        let (repairs_pending, repairs_done, repairs_dropped) = self.repairs.counts();
         TierStats {
             near_hits: looks.saturating_sub(refused),
             // Relaxed: a counter.
             far_reads: self.far_reads.load(Ordering::Relaxed),
             refused,
             near_keys,
+            repairs_pending,
+            repairs_done,
+            repairs_dropped,
         }
     }
 

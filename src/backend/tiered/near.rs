@@ -98,9 +98,9 @@ impl Near {
         let Some(coverage) = unannounced.or(terms.coverage.as_ref()) else {
             return self.forget(key);
         };
-        let (now, until) = (tracking.now(), until(terms.ttl, asked, self.longest));
+        let lives_until = until(terms.ttl, asked, Duration::MAX);
         // Only to spare the labour: it is the look that decides.
-        if now >= until || !tracking.generations().is_current(&ticket) {
+        if tracking.now() >= lives_until || !tracking.generations().is_current(&ticket) {
             return self.forget(key);
         }
         let copy = Copied {
@@ -109,8 +109,8 @@ impl Near {
                 ticket,
                 coverage: Arc::clone(coverage),
             },
-            until,
-            lives_until: self::until(terms.ttl, asked, Duration::MAX),
+            until: until(terms.ttl, asked, self.longest),
+            lives_until,
         };
         self.copies.insert(key.into(), copy);
     }
