@@ -4,8 +4,8 @@
 use crate::scripted::{Asked, Reply, Scripted};
 use crate::{MINUTE, POLITE, built, caught_up, tiers};
 use nori_cache::{
-    Answer, CacheBackend, CacheBackendExt, Coherence, Error, LoadContext, Outcome,
-    TieredCacheBackend, TieredCacheBackendBuilder,
+    Answer, CacheBackend, CacheBackendExt, Codec, Coherence, Error, LoadContext, Outcome,
+    TieredCacheBackend, TieredCacheBackendBuilder, View,
 };
 use parking_lot::Mutex;
 use std::future::ready;
@@ -426,4 +426,24 @@ async fn a_later_answer_replaces_what_was_last_known() {
     assert!(near.last_known("n").is_none());
     far.server.stop();
     assert_eq!(load(&near, HOUR).await, Got::Error);
+}
+
+/// A view of the backend is the backend, for this too.
+#[tokio::test]
+async fn a_view_passes_on_what_is_last_known() {
+    let far = Far::fresh();
+    let near: Arc<dyn CacheBackend> = down(&far).await;
+    let view = || View::of(Arc::clone(&near));
+    let json = Codec::json();
+    for view in [
+        view(),
+        view().make_strict(),
+        view().use_codec(&json),
+        view().make_namespace("t"),
+    ] {
+        let view = Arc::new(view);
+        let load = view.load("n").fail_safe(HOUR);
+        let load = load.answer_or_load(|_| ready(Err::<u8, _>(DOWN.to_owned())));
+        assert_eq!(got(load.await), Got::FailSafe);
+    }
 }

@@ -434,3 +434,84 @@ impl Drop for Runner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::redis::RedisCacheBackend;
+
+    fn repairs(most: usize) -> Arc<Repairs> {
+        // Dropped at once, so that there is no task and nothing to be sent.
+        let far = RedisCacheBackend::new("redis://localhost").unwrap();
+        let tracking = Arc::new(Tracking::new("p:", 16, Duration::from_secs(1), false));
+        Repairs::new(most, far.remover(), tracking)
+    }
+
+    fn number(repairs: &Repairs, key: &str) -> Option<u64> {
+        repairs.state.lock().keys.get(key).copied()
+    }
+
+    #[test]
+    fn a_write_that_begins_ends_the_repairs_of_its_keys() {
+        let repairs = repairs(10);
+        repairs.note(["a", "b"]);
+        let noted = ["a", "b"].map(|key| (key.into(), number(&repairs, key).unwrap()));
+        assert!(noted.iter().all(|it| repairs.is_noted(it)));
+        let held = repairs.begin(&["a", "c"]);
+        assert!(held.has("a") && !held.has("b") && !held.has("c"));
+        assert_eq!(
+            [0, 1].map(|nth| repairs.is_noted(&noted[nth])),
+            [false, true]
+        );
+        // It fails: that is another note, which a repair that began before does not take for its own.
+        repairs.note(["a"]);
+        assert_eq!(repairs.counts(), (2, 0, 0));
+        assert!(!repairs.is_noted(&noted[0]));
+        // So it is if it fails twice.
+        let before = number(&repairs, "b");
+        repairs.note(["b"]);
+        assert!(number(&repairs, "b") > before);
+        assert_eq!(repairs.counts(), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_flush_spares_what_is_written_behind_it_as_far_as_that_is_remembered() {
+        let repairs = repairs(2);
+        repairs.note_flush();
+        let first = repairs.state.lock().flush.as_ref().unwrap().number;
+        assert!(repairs.is_flushed(first, "a"));
+        repairs.begin(&["a"]);
+        assert!(!repairs.is_flushed(first, "a") && repairs.is_flushed(first, "b"));
+        // Another flush is for that as well.
+        repairs.note_flush();
+        let second = repairs.state.lock().flush.as_ref().unwrap().number;
+        assert!(!repairs.is_flushed(first, "b") && repairs.is_flushed(second, "a"));
+        repairs.begin(&["a", "b"]);
+        assert_eq!(repairs.counts(), (1, 0, 0));
+        repairs.begin(&["c"]);
+        assert!(!repairs.is_flushed(second, "d"));
+        assert_eq!(repairs.counts(), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_flush_that_works_leaves_what_failed_behind_it() {
+        let repairs = repairs(10);
+        repairs.note(["a"]);
+        repairs.note_flush();
+        let held = repairs.begin(&[]);
+        repairs.note(["b"]);
+        repairs.flushed(&held);
+        assert_eq!((number(&repairs, "a"), repairs.counts()), (None, (1, 2, 0)));
+        assert!(number(&repairs, "b").is_some());
+    }
+
+    #[test]
+    fn without_a_thread_for_it_the_task_is_not_taken_for_running() {
+        let repairs = repairs(10);
+        repairs.note(["a"]);
+        assert_eq!(repairs.state.lock().runner, None);
+        repairs.close();
+        repairs.note(["a"]);
+        assert_eq!(repairs.counts(), (0, 0, 1));
+    }
+}
