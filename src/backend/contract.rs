@@ -109,6 +109,17 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
         self.get_value(key)
     }
 
+    /// The value that was last seen under `key`, for when the store cannot be read: out of this process's memory, and without waiting.
+    /// `None`, the default, if nothing is known.
+    ///
+    /// For backends that keep copies, and for [fail-safe](super::LoadOptions::fail_safe) alone: nobody can say whether the store still
+    /// has it. Never what is known to have been written, removed, or to have expired since, in whatever way and by whomever. One that
+    /// wraps another passes the other's on.
+    fn last_known(&self, key: &str) -> Option<Value> {
+        let _ = key;
+        None
+    }
+
     /// Shows the value under `key` to `read`, if there is one, and returns true. Returns false if looking would wait or fail: then
     /// nothing was shown, and [`get_value`](Self::get_value) will be asked.
     ///

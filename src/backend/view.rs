@@ -167,6 +167,10 @@ where
         })
     }
 
+    fn last_known(&self, key: &str) -> Option<Value> {
+        self.found(key, self.backend.last_known(key))
+    }
+
     fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
         self.codec.is_none() && self.backend.read_now(key, read)
     }

@@ -2,7 +2,10 @@
 
 use crate::server::{Server, wait_until};
 use crate::{MINUTE, POLITE, TOLD, TRACKED, built, caught_up, has_copy, other, tiers};
-use nori_cache::{CacheBackend, CacheBackendExt, TieredCacheBackend, Ttl};
+use nori_cache::{
+    CacheBackend, CacheBackendExt, Outcome, RedisCacheBackend, TieredCacheBackend, Ttl,
+};
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::task::JoinSet;
@@ -53,6 +56,121 @@ async fn a_server_that_is_restarted() {
         assert_eq!(near.get::<u8>("k").await.unwrap(), None);
         near.set("k", value, Ttl::Never).await.unwrap();
         has_copy(&near, "k").await;
+    }
+}
+
+/// One that writes down each write before it acknowledges it, so that it has its values when it is started again.
+fn lasting() -> Server {
+    Server::with(&["--appendonly", "yes", "--appendfsync", "always"])
+}
+
+/// What was to be removed while the server was down is removed when it is back: to others soon, and to this process from the first
+/// read. What this process has written since stays.
+#[tokio::test]
+async fn a_removal_that_failed_takes_effect_when_the_server_is_back() {
+    let mut server = lasting();
+    for coherence in TRACKED {
+        let near = built(tiers(server.url()).coherence(coherence));
+        let far = other(server.url());
+        for key in ["deleted", "set", "both", "counter", "kept"] {
+            far.set(key, ["old"], Ttl::Never).await.unwrap();
+            has_copy(&near, key).await;
+        }
+        far.set("counter", 7, Ttl::Never).await.unwrap();
+        server.kill();
+        near.delete("deleted").await.unwrap_err();
+        near.set("set", ["new"], Ttl::Never).await.unwrap_err();
+        near.delete("both").await.unwrap_err();
+        near.delete("counter").await.unwrap_err();
+        assert_eq!(near.tier_stats().repairs_pending, 4);
+        server.start_again();
+        while let Err(error) = near.set("both", ["newer"], Ttl::Never).await {
+            assert!(error.is_connection(), "{error}");
+            sleep(POLITE).await;
+        }
+        assert_eq!(near.get::<Vec<String>>("deleted").await.unwrap(), None);
+        assert_eq!(near.get::<Vec<String>>("set").await.unwrap(), None);
+        while near.tier_stats().repairs_pending > 0 {
+            sleep(POLITE).await;
+        }
+        caught_up_far(&far).await;
+        for key in ["deleted", "set"] {
+            assert_eq!(far.get::<Vec<String>>(key).await.unwrap(), None, "{key}");
+        }
+        for (key, left) in [("both", "newer"), ("kept", "old")] {
+            for read in [near.get(key).await, far.get::<Vec<String>>(key).await] {
+                assert_eq!(read.unwrap(), Some(vec![left.to_owned()]));
+            }
+        }
+        // It may be a counter that others have gone on with.
+        assert_eq!(near.incr("counter", Ttl::Never).await.unwrap(), 8);
+        let stats = near.tier_stats();
+        assert_eq!(stats.repairs_done, 2, "{stats:?}");
+        assert_eq!(stats.repairs_dropped, 1, "{stats:?}");
+    }
+}
+
+/// Until it has a connection again.
+async fn caught_up_far(far: &RedisCacheBackend) {
+    while far.ttl("other").await.is_err() {
+        sleep(POLITE).await;
+    }
+}
+
+/// A load whose source is down, too, goes away with what this process was the last to see, until that is known to be removed; with tags,
+/// if none of them is.
+#[tokio::test]
+async fn what_was_last_known_is_returned_while_the_server_is_down() {
+    const TAG: &str = "nori-cache:tag:t";
+    for coherence in TRACKED {
+        let mut server = lasting();
+        let near = built(tiers(server.url()).coherence(coherence));
+        let far = other(server.url());
+        let load = async |key: &str, source: Result<u8, String>| {
+            let mut load = near.load(key).ttl(MINUTE).fail_safe(MINUTE);
+            if key == "tagged" {
+                load = load.tags(["t"]);
+            }
+            load.answer_or_load(|_| ready(source)).await
+        };
+        for key in ["plain", "tagged", "removed"] {
+            load(key, Ok(1)).await.unwrap();
+            has_copy(&near, key).await;
+        }
+        has_copy(&near, TAG).await;
+        far.delete("removed").await.unwrap();
+        caught_up(&near, "removed").await;
+        server.kill();
+        for key in ["plain", "tagged"] {
+            let answer = loop {
+                let answer = load(key, Err("down".to_owned())).await.unwrap();
+                // Until the end of the connection is known there are hits.
+                if !matches!(answer.outcome(), Outcome::Hit) {
+                    break answer;
+                }
+                sleep(POLITE).await;
+            };
+            let outcome = answer.outcome();
+            assert!(matches!(outcome, Outcome::FailSafe(_)), "{outcome:?}");
+            assert!(answer.store_error().is_some() && *answer.value() == 1);
+            near.get::<u8>(key).await.unwrap_err();
+        }
+        assert_eq!(
+            load("removed", Err("down".to_owned())).await.unwrap_err(),
+            "down"
+        );
+        // What this process removes is gone for it, though it cannot be removed.
+        near.remove_by_tag("t").await.unwrap_err();
+        near.delete("plain").await.unwrap_err();
+        for key in ["plain", "tagged"] {
+            let error = load(key, Err("down".to_owned())).await.unwrap_err();
+            assert!(error.contains("down"), "{error}");
+        }
+        server.start_again();
+        caught_up(&near, "other").await;
+        for key in ["plain", "tagged"] {
+            assert_eq!(near.get::<u8>(key).await.unwrap(), None, "{key}");
+        }
     }
 }
 

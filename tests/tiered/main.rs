@@ -9,11 +9,13 @@ mod backplane;
 mod conformance;
 #[path = "../support/counting.rs"]
 mod counting;
+mod fail_safe;
 mod faults;
 mod hits;
 mod nodes;
 mod races;
 mod refusals;
+mod repairs;
 #[path = "../support/scripted.rs"]
 mod scripted;
 #[path = "../support/redis.rs"]

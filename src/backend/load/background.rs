@@ -121,26 +121,28 @@ where
     F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
 {
-    let backend = Arc::clone(&owned.backend);
     let deadline = alarm::after(soft_timeout);
+    let (owned, unread) = (Arc::new(owned), looked.unread.clone());
+    let caller = Arc::clone(&owned);
     let mut leading = Box::pin(async move {
-        let how = (Purpose::Answer, None);
+        let how = (Purpose::Answer, unread);
         lead(&owned.call(), leader, how, f, tell).await
     });
     if let Some(answer) = alarm::until(deadline, leading.as_mut()).await {
         return answer;
     }
-    let permit = Permit::get(FlightsOf(Arc::clone(&backend)));
-    let (Ok(runtime), Some(permit)) = (Handle::try_current(), permit) else {
-        // It cannot go on without its caller.
+    let permit = Permit::get(FlightsOf(Arc::clone(&caller.backend)));
+    let safe = looked.into_safe(&caller.call());
+    let (Ok(runtime), Some(permit), Some(safe)) = (Handle::try_current(), permit, safe) else {
+        // It cannot go on without its caller, or its caller has nothing to go away with any more.
         return leading.await;
     };
     runtime.spawn(async move {
         let _permit = permit;
         let _ = leading.await;
     });
-    backend.flights().tally().count(Event::SoftTimeout);
-    let mut answer = looked.answer(Outcome::TimedOut);
+    caller.backend.flights().tally().count(Event::SoftTimeout);
+    let mut answer = safe.answer(Outcome::TimedOut);
     answer.is_refreshing = true;
     Ok(answer)
 }

@@ -6,7 +6,7 @@ use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Failure};
 use crate::backend::tag::Tag;
 use crate::backend::typed::{read, tags};
-use crate::backend::{CacheBackend, Cacheable, Flights, Value, wall};
+use crate::backend::{CacheBackend, Cacheable, Flights, Value, alarm, wall};
 use crate::error::Error;
 
 /// One load: what it is for, and how it goes.
@@ -67,7 +67,10 @@ impl<T> Looked<T> {
 
     #[inline]
     pub(super) fn answer(self, outcome: Outcome) -> Answer<Option<T>> {
-        Answer::new(self.value, outcome)
+        Answer {
+            store_error: self.unread,
+            ..Answer::new(self.value, outcome)
+        }
     }
 
     /// Whether what was seen is there for when a load fails, or takes too long.
@@ -75,12 +78,25 @@ impl<T> Looked<T> {
     where
         B: CacheBackend + ?Sized,
     {
-        match self.seen {
-            Seen::Kept(times) if call.options.fail_safe.is_some() => {
-                times.is_within(call.options.fail_safe, wall::now(call.backend))
-            }
-            _ => false,
+        call.options.fail_safe.is_some() && self.seen.is_safe(call.options, wall::now(call.backend))
+    }
+
+    /// What there is to answer with when a load has failed, or takes too long. What is last known of a store that cannot be read is
+    /// looked at only now: while the loader ran, it may have become known to be out of date.
+    pub(super) fn into_safe<B>(self, call: &Call<'_, B>) -> Option<Self>
+    where
+        B: CacheBackend + ?Sized,
+        T: Cacheable,
+    {
+        if self.unread.is_none() || matches!(self.seen, Seen::Kept(_)) {
+            return self.is_safe(call).then_some(self);
         }
+        let (seen, value) = call.last_known()?;
+        Some(Self {
+            seen,
+            value,
+            ..self
+        })
     }
 
     /// What a caller gets whose load has failed.
@@ -92,12 +108,13 @@ impl<T> Looked<T> {
     ) -> Result<Answer<Option<T>>, E>
     where
         B: CacheBackend + ?Sized,
+        T: Cacheable,
     {
-        if !self.is_safe(call) {
+        let Some(safe) = self.into_safe(call) else {
             return Err(error());
-        }
+        };
         call.flights().tally().count(Event::FailSafe);
-        Ok(self.answer(Outcome::FailSafe(shown)))
+        Ok(safe.answer(Outcome::FailSafe(shown)))
     }
 }
 
@@ -194,7 +211,60 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
                 Err(error) => looked.unread = Some(self.without_store(error)?),
             }
         }
+        if looked.unread.is_some()
+            && let Some((seen, value)) = self.last_known()
+        {
+            (looked.seen, looked.value) = (seen, value);
+        }
         self.next(looked)
+    }
+
+    /// As [`look_from`](Self::look_from), but where there is something to go away with, a store that is slow is waited for no longer than
+    /// the soft timeout.
+    pub(super) async fn look_briefly<T: Cacheable>(
+        &self,
+        glance: Glance<T>,
+    ) -> Result<Next<T>, Error> {
+        let limit = self.options.soft_timeout;
+        let limit = limit.filter(|_| self.has_background && !self.options.skip_read);
+        let Some(limit) = limit.filter(|_| self.last_known::<T>().is_some()) else {
+            return self.look_from(glance).await;
+        };
+        let looking = self.look_from(glance);
+        if let Some(next) = alarm::until(alarm::after(limit), looking).await {
+            return next;
+        }
+        let Some((seen, value)) = self.last_known() else {
+            // It is out of date by now.
+            return self.look().await;
+        };
+        let slow = Error::timeout(format!("the store took longer than {limit:?}"));
+        let unread = Some(self.without_store(slow)?);
+        let looked = Looked {
+            seen,
+            value,
+            unread,
+        };
+        Ok(Next::Refresh(looked, Outcome::TimedOut))
+    }
+
+    /// What was in the store as far as is known in this process, for when it cannot be read: if fail-safe allows it, and its tags have not
+    /// been removed, as far as that is known.
+    #[cold]
+    fn last_known<T: Cacheable>(&self) -> Option<(Seen, Option<T>)> {
+        if self.options.fail_safe.is_none() || self.options.strict {
+            return None;
+        }
+        let known = self.backend.last_known(self.key)?;
+        let seen = Seen::LastKnown(known.times());
+        if !seen.is_safe(self.options, wall::now(self.backend))
+            || !tags::held_last(self.backend, &known)
+        {
+            return None;
+        }
+        // What this load cannot read is none for it.
+        let (_, value) = self.open(&known).ok()?;
+        (value.is_some() || self.is_optional).then_some((seen, value))
     }
 
     /// Whether what was found, or what another has loaded, has not been removed by one of its tags.
@@ -320,7 +390,7 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
                     return (facts, None);
                 }
             }
-            Seen::Missing => {}
+            Seen::Missing | Seen::LastKnown(_) => {}
         }
         let failure = self.flights().failures().last(self.key);
         if let Some(failure) = &failure {

@@ -12,6 +12,22 @@ pub(super) enum Seen {
     /// A value that has nothing but a time to live: as long as it is there, it is fresh.
     Plain,
     Kept(Times),
+    /// It cannot be read: this is what was last known of it, with its times if it is kept. For fail-safe, and never a hit.
+    LastKnown(Option<Times>),
+}
+
+impl Seen {
+    /// Whether it is there for when a load fails, or takes too long.
+    pub(super) fn is_safe(self, options: &LoadOptions, now: u64) -> bool {
+        match self {
+            Self::Missing | Self::Plain => false,
+            Self::Kept(times) | Self::LastKnown(Some(times)) => {
+                times.is_within(options.fail_safe, now)
+            }
+            // Whoever keeps the copy knows how long its original lives.
+            Self::LastKnown(None) => options.fail_safe.is_some(),
+        }
+    }
 }
 
 /// All that a decision is made of.
@@ -53,9 +69,16 @@ pub(super) fn decide(facts: Facts, options: &LoadOptions) -> Decision {
         Some(pause) if failed_within(pause) => Decision::Fail,
         _ => Decision::Load,
     };
+    let fail_safe_or_load = || {
+        if facts.seen.is_safe(options, facts.now) && is_throttled() {
+            Decision::FailSafe
+        } else {
+            else_load()
+        }
+    };
     let times = match facts.seen {
         Seen::Plain => return Decision::Hit,
-        Seen::Missing => return else_load(),
+        Seen::Missing | Seen::LastKnown(_) => return fail_safe_or_load(),
         Seen::Kept(times) => times,
     };
     if times.is_fresh(facts.now) {
@@ -75,10 +98,7 @@ pub(super) fn decide(facts: Facts, options: &LoadOptions) -> Decision {
             Decision::StaleAndRefresh
         };
     }
-    if times.is_within(options.fail_safe, facts.now) && is_throttled() {
-        return Decision::FailSafe;
-    }
-    else_load()
+    fail_safe_or_load()
 }
 
 /// A time before which the decision is a hit, whatever else is so.
@@ -102,6 +122,10 @@ mod tests {
         is_negative: false,
         is_tagged: false,
     });
+    const TIMES: Option<Times> = match KEPT {
+        Kept(times) => Some(times),
+        _ => None,
+    };
     const MS: Duration = Duration::from_millis(1);
 
     fn all() -> LoadOptions {
@@ -149,6 +173,17 @@ mod tests {
             (KEPT, 3_000, None, [Load, Load]),
             (KEPT, 3_000, Some(2_999), [Fail, Fail]),
             (KEPT, 3_000, Some(2_980), [Load, Load]),
+            // Last known: fresh or not, never a hit, and good for when there is nothing better.
+            (LastKnown(TIMES), 1_000, None, [Load, Load]),
+            (LastKnown(TIMES), 1_000, Some(1_000), [FailSafe, FailSafe]),
+            (LastKnown(TIMES), 1_900, Some(1_850), [Load, Load]),
+            (LastKnown(TIMES), 2_000, None, [Load, Load]),
+            (LastKnown(TIMES), 2_040, Some(2_000), [FailSafe, FailSafe]),
+            (LastKnown(TIMES), 2_999, Some(2_999), [FailSafe, FailSafe]),
+            (LastKnown(TIMES), 3_000, Some(2_999), [Fail, Fail]),
+            (LastKnown(TIMES), 3_000, Some(2_980), [Load, Load]),
+            (LastKnown(None), 9_999, None, [Load, Load]),
+            (LastKnown(None), 9_999, Some(9_999), [FailSafe, FailSafe]),
         ];
         for (seen, now, failed_at, decisions) in rows {
             for (has_background, decision) in [true, false].into_iter().zip(decisions) {
@@ -164,6 +199,24 @@ mod tests {
                 {
                     assert_eq!(decision, Hit, "{facts:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_last_known_is_for_fail_safe_alone() {
+        let options = || LoadOptions::new().stale_while_revalidate(100 * MS);
+        for seen in [LastKnown(TIMES), LastKnown(None)] {
+            for failed_at in [None, Some(1_500)] {
+                let facts = Facts {
+                    seen,
+                    now: 1_500,
+                    failed_at,
+                    has_background: true,
+                };
+                assert_eq!(decide(facts, &options()), Load);
+                assert!(!seen.is_safe(&options(), 1_500));
+                assert!(seen.is_safe(&options().fail_safe(MS), 1_500));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Who has to load: leads the load of its key, or waits for who does.
 
 use super::call::{Call, Looked, Next};
+use super::decide::Seen;
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Joined, Leader, Load, Stuck};
 use crate::backend::tag;
@@ -69,27 +70,38 @@ where
             Joined::Leads(leader) => return Ok(Role::Leads(leader, looked)),
             Joined::Follows(leading) => leading,
         };
-        let deadline = *deadline.get_or_insert_with(|| Deadline::of(call, &looked));
-        match follow(call, looked, &leading, deadline).await? {
+        let until = *deadline.get_or_insert_with(|| Deadline::of(call, &looked));
+        match follow(call, looked, &leading, until).await? {
             Followed::Answer(answer) => return Ok(Role::Answered(answer)),
             Followed::Alone(looked) => return Ok(Role::Alone(looked)),
             // Unless the store has an answer by now, there is still what was seen before.
-            Followed::Again(before) => match call.look().await? {
-                Next::Answer(answer) => return Ok(Role::Answered(answer)),
-                Next::Refresh(fresh, outcome) => return Ok(Role::Answered(fresh.answer(outcome))),
-                Next::Load(again) if again.unread.is_some() => {
-                    looked = Looked {
-                        unread: again.unread,
-                        ..before
+            Followed::Again(before) => {
+                // If there is nothing any more to go away with, it has come to the end of the wrong one.
+                deadline = deadline.filter(|it| !it.is_over_for(&before));
+                match call.look().await? {
+                    Next::Answer(answer) => return Ok(Role::Answered(answer)),
+                    Next::Refresh(fresh, outcome) => {
+                        return Ok(Role::Answered(fresh.answer(outcome)));
                     }
+                    Next::Load(again) if again.unread.is_some() => {
+                        looked = Looked {
+                            unread: again.unread,
+                            ..before
+                        }
+                    }
+                    Next::Load(again) => looked = again,
                 }
-                Next::Load(again) => looked = again,
-            },
+            }
         }
     }
 }
 
 impl Deadline {
+    /// Whether it was a soft timeout, and what was to be answered with is gone.
+    fn is_over_for<T>(self, looked: &Looked<T>) -> bool {
+        matches!(self.why, Why::SoftTimeout) && matches!(looked.seen, Seen::Missing)
+    }
+
     fn of<B, T>(call: &Call<'_, B>, looked: &Looked<T>) -> Self
     where
         B: CacheBackend + ?Sized,
@@ -147,8 +159,11 @@ where
         (Ok(None), _) => return Ok(Followed::Again(looked)),
         (Err(Stuck::Circular), _) => return Ok(Followed::Alone(looked)),
         (Err(Stuck::Late(_)), Why::SoftTimeout) => {
+            let Some(safe) = looked.into_safe(call) else {
+                return Ok(Followed::Again(Looked::nothing()));
+            };
             call.flights().tally().count(Event::SoftTimeout);
-            let mut answer = looked.answer(Outcome::TimedOut);
+            let mut answer = safe.answer(Outcome::TimedOut);
             answer.is_refreshing = true;
             return Ok(Followed::Answer(answer));
         }

@@ -21,6 +21,11 @@
 //! write for each failure, it could not be noted while the store is down, and a value that expired would count as fresh for others.
 //! So each process tries once in a while.
 //!
+//! # A store that cannot be read
+//! is no obstacle to a load; there is nothing stale to go away with, then. A backend that keeps copies may know what was there the last
+//! time ([`last_known`](crate::CacheBackend::last_known)): that is never a hit, and the loader is not shown it. When the load has failed, or takes too long, it is looked at
+//! (once more): what has become known to be out of date meanwhile is not returned.
+//!
 //! # Many processes
 //! A load for the whole fleet ([`LoadOptions::fleet_single_flight`]) takes the second look in one step with a lease of the key, and waits
 //! while another process has it ([`fleet`]). All else is as before, so a store that is down, or has no leases, makes it a load of

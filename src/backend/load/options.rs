@@ -109,7 +109,8 @@ impl LoadOptions {
     /// Keeps what has expired for this long, and returns it when the loader fails, panics in the background, or runs into the
     /// [hard timeout](Self::hard_timeout). Off by default.
     ///
-    /// Where there is nothing to return, callers get the error.
+    /// A backend of two tiers that cannot read the far one returns what was [last known](crate::CacheBackend::last_known) there, fresh or
+    /// expired, in the same cases. Where there is nothing to return, callers get the error.
     pub fn fail_safe(mut self, window: Duration) -> Self {
         self.fail_safe = Some(window);
         self
@@ -123,7 +124,8 @@ impl LoadOptions {
     }
 
     /// How long a caller waits for the loader where there is something that has expired and that [fail-safe](Self::fail_safe) allows:
-    /// then it gets that. The load goes on in the background. Off by default.
+    /// then it gets that. The load goes on in the background. Off by default. On two tiers, the far one is waited for no longer, either,
+    /// where there is something that was last known there.
     ///
     /// For loads over an `Arc` on a Tokio runtime; others wait for the load.
     pub fn soft_timeout(mut self, limit: Duration) -> Self {

@@ -41,15 +41,17 @@ pub enum Outcome {
     /// Another caller's loader got it, in this process or, with a load [for the fleet](super::LoadOptions::fleet_single_flight), in another.
     Coalesced,
     /// It was in the store and had expired, which [fail-safe](super::LoadOptions::fail_safe) allows: the load failed with this
-    /// error, or one did a short while before.
+    /// error, or one did a short while before. Or it is what was last known of a store that cannot be read: then
+    /// [`store_error`](Answer::store_error) says why that is.
     FailSafe(Error),
     /// It was in the store and had expired, which fail-safe allows: the load took longer than the
-    /// [soft timeout](super::LoadOptions::soft_timeout), and goes on.
+    /// [soft timeout](super::LoadOptions::soft_timeout), and goes on. Or the store could not be read, or did not answer in that time, and it
+    /// is what was last known of it.
     TimedOut,
 }
 
 impl Outcome {
-    /// Whether the value had expired.
+    /// Whether the value had expired, or may have been replaced meanwhile.
     pub fn is_stale(&self) -> bool {
         matches!(self, Self::Stale | Self::FailSafe(_) | Self::TimedOut)
     }
@@ -87,7 +89,7 @@ impl<T> Answer<T> {
     }
 
     /// What the store failed with, if it did: this caller could not read it, or could not store what it loaded. The value is what the
-    /// loader got.
+    /// loader got or, with fail-safe, what was last known.
     pub fn store_error(&self) -> Option<&Error> {
         self.store_error.as_ref()
     }

@@ -10,6 +10,7 @@ use super::handle::{FlightsOf, SharedHandle};
 use super::join::{Role, join};
 use super::lead::{Tell, alone, lead};
 use super::outcome::{Answer, Outcome};
+use crate::backend::flights::Event;
 use crate::backend::{CacheBackend, Cacheable};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -83,13 +84,21 @@ where
         Glance::Hit(value) => return Ok(Answer::new(value, Outcome::Hit)),
         glance => glance,
     };
-    let (looked, f) = match call.look_from(glance).await? {
+    let next = if call.options.soft_timeout.is_some() {
+        Box::pin(call.look_briefly(glance)).await?
+    } else {
+        call.look_from(glance).await?
+    };
+    let (looked, f) = match next {
         Next::Answer(answer) => return Ok(answer),
         Next::Load(looked) => (looked, f),
         // This one, too, is quick.
         Next::Refresh(looked, outcome) => {
             match (refresh(&call, || handle.shared(), f, tell), outcome) {
                 (Ok(refresh), outcome) => {
+                    if matches!(outcome, Outcome::TimedOut) {
+                        call.flights().tally().count(Event::SoftTimeout);
+                    }
                     let mut answer = looked.answer(outcome);
                     answer.is_refreshing = refresh == Refresh::UnderWay;
                     return Ok(answer);

@@ -227,7 +227,13 @@ impl RedisCacheBackendBuilder {
             tls::prepare(url)?;
         }
         Ok(RedisCacheBackend {
-            servers: Servers::new(target, timeout, secrets, self.breaker, tracking),
+            servers: Arc::new(Servers::new(
+                target,
+                timeout,
+                secrets,
+                self.breaker,
+                tracking,
+            )),
             redacted_url: redact::url(&self.url),
             codec: self.codec.for_prefix(&self.prefix),
             is_strict: self.is_strict,

@@ -17,6 +17,7 @@
 //! | `hash_slot` | where in a cluster a key is |
 //! | `lease` | leases, with which one process loads for all |
 //! | `token` | names that are given once |
+//! | `remover` | what repairs have of a backend |
 //! | `builder` | settings |
 //! | `contract` | the calls |
 
@@ -29,6 +30,7 @@ mod gate;
 mod hash_slot;
 mod lease;
 mod notice;
+mod remover;
 mod script;
 mod servers;
 mod tls;
@@ -37,6 +39,7 @@ mod tracking;
 
 pub use builder::RedisCacheBackendBuilder;
 pub(super) use contract::{CopyTerms, Fetched};
+pub(super) use remover::{Removal, Remover};
 pub(super) use tracking::Tracking;
 
 use super::stats::CallCounters;
@@ -46,6 +49,7 @@ use crate::time::Ttl;
 use gate::Gate;
 use servers::Servers;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A backend on Redis 6 or newer: one server, a primary that sentinels watch, or a cluster.
@@ -94,7 +98,7 @@ use std::time::Duration;
 /// # }
 /// ```
 pub struct RedisCacheBackend {
-    servers: Servers,
+    servers: Arc<Servers>,
     redacted_url: String,
     prefix: Box<str>,
     codec: Codec,

@@ -2,6 +2,7 @@
 
 use super::TieredCacheBackend;
 use super::near::Near;
+use super::repair::Repairs;
 use crate::backend::coherence::Coherence;
 use crate::backend::redis::{RedisCacheBackend, RedisCacheBackendBuilder, Tracking};
 use crate::error::Error;
@@ -29,6 +30,7 @@ pub struct TieredCacheBackendBuilder {
     near_ttl: Option<Duration>,
     max_staleness: Duration,
     coherence: Coherence,
+    max_repairs: usize,
 }
 
 impl Default for TieredCacheBackendBuilder {
@@ -39,6 +41,7 @@ impl Default for TieredCacheBackendBuilder {
             near_ttl: None,
             max_staleness: Duration::from_secs(2),
             coherence: Coherence::default(),
+            max_repairs: 1_000,
         }
     }
 }
@@ -81,6 +84,17 @@ impl TieredCacheBackendBuilder {
         self
     }
 
+    /// How many keys are remembered whose `set`, `delete` or the like failed, or may have: 1,000 by default. When Redis is back, they are
+    /// removed there, so that what was to be replaced is not found any more. With 0, none.
+    ///
+    /// Each takes the memory of the key. When there are more, those that come then are not remembered:
+    /// [`repairs_dropped`](super::TierStats::repairs_dropped) counts them. Nor are increments and updates, ever, and what is under a
+    /// key then and is a bare integer stays: it may be a counter.
+    pub fn max_repairs(mut self, max_keys: usize) -> Self {
+        self.max_repairs = max_keys;
+        self
+    }
+
     /// Builds the backend. Connects nowhere: the first read does, or [`verify`](crate::CacheBackend::verify).
     ///
     /// # Errors
@@ -120,10 +134,13 @@ impl TieredCacheBackendBuilder {
         let prefix = self.redis.key_prefix();
         let tracking = Arc::new(Tracking::new(prefix, stripes, bound, self.coherence));
         let watched = is_announced.then(|| Arc::clone(&tracking));
+        let far = self.redis.build_tracked(url, watched)?;
+        let repairs = Repairs::new(self.max_repairs, far.remover(), Arc::clone(&tracking));
         Ok(TieredCacheBackend {
             near,
-            far: self.redis.build_tracked(url, watched)?,
+            far,
             tracking,
+            repairs,
             coherence: self.coherence,
             far_reads: AtomicU64::new(0),
         })

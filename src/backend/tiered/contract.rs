@@ -1,10 +1,11 @@
 //! The contract, call by call. All that writes works on the far tier; see the essay.
 
 use super::TieredCacheBackend;
+use super::repair::Held;
 use crate::backend::coherence::Coherence;
 use crate::backend::coherence::validity::Ticket;
 use crate::backend::lease::{Lease, Leased, Leases, Taken};
-use crate::backend::redis::{Fetched, Tracking};
+use crate::backend::redis::Fetched;
 use crate::backend::stats::Operation;
 use crate::backend::{
     BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value,
@@ -16,10 +17,15 @@ use std::time::Duration;
 /// So many keys that are read together are each asked for as if they were read alone.
 const FEW: usize = 16;
 
-/// A write of this process: when it ends, in whatever way, copies of what it may have changed are out of date.
-struct Write<'t, 'k> {
-    tracking: &'t Tracking,
+/// A write of this process: when it ends, in whatever way, copies of what it may have changed are out of date, and what it has left to be
+/// done is noted.
+struct Write<'b, 'k> {
+    backend: &'b TieredCacheBackend,
     changes: Changes<'k>,
+    kind: Kind,
+    /// What was to be done about its keys before.
+    held: Held,
+    end: End,
 }
 
 enum Changes<'k> {
@@ -29,30 +35,120 @@ enum Changes<'k> {
     All,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// If it fails, what it was to replace is removed later.
+    Replaces,
+    /// If it fails, all is as it was, or as its caller was told: see `repair`.
+    Updates,
+}
+
+/// How a write ended.
+enum End {
+    /// It failed, or was given up.
+    Unknown,
+    /// It did nothing.
+    Undone,
+    Done,
+    /// Of each key, whether it was written.
+    Each(Vec<bool>),
+}
+
+impl Changes<'_> {
+    fn keys(&self) -> &[&str] {
+        match self {
+            Self::Key(key) => std::slice::from_ref(key),
+            Self::Keys(keys) => keys,
+            Self::Owned(keys) => keys,
+            Self::All => &[],
+        }
+    }
+}
+
+impl End {
+    fn of_update(has_stored: &bool) -> Self {
+        if *has_stored {
+            Self::Done
+        } else {
+            Self::Undone
+        }
+    }
+}
+
+impl Write<'_, '_> {
+    /// What it came to.
+    fn ended<T>(
+        mut self,
+        result: Result<T, Error>,
+        end: impl FnOnce(&T) -> End,
+    ) -> Result<T, Error> {
+        self.end = match &result {
+            Ok(answer) => end(answer),
+            // It was not sent.
+            Err(error) if error.is_encoding() || error.is_closed() => End::Undone,
+            Err(_) => End::Unknown,
+        };
+        result
+    }
+
+    fn note(&self) {
+        let (repairs, keys) = (&self.backend.repairs, self.changes.keys());
+        let held = |key: &&&str| self.held.has(key);
+        match &self.end {
+            End::Done if matches!(self.changes, Changes::All) => repairs.flushed(&self.held),
+            End::Done => {}
+            End::Unknown if matches!(self.changes, Changes::All) => repairs.note_flush(),
+            End::Unknown if self.kind == Kind::Replaces => repairs.note(keys.iter().copied()),
+            End::Unknown | End::Undone => {
+                repairs.note(keys.iter().filter(held).copied());
+            }
+            End::Each(written) => {
+                let keys = keys.iter().zip(written);
+                let undone = keys.filter_map(|(key, written)| (!written).then_some(key));
+                repairs.note(undone.filter(held).copied());
+            }
+        }
+    }
+}
+
 impl Drop for Write<'_, '_> {
     fn drop(&mut self) {
+        // First: who finds a copy out of date asks whether there is something to be done before it asks the server.
+        self.note();
+        let tracking = &self.backend.tracking;
         match &self.changes {
-            Changes::Key(key) => self.tracking.invalidate(key),
-            Changes::Keys(keys) => keys.iter().for_each(|key| self.tracking.invalidate(key)),
-            Changes::Owned(keys) => keys.iter().for_each(|key| self.tracking.invalidate(key)),
-            Changes::All => self.tracking.generations().invalidate_all(),
+            Changes::All => tracking.generations().invalidate_all(),
+            changes => changes
+                .keys()
+                .iter()
+                .for_each(|key| tracking.invalidate(key)),
         }
     }
 }
 
 impl TieredCacheBackend {
-    fn writes<'a>(&'a self, changes: Changes<'a>) -> Write<'a, 'a> {
+    fn writes<'a>(&'a self, changes: Changes<'a>, kind: Kind) -> Write<'a, 'a> {
         Write {
-            tracking: &self.tracking,
+            held: self.repairs.begin(changes.keys()),
+            backend: self,
             changes,
+            kind,
+            end: End::Unknown,
         }
     }
 
     /// Asks the far tier, and keeps a copy.
     async fn fetch(&self, key: &str) -> Result<Option<Value>, Error> {
+        let repaired = self.repairs.before_reading(&[key]).await;
+        repaired.map_err(|error| error.during("get", Some(key)))?;
         let (ticket, asked) = (self.tracking.ticket(key), self.tracking.now());
         self.count_far_reads(1);
-        let fetched = self.far.fetch(key).await?;
+        let fetched = self.far.fetch(key).await;
+        let fetched = fetched.inspect_err(|error| {
+            if error.is_wrong_type() {
+                self.near.forget(key);
+            }
+        })?;
         Ok(self.kept(key, ticket, asked, fetched))
     }
 
@@ -69,6 +165,7 @@ impl TieredCacheBackend {
     /// What was fetched, of which a copy is kept if that may be.
     fn kept(&self, key: &str, ticket: Ticket, asked: u64, fetched: Fetched) -> Option<Value> {
         let Some(terms) = fetched.terms else {
+            self.near.forget(key);
             return fetched.value;
         };
         let value = fetched.value.map(Value::remembering);
@@ -100,6 +197,10 @@ impl CacheBackend for TieredCacheBackend {
         BackendFuture::boxed(self.fetch(key))
     }
 
+    fn last_known(&self, key: &str) -> Option<Value> {
+        self.near.last_known(&self.tracking, key)
+    }
+
     #[inline]
     fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
         self.near.show(&self.tracking, key, read)
@@ -107,24 +208,25 @@ impl CacheBackend for TieredCacheBackend {
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
         BackendFuture::boxed(async move {
-            let _write = self.writes(Changes::Key(key));
-            self.far.set_value(key, value, ttl).await
+            let write = self.writes(Changes::Key(key), Kind::Replaces);
+            let set = self.far.set_value(key, value, ttl).await;
+            write.ended(set, |()| End::Done)
         })
     }
 
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
         BackendFuture::boxed(async move {
-            let _write = self.writes(Changes::Key(key));
-            self.far.delete_value(key).await
+            let write = self.writes(Changes::Key(key), Kind::Replaces);
+            let deleted = self.far.delete_value(key).await;
+            write.ended(deleted, |_| End::Done)
         })
     }
 
     fn flush_values(&self) -> BackendFuture<'_, ()> {
         BackendFuture::boxed(async move {
-            let flushed = {
-                let _write = self.writes(Changes::All);
-                self.far.flush_values().await
-            };
+            let write = self.writes(Changes::All, Kind::Replaces);
+            let flushed = self.far.flush_values().await;
+            let flushed = write.ended(flushed, |()| End::Done);
             self.near.clear();
             flushed
         })
@@ -132,8 +234,9 @@ impl CacheBackend for TieredCacheBackend {
 
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
         BackendFuture::boxed(async move {
-            let _write = self.writes(Changes::Key(key));
-            self.far.incr_value(key, by, ttl).await
+            let write = self.writes(Changes::Key(key), Kind::Updates);
+            let sum = self.far.incr_value(key, by, ttl).await;
+            write.ended(sum, |_| End::Done)
         })
     }
 
@@ -146,8 +249,9 @@ impl CacheBackend for TieredCacheBackend {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
         BackendFuture::boxed(async move {
-            let _write = self.writes(Changes::Key(key));
-            self.far.compare_and_set(key, expected, new, ttl).await
+            let write = self.writes(Changes::Key(key), Kind::Updates);
+            let stored = self.far.compare_and_set(key, expected, new, ttl).await;
+            write.ended(stored, End::of_update)
         })
     }
 
@@ -158,8 +262,9 @@ impl CacheBackend for TieredCacheBackend {
     ) -> BackendFuture<'a, Vec<bool>> {
         BackendFuture::boxed(async move {
             let keys = entries.iter().map(|(key, ..)| *key).collect();
-            let _write = self.writes(Changes::Owned(keys));
-            self.far.compare_and_set_many(entries, ttl).await
+            let write = self.writes(Changes::Owned(keys), Kind::Updates);
+            let stored = self.far.compare_and_set_many(entries, ttl).await;
+            write.ended(stored, |stored| End::Each(stored.clone()))
         })
     }
 
@@ -180,8 +285,12 @@ impl CacheBackend for TieredCacheBackend {
         BackendFuture::boxed(async move {
             self.count_far_reads(missing.len());
             let asked: Vec<&str> = missing.iter().map(|&at| keys[at]).collect();
+            let repaired = self.repairs.before_reading(&asked).await;
+            repaired.map_err(|error| error.during("get_many", None))?;
             let found = if asked.is_empty() || asked.len() > FEW {
-                self.far.get_values(&asked).await?
+                let found = self.far.get_values(&asked).await?;
+                asked.iter().for_each(|key| self.near.forget(key));
+                found
             } else {
                 match self.fetch_few(&asked).await {
                     // Whether a foreign type is an error or a miss among many is for the far tier to say.
@@ -199,15 +308,17 @@ impl CacheBackend for TieredCacheBackend {
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
         BackendFuture::boxed(async move {
             let keys = entries.iter().map(|(key, _)| *key).collect();
-            let _write = self.writes(Changes::Owned(keys));
-            self.far.set_values(entries, ttl).await
+            let write = self.writes(Changes::Owned(keys), Kind::Replaces);
+            let set = self.far.set_values(entries, ttl).await;
+            write.ended(set, |()| End::Done)
         })
     }
 
     fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
         BackendFuture::boxed(async move {
-            let _write = self.writes(Changes::Keys(keys));
-            self.far.delete_values(keys).await
+            let write = self.writes(Changes::Keys(keys), Kind::Replaces);
+            let deleted = self.far.delete_values(keys).await;
+            write.ended(deleted, |_| End::Done)
         })
     }
 
@@ -254,12 +365,11 @@ impl CacheBackend for TieredCacheBackend {
 
     fn close(&self) -> BackendFuture<'_, ()> {
         BackendFuture::boxed(async move {
-            let closed = {
-                // Nothing is near while the calls under way end, nor after them.
-                self.tracking.generations().invalidate_all();
-                let _write = self.writes(Changes::All);
-                self.far.close().await
-            };
+            // Nothing is near while the calls under way end, nor after them.
+            self.tracking.generations().invalidate_all();
+            let closed = self.far.close().await;
+            self.repairs.close();
+            self.tracking.generations().invalidate_all();
             self.near.clear();
             closed
         })
@@ -308,8 +418,9 @@ impl Leases for TieredCacheBackend {
         ttl: Ttl,
     ) -> BackendFuture<'a, bool> {
         BackendFuture::boxed(async move {
-            let _write = self.writes(Changes::Key(key));
-            self.far.store_leased(key, lease, expected, new, ttl).await
+            let write = self.writes(Changes::Key(key), Kind::Updates);
+            let stored = self.far.store_leased(key, lease, expected, new, ttl);
+            write.ended(stored.await, End::of_update)
         })
     }
 }

@@ -43,6 +43,16 @@
 //! Counters and updates work on the far tier. An update may begin with a copy, since it is compared with the far value before
 //! anything is written, and when that fails the copy is not used a second time.
 //!
+//! # When the far tier is down
+//! A copy without coverage, or over its time, is shown to nobody who asks what there is. But it is what was *last known*, as long as its ticket
+//! is current and its original would live: a load with fail-safe may go away with that when all else has failed. It is known to
+//! be out of date by the same words as ever, an announcement or an own write; who looks at it takes the ticket's word alone, and leaves the
+//! coverage's. Where the far tier has been asked and there is no copy of its answer, the earlier copy is given up: it is not the last any more.
+//! Two answers that are under way at once, by two connections, may be kept in either order, so that the last known one is the one that
+//! was kept last.
+//!
+//! Writes that fail leave behind what they were to replace: see `repair`.
+//!
 //! # What a copy is
 //! The bytes as they came, and what they were first decoded as by a caller who can share that. It may also say that there is
 //! nothing under a key: servers announce when there is.
@@ -56,10 +66,12 @@
 //! | `builder` | settings |
 //! | `near` | the copies |
 //! | `contract` | the calls |
+//! | `repair` | what is left to be done when the far tier was down |
 
 mod builder;
 mod contract;
 mod near;
+mod repair;
 
 pub use builder::TieredCacheBackendBuilder;
 
@@ -67,6 +79,7 @@ use super::coherence::Coherence;
 use super::redis::{RedisCacheBackend, Tracking};
 use crate::sync::{AtomicU64, Ordering};
 use near::Near;
+use repair::Repairs;
 use std::fmt;
 use std::sync::Arc;
 
@@ -83,7 +96,9 @@ use std::sync::Arc;
 /// - Nothing outlives its time to live by being copied.
 /// - Increments, updates and everything that writes work on the far tier, as with [`RedisCacheBackend`] alone.
 ///
-/// A far tier that is down is an error for whoever misses the near one, never a miss. [`docs::tiers`](crate::docs::tiers) says more,
+/// A far tier that is down is an error for whoever misses the near one, never a miss; a load with [fail-safe](crate::LoadOptions::fail_safe)
+/// may go away with what was last known. What could not be set or deleted meanwhile is
+/// [removed](TieredCacheBackendBuilder::max_repairs) when it is back. [`docs::tiers`](crate::docs::tiers) says more,
 /// also of stores and users that may not track.
 ///
 /// ```no_run
@@ -111,6 +126,7 @@ pub struct TieredCacheBackend {
     tracking: Arc<Tracking>,
     coherence: Coherence,
     far_reads: AtomicU64,
+    repairs: Arc<Repairs>,
 }
 
 /// What a [`TieredCacheBackend`] has done so far.
@@ -125,6 +141,13 @@ pub struct TierStats {
     pub refused: u64,
     /// Copies in memory now, with those that are out of date.
     pub near_keys: usize,
+    /// Keys that could not be written, and are to be removed from Redis when it is back; a flush that could not be done is one more.
+    pub repairs_pending: usize,
+    /// Those of them that have been.
+    pub repairs_done: u64,
+    /// Those that have not and will not be: there were [too many](TieredCacheBackendBuilder::max_repairs), or the key may be a counter,
+    /// or is another program's, or Redis refuses.
+    pub repairs_dropped: u64,
 }
 
 impl TieredCacheBackend {
@@ -137,12 +160,16 @@ impl TieredCacheBackend {
     /// What the backend has done so far.
     pub fn tier_stats(&self) -> TierStats {
         let (looks, refused, near_keys) = self.near.counts();
+        let (repairs_pending, repairs_done, repairs_dropped) = self.repairs.counts();
         TierStats {
             near_hits: looks.saturating_sub(refused),
             // Relaxed: a counter.
             far_reads: self.far_reads.load(Ordering::Relaxed),
             refused,
             near_keys,
+            repairs_pending,
+            repairs_done,
+            repairs_dropped,
         }
     }
 

@@ -27,6 +27,8 @@ struct Copied {
     /// When its time is over, on the clock of the proofs. The cache has no deadlines for copies: they would count from when a copy was
     /// placed there, which may be late, and each hit would look at a second clock.
     until: u64,
+    /// When the time of its original is over, on the same clock. Never earlier.
+    lives_until: u64,
 }
 
 impl Near {
@@ -57,6 +59,21 @@ impl Near {
         shown.unwrap_or(false) || self.refuse(shown.is_some())
     }
 
+    /// What is under a key as far as is known here: whether or not somebody would have told of a change, and though the copy's own time
+    /// is over. Not what is known to be out of date, nor beyond the time of its original.
+    #[cold]
+    pub(super) fn last_known(&self, tracking: &Tracking, key: &str) -> Option<Value> {
+        let now = tracking.now();
+        let known = self.copies.get_briefly(key, |copy| {
+            let is_known =
+                now < copy.lives_until && tracking.generations().is_current(&copy.pass.ticket);
+            copy.value.clone().filter(|_| is_known)
+        });
+        // It is no hit.
+        self.refuse(known.is_some());
+        known.flatten()
+    }
+
     #[cold]
     fn refuse(&self, was_there: bool) -> bool {
         if was_there {
@@ -67,7 +84,7 @@ impl Near {
     }
 
     /// Keeps a copy of what was asked for at `asked`, after the ticket was taken. That there is nothing is kept only where it is
-    /// announced when there is something.
+    /// announced when there is something. Where nothing is kept, nothing stays of what was known before, either.
     pub(super) fn keep(
         &self,
         tracking: &Tracking,
@@ -79,12 +96,12 @@ impl Near {
     ) {
         let unannounced = self.unannounced.as_ref().filter(|_| value.is_some());
         let Some(coverage) = unannounced.or(terms.coverage.as_ref()) else {
-            return;
+            return self.forget(key);
         };
-        let (now, until) = (tracking.now(), until(terms.ttl, asked, self.longest));
+        let lives_until = until(terms.ttl, asked, Duration::MAX);
         // Only to spare the labour: it is the look that decides.
-        if now >= until || !tracking.generations().is_current(&ticket) {
-            return;
+        if tracking.now() >= lives_until || !tracking.generations().is_current(&ticket) {
+            return self.forget(key);
         }
         let copy = Copied {
             value,
@@ -92,9 +109,15 @@ impl Near {
                 ticket,
                 coverage: Arc::clone(coverage),
             },
-            until,
+            until: until(terms.ttl, asked, self.longest),
+            lives_until,
         };
         self.copies.insert(key.into(), copy);
+    }
+
+    /// The far tier has been asked, and there is no copy of what it said: an earlier one is not what is last known any more.
+    pub(super) fn forget(&self, key: &str) {
+        self.copies.remove(key);
     }
 
     /// Gives the memory back.

@@ -198,6 +198,16 @@ where
     Ok(holds)
 }
 
+/// Whether none of a value's tags has been removed, as far as is known in this process, for when the store cannot be asked. Of a tag of
+/// which nothing is known, it may have been.
+pub(in crate::backend) fn held_last<B>(backend: &B, value: &Value) -> bool
+where
+    B: CacheBackend + ?Sized,
+{
+    let known = |tag: &Tag| backend.last_known(tag.key()).as_ref().and_then(version_of);
+    value.tags().iter().all(|tag| tag.holds(known(tag)))
+}
+
 /// Whether all tags hold, if that can be said without waiting.
 #[inline]
 fn hold_now<B>(backend: &B, tags: &[Tag]) -> Option<bool>

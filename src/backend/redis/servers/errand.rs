@@ -6,6 +6,7 @@ use super::{Route, Servers};
 use crate::backend::alarm;
 use crate::backend::redis::command::Scripted;
 use crate::backend::redis::notice::Channel;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,20 @@ pub(in crate::backend::redis) struct Errand {
 }
 
 impl Servers {
+    /// Runs a task on the thread that drives connections: one of our own, not a caller's. Whether there is such a thread.
+    pub(in crate::backend::redis) fn spawn(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> bool {
+        match self.driver.runtime() {
+            Ok(runtime) => {
+                runtime.spawn(task);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     /// `key` says which server it goes to, and that is what others are told of.
     pub(in crate::backend::redis) fn errand(&self, key: Vec<u8>, scripted: Scripted) -> Errand {
         Errand {

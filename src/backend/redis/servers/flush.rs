@@ -10,27 +10,55 @@ use super::announce::Telling;
 use super::failure::Failure;
 use super::link::{Link, Replay};
 use super::{Addressed, Primaries, Servers};
-use crate::backend::redis::command::{LEASE_MARK, LEASE_SUFFIX};
+use crate::backend::redis::command::{Key, LEASE_MARK, LEASE_SUFFIX};
 use crate::error::Error;
 use redis::{FromRedisValue, cmd};
 use std::sync::Arc;
 
 /// About this many keys are looked at in one go.
 const COUNT: usize = 1_000;
+/// So many values are looked at together, which are in memory for that.
+const BATCH: usize = 100;
 /// How often all is scanned, when hash slots keep moving or the connection keeps breaking.
 const SCANS: u32 = 4;
+
+/// What matches it is looked for, and what is done about it.
+type Sweep<'s> = (Vec<u8>, What<'s>);
+
+/// What is removed of the keys that are found.
+#[derive(Clone, Copy)]
+enum What<'s> {
+    All,
+    /// Values, of which is asked by their keys whether they are to be removed, and nothing that may be a counter: see `repair`.
+    Values {
+        prefix: &'s str,
+        is_wanted: &'s (dyn Fn(&str) -> bool + Sync),
+    },
+}
 
 impl Servers {
     /// Removes every key that starts with the prefix.
     pub(in crate::backend::redis) async fn flush(&self, prefix: &str) -> Result<(), Error> {
-        let mut leases = pattern(prefix);
-        leases.extend(LEASE_MARK);
-        leases.resize(leases.len() + LEASE_SUFFIX - LEASE_MARK.len(), b'?');
-        let flushed = self.flush_all([&leases, &pattern(prefix)]).await;
-        flushed.map_err(|failure| self.error(failure))
+        let leases = (pattern_of_leases(prefix), What::All);
+        let sweeps = [leases, (pattern(prefix), What::All)];
+        let flushed = self.flush_all(&sweeps);
+        flushed.await.map_err(|failure| self.error(failure))
     }
 
-    async fn flush_all(&self, patterns: [&[u8]; 2]) -> Result<(), Failure> {
+    /// Removes every lease, and of the values that start with the prefix those that are wanted, and that no counter may be.
+    pub(in crate::backend::redis) async fn flush_seen(
+        &self,
+        prefix: &str,
+        is_wanted: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<(), Error> {
+        let leases = (pattern_of_leases(prefix), What::All);
+        let values = What::Values { prefix, is_wanted };
+        let sweeps = [leases, (pattern(prefix), values)];
+        let flushed = self.flush_all(&sweeps);
+        flushed.await.map_err(|failure| self.error(failure))
+    }
+
+    async fn flush_all(&self, sweeps: &[Sweep<'_>]) -> Result<(), Failure> {
         let primaries = async || {
             let primaries = self.primaries(self.deadline()).await;
             primaries.map_err(Failure::Unsent)
@@ -38,7 +66,7 @@ impl Servers {
         let mut before = primaries().await?;
         for _ in 0..SCANS {
             for link in before.links() {
-                self.flush_one(&link, patterns).await?;
+                self.flush_one(&link, sweeps).await?;
             }
             let after = match &before {
                 Primaries::One(_) => return Ok(()),
@@ -53,12 +81,12 @@ impl Servers {
         Err(Failure::Unknown(Error::connection(text)))
     }
 
-    async fn flush_one(&self, link: &Arc<Link>, patterns: [&[u8]; 2]) -> Result<(), Failure> {
+    async fn flush_one(&self, link: &Arc<Link>, sweeps: &[Sweep<'_>]) -> Result<(), Failure> {
         for _ in 0..SCANS {
             // The first command makes the first connection.
             let made = link.made().max(1);
-            for pattern in patterns {
-                self.scan(link, pattern).await?;
+            for (pattern, what) in sweeps {
+                self.scan(link, pattern, *what).await?;
             }
             if link.made() == made {
                 return Ok(());
@@ -68,7 +96,7 @@ impl Servers {
         Err(Failure::Unknown(Error::connection(text)))
     }
 
-    async fn scan(&self, link: &Arc<Link>, pattern: &[u8]) -> Result<(), Failure> {
+    async fn scan(&self, link: &Arc<Link>, pattern: &[u8], what: What<'_>) -> Result<(), Failure> {
         let mut cursor = b"0".to_vec();
         loop {
             let mut scan = cmd("SCAN");
@@ -83,7 +111,12 @@ impl Servers {
                     let text = format!("{}: SCAN answered something else", link.name());
                     Failure::Unknown(Error::connection(text))
                 })?;
-            self.unlink(keys).await?;
+            match what {
+                What::All => self.unlink(keys).await?,
+                What::Values { prefix, is_wanted } => {
+                    self.remove(prefix, &keys, is_wanted).await?;
+                }
+            }
             if next == b"0" {
                 return Ok(());
             }
@@ -105,6 +138,36 @@ impl Servers {
         let answers = self.many(unlinks.collect(), Replay::Safe, telling).await;
         answers.into_iter().try_for_each(|answer| answer.map(drop))
     }
+
+    async fn remove(
+        &self,
+        prefix: &str,
+        keys: &[Vec<u8>],
+        is_wanted: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<(), Failure> {
+        // What is no text is no key of ours, or a lease.
+        let keys = keys.iter().filter_map(|key| {
+            let key = key.strip_prefix(prefix.as_bytes())?;
+            let key = std::str::from_utf8(key).ok()?;
+            Some(Key { prefix, key })
+        });
+        let keys: Vec<Key<'_>> = keys.filter(|key| is_wanted(key.key)).collect();
+        for keys in keys.chunks(BATCH) {
+            let is_wanted = |nth: usize| is_wanted(keys[nth].key);
+            let removals = self.remove_each(keys, &is_wanted).await;
+            removals
+                .into_iter()
+                .try_for_each(|removal| removal.map(drop))?;
+        }
+        Ok(())
+    }
+}
+
+fn pattern_of_leases(prefix: &str) -> Vec<u8> {
+    let mut leases = pattern(prefix);
+    leases.extend(LEASE_MARK);
+    leases.resize(leases.len() + LEASE_SUFFIX - LEASE_MARK.len(), b'?');
+    leases
 }
 
 /// Matches what starts with the prefix, whatever characters are in it.

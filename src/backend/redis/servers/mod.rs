@@ -15,6 +15,7 @@
 //! | `watch` | connections by which servers tell of writes |
 //! | `errand` | what is sent and not waited for |
 //! | `fetch` | reads of which a copy may be kept |
+//! | `repair` | removing what is still there of what was to be replaced |
 
 mod announce;
 mod batches;
@@ -27,12 +28,14 @@ mod failure;
 mod fetch;
 mod flush;
 mod link;
+mod repair;
 mod topology;
 mod watch;
 
 pub(super) use breaker::BreakerSettings;
 pub(super) use fetch::Fetched;
 pub(super) use link::Replay;
+pub(in crate::backend) use repair::Removal;
 
 use super::address::{Secrets, Target};
 use super::command::{self, Key, Scripted};
@@ -217,6 +220,15 @@ impl Servers {
         operation: &'static str,
         scripts: Vec<(Key<'_>, Scripted)>,
     ) -> Result<Vec<Value>, Error> {
+        let answers = self.run_all(&scripts).await;
+        let named = answers.into_iter().zip(&scripts).map(|(answer, (key, _))| {
+            answer.map_err(|failure| self.error(failure).during(operation, Some(key.key)))
+        });
+        named.collect()
+    }
+
+    /// As [`run_each`](Self::run_each), with what became of each.
+    async fn run_all(&self, scripts: &[(Key<'_>, Scripted)]) -> Vec<Answer> {
         let addressed = |(key, scripted): &(Key<'_>, Scripted), by_text: bool| Addressed {
             key: key.to_vec(),
             command: if by_text {
@@ -243,10 +255,7 @@ impl Servers {
                 answers[at] = answer;
             }
         }
-        let named = answers.into_iter().zip(&scripts).map(|(answer, (key, _))| {
-            answer.map_err(|failure| self.error(failure).during(operation, Some(key.key)))
-        });
-        named.collect()
+        answers
     }
 
     /// Sends one command for many keys, as few times as may be. `None` if keys may be on several servers, or if it writes and others
