@@ -195,7 +195,7 @@ where
         is_over: false,
     };
     let loading = flights.load(call.key, call.error_type, async { f(context).await });
-    let loaded = match call.options.hard_timeout {
+    let loaded = match call.options.hard_timeout.get() {
         None => Some(loading.await),
         Some(limit) => alarm::until(alarm::after(limit), loading).await,
     };
