@@ -63,14 +63,15 @@ impl Times {
         now < self.fresh_until
     }
 
-    /// The millisecond at which this share of its fresh life is over; never, if it lives for ever.
+    /// Whether this share of its fresh life is over; never, if it lives for ever.
     #[inline]
-    pub(super) fn at_share(self, share: f64) -> u64 {
-        if self.fresh_until == u64::MAX {
-            return u64::MAX;
-        }
-        let life = self.fresh_until.saturating_sub(self.stored_at);
-        self.stored_at.saturating_add((life as f64 * share) as u64)
+    pub(super) fn is_past(self, share: f64, now: u64) -> bool {
+        // As numbers with a sign, which take one instruction each. What has no end has a negative life then, as has what was stored
+        // before a clock was set back: neither is ever due.
+        let life = self.fresh_until.wrapping_sub(self.stored_at).cast_signed();
+        let passed = now.wrapping_sub(self.stored_at).cast_signed();
+        let due = life as f64 * share;
+        due > 0.0 && passed as f64 >= due
     }
 
     /// Whether it is, though no longer fresh, within a window behind that.
@@ -367,23 +368,24 @@ mod tests {
         let second = Ttl::After(Duration::from_secs(1));
         let times = Times::new(1_000, second, false);
         assert!(times.is_fresh(1_999) && !times.is_fresh(2_000));
-        assert_eq!(times.at_share(0.8), 1_800);
+        assert!(times.is_past(0.8, 1_800) && !times.is_past(0.8, 1_799));
         let window = Some(Duration::from_millis(5));
         assert!(times.is_within(window, 2_004) && !times.is_within(window, 2_005));
         assert!(!times.is_within(None, 2_000));
         assert_eq!(times.left(1_400), Ttl::After(Duration::from_millis(600)));
         let ever = Times::new(1_000, Ttl::Never, false);
         assert!(ever.is_fresh(u64::MAX - 1));
-        assert_eq!((ever.at_share(0.5), ever.left(5)), (u64::MAX, Ttl::Never));
+        assert!(!ever.is_past(0.5, u64::MAX - 1));
+        assert_eq!(ever.left(5), Ttl::Never);
         let short = Times::new(0, Ttl::After(Duration::from_nanos(1)), false);
         assert_eq!(short.fresh_until, 1);
-        // A clock that was set back.
+        // A clock that was set back: it has expired, and is not to be refreshed.
         let back = Times {
             stored_at: 10,
             fresh_until: 5,
             is_negative: false,
             is_tagged: false,
         };
-        assert_eq!(back.at_share(0.5), 10);
+        assert!(!back.is_past(0.5, 4) && !back.is_past(0.5, 10));
     }
 }

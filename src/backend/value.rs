@@ -222,31 +222,27 @@ impl Value {
         }
     }
 
-    /// Of a value that is kept as it is, its times; and the value as `T`, unless it stands for none. `None` if it is not kept, or
-    /// only JSON makes it a `T`, or it has tags, which are to be looked at first.
+    /// Its times, if it is kept, and they need not be parsed.
     #[inline]
-    pub(super) fn quick_kept<T: Clone + 'static>(&self) -> Option<(Option<T>, Times)> {
+    pub(super) fn times_at_hand(&self) -> Option<Times> {
         match &self.0 {
-            Form::Kept(kept) => {
-                let times = kept.meta.times;
-                if times.is_tagged {
-                    return None;
-                }
-                if times.is_negative {
-                    return Some((None, times));
-                }
-                Some((Some(kept.value.quick()?), times))
-            }
-            Form::Found(found) => {
-                let times = found.times.filter(|times| !times.is_tagged)?;
-                if times.is_negative {
-                    // Decoded as what stands for no value, and so authenticated, where it is encrypted.
-                    found.decoded::<i64>()?;
-                    return Some((None, times));
-                }
-                Some((Some(found.decoded::<T>()?.clone()), times))
-            }
-            _ => None,
+            Form::Kept(kept) => Some(kept.meta.times),
+            Form::Found(found) => found.times,
+            Form::Typed(..) | Form::Encoded(_) | Form::Integer(_) => None,
+        }
+    }
+
+    /// Of one that has [times at hand](Self::times_at_hand), the value as `T`, unless it stands for none. `None` if only decoding makes
+    /// it a `T`. Whether it is fresh, and its tags hold, is for the caller to see.
+    #[inline(always)]
+    pub(super) fn quick_kept<T: Clone + 'static>(&self) -> Option<Option<T>> {
+        match &self.0 {
+            Form::Kept(kept) if kept.meta.times.is_negative => Some(None),
+            Form::Kept(kept) => kept.value.quick().map(Some),
+            // Decoded as what stands for no value, and so authenticated, where it is encrypted.
+            Form::Found(found) if found.times?.is_negative => found.decoded::<i64>().map(|_| None),
+            Form::Found(found) => found.decoded().cloned().map(Some),
+            Form::Typed(..) | Form::Encoded(_) | Form::Integer(_) => None,
         }
     }
 

@@ -14,8 +14,37 @@ pub(super) fn now<B: CacheBackend + ?Sized>(backend: &B) -> u64 {
 /// A time that is before `at` exactly if now is. Cheaper than [`now`] where `at` is not near.
 #[inline]
 pub(super) fn now_beside<B: CacheBackend + ?Sized>(backend: &B, at: u64) -> u64 {
+    now_while(backend, |now| now < at)
+}
+
+/// A time at which something is so exactly if it is so now: something that never is again, once it is not. Cheaper than [`now`] as long
+/// as its end is not near.
+#[inline]
+pub(super) fn now_while<B>(backend: &B, is_so: impl FnOnce(u64) -> bool) -> u64
+where
+    B: CacheBackend + ?Sized,
+{
     match wall_millis_soon() {
-        Some(soon) if soon < at && backend.manual_clock().is_none() => soon,
+        Some(soon) if is_so(soon) && backend.manual_clock().is_none() => soon,
         _ => now(backend),
     }
+}
+
+/// Whether something is so now, on the same terms.
+#[inline(always)]
+pub(super) fn is_now<B>(backend: &B, is_so: impl Fn(u64) -> bool) -> bool
+where
+    B: CacheBackend + ?Sized,
+{
+    let is_soon = wall_millis_soon().is_some_and(&is_so);
+    (is_soon && backend.manual_clock().is_none()) || is_slow(backend, is_so)
+}
+
+#[cold]
+#[inline(never)]
+fn is_slow<B>(backend: &B, is_so: impl Fn(u64) -> bool) -> bool
+where
+    B: CacheBackend + ?Sized,
+{
+    is_so(now(backend))
 }

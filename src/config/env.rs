@@ -41,13 +41,25 @@ impl<'v> Variables<'v> {
 
     /// A whole number from 1 to `most`.
     pub(super) fn number(&self, name: &'static str, most: u64) -> Result<Option<u64>, Error> {
+        self.number_from(1, name, most)
+    }
+
+    /// How many, which may be none.
+    pub(super) fn count(&self, name: &'static str) -> Result<Option<usize>, Error> {
+        let count = self.number_from(0, name, usize::MAX as u64)?;
+        Ok(count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
+    }
+
+    fn number_from(&self, least: u64, name: &'static str, most: u64) -> Result<Option<u64>, Error> {
         let Some(text) = self.get(name)? else {
             return Ok(None);
         };
         match text.trim().parse() {
-            Ok(number) if (1..=most).contains(&number) => Ok(Some(number)),
-            Ok(0) | Err(_) => Err(not_a_number(name, &text, "at least 1")),
-            Ok(_) => Err(not_a_number(name, &text, format_args!("at most {most}"))),
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            Ok(number) if number > most => {
+                Err(not_a_number(name, &text, format_args!("at most {most}")))
+            }
+            _ => Err(not_a_number(name, &text, format_args!("at least {least}"))),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing falls back silently: a variable that is set and cannot be used is an error, which names it, and says what it is and
 //! what it may be. Of a URL, an error shows neither user nor password.
 
+mod breaker;
 mod env;
 mod near;
 mod redis;
@@ -13,6 +14,7 @@ use crate::backend::{
 };
 use crate::error::Error;
 use crate::time::Ttl;
+use breaker::Breaker;
 use env::Variables;
 use near::Near;
 use std::collections::HashMap;
@@ -39,6 +41,7 @@ pub enum BackendKind {
 /// | `CACHE_BACKEND` | `memory`, `redis`, or `tiered`, which is Redis with copies in memory | `memory` |
 /// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
 /// | `CACHE_MAX_BYTES` | bytes that values in memory take at most, all together | 268435456 |
+/// | `CACHE_COUNTERS` | counters in memory that have a place which nothing else takes ([`counters`](Self::counters)) | half of `CACHE_MAX_KEYS` |
 /// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
 /// | `CACHE_PATIENCE_MS` | milliseconds that a call waits at most for another's load or update of its key | 60000 |
 /// | `CACHE_TTL_JITTER` | the share, from 0 to 1, by which loads shorten times to live at random ([`jitter`](LoadOptions::jitter)) | 0 |
@@ -47,9 +50,12 @@ pub enum BackendKind {
 /// | `CACHE_HARD_TIMEOUT_MS` | milliseconds that loads may take ([`hard_timeout`](LoadOptions::hard_timeout)) | without limit |
 /// | `CACHE_EAGER_REFRESH` | the share, above 0 and below 1, of an entry's life after which it is loaded anew ([`eager_refresh`](LoadOptions::eager_refresh)) | not before it expires |
 /// | `CACHE_MAX_LOADS` | loaders that run at a time, in this process | without a limit |
+/// | `CACHE_MAX_WAITING_LOADS` | loads that wait at most where there is such a limit | 1024 |
 /// | `CACHE_PREFIX` | what every key on Redis starts with | `cache:` |
 /// | `REDIS_URL` | where Redis is | `redis://localhost:6379` |
 /// | `REDIS_TIMEOUT_MS` | milliseconds that no command on Redis takes longer than | 1000 |
+/// | `REDIS_BREAKER_THRESHOLD` | failures to connect, one after the other, after which calls fail at once | 1 |
+/// | `REDIS_BREAKER_PAUSE_MS` | milliseconds that calls fail at once at most, until one tries again | 250 |
 /// | `CACHE_NEAR_MAX_KEYS` | copies held in memory at most | 10000 |
 /// | `CACHE_NEAR_TTL` | seconds that a copy is used at most | 60; 10 with `backplane`, 1 with `near-ttl` |
 /// | `CACHE_NEAR_STALENESS_MS` | milliseconds that a copy may be behind when a server says nothing | 2000 |
@@ -80,6 +86,7 @@ pub struct Config {
     prefix: String,
     redis_url: String,
     redis_timeout: Duration,
+    breaker: Breaker,
     near: Near,
     codec: Option<Codec>,
     is_strict: bool,
@@ -99,6 +106,7 @@ impl Default for Config {
             prefix: "cache:".to_owned(),
             redis_url: "redis://localhost:6379".to_owned(),
             redis_timeout: Duration::from_millis(1000),
+            breaker: Breaker::default(),
             near: Near::default(),
             codec: None,
             is_strict: false,
@@ -166,6 +174,7 @@ impl Config {
         if let Some(max_bytes) = variables.number("CACHE_MAX_BYTES", u64::MAX)? {
             config.max_bytes = max_bytes;
         }
+        config.counters = variables.count("CACHE_COUNTERS")?;
         if let Some(seconds) = variables.number("CACHE_DEFAULT_TTL", u64::MAX / 1000)? {
             config.default_ttl = Ttl::After(Duration::from_secs(seconds));
         }
@@ -176,6 +185,9 @@ impl Config {
         if let Some(max_loads) = variables.number("CACHE_MAX_LOADS", usize::MAX as u64)? {
             config.loads.max_loads = usize::try_from(max_loads).ok();
         }
+        if let Some(max_waiting) = variables.count("CACHE_MAX_WAITING_LOADS")? {
+            config.loads.max_waiting = max_waiting;
+        }
         if let Some(prefix) = variables.get("CACHE_PREFIX")? {
             config.prefix = prefix;
         }
@@ -185,6 +197,7 @@ impl Config {
         if let Some(millis) = variables.number("REDIS_TIMEOUT_MS", u64::MAX)? {
             config.redis_timeout = Duration::from_millis(millis);
         }
+        config.breaker = Breaker::read(variables)?;
         config.near = Near::read(variables)?;
         config.check()?;
         Ok(config)
@@ -257,6 +270,20 @@ impl Config {
     /// How long a command on Redis takes at most; a second by default. Not zero.
     pub fn redis_timeout(mut self, timeout: Duration) -> Self {
         self.redis_timeout = timeout;
+        self
+    }
+
+    /// After how many failed attempts to connect to Redis, one after the other, calls fail at once for a while; 1 by default. At
+    /// least 1.
+    pub fn redis_breaker_threshold(mut self, failures: u32) -> Self {
+        self.breaker.threshold = Some(failures);
+        self
+    }
+
+    /// For how long calls on Redis fail at once, at most, before one of them tries whether the server is back; 250 ms by default. Not
+    /// zero, and an hour at most.
+    pub fn redis_breaker_pause(mut self, longest: Duration) -> Self {
+        self.breaker.longest_pause = Some(longest);
         self
     }
 
@@ -348,6 +375,11 @@ impl Config {
             let allowed = "a whole number, at least 1";
             return Err(Error::invalid_config("CACHE_MAX_BYTES", 0, allowed));
         }
+        let counters = self.counters.unwrap_or(0);
+        if self.backend == BackendKind::Memory && counters >= self.max_keys {
+            let allowed = format!("less than CACHE_MAX_KEYS, which is {}", self.max_keys);
+            return Err(Error::invalid_config("CACHE_COUNTERS", counters, allowed));
+        }
         if self.default_ttl == Ttl::After(Duration::ZERO) {
             let allowed = "longer than zero";
             return Err(Error::invalid_config("CACHE_DEFAULT_TTL", 0, allowed));
@@ -368,6 +400,7 @@ impl Config {
             let allowed = "longer than zero";
             return Err(Error::invalid_config("REDIS_TIMEOUT_MS", 0, allowed));
         }
+        self.breaker.check()?;
         self.near.check()?;
         if self.backend != BackendKind::Memory && !env::is_redis_url(&self.redis_url) {
             let allowed = "a URL like redis://user:password@host:6379/0, or with rediss: for TLS";
@@ -418,6 +451,7 @@ impl fmt::Debug for Config {
             .field("prefix", &self.prefix)
             .field("redis_url", &redact::url(&self.redis_url))
             .field("redis_timeout", &self.redis_timeout)
+            .field("breaker", &self.breaker)
             .field("near", &self.near)
             .field("codec", &self.codec)
             .field("is_strict", &self.is_strict)

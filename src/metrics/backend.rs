@@ -45,6 +45,7 @@ fn degraded(sink: &Sink<'_>, since: &LoadCounts) {
     sink.count(&STALE, ["soft_timeout"], since.soft_timeouts);
     sink.count(&REFRESHES, ["begun"], since.refreshed);
     sink.count(&REFRESHES, ["refused"], since.refused);
+    sink.count(&OVERLOADED, [], since.overloaded);
     sink.count(&STORELESS, ["unread"], since.unread);
     sink.count(&STORELESS, ["unstored"], since.unstored);
     sink.set(&BACKGROUND, [], since.in_background);

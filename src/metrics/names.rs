@@ -77,6 +77,8 @@ metrics! {
         "Callers that got what had expired: as the load failed (fail_safe), or took too long (soft_timeout).";
     REFRESHES: Counter of Count, "nori_cache_refreshes_total" ["outcome"]
         "Refreshes in the background that were begun, or refused as too many were under way.";
+    OVERLOADED: Counter of Count, "nori_cache_overloaded_loads_total" []
+        "Loads that failed at once, as too many waited already to be let load.";
     STORELESS: Counter of Count, "nori_cache_storeless_loads_total" ["outcome"]
         "Loads that went ahead although the store could not be read (unread), or keep what they got (unstored).";
     BACKGROUND: Gauge of Count, "nori_cache_background_loads" []

@@ -360,7 +360,10 @@ fn settings_of_the_process() {
         .counters(5)
         .build()
         .unwrap_err();
-    assert!(error.to_string().starts_with("counters is 5"), "{error}");
+    assert!(
+        error.to_string().starts_with("CACHE_COUNTERS is 5"),
+        "{error}"
+    );
     let small = Config::default().max_bytes(100).build().unwrap();
     block_on(small.set("k", "x".repeat(101), Ttl::Never)).unwrap();
     assert_eq!(block_on(small.get::<String>("k")).unwrap(), None);

@@ -1,6 +1,9 @@
 //! Settings from the environment and from `.env`; what errors say, and what they do not.
 
-use nori_cache::{BackendKind, Codec, Coherence, Config, Error, LoadOptions, Ttl, get_backend};
+use crate::watchdog::poll_once;
+use nori_cache::{
+    BackendKind, CacheBackendExt, Codec, Coherence, Config, Error, LoadOptions, Ttl, get_backend,
+};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -57,6 +60,9 @@ fn all_variables() {
     let config = read(&[
         ("CACHE_BACKEND", "Redis"),
         ("CACHE_MAX_KEYS", "5"),
+        ("CACHE_COUNTERS", "4"),
+        ("CACHE_MAX_LOADS", "13"),
+        ("CACHE_MAX_WAITING_LOADS", "0"),
         ("CACHE_DEFAULT_TTL", "7"),
         ("CACHE_PATIENCE_MS", "8"),
         ("CACHE_TTL_JITTER", "0.1"),
@@ -67,6 +73,8 @@ fn all_variables() {
         ("CACHE_PREFIX", "p:"),
         ("REDIS_URL", "rediss://ana:secret@h:1/2"),
         ("REDIS_TIMEOUT_MS", "9"),
+        ("REDIS_BREAKER_THRESHOLD", "14"),
+        ("REDIS_BREAKER_PAUSE_MS", "3600000"),
         ("CACHE_NEAR_MAX_KEYS", "10"),
         ("CACHE_NEAR_TTL", "11"),
         ("CACHE_NEAR_STALENESS_MS", "12"),
@@ -76,6 +84,9 @@ fn all_variables() {
     let by_hand = Config::default()
         .backend(BackendKind::Redis)
         .max_keys(5)
+        .counters(4)
+        .max_loads(13)
+        .max_waiting_loads(0)
         .default_ttl(Duration::from_secs(7))
         .patience(Duration::from_millis(8))
         .load_options(
@@ -89,6 +100,8 @@ fn all_variables() {
         .prefix("p:")
         .redis_url("rediss://ana:secret@h:1/2")
         .redis_timeout(Duration::from_millis(9))
+        .redis_breaker_threshold(14)
+        .redis_breaker_pause(Duration::from_secs(3600))
         .near_max_keys(10)
         .near_ttl(Duration::from_secs(11))
         .near_max_staleness(Duration::from_millis(12))
@@ -184,6 +197,9 @@ fn errors_name_the_variable_the_value_and_what_is_allowed() {
         "CACHE_DEFAULT_TTL",
         "CACHE_PATIENCE_MS",
         "REDIS_TIMEOUT_MS",
+        "REDIS_BREAKER_THRESHOLD",
+        "REDIS_BREAKER_PAUSE_MS",
+        "CACHE_MAX_LOADS",
         "CACHE_NEAR_MAX_KEYS",
         "CACHE_NEAR_TTL",
         "CACHE_NEAR_STALENESS_MS",
@@ -212,6 +228,89 @@ fn errors_name_the_variable_the_value_and_what_is_allowed() {
     assert_eq!(
         message(&[("CACHE_NEAR_STALENESS_MS", "9")]),
         "CACHE_NEAR_STALENESS_MS is 9; it must be a whole number, at least 10"
+    );
+}
+
+#[test]
+fn how_many_may_be_none() {
+    for name in ["CACHE_COUNTERS", "CACHE_MAX_WAITING_LOADS"] {
+        assert!(read(&[(name, "0")]).is_ok());
+        for value in ["-1", "1.5", "many", "", "99999999999999999999"] {
+            assert_eq!(
+                message(&[(name, value)]),
+                format!("{name} is {value:?}; it must be a whole number, at least 0")
+            );
+        }
+    }
+}
+
+#[test]
+fn counters_leave_room_for_values() {
+    let variables = [("CACHE_MAX_KEYS", "5"), ("CACHE_COUNTERS", "5")];
+    let error = "CACHE_COUNTERS is 5; it must be less than CACHE_MAX_KEYS, which is 5";
+    assert_eq!(message(&variables), error);
+    let by_hand = Config::default().max_keys(5).counters(5).build();
+    assert_eq!(by_hand.unwrap_err().to_string(), error);
+    // Where no counters are held in memory it is not looked at.
+    let elsewhere = [variables[0], variables[1], ("CACHE_BACKEND", "redis")];
+    assert!(read(&elsewhere).is_ok());
+}
+
+/// One place is left for values, which the second of them takes from the first, and from no counter.
+#[tokio::test]
+async fn counters_reach_the_backend_in_memory() {
+    let config = read(&[("CACHE_MAX_KEYS", "3"), ("CACHE_COUNTERS", "2")]);
+    let backend = config.unwrap().build().unwrap();
+    for counter in ["a", "b"] {
+        assert_eq!(backend.incr(counter, Ttl::Never).await.unwrap(), 1);
+    }
+    for value in ["x", "y", "z"] {
+        backend.set(value, "stored", Ttl::Never).await.unwrap();
+    }
+    for counter in ["a", "b"] {
+        assert_eq!(backend.incr(counter, Ttl::Never).await.unwrap(), 2);
+    }
+    assert_eq!(backend.get::<String>("x").await.unwrap(), None);
+}
+
+#[test]
+fn limits_of_loads_reach_the_backend() {
+    let config = read(&[("CACHE_MAX_LOADS", "1"), ("CACHE_MAX_WAITING_LOADS", "0")]);
+    let backend = config.unwrap().build().unwrap();
+    let load = |key| {
+        let loader = std::future::pending::<Result<u8, Error>>;
+        backend.get_or_load(key, Ttl::Never, loader)
+    };
+    let mut runs = std::pin::pin!(load("a"));
+    assert!(poll_once(runs.as_mut()).is_none());
+    let mut refused = std::pin::pin!(load("b"));
+    let refused = poll_once(refused.as_mut());
+    assert!(refused.is_some_and(|answer| answer.unwrap_err().is_overloaded()));
+}
+
+#[test]
+fn breakers_that_are_not_allowed() {
+    let (config, hour) = (Config::default, Duration::from_secs(3600));
+    let pause = "longer than zero, and an hour at most";
+    for (config, message) in [
+        (
+            config().redis_breaker_threshold(0),
+            "REDIS_BREAKER_THRESHOLD is 0; it must be a whole number, at least 1".to_owned(),
+        ),
+        (
+            config().redis_breaker_pause(Duration::ZERO),
+            format!("REDIS_BREAKER_PAUSE_MS is 0ns; it must be {pause}"),
+        ),
+        (
+            config().redis_breaker_pause(2 * hour),
+            format!("REDIS_BREAKER_PAUSE_MS is 7200s; it must be {pause}"),
+        ),
+    ] {
+        assert_eq!(config.build().unwrap_err().to_string(), message);
+    }
+    assert_eq!(
+        message(&[("REDIS_BREAKER_PAUSE_MS", "3600001")]),
+        r#"REDIS_BREAKER_PAUSE_MS is "3600001"; it must be a whole number, at most 3600000"#
     );
 }
 

@@ -110,6 +110,7 @@ fn too_many_that_wait_are_told_and_so_are_their_followers() {
         error.to_string(),
         "get_or_load_many: overloaded: 1 loads are under way, and 2 wait"
     );
+    assert_eq!(backend.load_counts().overloaded, 1);
     // Who waits for another's load does not count.
     let mut followers = [(); 3].map(|()| stage.load(&backend, "b"));
     for follower in &mut followers {

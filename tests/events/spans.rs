@@ -3,11 +3,12 @@
 use crate::scripted::{Reply, Scripted, ScriptedCluster};
 use crate::watchdog::{block_on, ends, poll_once};
 use nori_cache::{
-    CacheBackend, CacheBackendExt, Error, MemoryCacheBackend, RedisCacheBackend,
+    CacheBackend, CacheBackendExt, Error, ManualClock, MemoryCacheBackend, RedisCacheBackend,
     RedisCacheBackendBuilder, Ttl,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::future::ready;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, ThreadId, sleep};
@@ -451,6 +452,35 @@ fn loads_have_spans_and_what_they_do_is_inside() {
     let load = || async { Ok::<_, Error>(1_u8) };
     block_on(backend.get_or_load("a-key", Ttl::Never, load)).unwrap();
     assert_eq!(told.all().pop().unwrap().field("nori_cache.key"), "a-key");
+}
+
+/// The same, of a runtime of one thread.
+#[tokio::test]
+async fn a_refresh_is_told_from_a_load() {
+    let told = Told::default();
+    let _guard = set_default(told.clone());
+    let clock = ManualClock::new();
+    let backend = MemoryCacheBackend::builder().clock(clock.clone());
+    let backend = Arc::new(backend.build().unwrap());
+    let load = |value: u8| {
+        let load = backend.load("a").ttl(HOUR).eager_refresh(0.5);
+        load.or_load(move |_| ready(Ok::<_, Error>(value)))
+    };
+    let loads = || -> Vec<(String, usize)> {
+        let loads = told.all().into_iter().filter(|seen| seen.name() == "load");
+        loads
+            .map(|seen| (seen.field("nori_cache.refresh").to_owned(), seen.handles))
+            .collect()
+    };
+    assert_eq!(load(1).await.unwrap(), 1);
+    assert_eq!(loads(), [("false".to_owned(), 0)]);
+    clock.advance(HOUR * 3 / 4);
+    assert_eq!(load(2).await.unwrap(), 1);
+    while load(3).await.unwrap() == 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(load(3).await.unwrap(), 2);
+    assert_eq!(loads(), [("false".to_owned(), 0), ("true".to_owned(), 0)]);
 }
 
 /// At whatever level.

@@ -11,7 +11,7 @@ pub(in crate::backend) struct LoadSpan;
 
 impl LoadSpan {
     #[inline(always)]
-    pub(in crate::backend) fn new(_: Option<&str>) -> Self {
+    pub(in crate::backend) fn new(_: Option<&str>, _: bool) -> Self {
         Self
     }
 

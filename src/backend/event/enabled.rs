@@ -30,7 +30,7 @@ pub(in crate::backend) fn undecodable(
     }
 }
 
-/// A loader that runs.
+/// A loader that runs; whether it is to replace what its caller has been answered with.
 pub(in crate::backend) struct LoadSpan {
     span: Span,
     /// Whether it is being polled. If so when this is dropped, it has panicked.
@@ -38,12 +38,13 @@ pub(in crate::backend) struct LoadSpan {
 }
 
 impl LoadSpan {
-    pub(in crate::backend) fn new(key: Option<&str>) -> Self {
+    pub(in crate::backend) fn new(key: Option<&str>, is_refresh: bool) -> Self {
         let span = debug_span!(
             target: target!(),
             "load",
             otel.status_code = Empty,
             error.type = Empty,
+            nori_cache.refresh = is_refresh,
             nori_cache.key = key,
         );
         Self {

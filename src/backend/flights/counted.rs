@@ -9,18 +9,19 @@ use std::future::Future;
 use std::pin::pin;
 
 impl Flights {
-    /// Runs a loader [inside](Flights::inside) a load of a key, counts it, and has a span around it, which tells `error_type` for the
-    /// type of its errors.
+    /// Runs a loader [inside](Flights::inside) a load of a key, counts it, and has a span around it, which tells whether it is a refresh
+    /// in the background, and `error_type` for the type of its errors.
     pub(crate) async fn load<T, E, F>(
         &self,
         key: &str,
+        is_refresh: bool,
         error_type: Option<&'static str>,
         loader: F,
     ) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        let span = LoadSpan::new(self.traced(key));
+        let span = LoadSpan::new(self.traced(key), is_refresh);
         // Pinned one in the other, and not moved into one another: each would hold the next twice.
         let inside = pin!(self.inside(Work::Load, key, loader));
         let counted = pin!(self.counted(inside));

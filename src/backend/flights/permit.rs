@@ -5,7 +5,7 @@
 //! not all there is to circles: a loader may wait for the load of another, who waits for the permit that the first one has. So a wait
 //! for a permit is in the [wait graph](crate::flights::wait_graph), and who would wait in a circle goes ahead without.
 
-use super::{Ended, Flights, Work};
+use super::{Ended, Event, Flights, Work};
 use crate::error::Error;
 use crate::flights::wait_graph::{Held, Inside, Node};
 use crate::flights::{
@@ -65,6 +65,7 @@ impl Flights {
                 })
             }
             Ok(None) => {
+                self.tally().count(Event::Overloaded);
                 let (most, waiting) = permits.limits();
                 let text = format!("{most} loads are under way, and {waiting} wait");
                 Err(Error::overloaded(text))

@@ -12,6 +12,7 @@ pub(crate) enum Event {
     SoftTimeout,
     Refreshed,
     Refused,
+    Overloaded,
     Unread,
     Unstored,
 }
@@ -36,6 +37,8 @@ pub struct LoadCounts {
     pub refreshed: u64,
     /// Refreshes that were not begun, as too many loads were in the background.
     pub refused: u64,
+    /// Loads that failed at once, as too many waited already to be let load ([`is_overloaded`](crate::Error::is_overloaded)).
+    pub overloaded: u64,
     /// Loads that went ahead although the store could not be read.
     pub unread: u64,
     /// Values that were loaded and could not be stored.
@@ -55,6 +58,7 @@ impl LoadCounts {
             soft_timeouts: self.soft_timeouts.saturating_sub(previous.soft_timeouts),
             refreshed: self.refreshed.saturating_sub(previous.refreshed),
             refused: self.refused.saturating_sub(previous.refused),
+            overloaded: self.overloaded.saturating_sub(previous.overloaded),
             unread: self.unread.saturating_sub(previous.unread),
             unstored: self.unstored.saturating_sub(previous.unstored),
             in_background: self.in_background,
@@ -64,7 +68,7 @@ impl LoadCounts {
 
 /// The counters, one for each event.
 #[derive(Debug, Default)]
-pub(crate) struct Tally([AtomicU64; 9]);
+pub(crate) struct Tally([AtomicU64; 10]);
 
 impl Tally {
     pub(crate) fn count(&self, event: Event) {
@@ -83,6 +87,7 @@ impl Tally {
             soft_timeouts: of(Event::SoftTimeout),
             refreshed: of(Event::Refreshed),
             refused: of(Event::Refused),
+            overloaded: of(Event::Overloaded),
             unread: of(Event::Unread),
             unstored: of(Event::Unstored),
             in_background: in_background as u64,

@@ -2,10 +2,11 @@
 
 use super::call::{Call, Tags};
 use super::context::LoadContext;
+use super::glance::{Glance, Glancing};
 use super::handle::{Handle, Scoped, SharedHandle};
 use super::lead::Tell;
 use super::options::LoadOptions;
-use super::outcome::Answer;
+use super::outcome::{Answer, Outcome};
 use super::run::{certain, run, run_shared};
 use crate::backend::typed::tags;
 use crate::backend::{CacheBackend, Cacheable};
@@ -179,9 +180,31 @@ impl<'a, H: Handle> Load<'a, H> {
         self
     }
 
+    /// A glance into memory, which is all that most loads come to.
+    ///
+    /// # Errors
+    /// If an option or a tag is not allowed.
     #[inline]
-    fn call(&self, is_optional: bool, has_background: bool) -> Result<Call<'_, H::Backend>, Error> {
-        let call = Call {
+    fn glance<T>(&self, is_optional: bool, has_background: bool) -> Result<Glance<T>, Error>
+    where
+        T: Cacheable,
+    {
+        let glancing = Glancing {
+            backend: self.handle.backend(),
+            key: self.key,
+            options: &self.options,
+            is_optional,
+            has_background,
+        };
+        let checked = self.options.check();
+        match checked.and_then(|()| tags::check(glancing.backend, &self.tags)) {
+            Ok(()) => Ok(glancing.glance()),
+            Err(error) => Err(self.call(is_optional, has_background).named(error)),
+        }
+    }
+
+    fn call(&self, is_optional: bool, has_background: bool) -> Call<'_, H::Backend> {
+        Call {
             backend: self.handle.backend(),
             key: self.key,
             options: &self.options,
@@ -190,13 +213,7 @@ impl<'a, H: Handle> Load<'a, H> {
             error_type: None,
             is_optional,
             has_background,
-        };
-        let checked = self
-            .options
-            .check()
-            .and_then(|()| tags::check(call.backend, &self.tags));
-        checked.map_err(|error| call.named(error))?;
-        Ok(call)
+        }
     }
 }
 
@@ -227,6 +244,16 @@ fn tell<E: Display>(error: &E) -> Error {
     Error::load(error.to_string())
 }
 
+/// A loader that always has a value, as one that may have none.
+macro_rules! certainly {
+    ($f:ident) => {
+        move |context| {
+            let loading = $f(context);
+            async move { loading.await.map(Some) }
+        }
+    };
+}
+
 /// The last calls, with these bounds on what the caller gives.
 macro_rules! last_calls {
     ([$($bound:tt)*], $has_background:literal, $run:expr) => {
@@ -235,7 +262,11 @@ macro_rules! last_calls {
         ///
         /// # Errors
         /// What `f` fails with; [`Load`](Self#errors) says what else.
-        pub fn or_load<T, E, F, Fut>(self, f: F) -> impl Future<Output = Result<T, E>> + Send
+        #[inline]
+        pub fn or_load<T, E, F, Fut>(
+            self,
+            f: F,
+        ) -> impl Future<Output = Result<T, E>> + Send
         where
             T: Cacheable,
             E: From<Error> + Display + Send $($bound)*,
@@ -243,13 +274,11 @@ macro_rules! last_calls {
             Fut: Future<Output = Result<T, E>> + Send $($bound)*,
         {
             async move {
-                let call = self.call(false, $has_background)?;
-                let some = |context| {
-                    let loading = f(context);
-                    async move { loading.await.map(Some) }
+                let later = match self.glance(false, $has_background)? {
+                    Glance::Hit(value) => return Ok(certain(value)),
+                    glance => Box::pin(self.behind(false, glance, certainly!(f))),
                 };
-                let answer = ($run)(&self.handle, call, some, tell::<E> as Tell<E>).await?;
-                Ok(certain(answer.into_value()))
+                Ok(certain(later.await?.into_value()))
             }
         }
 
@@ -258,6 +287,7 @@ macro_rules! last_calls {
         ///
         /// # Errors
         /// As [`or_load`](Self::or_load).
+        #[inline]
         pub fn or_load_optional<T, E, F, Fut>(
             self,
             f: F,
@@ -269,9 +299,11 @@ macro_rules! last_calls {
             Fut: Future<Output = Result<Option<T>, E>> + Send $($bound)*,
         {
             async move {
-                let call = self.call(true, $has_background)?;
-                let answer = ($run)(&self.handle, call, f, tell::<E> as Tell<E>).await?;
-                Ok(answer.into_value())
+                let later = match self.glance(true, $has_background)? {
+                    Glance::Hit(value) => return Ok(value),
+                    glance => Box::pin(self.behind(true, glance, f)),
+                };
+                Ok(later.await?.into_value())
             }
         }
 
@@ -279,6 +311,7 @@ macro_rules! last_calls {
         ///
         /// # Errors
         /// As [`or_load`](Self::or_load).
+        #[inline]
         pub fn answer_or_load<T, E, F, Fut>(
             self,
             f: F,
@@ -290,13 +323,11 @@ macro_rules! last_calls {
             Fut: Future<Output = Result<T, E>> + Send $($bound)*,
         {
             async move {
-                let call = self.call(false, $has_background)?;
-                let some = |context| {
-                    let loading = f(context);
-                    async move { loading.await.map(Some) }
+                let later = match self.glance(false, $has_background)? {
+                    Glance::Hit(value) => return Ok(Answer::new(certain(value), Outcome::Hit)),
+                    glance => Box::pin(self.behind(false, glance, certainly!(f))),
                 };
-                let answer = ($run)(&self.handle, call, some, tell::<E> as Tell<E>).await?;
-                Ok(answer.map(certain))
+                Ok(later.await?.map(certain))
             }
         }
 
@@ -304,6 +335,7 @@ macro_rules! last_calls {
         ///
         /// # Errors
         /// As [`or_load`](Self::or_load).
+        #[inline]
         pub fn answer_or_load_optional<T, E, F, Fut>(
             self,
             f: F,
@@ -315,16 +347,38 @@ macro_rules! last_calls {
             Fut: Future<Output = Result<Option<T>, E>> + Send $($bound)*,
         {
             async move {
-                let call = self.call(true, $has_background)?;
-                ($run)(&self.handle, call, f, tell::<E> as Tell<E>).await
+                let later = match self.glance(true, $has_background)? {
+                    Glance::Hit(value) => return Ok(Answer::new(value, Outcome::Hit)),
+                    glance => Box::pin(self.behind(true, glance, f)),
+                };
+                later.await
             }
+        }
+
+        /// What comes behind a glance that is no hit.
+        async fn behind<T, E, F, Fut>(
+            self,
+            is_optional: bool,
+            glance: Glance<T>,
+            f: F,
+        ) -> Result<Answer<Option<T>>, E>
+        where
+            T: Cacheable,
+            E: From<Error> + Display + Send $($bound)*,
+            F: FnOnce(LoadContext<T>) -> Fut + Send $($bound)*,
+            Fut: Future<Output = Result<Option<T>, E>> + Send $($bound)*,
+        {
+            let call = self.call(is_optional, $has_background);
+            ($run)(&self.handle, call, glance, f, tell::<E> as Tell<E>).await
         }
     };
 }
 
 /// A load over a reference: its caller waits for all of it, and its loader may borrow.
 impl<B: CacheBackend + ?Sized> Load<'_, Scoped<'_, B>> {
-    last_calls!([], false, |_, call, f, tell| run(call, f, tell));
+    last_calls!([], false, |_, call, glance, f, tell| run(
+        call, glance, f, tell
+    ));
 }
 
 /// A load over an `Arc`: it may go on without its caller, so its loader owns what it uses.

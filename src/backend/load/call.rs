@@ -1,6 +1,7 @@
 //! [`Call`]: one load's settings; and what it sees in the store.
 
-use super::decide::{Decision, Facts, Seen, decide, hit_before};
+use super::decide::{Decision, Facts, Seen, decide, is_hit};
+use super::glance::{Glance, Glancing};
 use super::options::LoadOptions;
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Failure};
@@ -78,7 +79,7 @@ impl<T> Looked<T> {
     where
         B: CacheBackend + ?Sized,
     {
-        call.options.fail_safe.is_some() && self.seen.is_safe(call.options, wall::now(call.backend))
+        call.options.fail_safe.is_set() && self.seen.is_safe(call.options, wall::now(call.backend))
     }
 
     /// What there is to answer with when a load has failed, or takes too long. What is last known of a store that cannot be read is
@@ -118,16 +119,6 @@ impl<T> Looked<T> {
     }
 }
 
-/// What a look into this process's memory came to.
-pub(super) enum Glance<T> {
-    /// There is a fresh value, or a fresh entry that stands for none, and that is all there is to say.
-    Hit(Option<T>),
-    /// What else there is, or that there is nothing.
-    Other(Option<Value>),
-    /// The store is to be asked.
-    Unknown,
-}
-
 /// What follows from a look.
 pub(super) enum Next<T> {
     Answer(Answer<Option<T>>),
@@ -149,35 +140,17 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
         self.options.strict || self.backend.is_strict()
     }
 
-    /// Looks into this process's memory: nearly all loads are hits there, which allocate nothing, clone the value once, and are told
-    /// before anything else is thought of.
-    #[inline]
-    pub(super) fn glance<T: Cacheable>(&self) -> Glance<T> {
-        let mut glance = Glance::Other(None);
-        if self.options.skip_read {
-            return glance;
-        }
-        let mut read = |value: &Value| {
-            if let Some(value) = value.quick() {
-                glance = Glance::Hit(Some(value));
-                return;
-            }
-            if let Some((value, times)) = value.quick_kept()
-                && (value.is_some() || self.is_optional)
-            {
-                let before = hit_before(times, self.options, self.has_background);
-                if wall::now_beside(self.backend, before) < before {
-                    glance = Glance::Hit(value);
-                    return;
-                }
-            }
-            glance = Glance::Other(Some(value.clone()));
+    /// Looks into this process's memory once more.
+    #[inline(never)]
+    fn glance<T: Cacheable>(&self) -> Glance<T> {
+        let glancing = Glancing {
+            backend: self.backend,
+            key: self.key,
+            options: self.options,
+            is_optional: self.is_optional,
+            has_background: self.has_background,
         };
-        if self.backend.read_now(self.key, &mut read) {
-            glance
-        } else {
-            Glance::Unknown
-        }
+        glancing.glance()
     }
 
     /// Looks into the store, and decides.
@@ -226,7 +199,7 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
         glance: Glance<T>,
     ) -> Result<Next<T>, Error> {
         let limit = self.options.soft_timeout;
-        let limit = limit.filter(|_| self.has_background && !self.options.skip_read);
+        let limit = limit.get().filter(|_| self.has_background && !self.options.skip_read);
         let Some(limit) = limit.filter(|_| self.last_known::<T>().is_some()) else {
             return self.look_from(glance).await;
         };
@@ -252,7 +225,7 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
     /// been removed, as far as that is known.
     #[cold]
     fn last_known<T: Cacheable>(&self) -> Option<(Seen, Option<T>)> {
-        if self.options.fail_safe.is_none() || self.options.strict {
+        if !self.options.fail_safe.is_set() || self.options.strict {
             return None;
         }
         let known = self.backend.last_known(self.key)?;
@@ -384,9 +357,9 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
         match seen {
             Seen::Plain => return (facts, None),
             Seen::Kept(times) => {
-                let hit_before = hit_before(times, self.options, self.has_background);
-                facts.now = wall::now_beside(self.backend, hit_before);
-                if facts.now < hit_before {
+                let is_hit = |now| is_hit(times, self.options, self.has_background, now);
+                facts.now = wall::now_while(self.backend, is_hit);
+                if is_hit(facts.now) {
                     return (facts, None);
                 }
             }

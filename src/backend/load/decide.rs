@@ -22,10 +22,10 @@ impl Seen {
         match self {
             Self::Missing | Self::Plain => false,
             Self::Kept(times) | Self::LastKnown(Some(times)) => {
-                times.is_within(options.fail_safe, now)
+                times.is_within(options.fail_safe.get(), now)
             }
             // Whoever keeps the copy knows how long its original lives.
-            Self::LastKnown(None) => options.fail_safe.is_some(),
+            Self::LastKnown(None) => options.fail_safe.is_set(),
         }
     }
 }
@@ -64,8 +64,8 @@ pub(super) fn decide(facts: Facts, options: &LoadOptions) -> Decision {
         let ago = facts.failed_at.and_then(|at| facts.now.checked_sub(at));
         ago.is_some_and(|ago| ago < millis_rounded_up(pause))
     };
-    let is_throttled = || failed_within(options.fail_safe_throttle);
-    let else_load = || match options.cache_errors {
+    let is_throttled = || failed_within(options.fail_safe_throttle.get());
+    let else_load = || match options.cache_errors.get() {
         Some(pause) if failed_within(pause) => Decision::Fail,
         _ => Decision::Load,
     };
@@ -82,16 +82,13 @@ pub(super) fn decide(facts: Facts, options: &LoadOptions) -> Decision {
         Seen::Kept(times) => times,
     };
     if times.is_fresh(facts.now) {
-        let is_due = options
-            .eager_refresh
-            .is_some_and(|share| facts.now >= times.at_share(share));
-        return if is_due && facts.has_background && !is_throttled() {
+        return if is_due(times, options, facts.has_background, facts.now) && !is_throttled() {
             Decision::HitAndRefresh
         } else {
             Decision::Hit
         };
     }
-    if facts.has_background && times.is_within(options.stale_while_revalidate, facts.now) {
+    if facts.has_background && times.is_within(options.stale_while_revalidate.get(), facts.now) {
         return if is_throttled() {
             Decision::Stale
         } else {
@@ -101,12 +98,17 @@ pub(super) fn decide(facts: Facts, options: &LoadOptions) -> Decision {
     fail_safe_or_load()
 }
 
-/// A time before which the decision is a hit, whatever else is so.
-pub(super) fn hit_before(times: Times, options: &LoadOptions, has_background: bool) -> u64 {
-    match options.eager_refresh {
-        Some(share) if has_background => times.at_share(share).min(times.fresh_until),
-        _ => times.fresh_until,
-    }
+/// Whether what is fresh is to be refreshed already.
+#[inline]
+fn is_due(times: Times, options: &LoadOptions, has_background: bool, now: u64) -> bool {
+    let share = options.eager_refresh.get().filter(|_| has_background);
+    share.is_some_and(|share| times.is_past(share, now))
+}
+
+/// Whether the decision is a hit, whatever else is so. Once it is not, it never is again.
+#[inline]
+pub(super) fn is_hit(times: Times, options: &LoadOptions, has_background: bool, now: u64) -> bool {
+    times.is_fresh(now) && !is_due(times, options, has_background, now)
 }
 
 #[cfg(test)]
@@ -195,7 +197,7 @@ mod tests {
                 };
                 assert_eq!(decide(facts, &all()), decision, "{facts:?}");
                 if let Kept(times) = seen
-                    && now < hit_before(times, &all(), has_background)
+                    && is_hit(times, &all(), has_background, now)
                 {
                     assert_eq!(decision, Hit, "{facts:?}");
                 }

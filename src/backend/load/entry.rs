@@ -63,7 +63,7 @@ impl Entry {
         T: Cacheable,
     {
         let (backend, options) = (call.backend, call.options);
-        let ttl = effects.ttl.or(options.ttl);
+        let ttl = effects.ttl.or(options.ttl.get());
         let ttl = ttl.unwrap_or_else(|| backend.default_ttl());
         let ttl = shortened(ttl, options.jitter, || backend.flights().random_share());
         let mut tags = before.tags.unwrap_or_default();
@@ -105,7 +105,7 @@ impl Entry {
     {
         let tags = before.tags.unwrap_or_default();
         let answer = none(0, Ttl::Never, tags.clone()).1;
-        let stored = match effects.ttl.or(call.options.negative_ttl) {
+        let stored = match effects.ttl.or(call.options.negative_ttl.get()) {
             Some(ttl) if ttl != ZERO => {
                 let (meta, value) = none(wall::now(call.backend), ttl, tags);
                 let stored = match call.backend.codec() {

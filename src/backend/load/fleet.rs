@@ -67,7 +67,11 @@ where
     let mut found = Found::nothing();
     let mut pauses = Pauses::default();
     loop {
-        let taking = leases.take(call.key, found.stored.clone(), call.options.fleet_lease);
+        let taking = leases.take(
+            call.key,
+            found.stored.clone(),
+            call.options.fleet_lease.get(),
+        );
         let taken = match taking.await {
             Ok(Leased::Granted(lease)) => {
                 found.lease = Some(lease);
@@ -124,7 +128,7 @@ struct Deadline {
 impl Deadline {
     fn of<B: CacheBackend + ?Sized>(call: &Call<'_, B>) -> Self {
         let patience = call.flights().deadline();
-        let hard = call.options.hard_timeout.map(alarm::after);
+        let hard = call.options.hard_timeout.get().map(alarm::after);
         match hard.filter(|hard| *hard < patience) {
             Some(at) => Self { at, is_hard: true },
             None => Self {

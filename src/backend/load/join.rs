@@ -110,10 +110,10 @@ impl Deadline {
             at: call.flights().deadline(),
             why: Why::Patience,
         };
-        let soft = call.options.soft_timeout;
+        let soft = call.options.soft_timeout.get();
         let soft = soft.filter(|_| call.has_background && looked.is_safe(call));
         let limits = [
-            (call.options.hard_timeout, Why::HardTimeout),
+            (call.options.hard_timeout.get(), Why::HardTimeout),
             (soft, Why::SoftTimeout),
         ];
         for (limit, why) in limits {
@@ -192,7 +192,7 @@ where
 impl<B: CacheBackend + ?Sized> Call<'_, B> {
     /// The loader, this caller's or another's, took longer than it may.
     pub(super) fn too_late(&self) -> Error {
-        let limit = self.options.hard_timeout.unwrap_or_default();
+        let limit = self.options.hard_timeout.get().unwrap_or_default();
         let text = format!("the load took longer than {limit:?}");
         self.named(Error::timeout(text))
     }

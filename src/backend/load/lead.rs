@@ -71,7 +71,7 @@ where
     let meta = meta.and_then(Value::meta);
     let context = LoadContext::new(found.looked.value.clone(), meta);
     // 4. Store, and answer.
-    let running = run(call, context, f);
+    let running = run(call, purpose, context, f);
     let ended = match (leases, &found.lease) {
         (Some(leases), Some(lease)) => fleet::renewing(leases, call.key, lease, running).await,
         _ => running.await,
@@ -139,7 +139,7 @@ where
     Fut: Future<Output = Result<Option<T>, E>> + Send,
 {
     let context = LoadContext::new(looked.value.clone(), None);
-    match run(call, context, f).await {
+    match run(call, Purpose::Answer, context, f).await {
         Ended::Got(value, context) => {
             let before = Before {
                 meta: None,
@@ -175,7 +175,12 @@ enum Ended<T, E> {
 }
 
 /// Runs the loader: inside, so that a load of the same key in it does not wait for this one.
-async fn run<B, T, E, F, Fut>(call: &Call<'_, B>, context: LoadContext<T>, f: F) -> Ended<T, E>
+async fn run<B, T, E, F, Fut>(
+    call: &Call<'_, B>,
+    purpose: Purpose,
+    context: LoadContext<T>,
+    f: F,
+) -> Ended<T, E>
 where
     B: CacheBackend + ?Sized,
     T: Cacheable,
@@ -194,8 +199,10 @@ where
         call,
         is_over: false,
     };
-    let loading = flights.load(call.key, call.error_type, async { f(context).await });
-    let loaded = match call.options.hard_timeout {
+    let is_refresh = purpose == Purpose::Refresh;
+    let (key, error_type) = (call.key, call.error_type);
+    let loading = flights.load(key, is_refresh, error_type, async { f(context).await });
+    let loaded = match call.options.hard_timeout.get() {
         None => Some(loading.await),
         Some(limit) => alarm::until(alarm::after(limit), loading).await,
     };

@@ -2,8 +2,8 @@
 //! the source and the store are like.
 //!
 //! # One load
-//! 1. *Look* ([`call`]): first a glance into this process's memory, where a fresh value is all there is to say; else the store is
-//!    asked for the key. A value that is there is fresh; one that is *kept* says until when it is.
+//! 1. *Look*: first a glance into this process's memory ([`glance`]), where a fresh value is all there is to say; else the store is
+//!    asked for the key ([`call`]). A value that is there is fresh; one that is *kept* says until when it is.
 //! 2. *Decide* ([`decide`]): from what was seen, the time and the options, and from nothing else, follows what is to be done: answer;
 //!    answer and refresh in the background; or load.
 //! 3. *Join* ([`join`]): who has to load leads the key's load, or waits for its leader. That is single flight, and works
@@ -39,10 +39,12 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `options` | [`LoadOptions`] |
+//! | `compact` | options in eight bytes each |
 //! | `handle` | [`Handle`]: what a load has of its backend, a reference or an `Arc` |
 //! | `builder` | [`Load`], which callers write down |
 //! | `context` | [`LoadContext`], which loaders get |
 //! | `outcome` | [`Answer`], [`Outcome`] |
+//! | `glance` | a glance into memory, which is all that most loads come to |
 //! | `call` | one load's settings, and its looks at the store |
 //! | `decide` | the decision |
 //! | `join` | leaders, and those who wait |
@@ -57,11 +59,13 @@
 mod background;
 mod builder;
 mod call;
+mod compact;
 mod context;
 mod decide;
 mod entry;
 mod fleet;
 mod found;
+mod glance;
 mod handle;
 mod join;
 mod lead;

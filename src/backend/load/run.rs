@@ -1,11 +1,14 @@
 //! The driver: look, decide, join, lead.
 //!
-//! What comes behind a look that is no hit is boxed: the future of a load is moved about before it is polled, and most are hits.
+//! It begins behind the glance into memory, and what it is made of is boxed there: the future of a load is moved about before it is
+//! polled, most are hits, and these are to move nothing that they do not need. What comes behind the look into the store is boxed
+//! once more, for the sake of hits there.
 
 use super::background::{OwnedCall, Refresh, lead_beyond, refresh};
-use super::call::{Call, Glance, Looked, Next, Tags};
+use super::call::{Call, Looked, Next, Tags};
 use super::context::LoadContext;
 use super::found::Purpose;
+use super::glance::{Glance, Glancing};
 use super::handle::{FlightsOf, SharedHandle};
 use super::join::{Role, join};
 use super::lead::{Tell, alone, lead};
@@ -20,6 +23,7 @@ use std::future::Future;
 /// A load whose caller waits for all of it.
 pub(super) async fn run<B, T, E, F, Fut>(
     call: Call<'_, B>,
+    glance: Glance<T>,
     f: F,
     tell: Tell<E>,
 ) -> Result<Answer<Option<T>>, E>
@@ -30,10 +34,6 @@ where
     F: FnOnce(LoadContext<T>) -> Fut + Send,
     Fut: Future<Output = Result<Option<T>, E>> + Send,
 {
-    let glance = match call.glance() {
-        Glance::Hit(value) => return Ok(Answer::new(value, Outcome::Hit)),
-        glance => glance,
-    };
     match call.look_from(glance).await? {
         Next::Answer(answer) => Ok(answer),
         Next::Refresh(looked, _) | Next::Load(looked) => {
@@ -70,6 +70,7 @@ where
 pub(super) async fn run_shared<H, T, E, F, Fut>(
     handle: &H,
     mut call: Call<'_, H::Backend>,
+    glance: Glance<T>,
     f: F,
     tell: Tell<E>,
 ) -> Result<Answer<Option<T>>, E>
@@ -80,11 +81,7 @@ where
     F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
 {
-    let glance = match call.glance() {
-        Glance::Hit(value) => return Ok(Answer::new(value, Outcome::Hit)),
-        glance => glance,
-    };
-    let next = if call.options.soft_timeout.is_some() {
+    let next = if call.options.soft_timeout.is_set() {
         Box::pin(call.look_briefly(glance)).await?
     } else {
         call.look_from(glance).await?
@@ -130,7 +127,7 @@ where
     F: FnOnce(LoadContext<T>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
 {
-    let soft_timeout = call.options.soft_timeout;
+    let soft_timeout = call.options.soft_timeout.get();
     let Some(soft_timeout) = soft_timeout.filter(|_| looked.is_safe(call)) else {
         return load(call, looked, f, tell).await;
     };
@@ -158,6 +155,35 @@ where
     F: FnOnce() -> Fut + Send,
     Fut: Future<Output = Result<T, E>> + Send,
 {
+    let glancing = Glancing {
+        backend,
+        key,
+        options: backend.load_options(),
+        is_optional: false,
+        has_background: false,
+    };
+    let glance = match glancing.glance() {
+        Glance::Hit(value) => return Ok(Answer::new(certain(value), Outcome::Hit)),
+        glance => glance,
+    };
+    Box::pin(get_or_load_behind(backend, key, ttl, glance, f)).await
+}
+
+/// The same, behind the glance.
+async fn get_or_load_behind<B, T, E, F, Fut>(
+    backend: &B,
+    key: &str,
+    ttl: Ttl,
+    glance: Glance<T>,
+    f: F,
+) -> Result<Answer<T>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: Cacheable,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    F: FnOnce() -> Fut + Send,
+    Fut: Future<Output = Result<T, E>> + Send,
+{
     let options = backend.load_options().clone().ttl(ttl);
     let call = Call {
         backend,
@@ -171,7 +197,7 @@ where
     };
     // An error is shared with all who wait.
     let load = |_| async { f().await.map(Some).map_err(Error::load) };
-    let answer = run(call, load, Error::clone).await;
+    let answer = run(call, glance, load, Error::clone).await;
     let answer = answer.map_err(|error| error.during("get_or_load", Some(key)))?;
     Ok(answer.map(certain))
 }

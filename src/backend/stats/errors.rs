@@ -13,12 +13,13 @@ pub(crate) enum ErrorKind {
     Encoding,
     Decoding,
     Rejected,
+    Overloaded,
     Closed,
     Other,
 }
 
 impl ErrorKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Timeout,
         Self::Connection,
         Self::WrongType,
@@ -26,13 +27,14 @@ impl ErrorKind {
         Self::Encoding,
         Self::Decoding,
         Self::Rejected,
+        Self::Overloaded,
         Self::Closed,
         Self::Other,
     ];
 
     pub(crate) fn of(error: &Error) -> Self {
         type Is = fn(&Error) -> bool;
-        let is: [(Is, Self); 8] = [
+        let is: [(Is, Self); 9] = [
             (Error::is_timeout, Self::Timeout),
             (Error::is_connection, Self::Connection),
             (Error::is_wrong_type, Self::WrongType),
@@ -40,6 +42,7 @@ impl ErrorKind {
             (Error::is_encoding, Self::Encoding),
             (Error::is_decoding, Self::Decoding),
             (Error::is_rejected, Self::Rejected),
+            (Error::is_overloaded, Self::Overloaded),
             (Error::is_closed, Self::Closed),
         ];
         is.into_iter()
@@ -57,6 +60,7 @@ impl ErrorKind {
             Self::Encoding => "encoding",
             Self::Decoding => "decoding",
             Self::Rejected => "rejected",
+            Self::Overloaded => "overloaded",
             Self::Closed => "closed",
             Self::Other => "other",
         }
@@ -81,6 +85,8 @@ pub struct ErrorCounts {
     pub decoding: u64,
     /// [`Error::is_rejected`].
     pub rejected: u64,
+    /// [`Error::is_overloaded`].
+    pub overloaded: u64,
     /// [`Error::is_closed`].
     pub closed: u64,
     /// None of these.
@@ -126,6 +132,7 @@ impl ErrorCounts {
             ErrorKind::Encoding => &mut self.encoding,
             ErrorKind::Decoding => &mut self.decoding,
             ErrorKind::Rejected => &mut self.rejected,
+            ErrorKind::Overloaded => &mut self.overloaded,
             ErrorKind::Closed => &mut self.closed,
             ErrorKind::Other => &mut self.other,
         }
@@ -168,6 +175,7 @@ mod tests {
             (Error::encoding(""), ErrorKind::Encoding),
             (Error::decoding(""), ErrorKind::Decoding),
             (Error::rejected(""), ErrorKind::Rejected),
+            (Error::overloaded(""), ErrorKind::Overloaded),
             (Error::closed(), ErrorKind::Closed),
             (Error::load(""), ErrorKind::Other),
         ] {
@@ -177,7 +185,7 @@ mod tests {
             assert_eq!(*counts.of(kind), 1, "{kind:?}");
             assert_eq!(counters.snapshot(), counts);
         }
-        assert_eq!(counts.total(), 9);
+        assert_eq!(counts.total(), 10);
         assert!(counts.iter().all(|(_, count)| count == 1));
         assert_eq!(counts.since(&counts), ErrorCounts::default());
     }

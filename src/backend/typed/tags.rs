@@ -60,9 +60,19 @@ pub(in crate::backend) fn check<B>(backend: &B, given: &[&str]) -> Result<(), Er
 where
     B: CacheBackend + ?Sized,
 {
-    tag::check_tags(given)?;
-    if backend.entry_tags().is_empty() {
+    if given.is_empty() && backend.entry_tags().is_empty() {
         return Ok(());
+    }
+    check_slow(backend, given)
+}
+
+#[inline(never)]
+fn check_slow<B>(backend: &B, given: &[&str]) -> Result<(), Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    if backend.entry_tags().is_empty() {
+        return tag::check_tags(given);
     }
     names(backend, given).map(drop)
 }
@@ -210,7 +220,7 @@ where
 
 /// Whether all tags hold, if that can be said without waiting.
 #[inline]
-fn hold_now<B>(backend: &B, tags: &[Tag]) -> Option<bool>
+pub(in crate::backend) fn hold_now<B>(backend: &B, tags: &[Tag]) -> Option<bool>
 where
     B: CacheBackend + ?Sized,
 {

@@ -41,9 +41,44 @@ fn builder(config: &Config) -> RedisCacheBackendBuilder {
     if let Some(max_loads) = config.loads.max_loads {
         builder = builder.max_loads(max_loads);
     }
+    if let Some(failures) = config.breaker.threshold {
+        builder = builder.breaker_threshold(failures);
+    }
+    if let Some(pause) = config.breaker.longest_pause {
+        builder = builder.breaker_pause(pause);
+    }
     if config.is_strict {
         builder.strict()
     } else {
         builder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_breaker_reach_the_builder() {
+        let variables = |name: &str| match name {
+            "REDIS_BREAKER_THRESHOLD" => Some("3".to_owned()),
+            "REDIS_BREAKER_PAUSE_MS" => Some("70".to_owned()),
+            _ => None,
+        };
+        let config = Config::from_variables(variables).unwrap();
+        let shown = format!("{:?}", builder(&config));
+        assert!(shown.contains("threshold: 3"), "{shown}");
+        assert!(shown.contains("longest_pause: 70ms"), "{shown}");
+        // What is not set is the builder's own.
+        let (plain, default) = (builder(&Config::default()), RedisCacheBackend::builder());
+        let breaker = |builder: &RedisCacheBackendBuilder| {
+            let shown = format!("{builder:?}");
+            shown
+                .split("breaker: ")
+                .nth(1)
+                .map(|it| it[..40].to_owned())
+        };
+        assert!(breaker(&plain).is_some());
+        assert_eq!(breaker(&plain), breaker(&default));
     }
 }

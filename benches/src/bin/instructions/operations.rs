@@ -190,6 +190,16 @@ pub fn typed_get() {
     });
 }
 
+/// A value in the place of another.
+pub fn typed_set() {
+    let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(CAPACITY));
+    let value = Arc::new("x".repeat(64));
+    let requests: Vec<String> = keys(&uniform(KEYS, REQUESTS, 1));
+    ask(&requests, |key| {
+        now(backend.set(key, Arc::clone(&value), TTL)).expect("it can be stored");
+    });
+}
+
 /// A load that hits, with the time to live as its one option.
 pub fn plain_load() {
     loads(|backend, key, load| now(backend.load(key).ttl(TTL).or_load(load)));
@@ -203,6 +213,14 @@ pub fn kept_load() {
         let all = all.soft_timeout(TTL).hard_timeout(TTL).negative_ttl(TTL);
         let all = all.eager_refresh(0.8).stale_while_revalidate(TTL);
         now(all.or_load(load))
+    });
+}
+
+/// The same with a tag, whose version is looked at too.
+pub fn tagged_load() {
+    loads(|backend, key, load| {
+        let all = backend.load(key).ttl(TTL).fail_safe(TTL).tags(["users"]);
+        now(all.eager_refresh(0.8).or_load(load))
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::operations::{
     Run, evict, fill, hit, hot, incr, insert_and_remove, kept_load, load_cold, load_hit,
-    load_hit_async, miss, plain_load, typed_get, update,
+    load_hit_async, miss, plain_load, tagged_load, typed_get, typed_set, update,
 };
 use crate::rivals;
 use nori_cache_benches::Profile;
@@ -118,6 +118,11 @@ pub const PATHS: &[Path] = &[
         rivals: &[],
     },
     Path {
+        name: "typed-set-through-dyn",
+        own: &[(OURS, typed_set)],
+        rivals: &[],
+    },
+    Path {
         name: "plain-load-through-dyn",
         own: &[(OURS, plain_load)],
         rivals: &[],
@@ -125,6 +130,11 @@ pub const PATHS: &[Path] = &[
     Path {
         name: "kept-load-through-dyn",
         own: &[(OURS, kept_load)],
+        rivals: &[],
+    },
+    Path {
+        name: "tagged-load-through-dyn",
+        own: &[(OURS, tagged_load)],
         rivals: &[],
     },
     Path {

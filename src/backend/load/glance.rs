@@ -1,0 +1,92 @@
+//! A glance into this process's memory: nearly all loads are hits there, which allocate nothing, clone the value once, and are told
+//! before anything else is thought of.
+
+use super::decide::is_hit;
+use super::options::LoadOptions;
+use crate::backend::kept::Times;
+use crate::backend::typed::tags;
+use crate::backend::{CacheBackend, Cacheable, Value, wall};
+
+/// What a glance came to.
+pub(super) enum Glance<T> {
+    /// There is a fresh value, or a fresh entry that stands for none, and that is all there is to say.
+    Hit(Option<T>),
+    /// What else there is, or that there is nothing.
+    Other(Option<Value>),
+    /// The store is to be asked.
+    Unknown,
+}
+
+/// What somebody glances at. It borrows what it needs and no more, so that a hit builds nothing else.
+pub(super) struct Glancing<'c, B: ?Sized> {
+    pub(super) backend: &'c B,
+    pub(super) key: &'c str,
+    pub(super) options: &'c LoadOptions,
+    /// Whether there may be no value.
+    pub(super) is_optional: bool,
+    pub(super) has_background: bool,
+}
+
+impl<B: CacheBackend + ?Sized> Glancing<'_, B> {
+    #[inline(always)]
+    pub(super) fn glance<T: Cacheable>(&self) -> Glance<T> {
+        if self.options.skip_read {
+            return Glance::Other(None);
+        }
+        let (mut hit, mut other) = (None, None);
+        let mut read = |value: &Value| {
+            if let Some(value) = value.quick() {
+                hit = Some(Some(value));
+                return;
+            }
+            hit = match value.times_at_hand() {
+                // Its tags are looked at when this read is over.
+                Some(times) if !times.is_tagged && self.is_hit(times) => self.kept(value),
+                _ => None,
+            };
+            if hit.is_none() {
+                other = Some(value.clone());
+            }
+        };
+        if !self.backend.read_now(self.key, &mut read) {
+            return Glance::Unknown;
+        }
+        match (hit, other) {
+            (Some(hit), _) => Glance::Hit(hit),
+            (None, Some(value)) => self.glance_at_tags(value),
+            (None, None) => Glance::Other(None),
+        }
+    }
+
+    /// The same, of what has tags. Where they can be looked at without waiting, that is a hit like any other.
+    #[inline(never)]
+    fn glance_at_tags<T: Cacheable>(&self, value: Value) -> Glance<T> {
+        let times = value.times_at_hand();
+        if !times.is_some_and(|times| times.is_tagged && self.is_hit(times)) {
+            return Glance::Other(Some(value));
+        }
+        match tags::hold_now(self.backend, &value.tags()) {
+            Some(true) => match self.kept(&value) {
+                Some(hit) => Glance::Hit(hit),
+                None => Glance::Other(Some(value)),
+            },
+            Some(false) => Glance::Other(None),
+            None => Glance::Other(Some(value)),
+        }
+    }
+
+    /// Whether there is nothing to do about what has these times.
+    #[inline(always)]
+    fn is_hit(&self, times: Times) -> bool {
+        wall::is_now(self.backend, |now| {
+            is_hit(times, self.options, self.has_background, now)
+        })
+    }
+
+    /// What is kept, if this load may have it, and need not decode it.
+    #[inline(always)]
+    fn kept<T: Cacheable>(&self, value: &Value) -> Option<Option<T>> {
+        let kept = value.quick_kept()?;
+        (kept.is_some() || self.is_optional).then_some(kept)
+    }
+}
