@@ -17,6 +17,10 @@ const ANNOUNCED: Duration = Duration::from_secs(60);
 const UNANNOUNCED: Duration = Duration::from_secs(1);
 /// There are no more stripes than this, which take 8 MiB.
 const MOST_STRIPES: usize = 1 << 20;
+/// What is known of tags serves for so long without another look at most: a version's copy is used that much shorter.
+const LONGEST_TAGS: Duration = Duration::from_secs(1);
+/// And for no more than such a part of what a copy is used.
+const TAGS_SHARE: u32 = 8;
 
 /// Settings for a [`TieredCacheBackend`]; see [`TieredCacheBackend::builder`].
 #[derive(Debug, Clone)]
@@ -116,7 +120,9 @@ impl TieredCacheBackendBuilder {
         let stripes = self.near_max_keys.saturating_mul(4).min(MOST_STRIPES);
         let broadcasts = self.coherence == Coherence::Broadcast;
         let prefix = self.redis.key_prefix();
-        let tracking = Arc::new(Tracking::new(prefix, stripes, bound, broadcasts));
+        let tracking = Tracking::new(prefix, stripes, bound, broadcasts);
+        let tags_serve = (near_ttl.min(bound) / TAGS_SHARE).min(LONGEST_TAGS);
+        let tracking = Arc::new(tracking.counting_tags(tags_serve));
         let watched = is_announced.then(|| Arc::clone(&tracking));
         Ok(TieredCacheBackend {
             near,

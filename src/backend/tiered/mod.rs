@@ -48,10 +48,12 @@
 //! |---|---|
 //! | `builder` | settings |
 //! | `near` | the copies |
+//! | `doorkeeper` | which keys get one when there is no room |
 //! | `contract` | the calls |
 
 mod builder;
 mod contract;
+mod doorkeeper;
 mod near;
 
 pub use builder::TieredCacheBackendBuilder;

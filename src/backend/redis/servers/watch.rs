@@ -138,7 +138,7 @@ impl Watch {
         }
         match self.proof.read(answers.get(1..).unwrap_or_default()) {
             Said::Yes => coverage.prove(asked),
-            Said::No => coverage.lose(),
+            Said::No => self.tracking.lose(coverage),
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl Watch {
                 // It is one again: the next connection is covered.
                 Said::Yes => {}
                 Said::No => {
-                    coverage.lose();
+                    self.tracking.lose(&coverage);
                     if self.proof == Proof::ServesCluster {
                         continue;
                     }
@@ -217,8 +217,8 @@ impl Hears for Ear {
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        if let Some((_, coverage)) = &self.watched {
-            coverage.lose();
+        if let Some((tracking, coverage)) = &self.watched {
+            tracking.lose(coverage);
         }
         // Release: pairs with the Acquire in `Connection::is_usable`; who turns to the next connection finds the coverage of this
         // one lost.
