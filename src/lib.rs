@@ -68,8 +68,8 @@ pub use crate::{
 pub use crate::backend::{
     Answer, BackendFuture, BackendStats, BreakerState, CacheBackend, CacheBackendExt, Cacheable,
     Codec, ErrorCounts, Flights, LinkState, Load, LoadContext, LoadCounts, LoadOptions,
-    MemoryCacheBackend, MemoryCacheBackendBuilder, Operation, OperationStats, Outcome, Undecodable,
-    UpdateTtl, Value, View,
+    MemoryCacheBackend, MemoryCacheBackendBuilder, Operation, OperationStats, Outcome, TagChanges,
+    Undecodable, UpdateTtl, Value, View,
 };
 
 /// What a [`Load`] has of its backend: types that are rarely written out.

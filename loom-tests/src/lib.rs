@@ -60,6 +60,9 @@ mod backend {
     pub(crate) mod redis {
         pub(crate) mod gate;
     }
+    pub(crate) mod tag_changes {
+        pub(crate) mod counted;
+    }
     pub(crate) mod undecodable;
 }
 mod barrier;

@@ -1,7 +1,7 @@
 //! [`CacheBackend`]: what a store must be able to do.
 
 use super::load::{self, LoadOptions};
-use super::{BackendFuture, BackendStats, Codec, Flights, Leases, Value};
+use super::{BackendFuture, BackendStats, Codec, Flights, Leases, TagChanges, Value};
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
 use std::sync::Arc;
@@ -254,6 +254,12 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// that wraps another passes the other's on.
     fn entry_tags(&self) -> &[Box<str>] {
         &[]
+    }
+
+    /// What changes when a tag is removed, if this store sees every removal, whoever removes: then a hit with tags need not look each of
+    /// them up. `None`, the default: it does. One that wraps another may pass the other's on if keys there are what they are here.
+    fn tag_changes(&self) -> Option<&TagChanges> {
+        None
     }
 
     /// The clock by which entries get old that loads [keep](super::LoadOptions#what-is-kept), in tests. `None`, the default: the time of

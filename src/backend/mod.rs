@@ -8,7 +8,7 @@
 //! | `value`, `codec` | [`Value`]: typed, encoded or an integer; [`Codec`]: values as bytes, both ways |
 //! | `alarm` | deadlines for those who wait, on any executor |
 //! | `flights` | [`Flights`]: the loads and updates under way on a backend, and the call that updates |
-//! | `tag` | what entries are removed by |
+//! | `tag`, `tag_changes` | what entries are removed by, and how a hit need not look whether they were |
 //! | `kept`, `wall` | what is kept beside a value, and the clock that tells how old it is |
 //! | `stats` | [`BackendStats`]: what a backend has done |
 //! | `redact` | what of a URL may be shown |
@@ -46,6 +46,7 @@ mod redis;
 mod representable;
 mod stats;
 mod tag;
+mod tag_changes;
 #[cfg(feature = "redis")]
 mod tiered;
 mod typed;
@@ -78,6 +79,7 @@ pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCacheBackend, RedisCacheBackendBuilder};
 pub use stats::{BackendStats, BreakerState, ErrorCounts, LinkState, Operation, OperationStats};
+pub use tag_changes::TagChanges;
 #[cfg(feature = "redis")]
 pub use tiered::{TierStats, TieredCacheBackend, TieredCacheBackendBuilder};
 pub use undecodable::Undecodable;

@@ -26,8 +26,8 @@ pub(super) fn version_key(tag: &str) -> Box<str> {
 
 /// Whether this is the key of a version, of which callers keep off.
 #[inline]
-pub(super) fn is_reserved(key: &str) -> bool {
-    key.starts_with(RESERVED)
+pub(super) fn is_reserved(key: impl AsRef<[u8]>) -> bool {
+    key.as_ref().starts_with(RESERVED.as_bytes())
 }
 
 /// # Errors

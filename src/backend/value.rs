@@ -13,6 +13,7 @@ use super::codec::{Codec, Format, json};
 use super::kept::{Meta, Start, Times};
 use super::representable;
 use super::tag::Tag;
+use super::tag_changes::Checked;
 use super::undecodable::DecodeError;
 use crate::error::Error;
 use crate::sync::OnceLock;
@@ -58,6 +59,8 @@ enum Form {
 struct Kept {
     value: Value,
     meta: Meta,
+    /// When its tags were last found to hold.
+    checked: Checked,
 }
 
 /// A value that a codec is to read. It is not one of these itself.
@@ -69,6 +72,8 @@ struct Found {
     times: Option<Times>,
     /// Those of its envelope.
     tags: Box<[Tag]>,
+    /// When these were last found to hold.
+    checked: Checked,
     /// What it was first decoded as by those who share it, where it is shown to many.
     decoded: Option<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
@@ -207,6 +212,42 @@ impl Value {
             Form::Found(found) if found.times.is_none() => found.decoded().cloned(),
             Form::Encoded(_) | Form::Found(_) | Form::Kept(_) => None,
         }
+    }
+
+    /// The times of a value that has tags, and when these were last found to hold, where there is something to remember it.
+    #[inline]
+    pub(super) fn checked(&self) -> Option<(Times, &Checked)> {
+        match &self.0 {
+            Form::Kept(kept) => Some((kept.meta.times, &kept.checked)),
+            Form::Found(found) => Some((found.times?, &found.checked)),
+            Form::Typed(..) | Form::Encoded(_) | Form::Integer(_) => None,
+        }
+        .filter(|(times, _)| times.is_tagged)
+    }
+
+    /// What is kept as a `T`, whatever is beside it, if that takes no JSON.
+    #[inline]
+    pub(super) fn quick_inside<T: Clone + 'static>(&self) -> Option<T> {
+        match &self.0 {
+            Form::Kept(kept) => kept.value.quick(),
+            Form::Found(found) => found.decoded().cloned(),
+            _ => None,
+        }
+    }
+
+    /// The very value, shared, where it is in memory as a `T`, whatever is beside it.
+    #[inline]
+    pub(super) fn quick_shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let value: Arc<dyn Any + Send + Sync> = match &self.0 {
+            Form::Typed(value, _) if (&**value as &dyn Any).is::<T>() => Arc::clone(value) as _,
+            Form::Kept(kept) => return kept.value.quick_shared(),
+            Form::Found(found) => {
+                let decoded = found.decoded.as_ref()?.get()?;
+                decoded.is::<T>().then(|| Arc::clone(decoded))?
+            }
+            _ => return None,
+        };
+        value.downcast().ok()
     }
 
     /// As [`to`](Self::to); one that is [remembering](Self::remembering) is decoded once for all who ask so.
@@ -368,7 +409,11 @@ impl Value {
 
     /// The value, with what is to be kept beside it.
     pub(super) fn kept(self, meta: Meta) -> Self {
-        Self(Form::Kept(Arc::new(Kept { value: self, meta })))
+        Self(Form::Kept(Arc::new(Kept {
+            value: self,
+            meta,
+            checked: Checked::default(),
+        })))
     }
 
     /// The value and what is kept beside it, if it is kept as it is.
@@ -432,6 +477,7 @@ impl Value {
         Self(Form::Found(Arc::new(Found {
             times: value.times(),
             tags: value.tags().into(),
+            checked: Checked::default(),
             value,
             codec: codec.clone(),
             key: key.into(),
@@ -450,6 +496,7 @@ impl Value {
         Self(Form::Found(Arc::new(Found {
             times: value.times(),
             tags: value.tags().into(),
+            checked: Checked::default(),
             value,
             codec,
             key,

@@ -2,7 +2,9 @@
 
 use super::lease::{Lease, Leased, Leases};
 use super::typed::{tags, write};
-use super::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value, tag};
+use super::{
+    BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, TagChanges, Value, tag,
+};
 use crate::error::Error;
 use crate::time::{ManualClock, Ttl};
 use std::fmt;
@@ -293,6 +295,10 @@ where
 
     fn entry_tags(&self) -> &[Box<str>] {
         &self.tags
+    }
+
+    fn tag_changes(&self) -> Option<&TagChanges> {
+        self.backend.tag_changes()
     }
 
     fn manual_clock(&self) -> Option<&ManualClock> {

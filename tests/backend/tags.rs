@@ -7,7 +7,7 @@ use nori_cache::{
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -116,6 +116,65 @@ async fn versions_have_a_lifetime() {
     assert_eq!(backend.get("n").await.unwrap(), Some(1));
     clock.advance(Duration::from_millis(1));
     assert_eq!(backend.get::<i32>("n").await.unwrap(), None);
+}
+
+/// The versions of tags are looked up once a second, and every 64th time; what was removed is a miss at once for all that.
+#[tokio::test]
+async fn most_hits_look_no_version_up() {
+    const HITS: u64 = 6_400;
+    const TAGS: [&str; 4] = ["a", "b", "c", "d"];
+    let (backend, began) = (backend(), Instant::now());
+    backend.set_tagged("set", 1, HOUR, &TAGS).await.unwrap();
+    let load = || backend.load("load").ttl(HOUR).tags(TAGS);
+    load().or_load(gets(1)).await.unwrap();
+    let before = backend.cache_stats().hits;
+    for _ in 0..HITS / 4 {
+        assert_eq!(backend.get("set").await.unwrap(), Some(1));
+        assert_eq!(backend.get("load").await.unwrap(), Some(1_u64));
+        assert_eq!(*backend.get_shared::<i32>("set").await.unwrap().unwrap(), 1);
+        let found = backend.get_many::<u64>(&["load"]).await.unwrap();
+        assert_eq!(found, [Some(1)]);
+    }
+    let looks = backend.cache_stats().hits - before;
+    let passed = began.elapsed().as_secs() + 2;
+    // Of both entries, each with four tags.
+    assert!(looks <= HITS + 8 * (HITS / 64 + passed), "{looks} looks");
+    for tag in TAGS {
+        backend.set_tagged("set", 1, HOUR, &TAGS).await.unwrap();
+        for _ in 0..10 {
+            assert_eq!(backend.get("set").await.unwrap(), Some(1));
+        }
+        backend.remove_by_tag(tag).await.unwrap();
+        assert_eq!(backend.get::<i32>("set").await.unwrap(), None);
+        assert_eq!(backend.get_shared::<i32>("set").await.unwrap(), None);
+        assert_eq!(backend.get_many::<i32>(&["set"]).await.unwrap(), [None]);
+    }
+}
+
+/// The very value is in two stores: that its tags hold in one says nothing of the other.
+#[tokio::test]
+async fn what_is_known_of_tags_is_known_of_one_store() {
+    let (one, other) = (backend(), backend());
+    one.set_tagged("n", 1, HOUR, &["tag"]).await.unwrap();
+    let versions = "nori-cache:tag:tag";
+    for (from, to) in [(&one, &other), (&other, &one)] {
+        for key in ["n", versions] {
+            let value = from.get_value(key).await.unwrap().unwrap();
+            to.set_value(key, value, Ttl::Never).await.unwrap();
+        }
+        for store in [from, to] {
+            for _ in 0..3 {
+                assert_eq!(store.get("n").await.unwrap(), Some(1));
+            }
+        }
+        to.remove_by_tag("tag").await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(to.get::<i32>("n").await.unwrap(), None);
+            assert_eq!(from.get("n").await.unwrap(), Some(1));
+        }
+        let version = from.get_value(versions).await.unwrap().unwrap();
+        to.set_value(versions, version, Ttl::Never).await.unwrap();
+    }
 }
 
 /// What is removed is not there for anything.

@@ -36,7 +36,9 @@ async fn a_hit_with_tags_asks_nobody() {
         }
         let after = near.tier_stats();
         assert_eq!(after.far_reads, before.far_reads);
-        assert_eq!(after.near_hits, before.near_hits + 400 * 5);
+        // The versions were looked up now and then.
+        let looks = after.near_hits - before.near_hits;
+        assert!((400..400 * 5).contains(&looks), "{looks} looks");
     }
 }
 

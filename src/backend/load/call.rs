@@ -199,7 +199,9 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
         glance: Glance<T>,
     ) -> Result<Next<T>, Error> {
         let limit = self.options.soft_timeout;
-        let limit = limit.get().filter(|_| self.has_background && !self.options.skip_read);
+        let limit = limit
+            .get()
+            .filter(|_| self.has_background && !self.options.skip_read);
         let Some(limit) = limit.filter(|_| self.last_known::<T>().is_some()) else {
             return self.look_from(glance).await;
         };

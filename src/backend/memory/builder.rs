@@ -6,6 +6,7 @@ use crate::backend::codec::Codec;
 use crate::backend::contract::DEFAULT_TTL;
 use crate::backend::flights::{Flights, LoadLimits, PATIENCE};
 use crate::backend::load::LoadOptions;
+use crate::backend::tag_changes::TagChanges;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::sync::AtomicBool;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 /// What values take together, unless configured.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
+/// How long an entry may still be shown of which the version of a tag was evicted, or has expired.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Settings of a [`MemoryCacheBackend`]; made by [`MemoryCacheBackend::builder`].
 ///
@@ -235,6 +238,9 @@ impl MemoryCacheBackendBuilder {
                 Some(Arc::new(apart.build()?))
             }
         };
+        // In tests of what gets old each hit looks: else time would pass in steps.
+        let is_manual = self.clock.manual().is_some();
+        let tag_changes = TagChanges::new(LOOK_AGAIN).filter(|_| !is_manual);
         let flights = Flights::with_patience(self.patience).tracing_keys(self.trace_keys);
         Ok(MemoryCacheBackend {
             manual_clock: self.clock.manual().cloned(),
@@ -251,6 +257,7 @@ impl MemoryCacheBackendBuilder {
             default_ttl: self.default_ttl,
             codec: self.codec,
             is_strict: self.is_strict,
+            tag_changes,
             closed: AtomicBool::new(false),
             counts: Counts::default(),
         })

@@ -19,7 +19,9 @@ pub(crate) use builder::MAX_BYTES;
 pub use builder::MemoryCacheBackendBuilder;
 
 use super::stats::Operation;
-use super::{BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value};
+use super::{
+    BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, TagChanges, Value, tag,
+};
 use crate::cache::{Cache, Stats, Update};
 use crate::error::Error;
 use crate::sync::{AtomicBool, Ordering, thread};
@@ -57,6 +59,7 @@ pub struct MemoryCacheBackend {
     is_strict: bool,
     load_options: LoadOptions,
     manual_clock: Option<ManualClock>,
+    tag_changes: Option<TagChanges>,
     closed: AtomicBool,
     flights: Flights,
     counts: Counts,
@@ -161,8 +164,24 @@ impl MemoryCacheBackend {
 
     fn clear(&self) {
         self.cache.clear();
+        self.changed_versions();
         if let Some(responses) = &self.responses {
             responses.cache.clear();
+        }
+    }
+
+    /// Something was written under a key.
+    #[inline]
+    fn wrote(&self, key: &str) {
+        if tag::is_reserved(key) {
+            self.changed_versions();
+        }
+    }
+
+    #[cold]
+    fn changed_versions(&self) {
+        if let Some(changes) = &self.tag_changes {
+            changes.changed();
         }
     }
 
@@ -404,6 +423,7 @@ impl CacheBackend for MemoryCacheBackend {
         self.call(Operation::Set, Some(key), || {
             let stored = self.kept(key, value)?;
             self.cache.insert_with_ttl(key.into(), stored, ttl);
+            self.wrote(key);
             self.counts.call(Operation::Set, 0, 0);
             Ok(())
         })
@@ -412,6 +432,7 @@ impl CacheBackend for MemoryCacheBackend {
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
         self.call(Operation::Delete, Some(key), || {
             let removed = self.cache.remove(key);
+            self.wrote(key);
             self.found(Operation::Delete, removed);
             Ok(removed)
         })
@@ -439,6 +460,7 @@ impl CacheBackend for MemoryCacheBackend {
     ) -> BackendFuture<'a, bool> {
         self.call(Operation::CompareAndSet, Some(key), || {
             let replaced = self.replace(key, expected, new, ttl)?;
+            self.wrote(key);
             self.found(Operation::CompareAndSet, replaced);
             Ok(replaced)
         })
@@ -472,6 +494,7 @@ impl CacheBackend for MemoryCacheBackend {
                 let stored = self.kept(key, value);
                 let stored = stored.map_err(|error| error.during("set_many", Some(key)))?;
                 self.cache.insert_with_ttl(key.into(), stored, ttl);
+                self.wrote(key);
             }
             self.counts.call(Operation::SetMany, 0, 0);
             Ok(())
@@ -482,6 +505,7 @@ impl CacheBackend for MemoryCacheBackend {
         self.call(Operation::DeleteMany, None, || {
             let removed = keys.iter().filter(|key| self.cache.remove(**key));
             let removed = removed.count();
+            keys.iter().for_each(|key| self.wrote(key));
             self.counts.call(Operation::DeleteMany, removed, 0);
             Ok(removed as u64)
         })
@@ -509,6 +533,11 @@ impl CacheBackend for MemoryCacheBackend {
 
     fn load_options(&self) -> &LoadOptions {
         &self.load_options
+    }
+
+    #[inline]
+    fn tag_changes(&self) -> Option<&TagChanges> {
+        self.tag_changes.as_ref()
     }
 
     fn manual_clock(&self) -> Option<&ManualClock> {

@@ -49,7 +49,7 @@ impl Found for Vec<Fetched> {
 impl RedisCacheBackend {
     /// As `get_value`, with what a copy needs.
     pub(in crate::backend) fn fetch<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Fetched> {
-        self.call(Operation::Get, Some(key), async move {
+        self.call(Operation::Get, Some(key), move || async move {
             let fetched = self.servers.fetch(self.key(key)).await?;
             self.fetched(key, fetched)
         })
@@ -60,7 +60,7 @@ impl RedisCacheBackend {
         &'a self,
         keys: &'a [&'a str],
     ) -> BackendFuture<'a, Vec<Fetched>> {
-        self.call_many(Operation::GetMany, keys.len(), async move {
+        self.call_many(Operation::GetMany, keys.len(), move || async move {
             let fetched = self.servers.fetch_each(&self.keys(keys)).await;
             let fetched = fetched.into_iter().zip(keys).map(|(fetched, key)| {
                 let fetched = fetched.and_then(|fetched| self.fetched(key, fetched));
@@ -112,12 +112,15 @@ impl RedisCacheBackend {
     }
 
     /// A call on one key, or on no particular one.
-    pub(super) fn call<'a, T: Found + 'a>(
+    pub(super) fn call<'a, T: Found + 'a, F>(
         &'a self,
         operation: Operation,
         key: Option<&'a str>,
-        work: impl Future<Output = Result<T, Error>> + Send + 'a,
-    ) -> BackendFuture<'a, T> {
+        work: impl FnOnce() -> F + Send + 'a,
+    ) -> BackendFuture<'a, T>
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'a,
+    {
         let subject = match key {
             Some(key) => Subject::Key(self.flights.traced(key)),
             None => Subject::Nothing,
@@ -126,28 +129,36 @@ impl RedisCacheBackend {
     }
 
     /// A call on so many keys.
-    fn call_many<'a, T: Found + 'a>(
+    fn call_many<'a, T: Found + 'a, F>(
         &'a self,
         operation: Operation,
         keys: usize,
-        work: impl Future<Output = Result<T, Error>> + Send + 'a,
-    ) -> BackendFuture<'a, T> {
+        work: impl FnOnce() -> F + Send + 'a,
+    ) -> BackendFuture<'a, T>
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'a,
+    {
         self.watched(operation, Subject::Keys(keys), None, work)
     }
 
     /// A call: counted and timed, with a span, not after closing, and its errors name the operation and the key.
-    fn watched<'a, T: Found + 'a>(
+    ///
+    /// The work is made where it is done: a future that is moved into another takes its place twice.
+    fn watched<'a, T: Found + 'a, F>(
         &'a self,
         operation: Operation,
         subject: Subject<'a>,
         key: Option<&'a str>,
-        work: impl Future<Output = Result<T, Error>> + Send + 'a,
-    ) -> BackendFuture<'a, T> {
+        work: impl FnOnce() -> F + Send + 'a,
+    ) -> BackendFuture<'a, T>
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'a,
+    {
         BackendFuture::boxed(async move {
             let call = self.calls.begin(operation);
             let span = CallSpan::new(operation, subject, self.servers.endpoint());
             let answer = match self.gate.enter() {
-                Ok(_inside) => span.around(pin!(work)).await,
+                Ok(_inside) => span.around(pin!(work())).await,
                 Err(closed) => Err(closed),
             };
             if let Err(error) = &answer {
@@ -161,7 +172,7 @@ impl RedisCacheBackend {
 
 impl CacheBackend for RedisCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
-        self.call(Operation::Get, Some(key), async move {
+        self.call(Operation::Get, Some(key), move || async move {
             let on_server = self.key(key);
             let get = command::get(on_server);
             let answer = self.servers.send(on_server, &get, Replay::Safe);
@@ -170,7 +181,14 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call(Operation::Set, Some(key), async move {
+        if Lifetime::from(ttl) == Lifetime::None {
+            return self.call(Operation::Set, Some(key), move || async move {
+                // A value that cannot be stored is an error whatever becomes of it.
+                self.codec.to_stored(key, &value)?.encode()?;
+                self.remove(self.key(key)).await.map(drop)
+            });
+        }
+        self.call(Operation::Set, Some(key), move || async move {
             let value = self.codec.to_stored(key, &value)?;
             let key = self.key(key);
             let set = command::set(key, &value.encode()?, ttl);
@@ -182,17 +200,17 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn delete_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, bool> {
-        self.call(Operation::Delete, Some(key), async move {
+        self.call(Operation::Delete, Some(key), move || async move {
             self.remove(self.key(key)).await
         })
     }
 
     fn flush_values(&self) -> BackendFuture<'_, ()> {
-        self.call(Operation::Flush, None, self.servers.flush(&self.prefix))
+        self.call(Operation::Flush, None, || self.servers.flush(&self.prefix))
     }
 
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
-        self.call(Operation::Incr, Some(key), async move {
+        self.call(Operation::Incr, Some(key), move || async move {
             let key = self.key(key);
             let incr = Scripted::incr(&INCR, key, by, ttl);
             command::integer(&self.servers.run_write(key, &incr).await?)
@@ -206,7 +224,7 @@ impl CacheBackend for RedisCacheBackend {
         new: Value,
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, bool> {
-        self.call(Operation::CompareAndSet, Some(key), async move {
+        self.call(Operation::CompareAndSet, Some(key), move || async move {
             let new = self.codec.to_stored(key, &new)?;
             let key = self.key(key);
             let expected = expected.map(Value::encode).transpose()?;
@@ -222,30 +240,39 @@ impl CacheBackend for RedisCacheBackend {
         ttl: Option<Ttl>,
     ) -> BackendFuture<'a, Vec<bool>> {
         const OPERATION: &str = "compare_and_set_many";
-        self.call_many(Operation::CompareAndSet, entries.len(), async move {
-            let updates: Result<Vec<(Key<'_>, Scripted)>, Error> = entries
-                .into_iter()
-                .map(|(key, expected, new)| {
-                    let of_key = |error: Error| error.during(OPERATION, Some(key));
-                    let on_server = self.key(key);
-                    let new = self.codec.to_stored(key, &new).map_err(of_key)?;
-                    let expected = expected.map(Value::encode).transpose().map_err(of_key)?;
-                    let (expected, new) = (expected.as_deref(), new.encode().map_err(of_key)?);
-                    let update =
-                        Scripted::compare_and_set(&COMPARE_AND_SET, on_server, expected, &new, ttl);
-                    Ok((on_server, update))
-                })
-                .collect();
-            let answers = self.servers.run_each(OPERATION, updates?).await?;
-            let stored = answers
-                .iter()
-                .map(|answer| Ok(command::integer(answer)? == 1));
-            stored.collect()
-        })
+        self.call_many(
+            Operation::CompareAndSet,
+            entries.len(),
+            move || async move {
+                let updates: Result<Vec<(Key<'_>, Scripted)>, Error> = entries
+                    .into_iter()
+                    .map(|(key, expected, new)| {
+                        let of_key = |error: Error| error.during(OPERATION, Some(key));
+                        let on_server = self.key(key);
+                        let new = self.codec.to_stored(key, &new).map_err(of_key)?;
+                        let expected = expected.map(Value::encode).transpose().map_err(of_key)?;
+                        let (expected, new) = (expected.as_deref(), new.encode().map_err(of_key)?);
+                        let update = Scripted::compare_and_set(
+                            &COMPARE_AND_SET,
+                            on_server,
+                            expected,
+                            &new,
+                            ttl,
+                        );
+                        Ok((on_server, update))
+                    })
+                    .collect();
+                let answers = self.servers.run_each(OPERATION, updates?).await?;
+                let stored = answers
+                    .iter()
+                    .map(|answer| Ok(command::integer(answer)? == 1));
+                stored.collect()
+            },
+        )
     }
 
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
-        self.call_many(Operation::GetMany, keys.len(), async move {
+        self.call_many(Operation::GetMany, keys.len(), move || async move {
             let on_server = self.keys(keys);
             let at_once = self.servers.send_at_once("MGET", &on_server, Replay::Safe);
             let values = match at_once.await {
@@ -263,7 +290,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn set_values<'a>(&'a self, entries: Vec<(&'a str, Value)>, ttl: Ttl) -> BackendFuture<'a, ()> {
-        self.call_many(Operation::SetMany, entries.len(), async move {
+        self.call_many(Operation::SetMany, entries.len(), move || async move {
             let sets: Result<Vec<(Key<'_>, Cmd)>, Error> = entries
                 .into_iter()
                 .map(|(key, value)| {
@@ -290,7 +317,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn delete_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, u64> {
-        self.call_many(Operation::DeleteMany, keys.len(), async move {
+        self.call_many(Operation::DeleteMany, keys.len(), move || async move {
             let keys = self.keys(keys);
             let leases: Vec<LeaseKey<'_>> = keys.iter().map(|key| lease_of(*key)).collect();
             let of_leases = self.servers.send_at_once("UNLINK", &leases, Replay::Unsafe);
@@ -316,7 +343,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
-        self.call(Operation::Ttl, Some(key), async move {
+        self.call(Operation::Ttl, Some(key), move || async move {
             let key = self.key(key);
             let pttl = command::pttl(key);
             command::ttl(&self.servers.send(key, &pttl, Replay::Safe).await?)
@@ -351,7 +378,7 @@ impl CacheBackend for RedisCacheBackend {
     }
 
     fn verify(&self) -> BackendFuture<'_, ()> {
-        self.call(Operation::Verify, None, self.servers.ping())
+        self.call(Operation::Verify, None, || self.servers.ping())
     }
 
     /// Waits for the calls under way, but no longer than the [`patience`](super::RedisCacheBackendBuilder::patience): somebody

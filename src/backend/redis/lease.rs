@@ -40,7 +40,7 @@ impl Leases for RedisCacheBackend {
         expected: Option<Value>,
         term: Duration,
     ) -> BackendFuture<'a, Leased<'a>> {
-        self.call(Operation::CompareAndSet, Some(key), async move {
+        self.call(Operation::CompareAndSet, Some(key), move || async move {
             let expected = expected.as_ref().map(Value::encode).transpose()?;
             // Before it is asked for: if there is no answer, it may have been granted.
             let lease = self.lease(key, term);
@@ -63,7 +63,7 @@ impl Leases for RedisCacheBackend {
     }
 
     fn renew<'a>(&'a self, key: &'a str, lease: &'a Lease) -> BackendFuture<'a, bool> {
-        self.call(Operation::CompareAndSet, Some(key), async move {
+        self.call(Operation::CompareAndSet, Some(key), move || async move {
             let key = self.key(key);
             let millis = millis_rounded_up(lease.term());
             let renew = Scripted::renew_lease(key, lease.token(), millis);
@@ -79,7 +79,7 @@ impl Leases for RedisCacheBackend {
         new: Value,
         ttl: Ttl,
     ) -> BackendFuture<'a, bool> {
-        self.call(Operation::CompareAndSet, Some(key), async move {
+        self.call(Operation::CompareAndSet, Some(key), move || async move {
             let new = self.codec.to_stored(key, &new)?;
             let key = self.key(key);
             let expected = expected.map(Value::encode).transpose()?;

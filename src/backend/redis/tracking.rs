@@ -8,7 +8,9 @@
 use super::command::leased;
 use super::notice::{self, Channel};
 use crate::backend::coherence::Coherence;
-use crate::backend::coherence::validity::{Generations, Ticket};
+use crate::backend::coherence::validity::{Coverage, Generations, Ticket};
+use crate::backend::tag;
+use crate::backend::tag_changes::TagChanges;
 use crate::sync::Notify;
 use crate::time::Clock;
 use redis::{Cmd, PushInfo, PushKind, Value, cmd};
@@ -28,6 +30,8 @@ pub(in crate::backend) struct Tracking {
     /// How long after the last proof that a connection is alive copies are shown of what it has read.
     bound: Duration,
     way: Way,
+    /// What is heard of the versions of tags.
+    tag_changes: Option<TagChanges>,
     /// For those who wait for a change of a key, by its hash.
     changes: Box<[Notify]>,
 }
@@ -62,7 +66,26 @@ impl Tracking {
             clock: Clock::system(),
             bound,
             way,
+            tag_changes: None,
             changes: (0..GROUPS).map(|_| Notify::new()).collect(),
+        }
+    }
+
+    /// Counts changes of the versions of tags. What is known of these serves for so long without another look.
+    pub(in crate::backend) fn counting_tags(mut self, every: Duration) -> Self {
+        self.tag_changes = TagChanges::new(every);
+        self
+    }
+
+    pub(in crate::backend) fn tag_changes(&self) -> Option<&TagChanges> {
+        self.tag_changes.as_ref()
+    }
+
+    /// For how long what is known of a key serves after a look, in milliseconds: not at all, unless it is a version's.
+    pub(in crate::backend) fn serves_after(&self, key: &str) -> u64 {
+        match &self.tag_changes {
+            Some(changes) if tag::is_reserved(key) => changes.every(),
+            _ => 0,
         }
     }
 
@@ -93,7 +116,19 @@ impl Tracking {
 
     /// A key was written, by this process or by another.
     pub(in crate::backend) fn invalidate(&self, key: &str) {
-        self.heard_of(self.hash(key.as_bytes()));
+        self.heard_of(key.as_bytes());
+    }
+
+    /// Any key may have been written by this process.
+    pub(in crate::backend) fn invalidate_all(&self) {
+        self.generations.invalidate_all();
+        self.versions_changed();
+    }
+
+    /// A connection by which copies came is gone.
+    pub(super) fn lose(&self, coverage: &Coverage) {
+        coverage.lose();
+        self.versions_changed();
     }
 
     /// Ends when the key or its lease has changed, as far as is known here, since this was called; and now and then without that.
@@ -140,9 +175,7 @@ impl Tracking {
             _ => None,
         };
         match keys {
-            Some(keys) => keys
-                .into_iter()
-                .for_each(|key| self.heard_of(self.hash(key))),
+            Some(keys) => keys.into_iter().for_each(|key| self.heard_of(key)),
             None => self.heard_of_all(),
         }
     }
@@ -164,17 +197,28 @@ impl Tracking {
     fn hear_of(&self, key: &[u8]) {
         if let Some(key) = key.strip_prefix(self.prefix.as_bytes()) {
             // Of a lease there are no copies, but those who wait for its key wait for it, too.
-            self.heard_of(self.hash(leased(key).unwrap_or(key)));
+            self.heard_of(leased(key).unwrap_or(key));
         }
     }
 
-    fn heard_of(&self, hash: u64) {
+    fn heard_of(&self, key: &[u8]) {
+        let hash = self.hash(key);
         self.generations.invalidate(hash);
+        if tag::is_reserved(key) {
+            self.versions_changed();
+        }
         self.group(hash).notify_waiters();
     }
 
+    /// Behind the invalidation: who reads the next count finds no copy that was there before.
+    fn versions_changed(&self) {
+        if let Some(changes) = &self.tag_changes {
+            changes.changed();
+        }
+    }
+
     fn heard_of_all(&self) {
-        self.generations.invalidate_all();
+        self.invalidate_all();
         for group in &self.changes {
             group.notify_waiters();
         }
@@ -185,7 +229,7 @@ impl Tracking {
         &self.changes[hash as usize % self.changes.len()]
     }
 
-    fn hash(&self, key: &[u8]) -> u64 {
+    pub(in crate::backend) fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
 }

@@ -20,6 +20,10 @@ const PUBLISHED: Duration = Duration::from_secs(10);
 const UNANNOUNCED: Duration = Duration::from_secs(1);
 /// There are no more stripes than this, which take 8 MiB.
 const MOST_STRIPES: usize = 1 << 20;
+/// What is known of tags serves for so long without another look at most: a version's copy is used that much shorter.
+const LONGEST_TAGS: Duration = Duration::from_secs(1);
+/// And for no more than such a part of what a copy is used.
+const TAGS_SHARE: u32 = 8;
 
 /// Settings for a [`TieredCacheBackend`]; see [`TieredCacheBackend::builder`].
 #[derive(Debug, Clone)]
@@ -132,7 +136,9 @@ impl TieredCacheBackendBuilder {
         // A write puts one other copy in four out of date, where all are in use.
         let stripes = self.near_max_keys.saturating_mul(4).min(MOST_STRIPES);
         let prefix = self.redis.key_prefix();
-        let tracking = Arc::new(Tracking::new(prefix, stripes, bound, self.coherence));
+        let tracking = Tracking::new(prefix, stripes, bound, self.coherence);
+        let tags_serve = (near_ttl.min(bound) / TAGS_SHARE).min(LONGEST_TAGS);
+        let tracking = Arc::new(tracking.counting_tags(tags_serve));
         let watched = is_announced.then(|| Arc::clone(&tracking));
         let far = self.redis.build_tracked(url, watched)?;
         let repairs = Repairs::new(self.max_repairs, far.remover(), Arc::clone(&tracking));

@@ -1,6 +1,7 @@
 //! The contract, call by call. All that writes works on the far tier; see the essay.
 
 use super::TieredCacheBackend;
+use super::near::Look;
 use super::repair::Held;
 use crate::backend::coherence::Coherence;
 use crate::backend::coherence::validity::Ticket;
@@ -8,7 +9,7 @@ use crate::backend::lease::{Lease, Leased, Leases, Taken};
 use crate::backend::redis::Fetched;
 use crate::backend::stats::Operation;
 use crate::backend::{
-    BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, Value,
+    BackendFuture, BackendStats, CacheBackend, Codec, Flights, LoadOptions, TagChanges, Value,
 };
 use crate::error::Error;
 use crate::time::Ttl;
@@ -117,7 +118,7 @@ impl Drop for Write<'_, '_> {
         self.note();
         let tracking = &self.backend.tracking;
         match &self.changes {
-            Changes::All => tracking.generations().invalidate_all(),
+            Changes::All => tracking.invalidate_all(),
             changes => changes
                 .keys()
                 .iter()
@@ -175,26 +176,36 @@ impl TieredCacheBackend {
         value
     }
 
-    /// What is under a key, if that is known here.
-    fn copy(&self, key: &str) -> Option<Option<Value>> {
+    /// What is under a key, if that is known here; else why not.
+    fn copy(&self, key: &str) -> Result<Option<Value>, Look> {
         let mut copy = None;
-        let is_known = self
-            .near
-            .show(&self.tracking, key, |value| copy = Some(value.clone()));
-        is_known.then_some(copy)
+        let show = |value: &Value| copy = Some(value.clone());
+        match self.near.show(&self.tracking, key, show) {
+            Look::Known => Ok(copy),
+            look => Err(look),
+        }
+    }
+
+    /// Asks the far tier, and keeps a copy if it is to be kept.
+    fn ask<'a>(&'a self, key: &'a str, is_kept: bool) -> BackendFuture<'a, Option<Value>> {
+        if is_kept || self.repairs.is_pending() {
+            return BackendFuture::boxed(self.fetch(key));
+        }
+        self.count_far_reads(1);
+        self.far.get_value(key)
     }
 }
 
 impl CacheBackend for TieredCacheBackend {
     fn get_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
         match self.copy(key) {
-            Some(known) => BackendFuture::ready(Ok(known)),
-            None => BackendFuture::boxed(self.fetch(key)),
+            Ok(known) => BackendFuture::ready(Ok(known)),
+            Err(look) => self.ask(key, self.near.wants(&self.tracking, key, look)),
         }
     }
 
     fn latest_value<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Value>> {
-        BackendFuture::boxed(self.fetch(key))
+        self.ask(key, self.near.has_place(key))
     }
 
     fn last_known(&self, key: &str) -> Option<Value> {
@@ -203,7 +214,7 @@ impl CacheBackend for TieredCacheBackend {
 
     #[inline]
     fn read_now(&self, key: &str, read: &mut (dyn FnMut(&Value) + Send)) -> bool {
-        self.near.show(&self.tracking, key, read)
+        self.near.show(&self.tracking, key, read) == Look::Known
     }
 
     fn set_value<'a>(&'a self, key: &'a str, value: Value, ttl: Ttl) -> BackendFuture<'a, ()> {
@@ -268,16 +279,19 @@ impl CacheBackend for TieredCacheBackend {
         })
     }
 
-    /// One trip for all that are not near. Copies are kept of a few, and not of many, who would drive out what is in use.
+    /// One trip for all that are not near. Copies are kept of a few, if one of them is wanted, and not of many, who would drive out what
+    /// is in use.
     fn get_values<'a>(&'a self, keys: &'a [&'a str]) -> BackendFuture<'a, Vec<Option<Value>>> {
         let mut values = Vec::with_capacity(keys.len());
         let mut missing = Vec::new();
+        let mut are_wanted = false;
         for (at, key) in keys.iter().enumerate() {
-            let known = self.copy(key);
-            if known.is_none() {
+            let known = self.copy(key).unwrap_or_else(|look| {
+                are_wanted |= self.near.wants(&self.tracking, key, look);
                 missing.push(at);
-            }
-            values.push(known.flatten());
+                None
+            });
+            values.push(known);
         }
         if missing.is_empty() && !keys.is_empty() {
             return BackendFuture::ready(Ok(values));
@@ -287,7 +301,7 @@ impl CacheBackend for TieredCacheBackend {
             let asked: Vec<&str> = missing.iter().map(|&at| keys[at]).collect();
             let repaired = self.repairs.before_reading(&asked).await;
             repaired.map_err(|error| error.during("get_many", None))?;
-            let found = if asked.is_empty() || asked.len() > FEW {
+            let found = if !are_wanted || asked.len() > FEW {
                 let found = self.far.get_values(&asked).await?;
                 asked.iter().for_each(|key| self.near.forget(key));
                 found
@@ -338,6 +352,10 @@ impl CacheBackend for TieredCacheBackend {
         self.far.is_strict()
     }
 
+    fn tag_changes(&self) -> Option<&TagChanges> {
+        self.tracking.tag_changes()
+    }
+
     /// Those of the far tier. Reads of one key count what was answered from memory as well, of calls of many keys, too; how long that took
     /// is not taken.
     fn stats(&self) -> BackendStats {
@@ -366,10 +384,10 @@ impl CacheBackend for TieredCacheBackend {
     fn close(&self) -> BackendFuture<'_, ()> {
         BackendFuture::boxed(async move {
             // Nothing is near while the calls under way end, nor after them.
-            self.tracking.generations().invalidate_all();
+            self.tracking.invalidate_all();
             let closed = self.far.close().await;
             self.repairs.close();
-            self.tracking.generations().invalidate_all();
+            self.tracking.invalidate_all();
             self.near.clear();
             closed
         })

@@ -65,11 +65,13 @@
 //! |---|---|
 //! | `builder` | settings |
 //! | `near` | the copies |
+//! | `doorkeeper` | which keys get one when there is no room |
 //! | `contract` | the calls |
 //! | `repair` | what is left to be done when the far tier was down |
 
 mod builder;
 mod contract;
+mod doorkeeper;
 mod near;
 mod repair;
 

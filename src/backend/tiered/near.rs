@@ -1,8 +1,10 @@
 //! The copies in memory.
 
+use super::doorkeeper::Doorkeeper;
 use crate::backend::Value;
 use crate::backend::coherence::validity::{Coverage, Pass, Ticket};
 use crate::backend::redis::{CopyTerms, Tracking};
+use crate::backend::tag;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::sync::{AtomicU64, Ordering};
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 pub(super) struct Near {
     copies: Cache<Box<str>, Copied>,
+    doorkeeper: Doorkeeper,
     /// No copy is older.
     longest: Duration,
     /// In the place of a connection's, where nothing is announced.
@@ -29,6 +32,18 @@ struct Copied {
     until: u64,
     /// When the time of its original is over, on the same clock. Never earlier.
     lives_until: u64,
+    /// It is shown only if it could be so much later: for so long is relied upon what was seen.
+    serves_after: u64,
+}
+
+/// What a look came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It is known what is there.
+    Known,
+    /// There is a copy, which may not be used any more.
+    OutOfDate,
+    Absent,
 }
 
 impl Near {
@@ -39,24 +54,30 @@ impl Near {
     ) -> Result<Self, Error> {
         Ok(Self {
             copies: Cache::builder().max_keys(max_keys).build()?,
+            doorkeeper: Doorkeeper::new(max_keys),
             longest,
             unannounced: (!is_announced).then(|| Arc::new(Coverage::endless())),
             refused: AtomicU64::new(0),
         })
     }
 
-    /// Whether it is known what is under a key; if there is something, it is shown.
+    /// Says whether it is known what is under a key; if there is something, it is shown.
     #[inline]
-    pub(super) fn show(&self, tracking: &Tracking, key: &str, read: impl FnOnce(&Value)) -> bool {
+    pub(super) fn show(&self, tracking: &Tracking, key: &str, read: impl FnOnce(&Value)) -> Look {
         let now = tracking.now();
         let shown = self.copies.get_briefly(key, |copy| {
+            let now = now.saturating_add(copy.serves_after);
             let valid = now < copy.until && copy.pass.is_valid(tracking.generations(), now);
             if valid && let Some(value) = &copy.value {
                 read(value);
             }
             valid
         });
-        shown.unwrap_or(false) || self.refuse(shown.is_some())
+        match shown {
+            Some(true) => Look::Known,
+            Some(false) => self.refused(),
+            None => Look::Absent,
+        }
     }
 
     /// What is under a key as far as is known here: whether or not somebody would have told of a change, and though the copy's own time
@@ -69,18 +90,36 @@ impl Near {
                 now < copy.lives_until && tracking.generations().is_current(&copy.pass.ticket);
             copy.value.clone().filter(|_| is_known)
         });
-        // It is no hit.
-        self.refuse(known.is_some());
+        if known.is_some() {
+            // It is no hit.
+            self.refused();
+        }
         known.flatten()
     }
 
     #[cold]
-    fn refuse(&self, was_there: bool) -> bool {
-        if was_there {
-            // Relaxed: a counter.
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        false
+    fn refused(&self) -> Look {
+        // Relaxed: a counter.
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Look::OutOfDate
+    }
+
+    /// Whether a copy of what is asked for after a look is to be kept: one takes the place of another, there is room, or the key was
+    /// asked for before. Those of the versions of tags always are: each serves many entries.
+    pub(super) fn wants(&self, tracking: &Tracking, key: &str, look: Look) -> bool {
+        look == Look::OutOfDate
+            || self.has_room()
+            || tag::is_reserved(key)
+            || self.doorkeeper.knows(tracking.hash(key.as_bytes()))
+    }
+
+    /// The same without a look, of a key that is asked for whatever there is: it makes no place for itself.
+    pub(super) fn has_place(&self, key: &str) -> bool {
+        self.has_room() || self.copies.contains_key(key)
+    }
+
+    fn has_room(&self) -> bool {
+        self.copies.len() < self.copies.max_keys()
     }
 
     /// Keeps a copy of what was asked for at `asked`, after the ticket was taken. That there is nothing is kept only where it is
@@ -111,6 +150,7 @@ impl Near {
             },
             until: until(terms.ttl, asked, self.longest),
             lives_until,
+            serves_after: tracking.serves_after(key),
         };
         self.copies.insert(key.into(), copy);
     }

@@ -124,15 +124,16 @@ impl Repairs {
         )
     }
 
-    fn is_idle(&self) -> bool {
+    /// Whether there is anything to repair.
+    pub(super) fn is_pending(&self) -> bool {
         // Relaxed: who has to see a note comes after the write that left it, and so sees it or a later number.
-        self.pending.load(Ordering::Relaxed) == 0
+        self.pending.load(Ordering::Relaxed) > 0
     }
 
     /// A write of these keys begins: they are not to be repaired meanwhile.
     pub(super) fn begin(&self, keys: &[&str]) -> Held {
         let mut held = Held::default();
-        if self.is_idle() {
+        if !self.is_pending() {
             return held;
         }
         let mut state = self.state.lock();
@@ -203,7 +204,7 @@ impl Repairs {
     /// # Errors
     /// If the far tier is still down.
     pub(super) async fn before_reading(&self, keys: &[&str]) -> Result<(), Error> {
-        if self.is_idle() {
+        if !self.is_pending() {
             return Ok(());
         }
         let batch: Vec<(Box<str>, u64)> = {
@@ -251,7 +252,7 @@ impl Repairs {
     /// Makes known how much there is to do.
     fn publish(&self, state: &State) {
         let pending = state.keys.len() + usize::from(state.flush.is_some());
-        // Relaxed: see `is_idle`.
+        // Relaxed: see `is_pending`.
         self.pending.store(pending, Ordering::Relaxed);
     }
 
@@ -351,7 +352,7 @@ impl Repairs {
             Err(error) if passes(&error) => return Some(Tried::Down(error)),
             Err(_) => false,
         };
-        self.tracking.generations().invalidate_all();
+        self.tracking.invalidate_all();
         let mut state = self.state.lock();
         if state.flush.as_ref().is_some_and(|it| it.number == number) {
             state.flush = None;

@@ -17,9 +17,16 @@ where
 {
     let mut found = None;
     let mut other = None;
-    let mut read = |value: &Value| match value.quick() {
-        Some(value) => found = Some(value),
-        None => other = Some(value.clone()),
+    let mut holds = false;
+    let mut read = |value: &Value| {
+        found = value.quick();
+        if found.is_none() {
+            holds = may_be_shown(backend, value);
+            found = holds.then(|| value.quick_inside()).flatten();
+        }
+        if found.is_none() {
+            other = Some(value.clone());
+        }
     };
     if !backend.read_now(key, &mut read) {
         other = backend.get_value(key).await?;
@@ -27,21 +34,34 @@ where
     let Some(other) = other else {
         return Ok(found);
     };
-    if !is_fresh(backend, &other) {
-        return Ok(None);
-    }
-    if other.is_tagged() && !hold(backend, key, &other).await? {
+    if !holds && !is_live_now(backend, key, &other).await? {
         return Ok(None);
     }
     decode_slow(backend, key, other)
 }
 
-/// As [`tags::hold`], for who reads one key.
-async fn hold<B>(backend: &B, key: &str, value: &Value) -> Result<bool, Error>
+/// Whether a value with tags is a value, and known to be fresh and not to have been removed. Where it says no, it may be.
+#[inline]
+fn may_be_shown<B>(backend: &B, value: &Value) -> bool
 where
     B: CacheBackend + ?Sized,
 {
-    let holds = tags::hold(backend, value).await;
+    let checked = value.checked();
+    checked.is_some_and(|(times, _)| !times.is_negative) && tags::are_checked(backend, value)
+}
+
+/// As [`is_live`], for who reads one key, and whatever is known of its tags already: now and then they are to be looked up.
+async fn is_live_now<B>(backend: &B, key: &str, value: &Value) -> Result<bool, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    if !is_fresh(backend, value) {
+        return Ok(false);
+    }
+    if !value.is_tagged() {
+        return Ok(true);
+    }
+    let holds = tags::look_up(backend, value).await;
     holds.map_err(|error| error.renamed("get", key))
 }
 
@@ -108,12 +128,35 @@ where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Send + Sync + 'static,
 {
-    let Some(value) = backend.get_value(key).await? else {
-        return Ok(None);
+    let mut found = None;
+    let mut other = None;
+    let mut holds = false;
+    let mut read = |value: &Value| {
+        // What has times may not be fresh any more.
+        holds = value.times().is_none() || may_be_shown(backend, value);
+        found = holds.then(|| value.quick_shared()).flatten();
+        if found.is_none() {
+            other = Some(value.clone());
+        }
     };
-    if !is_fresh(backend, &value) || (value.is_tagged() && !hold(backend, key, &value).await?) {
+    if !backend.read_now(key, &mut read) {
+        other = backend.get_value(key).await?;
+    }
+    let Some(other) = other else {
+        return Ok(found);
+    };
+    if !holds && !is_live_now(backend, key, &other).await? {
         return Ok(None);
     }
+    share_slow(backend, key, other)
+}
+
+#[cold]
+fn share_slow<B, T>(backend: &B, key: &str, value: Value) -> Result<Option<Arc<T>>, Error>
+where
+    B: CacheBackend + ?Sized,
+    T: DeserializeOwned + Send + Sync + 'static,
+{
     or_miss(backend, "get", key, value.to_shared())
 }
 

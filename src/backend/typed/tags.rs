@@ -19,6 +19,9 @@
 //!   version is made meanwhile. One that is stored during the flush with an old version is a miss as soon as the flush gets to that, and
 //!   if it has got there already, from the beginning.
 //! - *What is derived* from an entry by an update keeps the versions of the entry, whatever they are by then.
+//! - *Looks that are spared.* Where the store [counts](TagChanges) all changes of versions, a hit whose tags were found to hold at this very
+//!   count, and not long ago, looks nothing up. Whoever removes a tag counts before it returns. A version that is lost is no
+//!   change: its entries are misses within a second (on two tiers: less).
 //! - *What has been removed* is not there for fail-safe, for refreshes or for conditional loads either.
 //!
 //! What a server loses that it had acknowledged, when its replica takes over, it loses here as well: then the removal has not taken
@@ -26,7 +29,7 @@
 
 use crate::backend::kept::{Meta, Times};
 use crate::backend::tag::{self, Tag, Version};
-use crate::backend::{CacheBackend, Value, wall};
+use crate::backend::{CacheBackend, TagChanges, Value, wall};
 use crate::error::Error;
 use crate::time::Ttl;
 use smallvec::SmallVec;
@@ -161,8 +164,22 @@ pub(in crate::backend) async fn hold<B>(backend: &B, value: &Value) -> Result<bo
 where
     B: CacheBackend + ?Sized,
 {
+    if are_checked(backend, value) {
+        return Ok(true);
+    }
+    look_up(backend, value).await
+}
+
+/// As [`hold`], whatever is known already.
+///
+/// # Errors
+/// As [`hold`].
+pub(in crate::backend) async fn look_up<B>(backend: &B, value: &Value) -> Result<bool, Error>
+where
+    B: CacheBackend + ?Sized,
+{
     let tags = value.tags();
-    match hold_now(backend, &tags) {
+    match look_up_now(backend, value, &tags) {
         Some(holds) => Ok(holds),
         None => {
             let all = [tags];
@@ -170,6 +187,39 @@ where
             Ok(holds == [true])
         }
     }
+}
+
+/// Whether the tags of a value are known to hold, and it to be fresh for longer than that serves. Where it says no, they may.
+#[inline]
+pub(in crate::backend) fn are_checked<B>(backend: &B, value: &Value) -> bool
+where
+    B: CacheBackend + ?Sized,
+{
+    value.checked().is_some_and(|(_, checked)| {
+        let changes = backend.tag_changes();
+        changes.is_some_and(|changes| changes.are_checked(checked))
+    })
+}
+
+/// As [`hold_now`], which is remembered unless the value's fresh life is about to end.
+fn look_up_now<B>(backend: &B, value: &Value, tags: &[Tag]) -> Option<bool>
+where
+    B: CacheBackend + ?Sized,
+{
+    match (backend.tag_changes(), value.checked()) {
+        (Some(changes), Some((times, checked))) if stays_fresh(backend, times, changes) => {
+            changes.check(checked, || hold_now(backend, tags))
+        }
+        _ => hold_now(backend, tags),
+    }
+}
+
+/// Whether somebody who relies on a look that is made now, as long as one may, does so while the value is fresh.
+fn stays_fresh<B>(backend: &B, times: Times, changes: &TagChanges) -> bool
+where
+    B: CacheBackend + ?Sized,
+{
+    times.is_fresh(wall::now(backend).saturating_add(changes.every()))
 }
 
 /// As [`hold`], of many values with one question; those that are not asked about are [`true`].
@@ -191,8 +241,11 @@ where
         let Some(value) = value.filter(|_| is_asked(at)) else {
             continue;
         };
+        if are_checked(backend, value) {
+            continue;
+        }
         let tags = value.tags();
-        match hold_now(backend, &tags) {
+        match look_up_now(backend, value, &tags) {
             Some(known) => holds[at] = known,
             None => {
                 open.push(at);

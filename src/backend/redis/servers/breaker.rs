@@ -201,8 +201,12 @@ impl<C: Clone> Breaker<C> {
         self.replace(Phase::Closed)
     }
 
-    pub(super) fn is_up(&self, is_usable: impl Fn(&C) -> bool) -> bool {
-        matches!(&self.phase, Phase::Up(connection) if is_usable(connection))
+    /// The connection, if there is one.
+    pub(super) fn up(&self, is_usable: impl Fn(&C) -> bool) -> Option<&C> {
+        match &self.phase {
+            Phase::Up(connection) if is_usable(connection) => Some(connection),
+            _ => None,
+        }
     }
 
     /// How a caller would be treated that comes now.

@@ -357,7 +357,7 @@ impl Cluster {
         {
             // What was read from the node that served a key is no longer announced there. Behind the change: whoever asks for a
             // key from now on asks the node that serves it.
-            watch.tracking.generations().invalidate_all();
+            watch.tracking.invalidate_all();
         }
         // Commands under way hold the links that they use.
         let mut nodes = self.nodes.lock();

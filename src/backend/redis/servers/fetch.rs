@@ -82,7 +82,7 @@ impl Servers {
             Route::One(link) => link.covered(&fetch, deadline, Replay::Safe).await,
             Route::Cluster(cluster) => {
                 let key = key.to_vec();
-                cluster.covered(&key, &fetch, deadline, Replay::Safe).await
+                Box::pin(cluster.covered(&key, &fetch, deadline, Replay::Safe)).await
             }
         };
         let (answer, coverage) = answer.map_err(|failure| self.error(failure))?;

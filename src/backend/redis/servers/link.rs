@@ -146,12 +146,6 @@ impl Connection {
         !self.dead.load(Ordering::Acquire)
     }
 
-    fn lose_coverage(&self) {
-        if let Some(coverage) = &self.coverage {
-            coverage.lose();
-        }
-    }
-
     fn answers(&self) -> u64 {
         // Relaxed: a counter.
         self.answers.load(Ordering::Relaxed)
@@ -224,7 +218,7 @@ impl Link {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.breaker.lock().is_up(|it| it.is_usable())
+        self.breaker.lock().up(|it| it.is_usable()).is_some()
     }
 
     /// As its callers meet it.
@@ -232,7 +226,7 @@ impl Link {
         let now = Instant::now();
         let breaker = self.breaker.lock();
         let (state, failures) = (breaker.state(now), breaker.failed());
-        let is_connected = breaker.is_up(|it| it.is_usable());
+        let is_connected = breaker.up(|it| it.is_usable()).is_some();
         drop(breaker);
         LinkState {
             breaker: state,
@@ -289,10 +283,19 @@ impl Link {
     ) -> Result<(R::Answer, Arc<Connection>), Failure> {
         let mut again = replay == Replay::Safe;
         loop {
-            let connection = self.connection(deadline).await.map_err(Failure::Unsent)?;
+            let connection = match self.ready() {
+                Some(connection) => connection,
+                // On the heap, as it is rare: it would make the future of each call as large.
+                None => {
+                    let connection = Box::pin(self.connection(deadline)).await;
+                    connection.map_err(Failure::Unsent)?
+                }
+            };
             let (answers, since) = (connection.answers(), Instant::now());
             let mut multiplexed = connection.multiplexed.clone();
-            match alarm::until(deadline, request.send(&mut multiplexed)).await {
+            // Pinned here, and not moved into the other future: it would take its place there twice.
+            let sending = pin!(request.send(&mut multiplexed));
+            match alarm::until(deadline, sending).await {
                 Some(Ok(answer)) => {
                     // Relaxed: a counter.
                     connection.answers.fetch_add(1, Ordering::Relaxed);
@@ -358,6 +361,11 @@ impl Link {
         self.ended.send_replace(u64::MAX);
     }
 
+    /// The connection, if there is one that is not known to be broken: nearly always.
+    fn ready(&self) -> Option<Arc<Connection>> {
+        self.breaker.lock().up(|it| it.is_usable()).cloned()
+    }
+
     /// A connection that is not known to be broken.
     async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Connection>, Error> {
         let mut waited_for = None;
@@ -421,7 +429,9 @@ impl Link {
     }
 
     fn give_up(&self, connection: &Arc<Connection>, loss: Loss) {
-        connection.lose_coverage();
+        if let (Some(watch), Some(coverage)) = (&self.watch, &connection.coverage) {
+            watch.tracking.lose(coverage);
+        }
         let is_it = |other: &Arc<Connection>| Arc::ptr_eq(other, connection);
         let silence = match &loss {
             Loss::Silent(error) => Some(error.clone()),

@@ -153,10 +153,10 @@ impl Servers {
         let deadline = self.deadline();
         let answer = match &self.route {
             Route::One(link) => link.one(command, deadline, replay).await,
-            // Only here is the key needed by itself.
+            // Only here is the key needed by itself. On the heap: it would make the call's future as large for one server.
             Route::Cluster(cluster) => {
                 let key = key.to_vec();
-                cluster.one(&key, command, deadline, replay).await
+                Box::pin(cluster.one(&key, command, deadline, replay)).await
             }
         };
         answer.map_err(|failure| self.error(failure))
@@ -407,7 +407,7 @@ impl Route {
     async fn one(&self, key: &[u8], command: &Cmd, deadline: Instant, replay: Replay) -> Answer {
         match self {
             Self::One(link) => link.one(command, deadline, replay).await,
-            Self::Cluster(cluster) => cluster.one(key, command, deadline, replay).await,
+            Self::Cluster(cluster) => Box::pin(cluster.one(key, command, deadline, replay)).await,
         }
     }
 }

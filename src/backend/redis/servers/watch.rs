@@ -175,7 +175,7 @@ impl Watch {
                 // It is one again: the next connection is covered.
                 Said::Yes => {}
                 Said::No => {
-                    coverage.lose();
+                    self.tracking.lose(&coverage);
                     if self.proof == Proof::ServesCluster {
                         continue;
                     }
@@ -239,7 +239,7 @@ impl Beginning<'_> {
         let proven = answers.get(switch_on.len()..).unwrap_or_default();
         match proof.read(proven) {
             Said::Yes => self.coverage.prove(asked),
-            Said::No => self.coverage.lose(),
+            Said::No => self.watch.tracking.lose(self.coverage),
         }
         Ok(())
     }
@@ -294,8 +294,8 @@ impl Hears for Ear {
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        if let Some((_, coverage)) = &self.watched {
-            coverage.lose();
+        if let Some((tracking, coverage)) = &self.watched {
+            tracking.lose(coverage);
         }
         // Release: pairs with the Acquire in `Connection::is_usable`; who turns to the next connection finds the coverage of this
         // one lost.
