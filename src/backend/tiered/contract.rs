@@ -140,9 +140,10 @@ impl TieredCacheBackend {
 
     /// Asks the far tier, and keeps a copy.
     async fn fetch(&self, key: &str) -> Result<Option<Value>, Error> {
+        // Before the look for repairs: a write that fails after that makes the ticket out of date.
+        let (ticket, asked) = (self.tracking.ticket(key), self.tracking.now());
         let repaired = self.repairs.before_reading(&[key]).await;
         repaired.map_err(|error| error.during("get", Some(key)))?;
-        let (ticket, asked) = (self.tracking.ticket(key), self.tracking.now());
         self.count_far_reads(1);
         let fetched = self.far.fetch(key).await;
         let fetched = fetched.inspect_err(|error| {
@@ -157,10 +158,17 @@ impl TieredCacheBackend {
     async fn fetch_few(&self, keys: &[&str]) -> Result<Vec<Option<Value>>, Error> {
         let asked = self.tracking.now();
         let tickets: Vec<Ticket> = keys.iter().map(|key| self.tracking.ticket(key)).collect();
+        self.repaired(keys).await?;
         let fetched = self.far.fetch_few(keys).await?;
         let kept = fetched.into_iter().zip(keys).zip(tickets);
         let kept = kept.map(|((fetched, key), ticket)| self.kept(key, ticket, asked, fetched));
         Ok(kept.collect())
+    }
+
+    /// Repairs what is to be, of many keys that are about to be read.
+    async fn repaired(&self, keys: &[&str]) -> Result<(), Error> {
+        let repaired = self.repairs.before_reading(keys).await;
+        repaired.map_err(|error| error.during("get_many", None))
     }
 
     /// What was fetched, of which a copy is kept if that may be.
@@ -299,9 +307,8 @@ impl CacheBackend for TieredCacheBackend {
         BackendFuture::boxed(async move {
             self.count_far_reads(missing.len());
             let asked: Vec<&str> = missing.iter().map(|&at| keys[at]).collect();
-            let repaired = self.repairs.before_reading(&asked).await;
-            repaired.map_err(|error| error.during("get_many", None))?;
             let found = if !are_wanted || asked.len() > FEW {
+                self.repaired(&asked).await?;
                 let found = self.far.get_values(&asked).await?;
                 asked.iter().for_each(|key| self.near.forget(key));
                 found

@@ -31,7 +31,8 @@
 //!
 //! # Reads
 //! A read of this process that would ask for a key that is to be repaired repairs it first. So what this process has removed, or failed to
-//! replace, it does not show again, however soon after the outage it reads, nor does it make a copy of that. (An own write that is under way
+//! replace, it does not show again, however soon after the outage it reads, nor does it make a copy of that: the copy's ticket is older than
+//! the look for repairs, and a write that fails is noted before it makes tickets out of date. (An own write that is under way
 //! meanwhile decides about its key itself.) Other processes may read it until the task has come to it.
 //!
 //! # The task
