@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use nori_cache::{
-    CacheBackend, CacheBackendExt, Error, MemoryCacheBackend, Outcome, cache_get, cache_load,
-    set_backend,
+    CacheBackend, CacheBackendExt, Error, ManualClock, MemoryCacheBackend, Outcome, cache_get,
+    cache_load, set_backend,
 };
 
 /// The answer of a future that is ready.
@@ -91,6 +91,35 @@ fn hits_and_increments_allocate_nothing() {
         }
     });
     assert_eq!(during, 0);
+
+    // The same of what is due, while somebody refreshes it.
+    let clock = ManualClock::new();
+    let refreshed = MemoryCacheBackend::builder().clock(clock.clone());
+    let refreshed = Arc::new(refreshed.build().unwrap());
+    let due = |tags: &'static [&'static str]| {
+        let load = refreshed.load("due").ttl(HOUR).eager_refresh(0.5);
+        load.tags(tags.iter().copied())
+    };
+    for tags in [&[][..], &["users"]] {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        now(due(tags).skip_read().or_load(load)).unwrap();
+        clock.advance(HOUR * 3 / 4);
+        let _entered = runtime.enter();
+        let pending = |_| std::future::pending::<Result<(usize, [f64; 8]), Error>>();
+        let during = |calls| {
+            allocations(|| {
+                for _ in 0..calls {
+                    let answer = now(due(tags).answer_or_load(pending)).unwrap();
+                    assert!(answer.is_refreshing());
+                    assert!(matches!(answer.outcome(), Outcome::Hit));
+                }
+            })
+        };
+        assert!(during(1) > 0);
+        assert_eq!(during(500), 0);
+    }
 
     // A set: the key, and the value behind its pointer. Now and then a list in the cache grows.
     let value = (1_usize, [0.0_f64; 8]);

@@ -275,7 +275,7 @@ macro_rules! last_calls {
         {
             async move {
                 let later = match self.glance(false, $has_background)? {
-                    Glance::Hit(value) => return Ok(certain(value)),
+                    Glance::Hit(value) | Glance::Refreshing(value) => return Ok(certain(value)),
                     glance => Box::pin(self.behind(false, glance, certainly!(f))),
                 };
                 Ok(certain(later.await?.into_value()))
@@ -300,7 +300,7 @@ macro_rules! last_calls {
         {
             async move {
                 let later = match self.glance(true, $has_background)? {
-                    Glance::Hit(value) => return Ok(value),
+                    Glance::Hit(value) | Glance::Refreshing(value) => return Ok(value),
                     glance => Box::pin(self.behind(true, glance, f)),
                 };
                 Ok(later.await?.into_value())
@@ -325,6 +325,7 @@ macro_rules! last_calls {
             async move {
                 let later = match self.glance(false, $has_background)? {
                     Glance::Hit(value) => return Ok(Answer::new(certain(value), Outcome::Hit)),
+                    Glance::Refreshing(value) => return Ok(Answer::refreshing(certain(value))),
                     glance => Box::pin(self.behind(false, glance, certainly!(f))),
                 };
                 Ok(later.await?.map(certain))
@@ -349,6 +350,7 @@ macro_rules! last_calls {
             async move {
                 let later = match self.glance(true, $has_background)? {
                     Glance::Hit(value) => return Ok(Answer::new(value, Outcome::Hit)),
+                    Glance::Refreshing(value) => return Ok(Answer::refreshing(value)),
                     glance => Box::pin(self.behind(true, glance, f)),
                 };
                 later.await

@@ -167,6 +167,7 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
         let mut looked = Looked::nothing();
         let other = match glance {
             Glance::Hit(value) => return Ok(Next::Answer(Answer::new(value, Outcome::Hit))),
+            Glance::Refreshing(value) => return Ok(Next::Answer(Answer::refreshing(value))),
             _ if self.options.skip_read => return Ok(Next::Load(looked)),
             Glance::Other(found) => found,
             Glance::Unknown => match self.backend.get_value(self.key).await {

@@ -11,6 +11,8 @@ use crate::backend::{CacheBackend, Cacheable, Value, wall};
 pub(super) enum Glance<T> {
     /// There is a fresh value, or a fresh entry that stands for none, and that is all there is to say.
     Hit(Option<T>),
+    /// The same, and though it is time to refresh it, that is under way.
+    Refreshing(Option<T>),
     /// What else there is, or that there is nothing.
     Other(Option<Value>),
     /// The store is to be asked.
@@ -53,26 +55,41 @@ impl<B: CacheBackend + ?Sized> Glancing<'_, B> {
         }
         match (hit, other) {
             (Some(hit), _) => Glance::Hit(hit),
-            (None, Some(value)) => self.glance_at_tags(value),
+            (None, Some(value)) => self.glance_closer(value),
             (None, None) => Glance::Other(None),
         }
     }
 
-    /// The same, of what has tags. Where they can be looked at without waiting, that is a hit like any other.
+    /// The same, of what has tags, or is due and being refreshed already. Where that can be seen without waiting, it is a hit like any
+    /// other.
     #[inline(never)]
-    fn glance_at_tags<T: Cacheable>(&self, value: Value) -> Glance<T> {
-        let times = value.times_at_hand();
-        if !times.is_some_and(|times| times.is_tagged && self.is_hit(times)) {
+    fn glance_closer<T: Cacheable>(&self, value: Value) -> Glance<T> {
+        let Some(times) = value.times_at_hand() else {
+            return Glance::Other(Some(value));
+        };
+        let is_hit = self.is_hit(times);
+        if !is_hit && !self.is_being_refreshed(times) {
             return Glance::Other(Some(value));
         }
-        match tags::hold_now(self.backend, &value.tags()) {
-            Some(true) => match self.kept(&value) {
-                Some(hit) => Glance::Hit(hit),
-                None => Glance::Other(Some(value)),
-            },
-            Some(false) => Glance::Other(None),
+        if times.is_tagged {
+            match tags::hold_now(self.backend, &value.tags()) {
+                Some(true) => {}
+                Some(false) => return Glance::Other(None),
+                None => return Glance::Other(Some(value)),
+            }
+        }
+        match self.kept(&value) {
+            Some(kept) if is_hit => Glance::Hit(kept),
+            Some(kept) => Glance::Refreshing(kept),
             None => Glance::Other(Some(value)),
         }
+    }
+
+    /// Whether it is fresh, and somebody loads it.
+    fn is_being_refreshed(&self, times: Times) -> bool {
+        self.has_background
+            && times.is_fresh(wall::now_beside(self.backend, times.fresh_until))
+            && self.backend.flights().is_loading(self.key)
     }
 
     /// Whether there is nothing to do about what has these times.

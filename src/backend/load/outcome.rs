@@ -68,6 +68,15 @@ impl<T> Answer<T> {
         }
     }
 
+    /// A hit that is being refreshed.
+    #[inline]
+    pub(super) fn refreshing(value: T) -> Self {
+        Self {
+            is_refreshing: true,
+            ..Self::new(value, Outcome::Hit)
+        }
+    }
+
     /// The value.
     pub fn value(&self) -> &T {
         &self.value

@@ -164,6 +164,7 @@ where
     };
     let glance = match glancing.glance() {
         Glance::Hit(value) => return Ok(Answer::new(certain(value), Outcome::Hit)),
+        Glance::Refreshing(value) => return Ok(Answer::refreshing(certain(value))),
         glance => glance,
     };
     Box::pin(get_or_load_behind(backend, key, ttl, glance, f)).await

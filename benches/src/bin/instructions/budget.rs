@@ -37,8 +37,12 @@ const BUDGETS: &[(Cell, Limit)] = &[
     (("load-hit-async", OURS), Limit::Instructions(252)),
     (("load-cold", OURS), Limit::Instructions(2_915)),
     (("typed-get-through-dyn", OURS), Limit::Instructions(376)),
-    (("plain-load-through-dyn", OURS), Limit::Instructions(744)),
-    (("kept-load-through-dyn", OURS), Limit::Instructions(816)),
+    (("plain-load-through-dyn", OURS), Limit::Instructions(476)),
+    (("kept-load-through-dyn", OURS), Limit::Instructions(582)),
+    (
+        ("tagged-load-through-dyn", OURS),
+        Limit::Instructions(1_046),
+    ),
     (("incr-in-memory", OURS), Limit::Instructions(302)),
 ];
 

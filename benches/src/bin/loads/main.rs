@@ -1,12 +1,18 @@
-//! Loads of the typed cache beside moka's, quick_cache's and amalgam-cache's: hits, cold loads, and a thousand waiters on one key.
+//! Loads of the typed cache and of backends beside moka's, quick_cache's and amalgam-cache's: hits, cold loads, a thousand waiters on
+//! one key, and how long callers take while what they ask for is refreshed.
 //!
 //! ```sh
 //! cargo run -p nori-cache-benches --profile bench --bin loads -- --rounds 9 --millis 300
 //! ```
 //!
 //! Keys are strings, borrowed, as amalgam-cache knows no others; values are `Arc<str>`. All have a time to live.
+//!
+//! Each group of rows is compared with its first. `--rounds 9 --millis 300` takes some three minutes.
 
 #![forbid(unsafe_code)]
+
+mod hits;
+mod refreshes;
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -48,13 +54,6 @@ fn moka_async() -> moka::future::Cache<String, Value, RandomState> {
         .build_with_hasher(RandomState::new())
 }
 
-fn amalgam() -> amalgam::Cache<Value> {
-    amalgam::Cache::builder()
-        .default_options(amalgam::EntryOptions::new(TTL))
-        .try_build()
-        .expect("these settings are allowed")
-}
-
 /// The answer of a future that may wait for what another thread does.
 fn wait_for<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
@@ -75,81 +74,6 @@ fn key(n: usize) -> String {
 
 fn value() -> Value {
     Arc::from("x".repeat(64))
-}
-
-/// Keys in an order that no prefetcher guesses.
-fn order() -> Arc<Vec<String>> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let numbers = (0..1 << 16).map(|_| (next() % KEYS as u64) as usize);
-    Arc::new(numbers.map(key).collect())
-}
-
-/// A row whose work is one operation on a key.
-fn each_key(
-    name: &'static str,
-    keys: &Arc<Vec<String>>,
-    operation: impl Fn(&str) -> Value + Send + Sync + 'static,
-) -> Row {
-    let keys = Arc::clone(keys);
-    let work = move |from: usize| {
-        for at in from..from + BATCH {
-            black_box(operation(&keys[at % keys.len()]));
-        }
-    };
-    Row::new("hit, 10 k keys", name, Arc::new(work))
-}
-
-fn hits() -> Vec<Row> {
-    let keys = order();
-    let (get, with, waiting) = (ours(), ours(), ours());
-    let (blocking, future) = (moka(), moka_async());
-    let quick = quick_cache::sync::Cache::<String, Value>::new(2 * KEYS);
-    // Its requests want it for ever.
-    let amalgam: &'static amalgam::Cache<Value> = Box::leak(Box::new(amalgam()));
-    for n in 0..KEYS {
-        for cache in [&get, &with, &waiting] {
-            cache.insert(key(n), value());
-        }
-        blocking.insert(key(n), value());
-        now(future.insert(key(n), value()));
-        quick.insert(key(n), value());
-        now(async { amalgam.set(key(n), value()).await }).expect("it can be stored");
-    }
-    let missing = || -> Value { unreachable!("all keys are there") };
-    vec![
-        each_key("Cache::get", &keys, move |key| {
-            get.get(key).expect("it is there")
-        }),
-        each_key("get_or_insert_with", &keys, move |key| {
-            with.get_or_insert_with(key, missing)
-        }),
-        each_key("get_or_insert_async", &keys, move |key| {
-            now(waiting.get_or_insert_async(key, || async move { missing() }))
-        }),
-        each_key("moka, get_with", &keys, move |key| {
-            blocking.get_with_by_ref(key, missing)
-        }),
-        each_key("moka, async get_with", &keys, move |key| {
-            wait_for(future.get_with_by_ref(key, async move { missing() }))
-        }),
-        each_key("quick_cache, get_or_insert_with", &keys, move |key| {
-            let found = quick.get_or_insert_with(key, || Ok::<_, ()>(missing()));
-            found.expect("the load does not fail")
-        }),
-        each_key("amalgam-cache, get_or_set", &keys, move |key| {
-            let source =
-                amalgam::source::factory(
-                    move |_| async move { Ok::<_, amalgam::Error>(missing()) },
-                );
-            now(async { amalgam.get_or_set(key, source).await }).expect("it is there")
-        }),
-    ]
 }
 
 /// A row each of whose operations has a key that nobody had before.
@@ -250,10 +174,12 @@ fn main() -> Result<(), lexopt::Error> {
         return Ok(());
     };
     for threads in [1, 2] {
-        let mut rows = hits();
+        let mut rows = hits::typed();
+        rows.extend(hits::of_backends());
         rows.extend(cold());
         group::run(&mut rows, threads, options);
     }
     waiters(options.rounds);
+    refreshes::run(options);
     Ok(())
 }
