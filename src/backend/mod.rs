@@ -45,7 +45,7 @@ pub(crate) mod redact;
 mod redis;
 mod representable;
 mod stats;
-mod tag;
+pub(crate) mod tag;
 #[cfg(feature = "redis")]
 mod tiered;
 mod typed;
