@@ -34,6 +34,7 @@ mod rfc9213;
 mod safety;
 #[path = "../support/response/mod.rs"]
 mod support;
+mod tag_versions;
 mod tags;
 mod timed;
 mod unparsable;

@@ -20,6 +20,7 @@ mod purges;
 mod reclaim;
 mod slots;
 mod stamps;
+mod tag_purges;
 mod turns;
 mod versions;
 mod waiting;

@@ -2,7 +2,7 @@
 
 use crate::response::clock::UnixMillis;
 
-/// How many purges by tag a store has counted, in one integer: a store adds to it in one step, whoever else does.
+/// How many purges by tag a store has counted, in one integer. Purges at the same time may count as one.
 ///
 /// A count that was lost begins anew, in another *series*: its upper bits are the minute in which it began, or a later one. Only
 /// counts of one series tell which of them came first.
@@ -31,6 +31,11 @@ impl PurgeCount {
     #[inline]
     pub(crate) const fn get(self) -> u64 {
         self.0
+    }
+
+    /// The count of one more purge.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 
     #[inline]
@@ -66,7 +71,7 @@ mod tests {
     fn a_series_is_later_than_what_was_known() {
         let first = PurgeCount::begin(NOW, None);
         assert!(first.is_first() && first.is_possible(NOW));
-        let counted = PurgeCount::new(first.get() + 5);
+        let counted = PurgeCount::new(first.get() + 5).next();
         assert!(!counted.is_first() && counted.reaches(first) && !first.reaches(counted));
         for known in [first, counted] {
             let next = PurgeCount::begin(NOW, Some(known));

@@ -23,7 +23,8 @@
 //! count before its handler is started; the response is stored only under versions that are no younger than that.
 //!
 //! - *A purge* first adds to the count, then changes the version. So the version of a purge that a request has not seen in the count
-//!   is either there, and younger; or is not there yet, and what is stored before is under the old one.
+//!   is either there, and younger; or is not there yet, and what is stored before is under the old one. Purges at the same time may
+//!   share a count: it is only to be greater than what requests have seen that came before the purge.
 //! - *Two purges of a tag* at the same time: the version keeps the greater count, whichever comes last.
 //! - *A version that is missing* was never made, or was lost. The writer makes one, with the count as it is by now, and then looks at
 //!   the count again. If that has changed, there may have been a purge whose version was lost, so it takes the version away again, and

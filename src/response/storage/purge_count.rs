@@ -8,8 +8,10 @@ use crate::error::Error;
 use crate::response::entry::purge_count::PurgeCount;
 use crate::time::Ttl;
 
-/// How often somebody tries to begin a count that others begin, too.
+/// How often somebody tries to begin a count, or to add to one, that others begin, too.
 const ATTEMPTS: u32 = 16;
+
+const NEVER: Option<Ttl> = Some(Ttl::Never);
 
 /// A count that was in the store is there no more, or what is there is none.
 #[derive(Debug)]
@@ -55,77 +57,79 @@ impl Storage {
     ) -> Result<Option<PurgeCount>, Error> {
         match self.read_count(value, known) {
             Ok(count) => Ok(count),
-            Err(Lost) => self.begin_count(false).await.map(Some),
+            Err(Lost) => self.begin_count().await.map(Some),
         }
     }
 
     /// The count that is in the store. If there is none, or what is there has lost something, one begins: tags that were in use
-    /// before have no versions in its series, and responses that were stored before count as missing. `is_lost`: what is there is
-    /// known to have lost something, whatever it says.
+    /// before have no versions in its series, and responses that were stored before count as missing.
     ///
     /// # Errors
     /// Those of the backend; if others change it all the time.
-    pub(super) async fn begin_count(&self, mut is_lost: bool) -> Result<PurgeCount, Error> {
+    pub(super) async fn begin_count(&self) -> Result<PurgeCount, Error> {
         let backend = &**self.backend()?;
         let key = own_keys::PURGE_COUNT;
         for _ in 0..ATTEMPTS {
             let known = self.shared.tags.count();
             let found = look_at_latest(backend, key).await?;
-            let standing = self.read_count(found.as_ref(), known);
-            if let Ok(Some(count)) = standing
-                && !is_lost
-            {
+            if let Ok(Some(count)) = self.read_count(found.as_ref(), known) {
                 return Ok(count);
             }
             let count = PurgeCount::begin(self.now(), known);
-            let value = Value::integer(count.get().cast_signed());
-            let begun = backend.compare_and_set(key, found.as_ref(), value, Some(Ttl::Never));
+            let begun = backend.compare_and_set(key, found.as_ref(), stored(count), NEVER);
             match begun.await {
                 Ok(true) => {
                     self.shared.tags.saw(count);
                     return Ok(count);
                 }
                 // Another has begun one.
-                Ok(false) => is_lost = false,
+                Ok(false) => (),
                 Err(error) if error.is_wrong_type() => drop(backend.delete_value(key).await?),
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::contention(format!(
-            "the count of purges changed during each of {ATTEMPTS} attempts"
-        )))
+        Err(contention())
     }
 
-    /// Counts one more purge, and says how many there are with it: more than anybody has seen before.
+    /// A count that is greater than any that was in the store when this was called. The store has it.
     ///
     /// # Errors
     /// Those of the backend; if others change the count all the time.
     pub(super) async fn next_count(&self) -> Result<PurgeCount, Error> {
-        let backend = self.backend()?;
-        let tags = &self.shared.tags;
+        let backend = &**self.backend()?;
+        let key = own_keys::PURGE_COUNT;
         for _ in 0..ATTEMPTS {
-            // Read before the store is asked, so that the count has to go beyond it.
-            let known = tags.count();
-            let sum = backend.incr_value(own_keys::PURGE_COUNT, 1, Ttl::Never);
-            let mut is_lost = false;
-            match sum.await {
-                Ok(sum) => {
-                    // Where there was no count, the sum is none, as no series begins with 1.
-                    let counted = Value::integer(sum);
-                    if let Ok(Some(count)) = self.read_count(Some(&counted), known) {
-                        if known.is_none_or(|known| count > known) {
-                            return Ok(count);
-                        }
-                        is_lost = true;
-                    }
-                }
-                Err(error) if error.is_wrong_type() || error.is_overflow() => (),
-                Err(error) => return Err(error),
+            // 1. Look.
+            let known = self.shared.tags.count();
+            let found = look_at_latest(backend, key).await?;
+            let Ok(Some(count)) = self.read_count(found.as_ref(), known) else {
+                self.begin_count().await?;
+                continue;
+            };
+            // 2. Add one. If others have added meanwhile, that will do: they were later than the look.
+            let next = count.next();
+            let is_next = backend.compare_and_set(key, found.as_ref(), stored(next), NEVER);
+            let is_there = is_next.await? || {
+                let found = look_at_latest(backend, key).await?;
+                let now = found.as_ref().and_then(count_of);
+                now.is_some_and(|now| now.reaches(next))
+            };
+            if is_there {
+                self.shared.tags.saw(next);
+                return Ok(next);
             }
-            self.begin_count(is_lost).await?;
         }
-        Err(Error::contention(format!(
-            "the count of purges was lost during each of {ATTEMPTS} attempts"
-        )))
+        Err(contention())
     }
+}
+
+/// A count as it lies in the store. It is not added to there, because a store that encrypts adds to bare integers only.
+fn stored(count: PurgeCount) -> Value {
+    Value::integer(count.get().cast_signed())
+}
+
+fn contention() -> Error {
+    Error::contention(format!(
+        "the count of purges was lost during each of {ATTEMPTS} attempts"
+    ))
 }

@@ -56,7 +56,7 @@ impl Storage {
             let count = found.pop().flatten();
             let count = match self.count_or_begin(count.as_ref(), known).await? {
                 Some(count) => count,
-                None => self.begin_count(false).await?,
+                None => self.begin_count().await?,
             };
             let Some(since) = observed.since(count) else {
                 return Ok(None);
