@@ -154,8 +154,9 @@ async fn make(
     }
     let stored = match backend.compare_and_set_many(entries, Some(TTL)).await {
         Err(error) if error.is_wrong_type() => {
+            // None is made. The next look finds that none is there.
             backend.delete_values(&keys).await?;
-            return Ok(false);
+            return Ok(true);
         }
         stored => stored?,
     };
