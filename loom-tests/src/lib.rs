@@ -163,6 +163,7 @@ mod response {
         pub(crate) use unix_millis::UnixMillis;
     }
     pub(crate) mod entry {
+        pub(crate) mod purge_count;
         pub(crate) mod purge_number;
         pub(crate) mod stored_response {
             /// In the place of a stored response: which run of the handler made it.
@@ -176,6 +177,7 @@ mod response {
     }
     pub(crate) mod storage {
         pub(crate) mod known_purges;
+        pub(crate) mod known_tag_purges;
         pub(crate) mod purge_bucket {
             pub(crate) const BUCKETS: usize = 2;
         }

@@ -45,7 +45,7 @@ pub(crate) mod redact;
 mod redis;
 mod representable;
 mod stats;
-mod tag;
+pub(crate) mod tag;
 mod tag_changes;
 #[cfg(feature = "redis")]
 mod tiered;

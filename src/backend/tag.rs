@@ -14,7 +14,7 @@ pub(super) const MOST_TAGS: usize = 16;
 pub(super) const LONGEST_TAG: usize = 256;
 
 /// How long a version lives, counted from when it was made. An entry that lives longer is a miss then.
-pub(super) const VERSION_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(crate) const VERSION_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What the keys of versions begin with, and no others: writes of such keys by callers are refused.
 const RESERVED: &str = "nori-cache:tag:";
@@ -114,10 +114,10 @@ impl Tag {
 /// It is drawn and not counted: a count would come to an old value again after the store has lost it. Two of 128 bits are the same by
 /// chance once in 10³⁸ times.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Version(NonZeroU128);
+pub(crate) struct Version(NonZeroU128);
 
 impl Version {
-    pub(super) fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         // The standard library's hasher has a secret of 128 bits from the system, of each thread, and another one each time. A process
         // that was forked has the same secrets as its parent, and another number.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -37,6 +37,9 @@ impl CacheResponse {
     /// Makes all responses count as missing whose key begins with this and that were asked for before the purge, in all processes
     /// that share the backend.
     ///
+    /// For now and then: the last 512 purges by prefix are remembered one by one, and older ones are folded into one of everything. Tags
+    /// are for what is purged often.
+    ///
     /// # Errors
     /// Those of the backend.
     ///
@@ -57,7 +60,10 @@ impl CacheResponse {
     }
 
     /// As [`purge_prefix`](Self::purge_prefix), for everything that has a tag: [`CacheTags`](super::CacheTags), or the header
-    /// `Cache-Tag`.
+    /// `Cache-Tag`. It takes the same few calls of the backend however much has the tag, and there may be any number of such purges.
+    ///
+    /// Values that have the tag are not removed, as their tags are others:
+    /// [`remove_by_tag`](crate::CacheBackendExt::remove_by_tag) is for them.
     ///
     /// # Errors
     /// Those of the backend.
@@ -74,8 +80,7 @@ impl CacheResponse {
     /// # }
     /// ```
     pub async fn purge_tag(&self, tag: &str) -> Result<(), Error> {
-        let target = PurgeTarget::Tag(tag.into());
-        self.storage().purge(target).await
+        self.storage().purge_tag(tag).await
     }
 
     fn storage(&self) -> Storage {

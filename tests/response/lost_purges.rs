@@ -1,12 +1,14 @@
 //! What purges leave in the store may be taken from it, or set back: the layer that purged makes up for it.
 
 use crate::support::{Cached, Runs, World, cached, get, with};
-use nori_cache::Ttl;
 use nori_cache::response::CacheResponse;
+use nori_cache::{Ttl, Value};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 const LIST: &str = "nori-cache:purges";
+/// All that purges by prefix and by tag leave.
+const LEFT: [&str; 3] = [LIST, "nori-cache:purges:tags", "#tag:t"];
 
 async fn purge(layer: &CacheResponse, by_tag: bool) {
     let purged = match by_tag {
@@ -16,9 +18,23 @@ async fn purge(layer: &CacheResponse, by_tag: bool) {
     purged.unwrap();
 }
 
-/// The list is gone, or is as it was before: what it said is made up for by a purge of everything, once.
+/// Puts back what was there before. What was not there is taken away.
+async fn set_back(world: &World, before: Vec<Option<Value>>) {
+    for (key, value) in LEFT.into_iter().zip(before) {
+        match value {
+            Some(value) => world
+                .backend
+                .set_value(key, value, Ttl::Never)
+                .await
+                .unwrap(),
+            None => drop(world.backend.delete_value(key).await.unwrap()),
+        }
+    }
+}
+
+/// What purges left is gone, or is as it was before. That is made up for, once.
 #[tokio::test]
-async fn a_list_that_was_lost_is_made_up_for() {
+async fn what_was_lost_is_made_up_for() {
     for world in World::both() {
         for by_tag in [false, true] {
             for is_set_back in [false, true] {
@@ -29,22 +45,26 @@ async fn a_list_that_was_lost_is_made_up_for() {
                         with(&[("cache-tag", "t")], format!("run {run}"))
                     });
                     layer.purge_tag("another").await.unwrap();
-                    let before = world.backend.get_value(LIST).await.unwrap().unwrap();
+                    layer.purge_prefix("another").await.unwrap();
                     service.get("/").await;
                     assert!(service.get("/").await.is_hit(), "{case}");
+                    let before = world.backend.get_values(&LEFT).await.unwrap();
+                    assert!(before.iter().all(Option::is_some), "{case}");
                     purge(&layer, by_tag).await;
                     if is_set_back {
-                        let never = Ttl::Never;
-                        world.backend.set_value(LIST, before, never).await.unwrap();
+                        set_back(&world, before).await;
                     } else {
-                        world.backend.delete_value(LIST).await.unwrap();
+                        let gone = world.backend.delete_values(&LEFT).await.unwrap();
+                        assert_eq!(gone, 3, "{case}");
                     }
                     if purged_again {
                         layer.purge_tag("another").await.unwrap();
+                        layer.purge_prefix("another").await.unwrap();
                     }
                     assert_eq!(service.get("/").await.text(), "run 2", "{case}");
                     assert!(service.get("/").await.is_hit(), "{case}");
                     layer.purge_tag("another").await.unwrap();
+                    layer.purge_prefix("another").await.unwrap();
                     assert!(service.get("/").await.is_hit(), "{case}");
                     assert_eq!(layer.stats().backend_errors, 0);
                     layer.purge_key("view:/:").await.unwrap();
@@ -54,22 +74,60 @@ async fn a_list_that_was_lost_is_made_up_for() {
     }
 }
 
-/// What was stored before the first purge has seen none, and does not show that the list was lost.
+/// What was stored before the first purge has seen none, and does not show that anything was lost.
 #[tokio::test]
 async fn what_was_stored_before_the_first_purge_does_not_come_back() {
     for world in World::both() {
         for by_tag in [false, true] {
-            let layer = world.timed(60);
-            let service = cached(&layer, &Runs::default(), |_, run| async move {
-                with(&[("cache-tag", "t")], format!("run {run}"))
-            });
-            world.backend.delete_value(LIST).await.unwrap();
-            service.get("/").await;
-            purge(&layer, by_tag).await;
-            world.backend.delete_value(LIST).await.unwrap();
-            assert_eq!(service.get("/").await.text(), "run 2", "{by_tag}");
-            assert!(service.get("/").await.is_hit(), "{by_tag}");
-            layer.purge_key("view:/:").await.unwrap();
+            for is_set_back in [false, true] {
+                let layer = world.timed(60);
+                let service = cached(&layer, &Runs::default(), |_, run| async move {
+                    with(&[("cache-tag", "t")], format!("run {run}"))
+                });
+                world.backend.delete_values(&LEFT).await.unwrap();
+                service.get("/").await;
+                let before = world.backend.get_values(&LEFT).await.unwrap();
+                purge(&layer, by_tag).await;
+                if is_set_back {
+                    set_back(&world, before).await;
+                } else {
+                    world.backend.delete_values(&LEFT).await.unwrap();
+                }
+                let after = service.get("/").await;
+                assert_eq!(after.text(), "run 2", "{by_tag} {is_set_back}");
+                assert!(service.get("/").await.is_hit(), "{by_tag} {is_set_back}");
+                layer.purge_key("view:/:").await.unwrap();
+            }
+        }
+    }
+}
+
+/// One of them alone is enough.
+#[tokio::test]
+async fn a_version_or_a_count_that_was_lost_makes_a_miss() {
+    for world in World::both() {
+        for lost in &LEFT[1..] {
+            for vary in ["", "accept"] {
+                let layer = world.timed(60);
+                let tagged = cached(&layer, &Runs::default(), move |_, run| async move {
+                    let headers = [("cache-tag", "a, t"), ("vary", vary)];
+                    with(&headers, format!("run {run}"))
+                });
+                let plain = cached(&layer, &Runs::default(), |_, _| async {
+                    with(&[], "plain")
+                });
+                plain.get("/plain").await;
+                for run in 1..4 {
+                    let got = tagged.get("/").await;
+                    assert_eq!((got.text(), got.is_hit()), (&*format!("run {run}"), false));
+                    assert!(tagged.get("/").await.is_hit(), "{lost} {vary:?}");
+                    assert!(world.backend.delete_value(lost).await.unwrap(), "{lost}");
+                }
+                // What has no tags is not touched.
+                assert!(plain.get("/plain").await.is_hit(), "{lost}");
+                assert_eq!(layer.stats().backend_errors, 0);
+                layer.purge_key("view:/:").await.unwrap();
+            }
         }
     }
 }

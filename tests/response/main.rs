@@ -23,6 +23,7 @@ mod over_http;
 mod own_keys;
 mod planted;
 mod poison;
+mod purge_races;
 mod purges;
 mod queries;
 mod refreshes;
@@ -33,5 +34,7 @@ mod rfc9213;
 mod safety;
 #[path = "../support/response/mod.rs"]
 mod support;
+mod tag_versions;
+mod tags;
 mod timed;
 mod unparsable;

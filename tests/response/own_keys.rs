@@ -12,6 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const LANG: HeaderName = HeaderName::from_static("x-lang");
 const LIST: &str = "nori-cache:purges";
+const COUNT: &str = "nori-cache:purges:tags";
+/// Of a tag that looks like the end of a key.
+const VERSION: &str = "#tag:t/:";
 
 /// Whatever a client says in a header of the key, what leads to the variants of another key stays as it is.
 #[tokio::test]
@@ -118,7 +121,7 @@ proptest! {
                 let service = cached(&layer, &Runs::default(), |request, _| async move {
                     let accept = request.headers()["accept"].to_str().unwrap();
                     let vary = if accept == "none" { "" } else { "accept" };
-                    with(&[("vary", vary), ("cache-tag", "t")], accept.to_owned())
+                    with(&[("vary", vary), ("cache-tag", "t/:")], accept.to_owned())
                 });
                 for accept in ["a", "b", "none"] {
                     let request = ask.request(accept);
@@ -127,12 +130,15 @@ proptest! {
                     layer.purge_key(&format!("{key}x")).await.unwrap();
                     asked.insert(key);
                 }
-                layer.purge_tag("t").await.unwrap();
+                layer.purge_tag("t/:").await.unwrap();
+                layer.purge_prefix("nothing").await.unwrap();
             }
             let written: BTreeSet<String> = remote.keys().into_iter().collect();
             let own: Vec<&String> = written.difference(&asked).collect();
             assert!(own.iter().any(|key| key.contains("variant")), "{written:?}");
-            assert!(own.contains(&&LIST.to_owned()), "{written:?}");
+            for key in [LIST, COUNT, VERSION] {
+                assert!(own.contains(&&key.to_owned()), "{key}: {written:?}");
+            }
             // Written as an entry, or as something else: never both, so the sets tell them apart by what lies there.
             for key in &asked {
                 if let Some(value) = remote.json(key).await {
@@ -168,11 +174,16 @@ proptest! {
 async fn keys_of_our_own_are_not_purged_by_name() {
     let (world, remote) = World::remote();
     let layer = world.timed(60);
-    layer.purge_tag("t").await.unwrap();
-    for key in [LIST, "#variants:view:/:", "nori-cache:purges:7", "", "#"] {
+    let service = constant(&layer, &Runs::default(), &[("cache-tag", "t/:")]);
+    layer.purge_prefix("other").await.unwrap();
+    service.get("/").await;
+    let theirs = ["#variants:view:/:", "nori-cache:purges:7", "", "#"];
+    for key in [LIST, COUNT, VERSION].into_iter().chain(theirs) {
         assert!(!layer.purge_key(key).await.unwrap(), "{key}");
     }
-    assert!(remote.json(LIST).await.is_some());
+    for key in [LIST, COUNT, VERSION] {
+        assert!(remote.json(key).await.is_some(), "{key}");
+    }
 }
 
 /// Without a slash at its start a path is none that has a key.
@@ -237,6 +248,9 @@ async fn a_list_of_purges_that_is_not_ours_is_replaced() {
         assert_ne!(remote.json(LIST).await.unwrap(), list);
         // Purged while it lies there.
         remote.put(LIST, &list.to_string()).await;
+        layer.purge_prefix("view:/a").await.unwrap();
+        assert!(!service.get("/").await.is_hit(), "{list}");
+        assert!(service.get("/").await.is_hit(), "{list}");
         layer.purge_tag("t").await.unwrap();
         assert!(!service.get("/").await.is_hit(), "{list}");
         assert!(service.get("/").await.is_hit(), "{list}");
@@ -286,10 +300,10 @@ async fn a_lost_list_brings_nothing_back() {
     let (world, remote) = World::remote();
     let layer = world.timed(60);
     let service = constant(&layer, &Runs::default(), &[("cache-tag", "t")]);
-    layer.purge_tag("other").await.unwrap();
+    layer.purge_prefix("other").await.unwrap();
     service.get("/").await;
     assert!(service.get("/").await.is_hit());
-    layer.purge_tag("t").await.unwrap();
+    layer.purge_prefix("view:/").await.unwrap();
     // The store forgets what was purged.
     remote.delete_value(LIST).await.unwrap();
     assert!(!service.get("/").await.is_hit());

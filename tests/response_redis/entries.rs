@@ -90,6 +90,15 @@ async fn what_is_stored_is_json_that_the_original_reads() {
     let key = "cache:view:/products:page=1:vary=accept-language=es";
     let text = redis.ask(&["GET", key]);
     let json: Json = serde_json::from_str(&text).unwrap();
+    // Each tag has the version, and the response the count, that lies in the store.
+    for (nth, tag) in ["a", "b"].into_iter().enumerate() {
+        let version = redis.ask(&["GET", &format!("cache:#tag:{tag}")]);
+        let version: Json = serde_json::from_str(&version).unwrap();
+        assert_eq!(json["nori"]["tags"][nth][1], version[1]);
+        assert_eq!(version[1].as_str().unwrap().len(), 32);
+    }
+    let count = redis.ask(&["GET", "cache:nori-cache:purges:tags"]);
+    assert_eq!(json["nori"]["counted"].to_string(), count);
     let (born, date) = (
         &json["nori"]["born"],
         json["nori"]["headers"][3][1].as_str().unwrap(),
@@ -101,10 +110,14 @@ async fn what_is_stored_is_json_that_the_original_reads() {
             r#"["cache-tag","a, b"],["x-latin","x"],["date","{date}"]],"#,
             r#""born":{born},"seen":0,"fresh":60000,"swr":0,"sie":0,"authorized":false,"strict":false,"mode":"timed","#,
             r#""host":"shop.example","target":"/products?page=1","own":null,"#,
-            r#""vary":[["accept-language","es"]],"family":0,"tags":["a","b"]}}}}"#,
+            r#""vary":[["accept-language","es"]],"family":0,"#,
+            r#""tags":[["a",{a}],["b",{b}]],"counted":{counted}}}}}"#,
         ),
         date = date,
         born = born,
+        a = json["nori"]["tags"][0][1],
+        b = json["nori"]["tags"][1][1],
+        counted = json["nori"]["counted"],
     );
     assert_eq!(text, want);
     assert!(httpdate::parse_http_date(date).is_ok(), "{date}");
@@ -195,9 +208,10 @@ async fn replaces_keys_of_another_type(nodes: &[Server], url: &str) {
         service.get("/").await;
         layer.purge_key("view:/:").await.unwrap();
         layer.purge_tag("t").await.unwrap();
+        layer.purge_prefix("view:/").await.unwrap();
         service.get("/").await;
         let keys = ask_all(nodes, &["KEYS", "*"]);
-        assert!(keys.len() >= 3, "{keys:?}");
+        assert!(keys.len() >= 5, "{keys:?}");
         let spoil = |key: &str| {
             ask_all(nodes, &["DEL", key]);
             ask_all(nodes, &["RPUSH", key, "a", "b"]);
@@ -288,11 +302,19 @@ async fn keys_live_as_long_as_their_entries() {
         }
     }
     settled().await;
-    // Nothing stays for ever but the list of purges.
+    // Nothing stays for ever but the list of purges and the count.
     timed.purge_key("view:/timed:").await.unwrap();
+    timed.purge_prefix("view:/other").await.unwrap();
     timed.purge_tag("t").await.unwrap();
+    let tagged = constant(&timed, &Runs::default(), &[("cache-tag", "t")]);
+    tagged.get("/tagged").await;
+    settled().await;
+    let for_ever = ["cache:nori-cache:purges", "cache:nori-cache:purges:tags"];
+    let mut met = 0;
     for key in redis.ask(&["KEYS", "*"]).lines() {
         let left: i64 = redis.ask(&["PTTL", key]).parse().unwrap();
-        assert_eq!(left < 0, key == "cache:nori-cache:purges", "{key}: {left}");
+        assert_eq!(left < 0, for_ever.contains(&key), "{key}: {left}");
+        met += usize::from(left < 0 || key == "cache:#tag:t");
     }
+    assert_eq!(met, 3);
 }

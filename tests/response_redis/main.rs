@@ -22,12 +22,16 @@ mod headers;
 mod lost_purges;
 #[path = "../response/over_http.rs"]
 mod over_http;
+#[path = "../response/purge_races.rs"]
+mod purge_races;
 #[path = "../response/rfc9111_updates.rs"]
 mod rfc9111_updates;
 #[path = "../response/rfc9111_vary.rs"]
 mod rfc9111_vary;
 #[path = "../response/safety.rs"]
 mod safety;
+#[path = "../response/tags.rs"]
+mod tags;
 #[path = "../response/timed.rs"]
 mod timed;
 #[path = "../response/unparsable.rs"]

@@ -45,5 +45,9 @@ pub fn run(input: &[u8]) -> bool {
         (again.lifetime, again.observed_purge),
         (stored.lifetime, stored.observed_purge)
     );
+    assert_eq!(
+        (again.observed_tags, again.tags),
+        (stored.observed_tags, stored.tags)
+    );
     true
 }

@@ -20,6 +20,7 @@ mod purges;
 mod reclaim;
 mod slots;
 mod stamps;
+mod tag_purges;
 mod tags;
 mod turns;
 mod versions;

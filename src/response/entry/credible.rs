@@ -5,11 +5,13 @@
 
 use super::made_for::Origin;
 use super::stored_response::StoredResponse;
+use super::stored_tag::StoredTag;
 use crate::response::http::directives::Directives;
 use crate::response::http::freshness::explicit_lifetime;
 use crate::response::http::{content, fields};
 use crate::response::policy::settings::Rules;
 use crate::response::policy::storable::{self, LONGEST_LIFETIME};
+use crate::response::policy::tags;
 use crate::response::policy::variants::selecting_fields;
 use http::header::{CACHE_STATUS, HeaderName};
 use std::time::Duration;
@@ -22,6 +24,7 @@ pub(crate) fn is_credible(stored: &StoredResponse) -> bool {
     let is_unstored = |name: &HeaderName| fields::is_never_stored(name) || name == CACHE_STATUS;
     storable::check(stored.rules(), &said, stored.status, headers).is_ok()
         && storable::are_short(headers)
+        && tags::are_few(stored.tags.iter().map(StoredTag::name))
         && !headers.keys().any(is_unstored)
         && content::is_whole(stored.status, headers, stored.body.len())
         && (!stored.for_authorized || storable::is_for_authorized(&said))

@@ -2,7 +2,7 @@
 
 use crate::response::clock::UnixMillis;
 
-/// The number of a purge by prefix or tag: the time of the purge in milliseconds since 1970, or one more than the last number, if
+/// The number of a purge by prefix: the time of the purge in milliseconds since 1970, or one more than the last number, if
 /// that is larger. So numbers rise whatever clocks say. 0 stands for no purge.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PurgeNumber(u64);

@@ -3,6 +3,8 @@
 use super::made_for::{MadeFor, Origin};
 use super::own_memory;
 use super::purge_number::PurgeNumber;
+use super::stored_tag::StoredTag;
+use super::tag_purges::TagPurges;
 use crate::response::clock::UnixMillis;
 use crate::response::http::date;
 use crate::response::policy::lifetime::Lifetime;
@@ -24,10 +26,12 @@ pub(crate) struct StoredResponse {
     pub(crate) lifetime: Lifetime,
     /// The last purge in the list when the handler was started. Later ones may cover the response.
     pub(crate) observed_purge: PurgeNumber,
+    /// What purges by tag had left then. Of no meaning without tags.
+    pub(crate) observed_tags: TagPurges,
     /// Whether callers with `Authorization` may have it: RFC 9111 §3.5.
     pub(crate) for_authorized: bool,
     pub(crate) origin: Origin,
-    pub(crate) tags: Vec<Box<str>>,
+    pub(crate) tags: Box<[StoredTag]>,
 }
 
 impl StoredResponse {
@@ -38,7 +42,7 @@ impl StoredResponse {
         (status, mut headers): (StatusCode, HeaderMap),
         question: &Question,
         keyed: &[HeaderName],
-        observed_purge: PurgeNumber,
+        (observed_purge, observed_tags): (PurgeNumber, TagPurges),
         now: UnixMillis,
     ) -> Option<Self> {
         if !headers.contains_key(DATE)
@@ -58,9 +62,10 @@ impl StoredResponse {
             body: Bytes::new(),
             lifetime: plan.lifetime,
             observed_purge,
+            observed_tags,
             for_authorized: plan.for_authorized,
             origin: Origin::Ours(MadeFor::new(question, &fields)),
-            tags: plan.tags,
+            tags: plan.tags.iter().map(|tag| StoredTag::new(tag)).collect(),
         })
     }
 
@@ -69,7 +74,7 @@ impl StoredResponse {
         /// Of a header, beside its value.
         const FIELD: usize = 64;
         let fields = self.headers.values().map(|value| value.len() + FIELD);
-        let tags = self.tags.iter().map(|tag| tag.len());
+        let tags = self.tags.iter().map(StoredTag::size);
         let rest: usize = fields.chain(tags).sum();
         (self.body.len() + rest + size_of::<Self>()) as u64
     }
@@ -84,6 +89,11 @@ impl StoredResponse {
             Origin::Foreign => question.key.rules == Rules::Timed && question.key.is_unambiguous(),
             Origin::Ours(made_for) => made_for.matches(question),
         }
+    }
+
+    #[inline]
+    pub(crate) fn has_tags(&self) -> bool {
+        !self.tags.is_empty()
     }
 
     pub(crate) fn rules(&self) -> Rules {

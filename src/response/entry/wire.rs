@@ -6,13 +6,21 @@
 //! | `status_code`, `media_type` | of the response |
 //! | `nori` | an object with what else we know; a response without it was written by the original |
 //!
+//! The tags in it are pairs of a tag and its version, and `counted` is the [count](super::purge_count) of purges that the handler had
+//! observed. Earlier versions wrote the tags alone, and take pairs for no response, as their purges would miss it; what they have
+//! written with tags is no response for us, as it has missed ours. Without tags there is no difference.
+//!
 //! They come from a store that others may write to, so nothing in them is trusted: whatever does not read as a response that this
 //! cache may have written is [not credible](super::credible), and that is an error. The response then counts as missing.
 
 use super::credible::is_credible;
 use super::made_for::{MadeFor, Origin};
+use super::purge_count::PurgeCount;
 use super::purge_number::PurgeNumber;
 use super::stored_response::StoredResponse;
+use super::stored_tag::StoredTag;
+use super::tag_purges::TagPurges;
+use crate::backend::tag::Version;
 use crate::response::clock::UnixMillis;
 use crate::response::http::content;
 use crate::response::policy::lifetime::Lifetime;
@@ -117,7 +125,16 @@ impl Serialize for Nori<'_> {
         object.serialize_entry("own", &made_for.own)?;
         object.serialize_entry("vary", &vary)?;
         object.serialize_entry("family", &made_for.family)?;
-        object.serialize_entry("tags", &stored.tags)?;
+        let tags: Vec<_> = stored
+            .tags
+            .iter()
+            .map(|tag| (tag.name(), tag.version))
+            .collect();
+        object.serialize_entry("tags", &tags)?;
+        if stored.has_tags() {
+            let counted = stored.observed_tags.stored.map(PurgeCount::get);
+            object.serialize_entry("counted", &counted)?;
+        }
         object.end()
     }
 }
@@ -197,9 +214,10 @@ fn foreign(status: StatusCode, media_type: Option<&str>, body: Bytes) -> Option<
             strict: true,
         },
         observed_purge: PurgeNumber::NONE,
+        observed_tags: TagPurges::default(),
         for_authorized: false,
         origin: Origin::Foreign,
-        tags: Vec::new(),
+        tags: Box::default(),
     })
 }
 
@@ -213,12 +231,12 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<St
     }
     let headers = read_headers(known.get("headers")?)?;
     let vary = read_vary(known.get("vary")?)?;
-    let tags: Option<Vec<Box<str>>> = known
-        .get("tags")?
-        .as_array()?
-        .iter()
-        .map(|tag| Some(tag.as_str()?.into()))
-        .collect();
+    let tags = read_tags(known.get("tags")?)?;
+    let counted = if tags.is_empty() {
+        None
+    } else {
+        Some(PurgeCount::new(number("counted")?))
+    };
     let own = match known.get("own")? {
         Json::Null => None,
         own => Some(own.as_str()?.into()),
@@ -247,9 +265,13 @@ fn ours(status: StatusCode, body: Bytes, known: &Map<String, Json>) -> Option<St
             strict,
         },
         observed_purge: PurgeNumber::new(millis("seen")?),
+        observed_tags: TagPurges {
+            stored: counted,
+            made: 0,
+        },
         for_authorized: known.get("authorized")?.as_bool()?,
         origin: Origin::Ours(made_for),
-        tags: tags?,
+        tags,
     })
 }
 
@@ -275,6 +297,16 @@ fn read_vary(pairs: &Json) -> Option<Vec<(HeaderName, Option<Box<str>>)>> {
         vary.push((name, said));
     }
     Some(vary)
+}
+
+fn read_tags(pairs: &Json) -> Option<Box<[StoredTag]>> {
+    let mut tags = Vec::new();
+    for pair in pairs.as_array()? {
+        let mut tag = StoredTag::new(pair.get(0)?.as_str()?);
+        tag.version = Some(Version::deserialize(pair.get(1)?).ok()?);
+        tags.push(tag);
+    }
+    Some(tags.into())
 }
 
 fn to_latin1(text: &str) -> Option<Vec<u8>> {

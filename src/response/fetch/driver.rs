@@ -142,9 +142,8 @@ where
                     }
                 };
                 // 6. Or follow.
-                let patience = state.settings.patience;
                 let may_look_again = retries > 0;
-                match follow(&self.question, &lookup, &follower, patience, may_look_again).await {
+                match follow(&state, &self.question, &lookup, &follower, may_look_again).await {
                     Followed::Shared(stored) => return Ok(self.collapse(&stored, forward)),
                     Followed::LookAgain => retries -= 1,
                     Followed::LeadAlone => {
@@ -391,24 +390,32 @@ fn usability(question: &Question, stored: &StoredResponse, now: UnixMillis) -> U
 
 /// Waits for what a leader has to share, until patience ends.
 async fn follow(
+    state: &State,
     question: &Question,
     lookup: &Lookup,
     follower: &Follower,
-    patience: Duration,
     may_look_again: bool,
 ) -> Followed {
-    match within(patience, follower.landing()).await {
+    let patience = state.settings.patience;
+    let Some(Landing::Shared(stored)) = within(patience, follower.landing()).await else {
+        return Followed::LeadAlone;
+    };
+    let storage = &state.storage;
+    if storage
+        .is_purged(question.key.as_str(), lookup, &stored)
+        .await
+    {
         // The request came after a purge that the response has not observed.
-        Some(Landing::Shared(stored)) if lookup.is_purged(question.key.as_str(), &stored) => {
-            Followed::LeadAlone
-        }
-        Some(Landing::Shared(stored)) if stored.matches(question) => Followed::Shared(stored),
-        Some(Landing::Shared(_)) if may_look_again => {
-            let _ = within(patience, follower.ended()).await;
-            Followed::LookAgain
-        }
-        _ => Followed::LeadAlone,
+        return Followed::LeadAlone;
     }
+    if stored.matches(question) {
+        return Followed::Shared(stored);
+    }
+    if may_look_again {
+        let _ = within(patience, follower.ended()).await;
+        return Followed::LookAgain;
+    }
+    Followed::LeadAlone
 }
 
 /// The result of some work, if there is one in time. Where there is no runtime to tell the time, this does not wait.

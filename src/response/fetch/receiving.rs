@@ -194,7 +194,7 @@ impl Leading {
         now: UnixMillis,
     ) -> Option<StoredResponse> {
         let keyed = &self.state.settings.keys.vary_on;
-        let observed = self.observed.last;
+        let observed = (self.observed.last, self.observed.tags);
         StoredResponse::new(
             plan,
             (status, headers),

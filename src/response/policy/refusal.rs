@@ -20,13 +20,15 @@ pub(crate) enum Refusal {
     NotFresh,
     /// There are too many headers, or they are too long.
     Headers,
+    /// There are too many tags, or one is too long.
+    Tags,
     /// Bodies that wait for slow readers hold too many bytes already.
     Buffers,
     /// The client has gone away, and too much goes on without a client already.
     DetachedLimit,
     /// The client has been gone for too long.
     DetachedTimeout,
-    /// The key was purged after the request came.
+    /// The key, or a tag, was purged after the request came.
     Purged,
 }
 
@@ -46,6 +48,7 @@ impl Refusal {
             Self::Stream => "stream",
             Self::NotFresh => "not-fresh",
             Self::Headers => "headers",
+            Self::Tags => "tags",
             Self::Buffers => "buffers",
             Self::DetachedLimit => "detached-limit",
             Self::DetachedTimeout => "detached-timeout",

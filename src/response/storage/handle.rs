@@ -2,6 +2,7 @@
 
 use super::default_backend;
 use super::known_purges::KnownPurges;
+use super::known_tag_purges::KnownTagPurges;
 use super::purge_bucket;
 use super::purge_marks::PurgeMarks;
 use crate::backend::{CacheBackend, Value, for_responses};
@@ -9,6 +10,7 @@ use crate::error::Error;
 use crate::response::clock::{UnixMillis, WallClock};
 use crate::response::entry::purge_number::PurgeNumber;
 use crate::response::entry::stored_response::StoredResponse;
+use crate::response::entry::tag_purges::TagPurges;
 use crate::sync::OnceLock;
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub(crate) struct Storage {
 #[derive(Default)]
 pub(crate) struct SharedStorage {
     pub(super) known: KnownPurges,
+    pub(super) tags: KnownTagPurges,
     /// The backend of a layer that was given none: found when it is first needed.
     found: OnceLock<Arc<dyn CacheBackend>>,
 }
@@ -36,6 +39,8 @@ pub(crate) struct SharedStorage {
 pub(crate) struct ObservedPurges {
     /// The last purge in the list.
     pub(crate) last: PurgeNumber,
+    /// What purges by tag have left.
+    pub(crate) tags: TagPurges,
     /// What purges of the key have left.
     pub(crate) marks: PurgeMarks,
 }
@@ -87,6 +92,10 @@ impl Storage {
         let known = &self.shared.known;
         ObservedPurges {
             last: known.last(),
+            tags: TagPurges {
+                stored: self.shared.tags.count(),
+                made: self.shared.tags.made(),
+            },
             marks: PurgeMarks {
                 stored: 0,
                 counted: known.count(bucket),

@@ -1,5 +1,5 @@
-//! [`KnownPurges`]: what a layer knows of purges without the store. Where the store evicts what purges left, they hold all the
-//! same.
+//! [`KnownPurges`]: what a layer knows of purges by key and by prefix without the store. Where the store evicts what they left, they
+//! hold all the same.
 
 use super::purge_bucket::BUCKETS;
 use crate::response::entry::purge_number::PurgeNumber;
@@ -7,7 +7,7 @@ use crate::sync::{AtomicU64, OnceLock, Ordering, fence};
 
 #[derive(Default)]
 pub(crate) struct KnownPurges {
-    /// The latest purge by prefix or tag that was in the store.
+    /// The latest purge by prefix that was in the store.
     last: AtomicU64,
     /// How many purges by key there were in this layer, for each bucket of keys; nothing before the first one.
     counts: OnceLock<Box<[AtomicU64]>>,

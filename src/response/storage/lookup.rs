@@ -9,9 +9,11 @@ use super::purge_marks::PurgeMarks;
 use super::reading::{look, look_at_all, look_now, mark};
 use crate::backend::Value;
 use crate::error::Error;
+use crate::response::entry::purge_count::PurgeCount;
 use crate::response::entry::purge_number::PurgeNumber;
 use crate::response::entry::signpost::Signpost;
 use crate::response::entry::stored_response::StoredResponse;
+use crate::response::entry::tag_purges::TagPurges;
 use crate::response::http::text::ShortText;
 use crate::response::request::question::Question;
 use http::header::HeaderName;
@@ -26,15 +28,16 @@ pub(crate) struct Lookup {
     pub(crate) has_others: bool,
     pub(crate) signpost: Option<Signpost>,
     pub(crate) observed: ObservedPurges,
-    purges: PurgeList,
+    pub(super) purges: PurgeList,
 }
 
 /// What lies in the backend for a question, where a lookup begins.
 struct FirstLook {
-    plain: Option<Value>,
+    /// What lies under the key, unless it is purged.
+    plain: Option<Arc<StoredResponse>>,
     signpost: Option<Value>,
     purges: PurgeList,
-    marks: PurgeMarks,
+    observed: ObservedPurges,
 }
 
 impl Lookup {
@@ -47,15 +50,13 @@ impl Lookup {
         }
     }
 
-    fn new(storage: &Storage, question: &Question, found: FirstLook) -> Self {
+    fn new(question: &Question, found: FirstLook) -> Self {
         let FirstLook {
             plain,
             signpost,
             purges,
-            marks,
+            observed,
         } = found;
-        let plain = storage.read(plain);
-        let plain = plain.filter(|stored| !purges.hides(question.key.as_str(), stored));
         let has_others = plain.is_some();
         let stored = plain.filter(|stored| stored.matches(question));
         let signpost = if stored.is_none() {
@@ -63,12 +64,11 @@ impl Lookup {
         } else {
             None
         };
-        let last = purges.last();
         Self {
             stored,
             has_others,
             signpost,
-            observed: ObservedPurges { last, marks },
+            observed,
             purges,
         }
     }
@@ -91,9 +91,13 @@ impl Lookup {
         self
     }
 
-    /// Whether a response that another request's handler has made is purged for this one.
-    pub(crate) fn is_purged(&self, key: &str, stored: &StoredResponse) -> bool {
-        self.purges.covers(key, stored)
+    /// The same without the variant that was found, because it is purged.
+    fn without_variant(self) -> Self {
+        Self {
+            stored: None,
+            has_others: true,
+            ..self
+        }
     }
 }
 
@@ -120,8 +124,22 @@ impl Storage {
                 None => (true, PurgeNumber::NONE),
             };
         });
+        if stored.has_tags() && !self.holds_for_sure(&**backend, &stored) {
+            return None;
+        }
         // Not all of a backend need be in memory.
         (is_known && !is_purged && !self.shared.known.goes_beyond(last)).then_some(stored)
+    }
+
+    /// What lies under a question's key, unless the list has a purge of it.
+    fn read_plain(
+        &self,
+        question: &Question,
+        value: Option<Value>,
+        purges: &PurgeList,
+    ) -> Option<Arc<StoredResponse>> {
+        let plain = self.read(value);
+        plain.filter(|stored| !purges.hides(question.key.as_str(), stored))
     }
 
     /// As [`find`](Self::find), if that takes no waiting. `None` if it does, or fails.
@@ -131,22 +149,33 @@ impl Storage {
         let known = self.known_purges_in(bucket);
         let mark_key = own_keys::purge_mark(bucket);
         let values = look_now(backend, first_keys(question, &mark_key))?;
-        let [plain, signpost, purges, stored_mark] = values;
+        let [plain, signpost, purges, stored_mark, count] = values;
+        let purges = self.read_purges(purges, known.last).ok()?;
+        let count = self.read_count(count.as_ref(), known.tags.stored).ok()?;
+        let mut plain = self.read_plain(question, plain, &purges);
+        if let Some(stored) = plain.as_ref().filter(|stored| stored.matches(question))
+            && !self.holds_now(backend, stored, count)?
+        {
+            plain = None;
+        }
         let first = FirstLook {
             plain,
             signpost,
-            purges: self.read_purges(purges, known.last).ok()?,
-            marks: PurgeMarks {
-                stored: mark(stored_mark),
-                ..known.marks
-            },
+            observed: known.with(&purges, stored_mark, count),
+            purges,
         };
-        let lookup = Lookup::new(self, question, first);
+        let lookup = Lookup::new(question, first);
         let Some(variant_key) = lookup.variant_key(question) else {
             return Some(lookup);
         };
         let [variant] = look_now(backend, [&*variant_key])?;
-        Some(lookup.with_variant(question, self.read(variant)))
+        let lookup = lookup.with_variant(question, self.read(variant));
+        if let Some(stored) = &lookup.stored
+            && !self.holds_now(backend, stored, count)?
+        {
+            return Some(lookup.without_variant());
+        }
+        Some(lookup)
     }
 
     /// The answer to a question, or what there is instead. What cannot be read counts as missing.
@@ -161,37 +190,72 @@ impl Storage {
         // 2. Look under the key and its signpost, and at what purges have left.
         let mark_key = own_keys::purge_mark(bucket);
         let values = look_at_all(backend, first_keys(question, &mark_key)).await?;
-        let [plain, signpost, purges, stored_mark] = values;
-        // 3. Replace a list of purges that has lost something.
+        let [plain, signpost, purges, stored_mark, count] = values;
+        // 3. Replace a list of purges, or a count, that has lost something.
         let purges = match self.read_purges(purges, known.last) {
             Ok(purges) => purges,
             Err(lost) => self.replace_purges(lost.as_ref(), known.last).await?,
         };
+        let count = count.as_ref();
+        let count = self.count_or_begin(count, known.tags.stored).await?;
+        // 4. See whether what lies there was purged by one of its tags.
+        let mut plain = self.read_plain(question, plain, &purges);
+        if let Some(stored) = plain.as_ref().filter(|stored| stored.matches(question))
+            && !self.holds(backend, stored, count).await?
+        {
+            plain = None;
+        }
         let first = FirstLook {
             plain,
             signpost,
+            observed: known.with(&purges, stored_mark, count),
             purges,
-            marks: PurgeMarks {
-                stored: mark(stored_mark),
-                ..known.marks
-            },
         };
-        let lookup = Lookup::new(self, question, first);
-        // 4. Follow the signpost.
+        let lookup = Lookup::new(question, first);
+        // 5. Follow the signpost.
         let Some(variant_key) = lookup.variant_key(question) else {
             return Ok(lookup);
         };
         let variant = look(backend, &variant_key).await?;
-        Ok(lookup.with_variant(question, self.read(variant)))
+        let lookup = lookup.with_variant(question, self.read(variant));
+        if let Some(stored) = &lookup.stored
+            && !self.holds(backend, stored, count).await?
+        {
+            return Ok(lookup.without_variant());
+        }
+        Ok(lookup)
     }
 }
 
-fn first_keys<'k>(question: &'k Question, mark_key: &'k ShortText) -> [&'k str; 4] {
+impl ObservedPurges {
+    /// What this layer knows, with what was found in the store.
+    fn with(
+        self,
+        purges: &PurgeList,
+        mark_found: Option<Value>,
+        count: Option<PurgeCount>,
+    ) -> Self {
+        Self {
+            last: purges.last(),
+            tags: TagPurges {
+                stored: count,
+                ..self.tags
+            },
+            marks: PurgeMarks {
+                stored: mark(mark_found),
+                ..self.marks
+            },
+        }
+    }
+}
+
+fn first_keys<'k>(question: &'k Question, mark_key: &'k ShortText) -> [&'k str; 5] {
     [
         question.key.as_str(),
         question.key.signpost(),
         own_keys::PURGE_LIST,
         mark_key.as_str(),
+        own_keys::PURGE_COUNT,
     ]
 }
 

@@ -5,15 +5,18 @@
 //! |---|---|
 //! | `#variants:K` | the signpost to the variants of the key `K` |
 //! | `#variant:N:K` | one of them; `N` is a hash of what tells it apart |
-//! | `nori-cache:purges` | the list of purges |
+//! | `#tag:T` | the version of the tag `T` (see [`StoredTag`](crate::response::entry::stored_tag::StoredTag)) |
+//! | `nori-cache:purges` | the list of purges by prefix |
+//! | `nori-cache:purges:tags` | the count of purges by tag |
 //! | `nori-cache:purges:N` | the mark of the last purge by key, of a bucket of keys |
 //!
-//! The first two kinds begin with one `#`, and a request's key begins with two of them or with none. The last two kinds have no
+//! The first three kinds begin with one `#`, and a request's key begins with two of them or with none. The last three kinds have no
 //! slash, and a request's key has one (see [`Key`](crate::response::request::key)).
 
 use crate::response::http::text::ShortText;
 
 pub(crate) const PURGE_LIST: &str = "nori-cache:purges";
+pub(crate) const PURGE_COUNT: &str = "nori-cache:purges:tags";
 
 pub(crate) fn variant(key: &str, number: u64) -> String {
     format!("#variant:{number:016x}:{key}")

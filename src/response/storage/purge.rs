@@ -1,4 +1,4 @@
-//! Purging by prefix and tag: the list of purges in the backend.
+//! Purging by prefix: the list of purges in the backend.
 
 use super::handle::Storage;
 use super::own_keys;

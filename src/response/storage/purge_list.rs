@@ -1,4 +1,4 @@
-//! [`PurgeList`]: the purges by prefix and tag, as they lie in the backend.
+//! [`PurgeList`]: the purges by prefix, as they lie in the backend.
 //!
 //! [Numbers](PurgeNumber) rise from purge to purge, so no clocks need agree. The list is short: when it grows too long, its older
 //! half is folded into one purge of everything.
@@ -30,6 +30,7 @@ struct Purge {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PurgeTarget {
     Prefix(Box<str>),
+    /// Earlier versions have written these. Tags have versions now, so none is added.
     Tag(Box<str>),
 }
 
@@ -90,7 +91,7 @@ impl PurgeList {
             .take_while(|purge| purge.number > observed);
         later.into_iter().any(|purge| match &purge.target {
             PurgeTarget::Prefix(prefix) => key.starts_with(&**prefix),
-            PurgeTarget::Tag(tag) => stored.tags.contains(tag),
+            PurgeTarget::Tag(tag) => stored.tags.iter().any(|own| own.name() == &**tag),
         })
     }
 }

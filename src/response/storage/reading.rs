@@ -47,16 +47,27 @@ pub(super) async fn look_at_all<const N: usize>(
     if let Some(values) = look_now(backend, keys) {
         return Ok(values);
     }
-    match backend.get_values(&keys).await {
+    let found = look_at_each(backend, &keys).await?;
+    Ok(found.try_into().unwrap_or([const { None }; N]))
+}
+
+/// As [`look_at_all`], for any number of keys: one value for each.
+pub(super) async fn look_at_each(
+    backend: &dyn CacheBackend,
+    keys: &[&str],
+) -> Result<Vec<Option<Value>>, Error> {
+    match backend.get_values(keys).await {
         Err(error) if error.is_wrong_type() => {
-            let mut values = [const { None }; N];
-            for (key, found) in keys.into_iter().zip(&mut values) {
-                *found = look(backend, key).await?;
+            let mut values = Vec::with_capacity(keys.len());
+            for key in keys {
+                values.push(look(backend, key).await?);
             }
             Ok(values)
         }
+        Ok(found) if found.len() == keys.len() => Ok(found),
         // An answer that is not one value for each key says nothing about any of them.
-        found => Ok(found?.try_into().unwrap_or([const { None }; N])),
+        Ok(_) => Ok(vec![None; keys.len()]),
+        Err(error) => Err(error),
     }
 }
 

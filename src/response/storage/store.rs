@@ -7,6 +7,7 @@ use super::own_keys;
 use super::purge_bucket;
 use super::purge_marks::PurgeMarks;
 use super::reading::{look, look_at_all, look_at_latest, mark};
+use super::tag_versions::Versions;
 use crate::backend::{CacheBackend, Value};
 use crate::error::Error;
 use crate::response::clock::UnixMillis;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Storage {
-    /// Stores a response where questions like this one will find it. False if the key was purged since the request came.
+    /// Stores a response where questions like this one will find it. False if the key, or a tag, was purged since the request came.
     ///
     /// # Errors
     /// Those of the backend.
@@ -47,10 +48,20 @@ impl Storage {
         if before != observed.marks {
             return Ok(false);
         }
-        // 2. Store.
+        // 2. See whether a tag was.
+        let stored = if stored.has_tags() {
+            let versions = self.versions(backend, &stored.tags, observed.tags).await?;
+            let Some(versions) = versions else {
+                return Ok(false);
+            };
+            &Arc::new(under(stored, versions))
+        } else {
+            stored
+        };
+        // 3. Store.
         self.put(backend, question, stored, self.read(occupant), keep)
             .await?;
-        // 3. See whether the key was purged meanwhile. The count is read before the mark: a purge counts before it writes one.
+        // 4. See whether the key was purged meanwhile. The count is read before the mark: a purge counts before it writes one.
         let counted = known.count_after_write(bucket);
         let after = PurgeMarks {
             counted,
@@ -59,7 +70,7 @@ impl Storage {
         if after == observed.marks {
             return Ok(true);
         }
-        // 4. The purge may not have seen the response, so it is removed here.
+        // 5. The purge may not have seen the response, so it is removed here.
         let keys = [key, question.key.signpost()];
         backend.delete_values(&keys).await?;
         Ok(false)
@@ -142,6 +153,16 @@ impl Storage {
         backend.set_value(key, value, ttl).await?;
         Ok(signpost)
     }
+}
+
+/// The response with the versions of its tags.
+fn under(stored: &StoredResponse, versions: Versions) -> StoredResponse {
+    let mut stored = stored.clone();
+    stored.observed_tags.stored = Some(versions.observed);
+    for (tag, id) in stored.tags.iter_mut().zip(versions.ids) {
+        tag.version = Some(id);
+    }
+    stored
 }
 
 /// A signpost that names these fields, and those of the standing one as far as there is room. Its family is another one if it names

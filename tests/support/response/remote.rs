@@ -15,6 +15,8 @@ pub struct Remote {
     pub down: AtomicBool,
     /// Where a write waits, if the test wants it to.
     pub stop: Mutex<Option<Stop>>,
+    /// As `stop`, for a write that compares first.
+    pub stop_comparing: Mutex<Option<Stop>>,
     written: Mutex<BTreeSet<String>>,
 }
 
@@ -61,6 +63,7 @@ impl Remote {
             memory,
             down: AtomicBool::new(false),
             stop: Mutex::new(None),
+            stop_comparing: Mutex::new(None),
             written: Mutex::default(),
         })
     }
@@ -125,8 +128,12 @@ impl CacheBackend for Remote {
         self.memory.flush_values()
     }
     fn incr_value<'a>(&'a self, key: &'a str, by: i64, ttl: Ttl) -> BackendFuture<'a, i64> {
-        self.written.lock().unwrap().insert(key.to_owned());
-        self.memory.incr_value(key, by, ttl)
+        BackendFuture::boxed(async move {
+            self.up()?;
+            tokio::task::yield_now().await;
+            self.written.lock().unwrap().insert(key.to_owned());
+            self.memory.incr_value(key, by, ttl).await
+        })
     }
     fn compare_and_set<'a>(
         &'a self,
@@ -139,9 +146,16 @@ impl CacheBackend for Remote {
             self.up()?;
             let encoded = Value::encoded(new.encode()?.into_owned());
             self.written.lock().unwrap().insert(key.to_owned());
-            self.memory
-                .compare_and_set(key, expected, encoded, ttl)
-                .await
+            let stop = self.stop_comparing.lock().unwrap().take();
+            if let Some(stop) = &stop {
+                stop.before.pass().await;
+            }
+            let memory = &self.memory;
+            let set = memory.compare_and_set(key, expected, encoded, ttl).await;
+            if let Some(stop) = stop {
+                stop.after.pass().await;
+            }
+            set
         })
     }
     fn value_ttl<'a>(&'a self, key: &'a str) -> BackendFuture<'a, Option<Ttl>> {
