@@ -1,5 +1,6 @@
 //! What is a hit in memory, and what takes a copy out of use.
 
+use crate::scripted::{Reply, Scripted};
 use crate::server::Server;
 use crate::{MINUTE, TOLD, TRACKED, built, caught_up, has_copy, other, redis, tiers};
 use nori_cache::{CacheBackend, CacheBackendExt, Codec, Ttl, Value};
@@ -219,6 +220,59 @@ async fn the_near_tier_is_bounded() {
     }
     near.flush().await.unwrap();
     assert_eq!(near.tier_stats().near_keys, 0);
+}
+
+/// What is read once drives nothing out of a near tier that is full.
+#[tokio::test]
+async fn a_scan_leaves_the_copies_where_they_are() {
+    const KEPT: usize = 100;
+    let server = Server::start();
+    let near = built(tiers(server.url()).near_max_keys(KEPT));
+    let keys: Vec<String> = (0..11 * KEPT).map(|nth| format!("k{nth}")).collect();
+    let far = other(server.url());
+    let entries = keys.iter().map(|key| (key.as_str(), 1));
+    far.set_many(entries, MINUTE).await.unwrap();
+    let (kept, scanned) = keys.split_at(KEPT);
+    for key in kept {
+        has_copy(&near, key).await;
+    }
+    for key in scanned {
+        assert_eq!(near.get::<u8>(key).await.unwrap(), Some(1));
+        assert!(near.latest_value(key).await.unwrap().is_some());
+    }
+    let before = near.tier_stats();
+    assert_eq!(before.near_keys, KEPT);
+    for key in kept {
+        assert_eq!(near.get::<u8>(key).await.unwrap(), Some(1));
+    }
+    // The doorkeeper takes one in fifty for one that it knows.
+    let gone = near.tier_stats().far_reads - before.far_reads;
+    assert!(gone < 60, "{gone} of {KEPT} were driven out");
+    // Who comes twice gets a place.
+    has_copy(&near, &scanned[0]).await;
+}
+
+/// Only of what is to be kept is asked how long it lives.
+#[tokio::test]
+async fn a_first_miss_asks_a_full_tier_for_no_copy() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let server = {
+        let asked = Arc::clone(&asked);
+        Scripted::start(move |command| {
+            asked.fetch_add(u32::from(command.name() == "PTTL"), Ordering::SeqCst);
+            Reply::well(command)
+        })
+    };
+    let near = built(tiers(server.url()).near_max_keys(2));
+    for (key, expected) in [("a", 1), ("b", 2), ("c", 2), ("c", 3), ("c", 3), ("d", 3)] {
+        assert_eq!(near.get::<u8>(key).await.unwrap(), Some(1));
+        assert_eq!(asked.load(Ordering::SeqCst), expected, "{key}");
+    }
+    // And of a few at once.
+    for expected in [3, 4] {
+        assert_eq!(near.get_many::<u8>(&["e"]).await.unwrap(), [Some(1)]);
+        assert_eq!(asked.load(Ordering::SeqCst), expected);
+    }
 }
 
 #[tokio::test]

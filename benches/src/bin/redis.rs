@@ -10,8 +10,11 @@
 //! - **get, set**: 64 tasks over one connection, 10,000 keys, values of 100 bytes; the crate's multiplexed connection with its
 //!   own settings does the same GET and SET, and reads the same `String`.
 //! - **load**: the same as `get`, by a load with fail-safe that hits.
-//! - **near, far**: two tiers. *near*: 1,000 keys that are all in memory, beside the backend in memory; *far*: nothing is, as the near
-//!   tier has room for one key.
+//! - **near, far**: two tiers. *near*: 1,000 keys that are all in memory, beside the backend in memory; the same with four tags each.
+//!   *far*: nothing is in memory, as the near tier has room for one key; *far, kept*: nothing can be used, as copies live for a
+//!   millisecond, and each read keeps one.
+//! - **invalidation**: from when the crate's connection begins to write a key until a copy of it, kept by a backend on another connection, is
+//!   not used any more, beside a round trip of the crate's connection. Medians of the times of single operations, by one task.
 //! - **get_many**: 100 keys at once, and one by one, by one task.
 //! - **atomic_update**: 8 tasks add to the number under one key; the rival does it with WATCH, GET, MULTI, SET and EXEC on a
 //!   connection for each task, because on a shared one it loses updates.
@@ -48,12 +51,14 @@ struct Row {
     name: &'static str,
     tasks: usize,
     step: Step,
+    /// Whether the step says how many nanoseconds it took of what counts.
+    is_timed: bool,
     /// Operations a second in each round.
     rates: Vec<f64>,
 }
 
 /// What the ratios are, and what they should be.
-const GOALS: [((&str, &str), (&str, &str), f64); 9] = [
+const GOALS: [((&str, &str), (&str, &str), f64); 12] = [
     (("get", "nori-cache"), ("get", "redis crate"), 0.9),
     (("set", "nori-cache"), ("set", "redis crate"), 0.9),
     (
@@ -75,6 +80,21 @@ const GOALS: [((&str, &str), (&str, &str), f64); 9] = [
     ),
     (("far", "two tiers"), ("get", "redis crate"), 0.85),
     (("set", "two tiers"), ("set", "redis crate"), 0.85),
+    (
+        ("near with tags", "two tiers"),
+        ("near", "two tiers"),
+        1.0 / 1.2,
+    ),
+    (
+        ("near with tags", "in memory"),
+        ("near", "in memory"),
+        1.0 / 1.2,
+    ),
+    (
+        ("invalidation", "two tiers"),
+        ("round trip", "redis crate"),
+        0.5,
+    ),
 ];
 
 #[tokio::main]
@@ -139,16 +159,48 @@ fn tiers(url: &str, copies: usize) -> Result<Arc<dyn CacheBackend>, nori_cache::
     Ok(Arc::new(tiers.near_max_keys(copies).build()?))
 }
 
-/// Reads one key after the other, of the first ones.
-fn reads(backend: Arc<dyn CacheBackend>, keys: &Arc<Vec<String>>, first: usize) -> Step {
-    let keys = Arc::clone(keys);
+/// Reads one key after the other, so many in each step.
+fn reads(backend: &Arc<dyn CacheBackend>, keys: &[String], each: usize) -> Step {
+    let (backend, keys) = (Arc::clone(backend), Arc::new(keys.to_vec()));
     step(move |n| {
         let (backend, keys) = (Arc::clone(&backend), Arc::clone(&keys));
         async move {
-            let value = backend.get_shared::<String>(&keys[n % first]).await;
-            value.unwrap().map_or(0, |_| 1)
+            let mut found = 0;
+            for at in n * each..(n + 1) * each {
+                let value = backend.get_shared::<String>(&keys[at % keys.len()]).await;
+                found += u64::from(value.unwrap().is_some());
+            }
+            found
         }
     })
+}
+
+/// Loads values with four tags under keys beside these, and returns those keys.
+async fn load_tagged(
+    backend: &Arc<dyn CacheBackend>,
+    keys: &[String],
+) -> Result<Vec<String>, CacheError> {
+    let keys: Vec<String> = keys.iter().map(|key| format!("tagged:{key}")).collect();
+    for key in &keys {
+        let load = backend.load(key).ttl(TTL).tags(["a", "b", "c", "d"]);
+        let value = |_| async { Ok::<_, CacheError>("v".repeat(100)) };
+        load.or_load(value).await?;
+    }
+    Ok(keys)
+}
+
+/// Has a copy of a key, and waits until the copy is not used any more that a write by the crate's connection has put out of date.
+async fn invalidated(near: &dyn CacheBackend, mut writer: MultiplexedConnection, key: &str) -> u64 {
+    while !near.read_now(key, &mut |_| ()) {
+        near.get_value(key).await.expect("the server is there");
+    }
+    let (started, on_server) = (Instant::now(), format!("{PREFIX}{key}"));
+    let written: redis::RedisResult<()> = writer.set(on_server, "1").await;
+    written.expect("the server is there");
+    while near.read_now(key, &mut |_| ()) {
+        tokio::task::yield_now().await;
+    }
+    started.elapsed().as_nanos() as u64
 }
 
 async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
@@ -168,6 +220,7 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
             name,
             tasks,
             step,
+            is_timed: false,
             rates: Vec::new(),
         });
     };
@@ -252,11 +305,17 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
     for key in &keys[..NEAR] {
         memory.set(key, value.to_string(), TTL).await?;
     }
-    row("near", "in memory", 1, reads(memory, &keys, NEAR));
     let near = tiers(url, KEYS)?;
-    row("near", "two tiers", 1, reads(near, &keys, NEAR));
-    let far = tiers(url, 1)?;
-    row("far", "two tiers", 64, reads(far, &keys, KEYS));
+    for (name, backend) in [("in memory", &memory), ("two tiers", &near)] {
+        row("near", name, 1, reads(backend, &keys[..NEAR], 100));
+        let tagged = load_tagged(backend, &keys[..NEAR]).await?;
+        row("near with tags", name, 1, reads(backend, &tagged, 100));
+    }
+    row("far", "two tiers", 64, reads(&tiers(url, 1)?, &keys, 1));
+    let short = TieredCacheBackend::builder().redis(builder(url));
+    let short = short.near_ttl(Duration::from_millis(1)).build()?;
+    let short: Arc<dyn CacheBackend> = Arc::new(short);
+    row("far, kept", "two tiers", 64, reads(&short, &keys, 1));
     row("set", "two tiers", 64, {
         let (ours, keys, value) = (tiers(url, KEYS)?, Arc::clone(&keys), Arc::clone(&value));
         step(move |n| {
@@ -317,6 +376,25 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
             }
         })
     });
+    rows.push(timed("invalidation", "two tiers", {
+        let (near, bare) = (Arc::clone(&near), bare.clone());
+        step(move |_| {
+            let (near, bare) = (Arc::clone(&near), bare.clone());
+            async move { invalidated(&*near, bare, "invalidated").await }
+        })
+    }));
+    rows.push(timed("round trip", "redis crate", {
+        let bare = bare.clone();
+        step(move |_| {
+            let mut bare = bare.clone();
+            async move {
+                let started = Instant::now();
+                let written: redis::RedisResult<()> = bare.set("bench:written", "1").await;
+                written.expect("the server is there");
+                started.elapsed().as_nanos() as u64
+            }
+        })
+    }));
     Ok(rows)
 }
 
@@ -348,7 +426,24 @@ fn step<F: Future<Output = u64> + Send + 'static>(
     Arc::new(move |n| Box::pin(step(n)))
 }
 
+/// A row of one task whose steps say how many nanoseconds they took.
+fn timed(group: &'static str, name: &'static str, step: Step) -> Row {
+    Row {
+        group,
+        name,
+        tasks: 1,
+        step,
+        is_timed: true,
+        rates: Vec::new(),
+    }
+}
+
+/// Operations a second: as many as there were, or as the median of their times would make.
 async fn measure(row: &Row, time: Duration) -> f64 {
+    if row.is_timed {
+        return 1e9 / median(nanos(&row.step, time).await);
+    }
+
     let done = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let tasks: Vec<_> = (0..row.tasks)
@@ -369,6 +464,19 @@ async fn measure(row: &Row, time: Duration) -> f64 {
         task.await.expect("no step panics");
     }
     done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64()
+}
+
+/// What the steps of one task say.
+async fn nanos(step: &Step, time: Duration) -> Vec<f64> {
+    let step = Arc::clone(step);
+    let steps = tokio::spawn(async move {
+        let (started, mut nanos) = (Instant::now(), Vec::new());
+        while started.elapsed() < time {
+            nanos.push(step(nanos.len()).await as f64);
+        }
+        nanos
+    });
+    steps.await.expect("no step panics")
 }
 
 /// A redis-server that ends with this value.

@@ -18,14 +18,14 @@ where
     let mut found = None;
     let mut other = None;
     let mut holds = false;
-    let mut read = |value: &Value| {
-        found = value.quick();
-        if found.is_none() {
+    let mut read = |value: &Value| match value.quick() {
+        Some(value) => found = Some(value),
+        None => {
             holds = may_be_shown(backend, value);
-            found = holds.then(|| value.quick_inside()).flatten();
-        }
-        if found.is_none() {
-            other = Some(value.clone());
+            match holds.then(|| value.quick_inside()).flatten() {
+                Some(value) => found = Some(value),
+                None => other = Some(value.clone()),
+            }
         }
     };
     if !backend.read_now(key, &mut read) {
@@ -134,9 +134,9 @@ where
     let mut read = |value: &Value| {
         // What has times may not be fresh any more.
         holds = value.times().is_none() || may_be_shown(backend, value);
-        found = holds.then(|| value.quick_shared()).flatten();
-        if found.is_none() {
-            other = Some(value.clone());
+        match holds.then(|| value.quick_shared()).flatten() {
+            Some(value) => found = Some(value),
+            None => other = Some(value.clone()),
         }
     };
     if !backend.read_now(key, &mut read) {

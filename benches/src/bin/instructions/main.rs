@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p nori-cache-benches --profile bench --bin instructions
-//! cargo run -p nori-cache-benches --profile bench --bin instructions --no-default-features -- --check
+//! cargo run -p nori-cache-benches --profile bench --bin instructions --no-default-features --features redis -- --check
 //! ```
 //!
 //! Each cell is a run of this program under Valgrind, which counts what one loop over the operations takes. Hashes have fixed
@@ -18,6 +18,7 @@ mod count;
 mod operations;
 mod path;
 mod rivals;
+mod tiers;
 
 use std::error::Error;
 use std::process::ExitCode;

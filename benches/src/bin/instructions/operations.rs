@@ -17,7 +17,10 @@ const KEYS: u64 = 8_000;
 const REQUESTS: usize = 1 << 16;
 /// How many operations are counted.
 pub const OPERATIONS: usize = 40_000;
-const TTL: Duration = Duration::from_secs(3600);
+pub const TTL: Duration = Duration::from_secs(3600);
+/// So few keys that what is looked up once a second for each of them does not count.
+pub const FEW: usize = 64;
+pub const TAGS: [&str; 4] = ["a", "b", "c", "d"];
 
 /// A subject's name, and a run of it.
 pub type Run = (&'static str, fn());
@@ -36,7 +39,7 @@ fn filled<S: Subject<String, Profile>>() -> S {
 }
 
 /// Calls `each` with one request after the other: with [`OPERATIONS`] of them counted, after half as many that are not.
-fn ask(requests: &[String], mut each: impl FnMut(&String)) {
+pub fn ask(requests: &[String], mut each: impl FnMut(&String)) {
     let (before, rest) = requests.split_at(OPERATIONS / 2);
     before.iter().for_each(&mut each);
     counted(|| rest[..OPERATIONS].iter().for_each(each));
@@ -170,7 +173,7 @@ pub fn load_cold() {
 }
 
 /// The answer of a future that is ready.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
         Poll::Pending => panic!("in memory nothing waits"),
@@ -197,6 +200,33 @@ pub fn typed_set() {
     let requests: Vec<String> = keys(&uniform(KEYS, REQUESTS, 1));
     ask(&requests, |key| {
         now(backend.set(key, Arc::clone(&value), TTL)).expect("it can be stored");
+    });
+}
+
+/// Requests for a few keys; each of them is among the first.
+pub fn few() -> Vec<String> {
+    let ids: Vec<u64> = (0..REQUESTS as u64).map(|id| id % FEW as u64).collect();
+    keys(&ids)
+}
+
+/// The same hit as in the near tier of two.
+pub fn shared_get() {
+    shared_hits(&[]);
+}
+
+/// A hit of an entry with four tags.
+pub fn tagged_get() {
+    shared_hits(&TAGS);
+}
+
+fn shared_hits(tags: &[&str]) {
+    let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(CAPACITY));
+    for key in &few()[..FEW] {
+        now(backend.set_tagged(key, "x".repeat(64), TTL, tags)).expect("it can be stored");
+    }
+    ask(&few(), |key| {
+        let value = now(backend.get_shared::<String>(key)).expect("nothing fails here");
+        black_box(value.expect("it is there"));
     });
 }
 

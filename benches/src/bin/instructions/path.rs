@@ -2,9 +2,11 @@
 
 use crate::operations::{
     Run, evict, fill, hit, hot, incr, insert_and_remove, kept_load, load_cold, load_hit,
-    load_hit_async, miss, plain_load, tagged_load, typed_get, typed_set, update,
+    load_hit_async, miss, plain_load, shared_get, tagged_get, tagged_load, typed_get, typed_set,
+    update,
 };
 use crate::rivals;
+use crate::tiers::{NEAR_GET, NEAR_TAGGED_GET};
 use nori_cache_benches::Profile;
 use nori_cache_benches::subjects::{
     FLOOR, Hashbrown, NoriCache, OURS, OURS_ADAPTIVE, OURS_NO_TTL, OURS_TICKING,
@@ -120,6 +122,26 @@ pub const PATHS: &[Path] = &[
     Path {
         name: "typed-set-through-dyn",
         own: &[(OURS, typed_set)],
+        rivals: &[],
+    },
+    Path {
+        name: "shared-get-through-dyn",
+        own: &[(OURS, shared_get)],
+        rivals: &[],
+    },
+    Path {
+        name: "tagged-get-through-dyn",
+        own: &[(OURS, tagged_get)],
+        rivals: &[],
+    },
+    Path {
+        name: "near-get-through-dyn",
+        own: NEAR_GET,
+        rivals: &[],
+    },
+    Path {
+        name: "near-tagged-get-through-dyn",
+        own: NEAR_TAGGED_GET,
         rivals: &[],
     },
     Path {
