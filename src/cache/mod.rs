@@ -32,7 +32,7 @@ pub use stats::Stats;
 pub use write::Update;
 
 use crate::core::reclaim::{self, Tally};
-use crate::core::{Listener, NEVER, Pinning, Plan, Policy, Route, SideWords, Store};
+use crate::core::{Listener, NEVER, Needs, Pinning, Plan, Policy, Route, SideWords, Store};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use lifetime::{Lifetime, Lifetimes};
@@ -93,8 +93,8 @@ struct Inner<K, V, S> {
     ttl: Lifetime,
     /// Whether any entry has ever had a deadline; until then no write reads the clock.
     timed: AtomicBool,
-    /// Whether an insertion takes no thought: nothing is weighed or pinned by what it is, and no entry's lifetime is special.
-    plain: bool,
+    /// What an insertion has to take care of. All of it also if lifetimes are special.
+    needs: Needs,
     /// Whether what else the cache was told makes deadlines another matter.
     special: bool,
     lifetimes: Lifetimes<K, V>,
@@ -197,10 +197,13 @@ impl<K, V, S> Cache<K, V, S> {
         }
         Self {
             inner: Arc::new(Inner {
-                plain: !special
-                    && config.weigher.is_none()
-                    && config.pins.is_none()
-                    && store.listener().is_none(),
+                needs: if special || config.pins.is_some() || store.listener().is_some() {
+                    Needs::All
+                } else if config.weigher.is_some() {
+                    Needs::Weights
+                } else {
+                    Needs::Nothing
+                },
                 store,
                 special,
                 weigher: config.weigher,

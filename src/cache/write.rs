@@ -4,7 +4,8 @@ use super::lifetime::Lifetime;
 use super::{Cache, Inner, Inserted, Refusal};
 use crate::core::reclaim;
 use crate::core::{
-    Deadlines, Held, INHERITED, Limit, NEVER, NotPut, Pinning, Route, Seen, Terms, Write, own,
+    Care, Deadlines, Held, INHERITED, Limit, NEVER, Needs, NotPut, Pinning, Plain, Route, Seen,
+    Special, Terms, Weighed, Write, own,
 };
 use crate::time::Ttl;
 use equivalent::Equivalent;
@@ -35,14 +36,38 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// Returns what has become of the value; only a cache with a weigher or with pinned entries ever refuses one, or one that is told
     /// by an [`Expiry`](super::Expiry) that it is not to live.
+    #[inline]
     pub fn insert(&self, key: K, value: V) -> Inserted {
-        let inner = &*self.inner;
-        if !inner.plain {
-            return self.insert_specially(key, value, None, Pinning::No);
+        match self.inner.needs {
+            Needs::Nothing => self.insert_plainly(key, value),
+            Needs::Weights => self.insert_weighed(key, value),
+            Needs::All => self.insert_specially(key, value, None, Pinning::No),
         }
-        let (now, deadline) = inner.deadline(inner.ttl);
+    }
+
+    /// A function of its own, as its two neighbours are: each has registers for what it works with.
+    #[inline(never)]
+    fn insert_plainly(&self, key: K, value: V) -> Inserted {
+        self.put_for::<Plain>(key, value, self.inner.ttl, 0)
+    }
+
+    #[inline(never)]
+    fn insert_weighed(&self, key: K, value: V) -> Inserted {
+        let inner = &*self.inner;
+        let weight = inner.weight_of(&key, &value);
+        self.put_for::<Weighed>(key, value, inner.ttl, weight)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn put_for<C: Care>(&self, key: K, value: V, lifetime: Lifetime, weight: u64) -> Inserted {
+        let inner = &*self.inner;
+        let (now, deadline) = inner.deadline(lifetime);
         let route = inner.route(&key);
-        self.put::<_, false>(route, (key, value), (now, deadline), Terms::PLAIN)
+        let terms = Terms {
+            weight,
+            ..Terms::PLAIN
+        };
+        self.put::<_, C>(route, (key, value), (now, deadline), terms)
     }
 
     /// As [`insert`](Self::insert), with or without a lifetime, where the entry is weighed or pinned, or there is more to lifetimes than
@@ -59,12 +84,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let terms = inner.terms(&key, &value, pinning);
         let route = inner.route(&key);
         if !inner.special {
-            let (now, deadline) = inner.deadline(lifetime.unwrap_or(inner.ttl));
-            return self.put::<_, true>(route, (key, value), (now, deadline), terms);
+            let deadline = inner.deadline(lifetime.unwrap_or(inner.ttl));
+            return if inner.needs == Needs::Weights && pinning == Pinning::No {
+                self.put::<_, Weighed>(route, (key, value), deadline, terms)
+            } else {
+                self.put::<_, Special>(route, (key, value), deadline, terms)
+            };
         }
         match lifetime.or_else(|| inner.lifetime_of(route, &key, &value)) {
             Some(lifetime) => {
-                self.put::<_, true>(route, (key, value), inner.deadlines(route, lifetime), terms)
+                self.put::<_, Special>(route, (key, value), inner.deadlines(route, lifetime), terms)
             }
             None => {
                 self.remove(&key);
@@ -85,21 +114,18 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert!(cache.is_empty());
     /// ```
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: impl Into<Ttl>) -> Inserted {
-        let inner = &*self.inner;
         let Some(lifetime) = Lifetime::new(ttl.into()) else {
             self.remove(&key);
             return Inserted::Refused(Refusal::ZeroTtl);
         };
-        if !inner.plain {
-            return self.insert_specially(key, value, Some(lifetime), Pinning::No);
+        match self.inner.needs {
+            Needs::Nothing => self.put_for::<Plain>(key, value, lifetime, 0),
+            _ => self.insert_specially(key, value, Some(lifetime), Pinning::No),
         }
-        let (now, deadline) = inner.deadline(lifetime);
-        let route = inner.route(&key);
-        self.put::<_, false>(route, (key, value), (now, deadline), Terms::PLAIN)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn put<L: Limit, const SPECIAL: bool>(
+    fn put<L: Limit, C: Care>(
         &self,
         route: Route,
         (key, value): (K, V),
@@ -109,7 +135,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let inner = &*self.inner;
         inner.overtake(route, |other| *other == key);
         let mut write = inner.write(now);
-        match write.insert_on::<L, SPECIAL>(route, (deadlines, key, value), terms) {
+        match write.insert_on::<L, C>(route, (deadlines, key, value), terms) {
             Ok((id, replaced)) => {
                 own::filed(&write, route, id);
                 if replaced {
@@ -358,12 +384,18 @@ impl<K, V, S> Inner<K, V, S> {
         (self.now(), deadlines)
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn weight_of(&self, key: &K, value: &V) -> u64 {
+        let weigher = self.weigher.as_ref();
+        weigher.map_or(0, |weigh| weigh(key, value))
+    }
+
     /// What an entry is stored with, beside its deadline.
     pub(super) fn terms(&self, key: &K, value: &V, pinning: Pinning) -> Terms {
-        let (weigher, pins) = (self.weigher.as_ref(), self.pins.as_ref());
+        let pins = self.pins.as_ref();
         let pinned = || self.store.budget().keys.pinned();
         Terms {
-            weight: weigher.map_or(0, |weigh| weigh(key, value)),
+            weight: self.weight_of(key, value),
             pinning: pins.map_or(pinning, |pins| pins.pinning(value, pinned())),
         }
     }

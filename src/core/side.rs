@@ -14,6 +14,9 @@ impl SideWords {
     /// The limit of an entry that has an idle deadline, in a [`MetaWord`](super::life::MetaWord) without a fragment.
     pub(crate) const LIMIT: Self = Self(2);
 
+    /// All that there are.
+    pub(crate) const EACH: [Self; 2] = [Self::WEIGHT, Self::LIMIT];
+
     /// Those of both.
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

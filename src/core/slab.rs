@@ -10,7 +10,7 @@
 //! slots are vacant again: no reader can be there, as one that found an id while its entry was filed keeps the slot from being
 //! vacated; and a slot that is not in the first segment leaves the wheel when it is vacated.
 //!
-//! Behind the slots of a segment are their [side words](super::side), if the store has any.
+//! Behind the slots of a segment are their [side words](super::side), if the store has any: those of one kind side by side.
 
 use super::entry::{Coming, Entry};
 use super::index::Fragment;
@@ -160,9 +160,10 @@ pub(crate) struct Slab<K, V> {
     further: Box<[AtomicPtr<Slot<K, V>>; FURTHER]>,
     /// Ids below this one have been given out, and have slots.
     used: Guarded,
-    /// What each slot has beside its entry, and how many words that are.
+    /// What each slot has beside its entry.
     side: SideWords,
-    words: u32,
+    /// Where the first segment has that: a column of words for each kind.
+    beside: *mut AtomicU64,
 }
 
 // SAFETY: the slab owns its slots, as a `Vec<Slot>` would; the pointers are only where it keeps them.
@@ -193,7 +194,8 @@ impl<K, V> Slab<K, V> {
             )),
             used: Guarded::new(0),
             side,
-            words: side.count() as u32,
+            // SAFETY: inside the segment's memory, or at its end if there are no words.
+            beside: unsafe { base.byte_add(Self::side_start(first as usize)).cast() },
         }
     }
 
@@ -270,8 +272,11 @@ impl<K, V> Slab<K, V> {
         // SAFETY: inside its segment; nobody looks at the slot, as nobody else gives out ids and nobody has this one yet.
         unsafe {
             self.slots().at(id).write(Slot::vacant());
-            for place in 0..self.side.count() {
-                self.side_at(id, place).write(AtomicU64::new(0));
+            for word in SideWords::EACH {
+                if self.side.has(word) {
+                    let place = self.side.place_of(word);
+                    self.side_at(id, place).write(AtomicU64::new(0));
+                }
             }
         };
         self.used.set(id + 1);
@@ -303,29 +308,25 @@ impl<K, V> Slab<K, V> {
     /// One of the words beside a slot that was given out.
     #[inline(always)]
     fn side_at(&self, id: u32, place: usize) -> *mut AtomicU64 {
-        let (slots, len, index) = if id < self.first {
-            (self.base, self.first as usize, id)
-        } else {
-            self.segment_of(id)
-        };
-        debug_assert!(place < self.words as usize);
-        let word = index as usize * self.words as usize + place;
-        // SAFETY: inside the segment's memory, which has as many words behind its slots as `layout` adds to them.
-        unsafe {
-            slots
-                .byte_add(Self::side_start(len))
-                .cast::<AtomicU64>()
-                .add(word)
+        debug_assert!(place < self.side.count());
+        if id >= self.first {
+            return self.side_at_further(id, place);
         }
+        // SAFETY: inside the segment's memory, which has as many words behind its slots as `layout` adds to them.
+        unsafe { self.beside.add(place * self.first as usize + id as usize) }
     }
 
-    /// The further segment of an id, how many slots that has, and the slot's index there.
     #[cold]
-    fn segment_of(&self, id: u32) -> (*mut Slot<K, V>, usize, u32) {
+    fn side_at_further(&self, id: u32, place: usize) -> *mut AtomicU64 {
         let (segment, index) = self.place_further(id).expect("it is not in the first one");
+        let len = self.len_of_further(segment);
         // Relaxed: see `fresh`.
         let slots = self.further[segment].load(Ordering::Relaxed);
-        (slots, self.len_of_further(segment), index)
+        // SAFETY: as in `side_at`.
+        unsafe {
+            let beside = slots.byte_add(Self::side_start(len)).cast::<AtomicU64>();
+            beside.add(place * len + index as usize)
+        }
     }
 
     /// Where the words beside so many slots begin.
@@ -459,6 +460,11 @@ impl<'s, K, V> Slots<'s, K, V> {
     pub(crate) fn side(self, id: u32, word: SideWords) -> &'s AtomicU64 {
         // SAFETY: as in `slot`.
         unsafe { &*self.slab.side_at(id, self.slab.side.place_of(word)) }
+    }
+
+    /// What there is beside each slot.
+    pub(crate) fn words(self) -> SideWords {
+        self.slab.side
     }
 
     /// Whether there is this word beside each slot.

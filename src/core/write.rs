@@ -10,7 +10,9 @@ use super::garbage::Garbage;
 use super::index::Route;
 use super::life::{Deadlines, Limit};
 use super::reclaim::{Domain, Pin};
-use super::shard::{Attempt, Context, Hit, Others, Refused, Seen, Shard, Terms};
+use super::shard::{
+    Attempt, Care, Context, Hit, Others, Plain, Refused, Seen, Shard, Special, Terms,
+};
 use super::store::Store;
 use crate::sync::thread;
 
@@ -106,16 +108,16 @@ impl<'s, K, V> Write<'s, K, V> {
     where
         K: Eq,
     {
-        match self.insert_on::<L, false>(route, (deadlines, key, value), Terms::PLAIN) {
+        match self.insert_on::<L, Plain>(route, (deadlines, key, value), Terms::PLAIN) {
             Ok((id, _)) => id,
             Err(_) => unreachable!("nothing is weighed or pinned"),
         }
     }
 
     /// Puts a value under a key, with a deadline as in [`Meta::new`]. Returns the id that the entry is filed under, and whether
-    /// it replaces one that was alive. `SPECIAL` is as for [`Shard::put`]. What is refused is dropped with what the write leaves.
+    /// it replaces one that was alive. `C` is as for [`Shard::put`]. What is refused is dropped with what the write leaves.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn insert_on<L: Limit, const SPECIAL: bool>(
+    pub(crate) fn insert_on<L: Limit, C: Care>(
         &mut self,
         route: Route,
         (deadlines, key, value): (impl Into<Deadlines<L>>, K, V),
@@ -127,7 +129,7 @@ impl<'s, K, V> Write<'s, K, V> {
         let shard = self.store.shard(route);
         let seen = shard.look(&self.pin, self.context.index, route, |other| *other == key);
         let entry = self.coming(route, deadlines.into(), key, value);
-        match self.try_first::<L, SPECIAL>(shard, seen, terms, &entry) {
+        match self.try_first::<L, C>(shard, seen, terms, &entry) {
             Ok(id) => Ok((id, self.was_alive(&seen))),
             Err(refused) => self.insert_slow(seen, entry, terms, refused),
         }
@@ -184,7 +186,7 @@ impl<'s, K, V> Write<'s, K, V> {
         let entry = self.coming(seen.route(), deadlines.into(), key, value);
         let shard = self.store.shard(seen.route());
         // What is weighed is refused here, and put at the second attempt.
-        match self.try_first::<L, false>(shard, seen, terms, &entry) {
+        match self.try_first::<L, Plain>(shard, seen, terms, &entry) {
             Ok(id) => Ok(id),
             Err(refused) => {
                 let put = self.put_slow(seen, entry, terms, stands, refused);
@@ -206,7 +208,7 @@ impl<'s, K, V> Write<'s, K, V> {
 
     /// The first attempt. If it is not refused, the entry has been moved.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn try_first<L: Limit, const SPECIAL: bool>(
+    fn try_first<L: Limit, C: Care>(
         &mut self,
         shard: &Shard<K, V>,
         seen: Seen,
@@ -221,9 +223,7 @@ impl<'s, K, V> Write<'s, K, V> {
             purse: None,
         };
         // SAFETY: the callers use the entry only if it is refused.
-        unsafe {
-            shard.put::<L, SPECIAL>(&self.context, &mut self.garbage, &self.pin, attempt, entry)
-        }
+        unsafe { shard.put::<L, C>(&self.context, &mut self.garbage, &self.pin, attempt, entry) }
     }
 
     /// Goes on where the shard refused: finds what was missing, or looks again, as often as that happens.
@@ -285,7 +285,7 @@ impl<'s, K, V> Write<'s, K, V> {
             let (context, shard) = (&self.context, self.store.shard(route));
             // SAFETY: the entry is used only if it is refused.
             let put = unsafe {
-                shard.put::<L, true>(context, &mut self.garbage, &self.pin, attempt, &coming)
+                shard.put::<L, Special>(context, &mut self.garbage, &self.pin, attempt, &coming)
             };
             match put {
                 Ok(id) => {

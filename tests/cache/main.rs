@@ -26,6 +26,7 @@ mod stress;
 #[path = "../support/mod.rs"]
 mod support;
 mod turns;
+mod twin;
 mod updates;
 mod visibility;
 #[path = "../support/watchdog.rs"]

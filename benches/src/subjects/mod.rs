@@ -27,7 +27,7 @@ mod stretto;
 #[cfg(feature = "rivals")]
 mod tinyufo;
 
-pub use self::{hashbrown::Hashbrown, nori_cache::NoriCache};
+pub use self::{hashbrown::Hashbrown, nori_cache::NoriCache, nori_cache::WEIGHT};
 
 #[cfg(feature = "rivals")]
 pub use self::{
@@ -54,6 +54,10 @@ pub const OURS_NO_TTL: &str = "nori-cache-no-ttl";
 pub const OURS_TICKING: &str = "nori-cache-ticking";
 /// Ours with the adaptive policy.
 pub const OURS_ADAPTIVE: &str = "nori-cache-adaptive";
+/// Ours with a weigher, as full by weight as by keys.
+pub const OURS_WEIGHED: &str = "nori-cache-weighed";
+/// The same, with more weight than its keys need.
+pub const OURS_WEIGHED_LOOSELY: &str = "nori-cache-weighed-loosely";
 
 /// The name of the unsynchronised floor.
 pub const FLOOR: &str = "hashbrown";

@@ -5,7 +5,7 @@ use crate::core::index::Route;
 use crate::core::meta::NEVER;
 use crate::core::policy::Policy;
 use crate::core::reclaim::{Domain, Pin, Record};
-use crate::core::shard::Terms;
+use crate::core::shard::{Pinning, Special, Terms, Weighed};
 use crate::core::side::SideWords;
 use crate::core::sizing::Plan;
 use crate::core::store::Store;
@@ -80,9 +80,12 @@ impl<V> World<V> {
     pub(super) fn insert_on(&self, record: &Record, key: u64, value: V, terms: Terms) -> bool {
         let route = Route::new(key);
         let mut write = self.write(record);
-        write
-            .insert_on::<_, true>(route, (NEVER, key, value), terms)
-            .is_ok()
+        let entry = (NEVER, key, value);
+        if terms.pinning == Pinning::No {
+            write.insert_on::<_, Weighed>(route, entry, terms).is_ok()
+        } else {
+            write.insert_on::<_, Special>(route, entry, terms).is_ok()
+        }
     }
 
     /// As `Cache::get_with`: `read` runs outside of the epoch.

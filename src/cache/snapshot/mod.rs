@@ -58,6 +58,9 @@ impl<K: Serialize, V: Serialize, S> Cache<K, V, S> {
                 let Some(held) = inner.store.hold_again(reclaim::pin(), &seen) else {
                     continue;
                 };
+                if !inner.is_alive(held.word(), || held.life()) {
+                    continue;
+                }
                 let entry = held.entry();
                 // Not when it goes for want of reads: its next cache will see to that.
                 let limit = held.life().limit().get().deadline();

@@ -39,6 +39,10 @@ impl Tag {
     }
 }
 
+/// Where a set begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place(usize);
+
 /// The ghosts of one shard. Guarded by the shard's lock.
 #[derive(Debug)]
 pub(crate) struct Ghosts {
@@ -63,29 +67,31 @@ impl Ghosts {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn start_of(&self, fragment: Fragment) -> usize {
+    fn place_of(&self, fragment: Fragment) -> Place {
         let set = (u64::from(fragment.get()) * self.sets as u64) >> Fragment::BITS;
-        self.start + set as usize * LANES
+        Place(self.start + set as usize * LANES)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn set(&mut self, fragment: Fragment) -> &mut Set {
-        let start = self.start_of(fragment);
-        let set = self.lanes[start..].first_chunk_mut();
-        set.expect("the last set is whole")
+    fn set(&mut self, Place(start): Place) -> &mut Set {
+        debug_assert!(start + LANES <= self.lanes.len());
+        // SAFETY: places are made by `place_of` alone, of these ghosts, which have one set more than those that begin there; and a set
+        // is so many numbers.
+        unsafe { &mut *self.lanes.as_mut_ptr().add(start).cast() }
     }
 
-    /// Starts to bring into the cache what tells whether a key has a ghost.
+    /// Starts to bring into the cache what tells whether a key has a ghost. Returns where that is.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn prefetch(&self, fragment: Fragment) {
-        let start = self.start_of(fragment);
-        crate::arch::prefetch::read(self.lanes.as_ptr().wrapping_add(start));
+    pub(crate) fn prefetch(&self, fragment: Fragment) -> Place {
+        let place = self.place_of(fragment);
+        crate::arch::prefetch::read(self.lanes.as_ptr().wrapping_add(place.0));
+        place
     }
 
     /// Takes a key's ghost, if it has one; returns the era.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn take(&mut self, fragment: Fragment) -> Option<u16> {
-        let set = self.set(fragment);
+        let set = self.set(self.place_of(fragment));
         let Tag(tag) = Tag::of(fragment);
         let found = equal(set, tag);
         if found == 0 {
@@ -96,17 +102,17 @@ impl Ghosts {
         Some(set[ERAS + way])
     }
 
-    /// Remembers a key. Returns the ghost whose place that takes.
+    /// Remembers a key, in the place that it has. Returns the ghost whose place that takes.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn put(&mut self, fragment: Fragment, era: u16) -> Option<Ghost> {
-        let set = self.set(fragment);
+    pub(crate) fn put(&mut self, place: Place, Ghost { tag, era }: Ghost) -> Option<Ghost> {
+        let set = self.set(place);
         let way = usize::from(set[NEXT]).min(WAYS - 1);
         set[NEXT] = if way + 1 < WAYS { way as u16 + 1 } else { 0 };
         let old = Ghost {
             tag: Tag(set[way]),
             era: set[ERAS + way],
         };
-        set[way] = Tag::of(fragment).0;
+        set[way] = tag.0;
         set[ERAS + way] = era;
         (old.tag.0 != 0).then_some(old)
     }

@@ -30,7 +30,7 @@ pub(crate) use balance::Balance;
 
 use super::index::Fragment;
 use super::list::{List, Member, Members};
-use ghosts::{Ghosts, Tag};
+use ghosts::{Ghost, Ghosts, Place, Tag};
 use shadow::Shadow;
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ pub(crate) struct Adaptive {
     /// Whether an entry has been evicted for the next one that comes.
     full: bool,
     /// The last one that was evicted, of which there is no ghost yet: its place is being fetched.
-    evicted: Option<(Fragment, u16)>,
+    evicted: Option<(Place, Ghost)>,
     /// The last one that left otherwise. If the next one that comes has the same key, it is what became of it.
     left: Option<Left>,
     /// How many entries make an era, and how many of them are still to come in this one.
@@ -175,7 +175,7 @@ impl Adaptive {
             }
             if self.admits(linked, &mut ground) {
                 ground.list.promote(id, era, members);
-                self.notes[id as usize].set_main(true);
+                self.note(id).set_main(true);
                 self.main += 1;
                 self.demote(&mut ground);
             } else {
@@ -193,25 +193,29 @@ impl Adaptive {
         member: &Member,
         coming: Option<Fragment>,
     ) {
-        self.ghosts.prefetch(fragment);
         if let Some(coming) = coming {
             self.ghosts.prefetch(coming);
         }
-        self.evicted = Some((fragment, member.stamp.low()));
+        let ghost = Ghost {
+            tag: Tag::of(fragment),
+            era: member.stamp.low(),
+        };
+        self.evicted = Some((self.ghosts.prefetch(fragment), ghost));
     }
 
     /// Gives the last victim its ghost.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn flush(&mut self, list: &List) {
-        let Some((fragment, era)) = self.evicted.take() else {
+        let Some((place, ghost)) = self.evicted.take() else {
             return;
         };
-        let replaced = self.ghosts.put(fragment, era);
+        let replaced = self.ghosts.put(place, ghost);
         let bits = self.shadow.bits();
         let replaced = replaced.filter(|it| it.tag.has(bits));
-        if Tag::of(fragment).has(bits) || replaced.is_some() {
-            let added = Tag::of(fragment).has(bits).then_some(era);
-            self.flush_sample(added, replaced.map(|it| it.era), list.era());
+        let added = Some(ghost).filter(|it| it.tag.has(bits));
+        if added.is_some() || replaced.is_some() {
+            let [added, replaced] = [added, replaced].map(|it| it.map(|it| it.era));
+            self.flush_sample(added, replaced, list.era());
         }
     }
 
@@ -235,10 +239,15 @@ impl Adaptive {
         list: &List,
         members: impl Members,
     ) {
-        let note = std::mem::take(&mut self.notes[id as usize]);
-        self.main -= usize::from(note.is_main());
-        if let Some(place) = note.place() {
-            self.leave_sample(place, list.era(), members);
+        let mut note = Note::default();
+        if let Some(noted) = self.notes.get_mut(id as usize)
+            && noted.0 != 0
+        {
+            note = std::mem::take(noted);
+            self.main -= usize::from(note.is_main());
+            if let Some(place) = note.place() {
+                self.leave_sample(place, list.era(), members);
+            }
         }
         // Of an entry that was evicted there will be a ghost.
         if !self.full {
@@ -275,11 +284,7 @@ impl Adaptive {
             list.begin_era(members);
         }
         self.to_come -= 1;
-        let mut ground = Ground::new(list, members);
-        let now = ground.list.era();
-        if self.notes.len() <= id as usize {
-            self.notes.resize(id as usize + 1, Note::default());
-        }
+        let now = list.era();
         let full = std::mem::take(&mut self.full);
         let left = self.left.take().filter(|it| it.fragment == fragment);
         let ghost = match left {
@@ -287,32 +292,59 @@ impl Adaptive {
             None => self.ghosts.take(fragment).map(|era| era_of(era, now)),
         };
         if Tag::of(fragment).has(self.shadow.bits()) {
-            self.sample(id, ghost, &ground);
+            self.sample(id, ghost, now, members);
         }
-        let main = match (left.map(|it| it.era).or(ghost), left) {
-            (_, Some(left)) if left.main => true,
-            // Two uses in one era are one.
-            (Some(last), _) => last < now && self.admits(last, &mut ground),
-            (None, _) => !full && self.main < self.most_main(ground.list),
-        };
-        ground.list.link((id, member), main, members);
+        let last = left.map(|it| it.era).or(ghost);
+        let mut main = left.is_some_and(|it| it.main);
+        let mut is_tight = main;
+        if !main && (!full || last.is_some()) {
+            let has_room = self.main < self.most_main(list);
+            main = match last {
+                // Two uses in one era are one.
+                Some(last) => {
+                    is_tight = !has_room;
+                    last < now && (has_room || self.is_later(last, &mut Ground::new(list, members)))
+                }
+                None => has_room,
+            };
+        }
+        list.link((id, member), main, members);
         if main {
-            self.notes[id as usize].set_main(true);
+            self.note(id).set_main(true);
             self.main += 1;
-            self.demote(&mut ground);
+            // Where there was room, there is enough.
+            if is_tight {
+                self.demote(&mut Ground::new(list, members));
+            }
         }
         begun
     }
 
+    /// What is noted of an entry that is, or is about to be, in the list.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn note(&mut self, id: u32) -> &mut Note {
+        let id = id as usize;
+        if id >= self.notes.len() {
+            self.more_notes(id + 1);
+        }
+        &mut self.notes[id]
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn more_notes(&mut self, len: usize) {
+        self.notes.resize(len, Note::default());
+    }
+
     /// An entry of the sample comes, of a key that has a ghost with this era, or none.
     #[inline(never)]
-    fn sample(&mut self, id: u32, ghost: Option<u64>, ground: &Ground<'_, impl Members>) {
-        self.shadow.advance(ground.list.era());
-        let gains = self.shadow.patrol(ground.members);
+    fn sample(&mut self, id: u32, ghost: Option<u64>, now: u64, members: impl Members) {
+        self.shadow.advance(now);
+        let gains = self.shadow.patrol(members);
         let regret = ghost.is_some_and(|era| self.shadow.missed(era));
         self.shift(i32::from(regret) - gains);
         if let Some(place) = self.shadow.add(id) {
-            self.notes[id as usize].set_place(place);
+            self.note(id).set_place(place);
         }
     }
 
@@ -332,14 +364,18 @@ impl Adaptive {
     /// Whether an entry that is used again gets into the main ring: if there is room, or its previous use was later than the last one of the
     /// entry that would have to go.
     fn admits(&mut self, previous: u64, ground: &mut Ground<'_, impl Members>) -> bool {
-        if self.main < self.most_main(ground.list) {
-            return true;
-        }
+        self.main < self.most_main(ground.list) || self.is_later(previous, ground)
+    }
+
+    /// Whether a use was later than the last one of the entry that is the next to go from the main ring.
+    #[inline(never)]
+    fn is_later(&self, previous: u64, ground: &mut Ground<'_, impl Members>) -> bool {
         let tail = ground.main_tail();
         tail.is_some_and(|id| previous > ground.last_use(id).0)
     }
 
     /// Moves to the window what the main ring has too much, some entries at a time.
+    #[inline(never)]
     fn demote(&mut self, ground: &mut Ground<'_, impl Members>) {
         for _ in 0..DEMOTIONS {
             if self.main <= self.most_main(ground.list) {
@@ -362,7 +398,7 @@ impl Adaptive {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self, list: &List, members: impl Members) {
         assert_eq!(self.main, list.main_len(members));
-        let note = |id: u32| self.notes[id as usize];
+        let note = |id: u32| self.notes.get(id as usize).copied().unwrap_or_default();
         let main = list.iter(members).filter(|&id| note(id).is_main()).count();
         assert_eq!(main, self.main);
         let placed = list.iter(members).filter_map(|id| note(id).place()).count();

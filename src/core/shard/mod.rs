@@ -2,6 +2,7 @@
 
 mod locked;
 mod look;
+mod needs;
 mod pinned;
 mod read;
 mod reuse;
@@ -11,6 +12,7 @@ mod write;
 
 pub(crate) use locked::{Context, Locked, Refused};
 pub(crate) use look::{Others, Seen};
+pub(crate) use needs::{Care, Needs, Plain, Special, Weighed};
 pub(crate) use read::{Found, Held, Hit};
 pub(crate) use write::{Attempt, Pinning, Terms};
 
@@ -86,8 +88,8 @@ pub(in crate::core) struct Inner {
     counts: Counts,
     /// Links since threads were last seen to read an exact list at the same time.
     links: u32,
-    /// Whether entries are weighed, or any is pinned: most shards need not look further.
-    special: bool,
+    /// Most shards need not look further.
+    needs: Needs,
     list: List,
     limbo: Limbo<Retired>,
     wheel: Wheel,
@@ -165,7 +167,7 @@ impl<K, V> Shard<K, V> {
                     wheel: Wheel::new(),
                     counts: Counts::default(),
                     links: 0,
-                    special: sizing.side().has(SideWords::WEIGHT),
+                    needs: needs_of(sizing.side(), false),
                     loose: 0,
                     pinned: None,
                     rare: RareCounts::default(),
@@ -228,7 +230,7 @@ impl<K, V> Shard<K, V> {
 
     /// Has a listener be told what leaves from now on. Of a shard that nobody uses yet.
     pub(crate) fn listen(&mut self, listener: Arc<Listener<K, V>>) {
-        self.back.inner.lock().special = true;
+        self.back.inner.lock().needs = Needs::All;
         self.listener = Some(listener);
     }
 
@@ -280,6 +282,15 @@ impl<K, V> Drop for Shard<K, V> {
         };
         drop(inner);
         rest.drop_all();
+    }
+}
+
+/// What a shard needs where nothing is pinned.
+fn needs_of(side: SideWords, listens: bool) -> Needs {
+    match (listens, side.has(SideWords::WEIGHT)) {
+        (true, _) => Needs::All,
+        (false, true) => Needs::Weights,
+        (false, false) => Needs::Nothing,
     }
 }
 

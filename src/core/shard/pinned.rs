@@ -4,7 +4,7 @@
 //! index and in the wheel, hold tokens, and can be replaced and removed.
 
 use super::locked::Locked;
-use super::{Inner, Shard};
+use super::{Inner, Needs, Shard, needs_of};
 use crate::core::links::{Node, Nodes};
 use crate::core::list::{ANCHOR, Members};
 use crate::core::reclaim::Pin;
@@ -115,7 +115,7 @@ impl<K, V> Locked<'_, '_, '_, K, V> {
             .pinned
             .get_or_insert_with(|| Box::new(Pinned::new()));
         pinned.link(id, slots);
-        self.inner.special = true;
+        self.inner.needs = Needs::All;
         self.context.budget.keys.pin(1);
         if let Some(pool) = self.context.budget.weight() {
             pool.pin(self.weight_of(id));
@@ -133,7 +133,8 @@ impl<K, V> Locked<'_, '_, '_, K, V> {
         }
         if pinned.ids.is_empty() {
             self.inner.pinned = None;
-            self.inner.special = self.is_weighed() || self.shard.listener().is_some();
+            let listens = self.shard.listener().is_some();
+            self.inner.needs = needs_of(slots.words(), listens);
         }
         self.context.budget.keys.unpin(1);
         if let Some(pool) = self.context.budget.weight() {

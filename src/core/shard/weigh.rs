@@ -2,10 +2,11 @@
 //!
 //! What an entry weighs stands beside its slot, and is out of the pool for as long as the entry is in the cache. The weight of whatever
 //! leaves is *loose* until the lock is released: an entry that comes takes what it needs from there first, then from the pool, and if
-//! both have too little, from entries that it evicts. So a write that replaces an entry by one as heavy touches the pool not at all.
+//! both have too little, from entries that it evicts. So a write that replaces or evicts an entry as heavy touches the pool not at all.
 
 use super::Shard;
 use super::locked::{Locked, Refused};
+use super::needs::{Special, Weighed};
 use super::write::Attempt;
 use crate::core::budget::Token;
 use crate::core::index::Lane;
@@ -132,6 +133,72 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
         gained
     }
 
+    /// Takes what an entry weighs: out of what is given to it, loose, or in the pool. Of what is given, the rest is loose after that.
+    /// False if there is too little; then nothing has been taken.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn claim(&mut self, weight: u64, given: u64) -> bool {
+        let have = given + self.inner.loose;
+        if weight <= have {
+            self.inner.loose = have - weight;
+            return true;
+        }
+        let pool = self.context.budget.weight();
+        let claimed = pool.is_some_and(|pool| pool.take(weight - have));
+        if claimed {
+            self.inner.loose = 0;
+        }
+        claimed
+    }
+
+    /// The same, for an entry that takes the place of another one, from which on that weighs nothing.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn exchange(&mut self, weight: u64, old: u32) -> bool {
+        let given = self.weight_of(old);
+        self.claim(weight, given)
+    }
+
+    /// Whether what a new entry weighs seems to be free. If not, others are to be evicted for it; refused if that must not be, or not yet.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn may_fit(&self, weight: u64) -> Result<bool, Refused> {
+        let Some(pool) = self.context.budget.weight() else {
+            return Ok(true);
+        };
+        if weight <= pool.free().saturating_add(self.inner.loose) {
+            return Ok(true);
+        }
+        if weight > pool.max().saturating_sub(pool.pinned()) {
+            return Err(Refused::Special);
+        }
+        if self.context.sweep {
+            return Err(Refused::Sweep);
+        }
+        Ok(false)
+    }
+
+    /// Claims what a new entry weighs, for which one has been evicted, or a token was there, and that was not enough: evicts some more.
+    /// If that will not do either, the entry's slot is left vacant.
+    pub(super) fn evict_for(&mut self, weight: u64, vacant: u32) -> Result<(), Refused> {
+        let mut refused = Refused::Heavy;
+        for _ in 1..OWN {
+            match self.may_fit(weight) {
+                Ok(true) => {}
+                Ok(false) => match self.evict::<Weighed>(None) {
+                    Some(token) => drop(token),
+                    None => break,
+                },
+                Err(other) => {
+                    refused = other;
+                    break;
+                }
+            }
+            if self.claim(weight, 0) {
+                return Ok(());
+            }
+        }
+        self.vacate(vacant);
+        Err(refused)
+    }
+
     /// Leaves with the entry that has been published what it weighs; `purse` comes from its collector.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn spend(&mut self, weight: u64, purse: u64) {
@@ -199,6 +266,6 @@ impl<'c, K, V> Locked<'_, '_, 'c, K, V> {
                 return None;
             }
         }
-        self.evict::<true>(None)
+        self.evict::<Special>(None)
     }
 }

@@ -4,8 +4,9 @@
 //! are moved into [`Garbage`], which is dropped after the lock and the pin.
 
 use super::locked::{Context, Locked, Refused, quiesce};
+use super::needs::{Care, Special};
 use super::reuse::Vacant;
-use super::{Front, Inner, SHARED, Seen, Shard};
+use super::{Front, Inner, Needs, SHARED, Seen, Shard};
 use crate::core::budget::Token;
 use crate::core::entry::Coming;
 use crate::core::garbage::{Garbage, Retired};
@@ -65,12 +66,12 @@ impl Terms {
 
 impl<K, V> Shard<K, V> {
     /// Puts an entry in the place of what was seen of its key; returns the id that the entry is filed under. All that can refuse it comes
-    /// before anything is moved. Only one that is `SPECIAL` looks at the terms, and serves shards where entries are weighed or pinned.
+    /// before anything is moved. It serves shards that need no more than it takes care of; only one that takes care of all looks for pins in the terms.
     ///
     /// # Safety
     /// If it is not refused, `entry` has been moved, and is used no more.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) unsafe fn put<'c, L: Limit, const SPECIAL: bool>(
+    pub(crate) unsafe fn put<'c, L: Limit, C: Care>(
         &self,
         context: &Context<'c>,
         garbage: &mut Garbage<K, V>,
@@ -81,8 +82,8 @@ impl<K, V> Shard<K, V> {
         let mut guard = self.back.inner.lock();
         let mut locked = self.view(context, garbage, &mut guard);
         // SAFETY: by the contract.
-        let put = unsafe { locked.put::<L, SPECIAL>(pin, attempt, entry) };
-        if SPECIAL {
+        let put = unsafe { locked.put::<L, C>(pin, attempt, entry) };
+        if C::NEEDS > Needs::Nothing {
             locked.give_loose();
         }
         let lagging = if put.is_ok() {
@@ -102,13 +103,13 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     /// # Safety
     /// As there.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    unsafe fn put<L: Limit, const SPECIAL: bool>(
+    unsafe fn put<L: Limit, C: Care>(
         &mut self,
         pin: &Pin<'_>,
         attempt: Attempt<'_, 'c>,
         entry: &Coming<K, V, L>,
     ) -> Result<u32, Refused> {
-        if !SPECIAL && self.inner.special {
+        if self.inner.needs > C::NEEDS {
             return Err(Refused::Special);
         }
         let (seen, terms) = (attempt.seen, attempt.terms);
@@ -119,7 +120,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         // 2. Find a slot, room for what the entry weighs, and a token if the key is new.
         let mut token = None;
         let mut is_pinned = false;
-        if SPECIAL {
+        if C::ALL {
             let old = lane.and(seen.id());
             is_pinned = self.is_to_be_pinned(terms.pinning, old);
             if self.has_room(terms.weight, purse, old) {
@@ -134,29 +135,37 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let vacant;
         if let Some(lane) = lane {
             vacant = self.allocate()?;
-            if SPECIAL {
+            if C::WEIGHTS && !self.exchange(terms.weight, seen.id) {
+                return Err(self.vacated(vacant.id, Refused::Special));
+            }
+            if C::NEEDS > Needs::Nothing {
                 self.set_weight(vacant.id, terms.weight);
             }
             // 3. Fill the slot, and file it.
-            self.replace::<L, SPECIAL>(seen, lane, &vacant, entry);
+            self.replace::<L, C>(seen, lane, &vacant, entry);
         } else {
-            let token = self.token(token)?;
+            let token = if C::WEIGHTS && !self.may_fit(terms.weight)? {
+                token
+            } else {
+                self.token(token)?
+            };
             vacant = self.allocate()?;
             let token = match token {
-                None => self.evict::<SPECIAL>(Some(seen.route)),
+                None => self.evict::<C>(Some(seen.route)),
                 token => token,
             };
             let Some(token) = token else {
-                let id = vacant.id;
-                self.apart(move |it| it.vacate(id));
-                return Err(Refused::Empty);
+                return Err(self.vacated(vacant.id, Refused::Empty));
             };
-            if SPECIAL {
+            if C::WEIGHTS && !self.claim(terms.weight, 0) {
+                self.apart(move |it| it.evict_for(terms.weight, vacant.id))?;
+            }
+            if C::NEEDS > Needs::Nothing {
                 self.set_weight(vacant.id, terms.weight);
             }
             self.add(token, seen, &vacant, entry);
         }
-        if SPECIAL {
+        if C::ALL {
             self.spend(terms.weight, purse);
         }
         // 4. Link it.
@@ -166,7 +175,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             Some(_) => vacant.slot.word().get().deadline(),
         };
         let id = vacant.id;
-        if SPECIAL && is_pinned {
+        if C::ALL && is_pinned {
             self.note_insert();
             self.link_pinned(id);
         } else {
@@ -188,6 +197,13 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         }
     }
 
+    /// Leaves a slot vacant after all, as there is something that refuses the entry.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn vacated(&mut self, id: u32, refused: Refused) -> Refused {
+        self.apart(move |it| it.vacate(id));
+        refused
+    }
+
     /// A token for a new key, if any is free. None if one is to be had by an eviction.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn token(&self, token: Option<Token<'c>>) -> Result<Option<Token<'c>>, Refused> {
@@ -203,7 +219,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Files an entry in the place of another one with the same key.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn replace<L: Limit, const SPECIAL: bool>(
+    fn replace<L: Limit, C: Care>(
         &mut self,
         seen: Seen,
         lane: Lane,
@@ -224,10 +240,10 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         if before.fragment() == entry.meta.fragment() {
             // SAFETY: `lane` is from the version that stands, or has been found since we have the lock.
             unsafe { lane.replace(vacant.id) };
-            self.forget::<SPECIAL>(seen.id, old, RemovalCause::Replaced);
+            self.forget::<C>(seen.id, old, RemovalCause::Replaced);
         } else {
             let id = vacant.id;
-            self.apart(move |it| it.replace_stranger(seen.id, seen.route, id));
+            self.apart(move |it| it.replace_stranger::<C>(seen.id, seen.route, id));
         }
     }
 
@@ -303,8 +319,8 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Files an entry's id in place of that of one which is equal to it and hashes otherwise: a user's `Hash` and `Eq`
     /// disagree. The old id is filed, and will be looked for, under its own fragment.
-    fn replace_stranger(&mut self, old: u32, route: Route, id: u32) {
-        let (token, _) = self.take_out::<true>(old, RemovalCause::Replaced);
+    fn replace_stranger<C: Care>(&mut self, old: u32, route: Route, id: u32) {
+        let (token, _) = self.take_out::<C>(old, RemovalCause::Replaced);
         self.file(route, id);
         token.spend();
     }
@@ -322,7 +338,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         let Some(id) = seen.id().filter(|_| stands) else {
             return Ok(false);
         };
-        let (token, alive) = self.take_out::<true>(id, cause);
+        let (token, alive) = self.take_out::<Special>(id, cause);
         self.inner.rare.removals += u64::from(alive && cause == RemovalCause::Removed);
         drop(token);
         self.inner.counts.expirations += u64::from(!alive);
@@ -364,7 +380,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Evicts the least recently used entry for another shard, and returns its token.
     pub(crate) fn give(&mut self) -> Option<Token<'c>> {
-        let token = self.evict::<true>(None);
+        let token = self.evict::<Special>(None);
         self.drain(1);
         token
     }
@@ -374,7 +390,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     pub(super) fn victim(&mut self) -> Option<u32> {
         let front = self.front;
         if self.inner.list.is_special() {
-            return self.inner.special_victim(front);
+            return self.inner.special_victim(front, None);
         }
         // Relaxed: recency orders nothing.
         let seen = || front.era.load(Ordering::Relaxed);
@@ -383,24 +399,28 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Evicts an entry, for a key if that is known, and returns its token.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn evict<const SPECIAL: bool>(
-        &mut self,
-        coming: Option<Route>,
-    ) -> Option<Token<'c>> {
+    pub(super) fn evict<C: Care>(&mut self, coming: Option<Route>) -> Option<Token<'c>> {
         let slots = self.slots();
-        let id = self.victim()?;
-        if self.inner.list.is_special() {
+        let id = if self.inner.list.is_special() {
             let coming = coming.map(|route| self.context.index.fragment_of(route));
-            self.inner.remember(self.front, id, coming);
-        }
+            self.inner.special_victim(self.front, Some(coming))?
+        } else {
+            self.victim()?
+        };
         // The next one is the oldest again, and no longer in the processor's cache.
         if let Some(next) = self.inner.list.before(id, &self.front.slab) {
             slots.slot(next).prefetch();
         }
-        let (token, alive) = self.take_out::<SPECIAL>(id, RemovalCause::Evicted);
-        if SPECIAL && alive {
-            let evicted = &self.inner.rare.evicted_weight;
-            self.inner.rare.evicted_weight = evicted.saturating_add(self.weight_of(id));
+        let (token, alive) = self.take_out::<C>(id, RemovalCause::Evicted);
+        if C::NEEDS > Needs::Nothing {
+            let weight = self.weight_of(id);
+            if C::WEIGHTS {
+                self.inner.loose += weight;
+            }
+            if alive {
+                let evicted = &mut self.inner.rare.evicted_weight;
+                *evicted = evicted.saturating_add(weight);
+            }
         }
         let counts = &mut self.inner.counts;
         *(if alive {
@@ -428,7 +448,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
         self.publish_due();
         let id = expired?;
         self.inner.counts.expirations += 1;
-        let (token, _) = self.take_out::<true>(id, RemovalCause::Expired);
+        let (token, _) = self.take_out::<Special>(id, RemovalCause::Expired);
         self.drain(1);
         Some(token)
     }
@@ -454,7 +474,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             .take(most)
             .collect();
         for &id in &ids {
-            let (token, alive) = self.take_out::<true>(id, RemovalCause::Cleared);
+            let (token, alive) = self.take_out::<Special>(id, RemovalCause::Cleared);
             drop(token);
             let (counts, rare) = (&mut self.inner.counts, &mut self.inner.rare);
             *(if alive {
@@ -487,7 +507,7 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             } else {
                 &mut counts.expirations
             }) += 1;
-            self.forget::<true>(id, slot, RemovalCause::Cleared);
+            self.forget::<Special>(id, slot, RemovalCause::Cleared);
             drop(self.context.budget.keys.reclaim());
         }
         self.changed();
@@ -544,7 +564,11 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
     ) {
         let (front, inner) = (self.front, &mut *self.inner);
         if inner.list.is_due() {
-            inner.special_link(front, (id, slot), thread());
+            if inner.adaptive.is_some() {
+                inner.adaptive_link(front, (id, slot));
+            } else {
+                inner.special_link(front, (id, slot), thread());
+            }
         } else {
             let member = (id, &slot.member);
             inner.list.push_front(member, || 0, &front.slab);
@@ -596,14 +620,14 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 
     /// Takes an entry out of index and list, into limbo; returns its token, and whether it was still alive.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn take_out<const SPECIAL: bool>(&mut self, id: u32, cause: RemovalCause) -> (Token<'c>, bool) {
+    fn take_out<C: Care>(&mut self, id: u32, cause: RemovalCause) -> (Token<'c>, bool) {
         let slot = self.slots().slot(id);
         let meta = slot.word().get();
         let (index, range) = (self.context.index, self.shard.number);
         if index.remove(range, meta.fragment(), id) {
             self.apart(|it| it.refit());
         }
-        self.forget::<SPECIAL>(id, slot, cause);
+        self.forget::<C>(id, slot, cause);
         self.changed();
         let alive = self.is_alive(id, slot, meta);
         (self.context.budget.keys.reclaim(), alive)
@@ -619,10 +643,11 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
             || self.apart(move |it| !it.slots().life(id).has_expired(now))
     }
 
-    /// Takes an entry that is no longer in the index out of its list, into limbo. The wheel finds out by itself.
+    /// Takes an entry that is no longer in the index out of its list, into limbo. The wheel finds out by itself. What it weighed is
+    /// the business of those who take care of nothing but weights.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn forget<const SPECIAL: bool>(&mut self, id: u32, slot: &Slot<K, V>, cause: RemovalCause) {
-        let was_pinned = SPECIAL && self.forget_special(id, cause);
+    fn forget<C: Care>(&mut self, id: u32, slot: &Slot<K, V>, cause: RemovalCause) {
+        let was_pinned = C::ALL && self.forget_special(id, cause);
         if !was_pinned {
             self.unlink(id, slot);
         }
@@ -683,27 +708,40 @@ impl<'s, 'c, K, V> Locked<'s, '_, 'c, K, V> {
 }
 
 impl Inner {
-    /// The victim in a list that is exact, or has two segments.
+    /// The victim in a list that is exact, or has two segments. If it is evicted, for a key if that is known, the policy remembers it.
     #[inline(never)]
-    fn special_victim<K, V>(&mut self, front: &Front<K, V>) -> Option<u32> {
-        if let Some(adaptive) = &mut self.adaptive {
-            return adaptive.victim(&mut self.list, front.slab.slots());
-        }
-        // Relaxed: recency orders nothing.
-        let seen = || front.era.load(Ordering::Relaxed);
-        self.list.victim(seen, &front.slab)
-    }
-
-    /// Has the policy remember an entry that is evicted, if it does that; for a key, if that is known.
-    #[inline(never)]
-    fn remember<K, V>(&mut self, front: &Front<K, V>, id: u32, coming: Option<Fragment>) {
-        if let Some(adaptive) = &mut self.adaptive {
-            let slot = front.slab.slots().slot(id);
+    fn special_victim<K, V>(
+        &mut self,
+        front: &Front<K, V>,
+        evicted_for: Option<Option<Fragment>>,
+    ) -> Option<u32> {
+        let Some(adaptive) = &mut self.adaptive else {
+            // Relaxed: recency orders nothing.
+            let seen = || front.era.load(Ordering::Relaxed);
+            return self.list.victim(seen, &front.slab);
+        };
+        let slots = front.slab.slots();
+        let id = adaptive.victim(&mut self.list, slots)?;
+        if let Some(coming) = evicted_for {
+            let slot = slots.slot(id);
             adaptive.remember(slot.word().get().fragment(), &slot.member, coming);
         }
+        Some(id)
     }
 
-    /// Links an entry where another era begins, or a policy says where.
+    /// Links an entry where the policy says.
+    #[inline(never)]
+    fn adaptive_link<K, V>(&mut self, front: &Front<K, V>, (id, slot): (u32, &Slot<K, V>)) {
+        if let Some(adaptive) = &mut self.adaptive {
+            let fragment = slot.word().get().fragment();
+            let member = (id, &slot.member);
+            if adaptive.link(member, fragment, &mut self.list, front.slab.slots()) {
+                self.begin_era(front, None);
+            }
+        }
+    }
+
+    /// Links an entry where another era begins.
     #[inline(never)]
     fn special_link<K, V>(
         &mut self,
@@ -712,15 +750,9 @@ impl Inner {
         thread: Option<usize>,
     ) {
         let member = (id, &slot.member);
-        let begun = if let Some(adaptive) = &mut self.adaptive {
-            let fragment = slot.word().get().fragment();
-            adaptive.link(member, fragment, &mut self.list, front.slab.slots())
-        } else {
-            // Relaxed: recency orders nothing.
-            let seen = || front.era.load(Ordering::Relaxed);
-            self.list.push_front(member, seen, &front.slab)
-        };
-        if begun {
+        // Relaxed: recency orders nothing.
+        let seen = || front.era.load(Ordering::Relaxed);
+        if self.list.push_front(member, seen, &front.slab) {
             self.begin_era(front, thread);
         }
     }

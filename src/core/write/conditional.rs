@@ -5,7 +5,7 @@ use crate::core::budget::Collector;
 use crate::core::entry::Entry;
 use crate::core::index::Route;
 use crate::core::life::{Deadlines, Limit};
-use crate::core::shard::{Attempt, Hit, Others, Refused, Terms};
+use crate::core::shard::{Attempt, Hit, Others, Refused, Special, Terms};
 
 /// What else decides whether an entry goes in.
 pub(crate) trait Gate {
@@ -61,7 +61,7 @@ impl<'s, K: Eq, V> Write<'s, K, V> {
                 let shard = self.store.shard(route);
                 // SAFETY: the entry is used only if it is refused.
                 unsafe {
-                    shard.put::<L, true>(
+                    shard.put::<L, Special>(
                         &self.context,
                         &mut self.garbage,
                         &self.pin,

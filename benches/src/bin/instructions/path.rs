@@ -9,7 +9,8 @@ use crate::rivals;
 use crate::tiers::{NEAR_GET, NEAR_TAGGED_GET};
 use nori_cache_benches::Profile;
 use nori_cache_benches::subjects::{
-    FLOOR, Hashbrown, NoriCache, OURS, OURS_ADAPTIVE, OURS_NO_TTL, OURS_TICKING,
+    FLOOR, Hashbrown, NoriCache, OURS, OURS_ADAPTIVE, OURS_NO_TTL, OURS_TICKING, OURS_WEIGHED,
+    OURS_WEIGHED_LOOSELY, WEIGHT,
 };
 
 /// The names of a path and of one of its subjects.
@@ -34,6 +35,8 @@ type Ours = NoriCache<String, Profile>;
 type OursNoTtl = NoriCache<String, Profile, false>;
 type OursTicking = NoriCache<String, Profile, true, true>;
 type OursAdaptive = NoriCache<String, Profile, true, false, true>;
+type OursWeighed = NoriCache<String, Profile, true, false, false, WEIGHT>;
+type OursWeighedLoosely = NoriCache<String, Profile, true, false, false, { 2 * WEIGHT }>;
 
 pub const PATHS: &[Path] = &[
     Path {
@@ -72,6 +75,8 @@ pub const PATHS: &[Path] = &[
             (OURS_NO_TTL, update::<OursNoTtl>),
             (OURS, update::<Ours>),
             (OURS_ADAPTIVE, update::<OursAdaptive>),
+            (OURS_WEIGHED, update::<OursWeighed>),
+            (OURS_WEIGHED_LOOSELY, update::<OursWeighedLoosely>),
         ],
         rivals: rivals::UPDATE,
     },
@@ -81,6 +86,8 @@ pub const PATHS: &[Path] = &[
             (OURS_NO_TTL, evict::<OursNoTtl>),
             (OURS, evict::<Ours>),
             (OURS_ADAPTIVE, evict::<OursAdaptive>),
+            (OURS_WEIGHED, evict::<OursWeighed>),
+            (OURS_WEIGHED_LOOSELY, evict::<OursWeighedLoosely>),
         ],
         rivals: rivals::EVICT,
     },
@@ -91,6 +98,8 @@ pub const PATHS: &[Path] = &[
             (OURS_NO_TTL, fill::<OursNoTtl>),
             (OURS, fill::<Ours>),
             (OURS_ADAPTIVE, fill::<OursAdaptive>),
+            (OURS_WEIGHED, fill::<OursWeighed>),
+            (OURS_WEIGHED_LOOSELY, fill::<OursWeighedLoosely>),
         ],
         rivals: rivals::FILL,
     },
