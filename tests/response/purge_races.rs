@@ -90,12 +90,10 @@ async fn nothing_of_before_a_purge_is_served_after_it() {
                 }
             });
         }
-        for purger in 0..4 {
-            // Two of them serve as well; the others are no more than that.
-            let layer = match purger {
-                0 | 1 => layers[purger].clone(),
-                _ => world.timed(3600),
-            };
+        // Two of them serve as well; the others are no more than that.
+        let others = [world.timed(3600), world.timed(3600)];
+        let purgers = layers.iter().cloned().chain(others);
+        for (purger, layer) in purgers.enumerate() {
             let sources = Arc::clone(&sources);
             tasks.spawn(async move {
                 let mut seed = 100 + purger as u64;
