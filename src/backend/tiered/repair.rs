@@ -445,7 +445,12 @@ mod tests {
     fn repairs(most: usize) -> Arc<Repairs> {
         // Dropped at once, so that there is no task and nothing to be sent.
         let far = RedisCacheBackend::new("redis://localhost").unwrap();
-        let tracking = Arc::new(Tracking::new("p:", 16, Duration::from_secs(1), false));
+        let tracking = Arc::new(Tracking::new(
+            "p:",
+            16,
+            Duration::from_secs(1),
+            crate::backend::coherence::Coherence::Tracking,
+        ));
         Repairs::new(most, far.remover(), tracking)
     }
 
