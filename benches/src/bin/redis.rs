@@ -57,8 +57,11 @@ struct Row {
     rates: Vec<f64>,
 }
 
+/// A row's group and name.
+type Name = (&'static str, &'static str);
+
 /// What the ratios are, and what they should be.
-const GOALS: [((&str, &str), (&str, &str), f64); 12] = [
+const GOALS: [(Name, Name, f64); 12] = [
     (("get", "nori-cache"), ("get", "redis crate"), 0.9),
     (("set", "nori-cache"), ("set", "redis crate"), 0.9),
     (
