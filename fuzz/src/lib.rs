@@ -67,7 +67,7 @@ mod core {
     pub(crate) use meta::{Meta, NEVER};
     pub use policy::Policy;
     pub(crate) use resize::TooMuchPinned;
-    pub(crate) use shard::{Held, Hit, Pinning, Seen, Terms};
+    pub(crate) use shard::{Care, Held, Hit, Needs, Pinning, Plain, Seen, Special, Terms, Weighed};
     pub(crate) use side::SideWords;
     pub(crate) use sizing::Plan;
     pub(crate) use store::Store;
