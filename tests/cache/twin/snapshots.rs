@@ -84,7 +84,7 @@ pub(super) fn comes_back(cache: &Twinned, model: &Model, room: usize) -> Result<
 /// A cache stays as it was, if what it is to restore has been cut short.
 pub(super) fn cut_short(cache: &Twinned, part: u16) -> Result<(), TestCaseError> {
     let (bytes, _) = taken(cache);
-    let len = bytes.len() * usize::from(part) >> 16;
+    let len = (bytes.len() * usize::from(part)) >> 16;
     let before = (sorted(cache.iter()), cache.stats(), cache.weight());
     let error = cache.restore(&mut &bytes[..len]);
     prop_assert!(error.is_err_and(|error| error.is_damaged()));
