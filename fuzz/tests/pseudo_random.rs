@@ -94,9 +94,13 @@ fn stored_entries_are_read_or_refused() {
     let entry = concat!(
         r#"{"body_b64":"cnVuIDE=","status_code":200,"media_type":"text/plain","nori":{"length":5,"headers":"#,
         r#"[["content-type","text/plain"]],"born":9,"seen":9,"fresh":60000,"swr":0,"sie":0,"authorized":false,"strict":false,"mode":"timed","#,
-        r#""host":"a","target":"/","own":null,"vary":[["accept",null]],"family":0,"tags":["t"]}}"#,
+        r#""host":"a","target":"/","own":null,"vary":[["accept",null]],"family":0,"#,
+        r#""tags":[["t","0123456789abcdef0123456789abcdef"]],"counted":64270442520641536}}"#,
     );
     assert!(stored::run(entry.as_bytes()));
+    // As it was before tags had versions.
+    let before = entry.replace(r#"["t","0123456789abcdef0123456789abcdef"]"#, r#""t""#);
+    assert!(before != entry && !stored::run(before.as_bytes()));
     for seed in 0..100_000 {
         let mut random = SplitMix(seed);
         let mut text = entry.as_bytes().to_vec();
