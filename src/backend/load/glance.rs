@@ -42,8 +42,8 @@ impl<B: CacheBackend + ?Sized> Glancing<'_, B> {
                 return;
             }
             hit = match value.times_at_hand() {
-                // Its tags are looked at when this read is over.
-                Some(times) if !times.is_tagged && self.is_hit(times) => self.kept(value),
+                // Tags of which nothing is known are looked at when this read is over.
+                Some(times) if self.is_hit(times) && self.holds(value, times) => self.kept(value),
                 _ => None,
             };
             if hit.is_none() {
@@ -72,7 +72,7 @@ impl<B: CacheBackend + ?Sized> Glancing<'_, B> {
             return Glance::Other(Some(value));
         }
         if times.is_tagged {
-            match tags::hold_now(self.backend, &value.tags()) {
+            match tags::look_up_now(self.backend, &value, &value.tags()) {
                 Some(true) => {}
                 Some(false) => return Glance::Other(None),
                 None => return Glance::Other(Some(value)),
@@ -90,6 +90,12 @@ impl<B: CacheBackend + ?Sized> Glancing<'_, B> {
         self.has_background
             && times.is_fresh(wall::now_beside(self.backend, times.fresh_until))
             && self.backend.flights().is_loading(self.key)
+    }
+
+    /// Whether its tags are known to hold, if it has any.
+    #[inline(always)]
+    fn holds(&self, value: &Value, times: Times) -> bool {
+        !times.is_tagged || tags::are_checked(self.backend, value)
     }
 
     /// Whether there is nothing to do about what has these times.

@@ -20,13 +20,7 @@ where
     let mut holds = false;
     let mut read = |value: &Value| match value.quick() {
         Some(value) => found = Some(value),
-        None => {
-            holds = may_be_shown(backend, value);
-            match holds.then(|| value.quick_inside()).flatten() {
-                Some(value) => found = Some(value),
-                None => other = Some(value.clone()),
-            }
-        }
+        None => (holds, found, other) = look_inside(backend, value),
     };
     if !backend.read_now(key, &mut read) {
         other = backend.get_value(key).await?;
@@ -38,6 +32,19 @@ where
         return Ok(None);
     }
     decode_slow(backend, key, other)
+}
+
+/// Of what is no plain value of this type: whether it may be shown, and then the value, if that takes no decoding; else what there is.
+#[inline(never)]
+fn look_inside<B, T>(backend: &B, value: &Value) -> (bool, Option<T>, Option<Value>)
+where
+    B: CacheBackend + ?Sized,
+    T: Clone + 'static,
+{
+    let holds = may_be_shown(backend, value);
+    let found: Option<T> = holds.then(|| value.quick_inside()).flatten();
+    let other = found.is_none().then(|| value.clone());
+    (holds, found, other)
 }
 
 /// Whether a value with tags is a value, and known to be fresh and not to have been removed. Where it says no, it may be.

@@ -202,7 +202,7 @@ where
 }
 
 /// As [`hold_now`], which is remembered unless the value's fresh life is about to end.
-fn look_up_now<B>(backend: &B, value: &Value, tags: &[Tag]) -> Option<bool>
+pub(in crate::backend) fn look_up_now<B>(backend: &B, value: &Value, tags: &[Tag]) -> Option<bool>
 where
     B: CacheBackend + ?Sized,
 {

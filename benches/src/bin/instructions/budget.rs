@@ -73,10 +73,7 @@ const BUDGETS: &[(Cell, Limit)] = &[
     ),
     (("plain-load-through-dyn", OURS), Limit::Instructions(476)),
     (("kept-load-through-dyn", OURS), Limit::Instructions(582)),
-    (
-        ("tagged-load-through-dyn", OURS),
-        Limit::Instructions(1_046),
-    ),
+    (("tagged-load-through-dyn", OURS), Limit::Instructions(754)),
     (("incr-in-memory", OURS), Limit::Instructions(302)),
 ];
 
