@@ -5,7 +5,8 @@
 //! **One dials, in a task on the [driver](super::driver)**, so that a caller who gives up does not take the attempt along.
 //!
 //! **How a break is noticed.** The task that drives a connection owns an [`Ear`]. When the server closes the connection, the
-//! task ends and marks the [`Connection`] as dead. A server that is paused closes nothing: when a command has waited its budget
+//! task ends and marks the [`Connection`] as dead. What is put into its channel behind the last look that it takes there nobody would
+//! ever answer: so whoever has put something there looks whether it is dead. A server that is paused closes nothing: when a command has waited its budget
 //! and in all that time no other command was answered either, the connection is given up. A server may also answer that it is
 //! not, or no longer, the one to be asked: see [`Link::is_of_no_use`].
 //!
@@ -26,12 +27,14 @@ use crate::backend::redis::address::Secrets;
 use crate::backend::redis::event::{self, ConnectSpan, Endpoint};
 use crate::backend::stats::{BreakerState, LinkState};
 use crate::error::Error;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, fence};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerError, Value};
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -144,6 +147,32 @@ impl Connection {
     fn is_usable(&self) -> bool {
         // Acquire: pairs with the Release in `Ear::drop`. For the rest only a hint; what is sent on a dead connection fails.
         !self.dead.load(Ordering::Acquire)
+    }
+
+    /// The answer to what is being sent, or that there will be none.
+    async fn answer<T>(
+        &self,
+        mut sending: Pin<&mut (impl Future<Output = RedisResult<T>> + Send)>,
+    ) -> RedisResult<T> {
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = sending.as_mut().poll(context) {
+                return Poll::Ready(answer);
+            }
+            // SeqCst: pairs with the fence in `Ear::drop`. The task marks the connection, and then empties its channel for the last
+            // time; we have put something there, and look at the mark: the later of the two sees what the other one did before.
+            fence(Ordering::SeqCst);
+            if self.is_usable() {
+                return Poll::Pending;
+            }
+            // It may have been answered just before the end.
+            let answer = sending.as_mut().poll(context);
+            if answer.is_pending() {
+                let ended = io::Error::from(io::ErrorKind::ConnectionAborted);
+                return Poll::Ready(Err(ended.into()));
+            }
+            answer
+        })
+        .await
     }
 
     fn answers(&self) -> u64 {
@@ -293,9 +322,13 @@ impl Link {
             };
             let (answers, since) = (connection.answers(), Instant::now());
             let mut multiplexed = connection.multiplexed.clone();
-            // Pinned here, and not moved into the other future: it would take its place there twice.
-            let sending = pin!(request.send(&mut multiplexed));
-            match alarm::until(deadline, sending).await {
+            let outcome = {
+                // Pinned here, and not moved into the other futures: they would take their place there twice.
+                let sending = pin!(request.send(&mut multiplexed));
+                let answer = pin!(connection.answer(sending));
+                alarm::until(deadline, answer).await
+            };
+            match outcome {
                 Some(Ok(answer)) => {
                     // Relaxed: a counter.
                     connection.answers.fetch_add(1, Ordering::Relaxed);

@@ -32,7 +32,7 @@ use crate::backend::redis::notice::Channel;
 use crate::backend::redis::token::token;
 use crate::backend::redis::tracking::Tracking;
 use crate::error::Error;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Ordering, fence};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, PushInfo, RedisResult, ServerError, Value, cmd};
 use std::sync::Arc;
@@ -300,6 +300,8 @@ impl Drop for Ear {
         // Release: pairs with the Acquire in `Connection::is_usable`; who turns to the next connection finds the coverage of this
         // one lost.
         self.dead.store(true, Ordering::Release);
+        // SeqCst: pairs with the fence in `Connection::answer`. The task still has the channel of what is to be sent.
+        fence(Ordering::SeqCst);
     }
 }
 
