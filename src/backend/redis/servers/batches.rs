@@ -1,9 +1,10 @@
 //! Many commands to many servers: to each in batches and in order, to all at once.
 
 use super::Addressed;
-use super::announce::{Announced, Telling};
-use super::failure::Failure;
-use super::link::{Link, Replay};
+use super::announced::{Announced, Telling};
+use super::failure::{Answer, Failure};
+use super::link::Link;
+use super::request::Replay;
 use crate::backend::alarm;
 use crate::backend::redis::hash_slot::HashSlot;
 use redis::{Pipeline, Value};
@@ -15,8 +16,6 @@ use std::time::{Duration, Instant};
 
 /// At most this many commands are sent in one go; the server answers others in between.
 pub(super) const BATCH: usize = 1_000;
-
-pub(super) type Answer = Result<Value, Failure>;
 
 /// The commands that go to one server, by their positions among all.
 pub(super) struct Group {

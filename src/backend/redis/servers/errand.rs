@@ -1,6 +1,6 @@
 //! What is sent and not waited for, by who cannot wait: a destructor.
 
-use super::announce::Telling;
+use super::announced::Telling;
 use super::driver::Driver;
 use super::{Route, Servers};
 use crate::backend::alarm;

@@ -2,7 +2,7 @@
 
 use crate::backend::redis::address::Secrets;
 use crate::error::Error;
-use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind, Value};
 
 /// Why there is no answer. The kind decides whether the command may be sent again.
 #[derive(Debug, Clone)]
@@ -14,6 +14,9 @@ pub(super) enum Failure {
     /// The server has not carried the command out, and says why.
     Rejected(ServerError),
 }
+
+/// What came of a command.
+pub(super) type Answer = Result<Value, Failure>;
 
 impl Failure {
     pub(super) fn into_error(self, secrets: &Secrets) -> Error {

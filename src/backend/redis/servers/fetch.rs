@@ -1,6 +1,6 @@
 //! Reads of which a copy may be kept: the value, what it has left to live, and the coverage of the connection by which it came.
 
-use super::link::{Replay, Request, Single};
+use super::request::{Replay, Request, Single};
 use super::{Route, Servers, batches};
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::command::{self, Key};

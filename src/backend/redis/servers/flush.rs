@@ -6,9 +6,10 @@
 //! meanwhile, a key may have been on neither node when that was scanned: then all is scanned again. The same is done if the
 //! connection was made anew in the middle of a scan: a cursor means nothing to a server that was restarted, or to another one.
 
-use super::announce::Telling;
+use super::announced::Telling;
 use super::failure::Failure;
-use super::link::{Link, Replay};
+use super::link::Link;
+use super::request::Replay;
 use super::{Addressed, Primaries, Servers};
 use crate::backend::redis::command::{Key, LEASE_MARK, LEASE_SUFFIX};
 use crate::error::Error;

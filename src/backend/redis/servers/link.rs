@@ -20,6 +20,7 @@ use super::breaker::{self, Breaker, BreakerSettings, Leftover, Loss, Step};
 use super::dial::Dial;
 use super::driver::Driver;
 use super::failure::{Failure, broken};
+use super::request::{Replay, Request};
 use super::watch::{Ear, Watch, Watched};
 use crate::backend::alarm;
 use crate::backend::coherence::validity::Coverage;
@@ -29,7 +30,7 @@ use crate::backend::stats::{BreakerState, LinkState};
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, fence};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerError, Value};
+use redis::{Cmd, ErrorKind, RedisResult, ServerError, Value};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -38,78 +39,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
-
-/// Whether a command may be sent again when its connection broke before the answer came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::backend::redis) enum Replay {
-    /// It reads; or it is the UNLINK of a flush, for which it makes no difference whether a key that is written meanwhile is
-    /// removed.
-    Safe,
-    /// It writes, and to do that twice may undo what another has written in between.
-    Unsafe,
-}
-
-/// What is sent in one go.
-pub(super) trait Request: Sync {
-    type Answer: Send;
-
-    fn send(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
-
-    /// Whether one of the rejections in the answer is of this kind.
-    fn any(answer: &Self::Answer, is: impl Fn(&ServerError) -> bool) -> bool;
-}
-
-/// What can be sent behind an `ASKING`, which is for one command or transaction.
-pub(super) trait Single: Request<Answer = Value> {
-    /// The commands of it that matter.
-    fn commands(&self) -> Vec<Cmd>;
-
-    /// The answer, from those to the commands.
-    fn answer(&self, answers: Vec<Value>) -> RedisResult<Value>;
-}
-
-impl Single for Cmd {
-    fn commands(&self) -> Vec<Cmd> {
-        vec![self.clone()]
-    }
-
-    fn answer(&self, mut answers: Vec<Value>) -> RedisResult<Value> {
-        Ok(answers.pop().unwrap_or(Value::Nil))
-    }
-}
-
-impl Request for Cmd {
-    type Answer = Value;
-
-    fn send(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> impl Future<Output = RedisResult<Value>> + Send {
-        connection.send_packed_command(self)
-    }
-
-    fn any(answer: &Value, is: impl Fn(&ServerError) -> bool) -> bool {
-        matches!(answer, Value::ServerError(reply) if is(reply))
-    }
-}
-
-impl Request for Pipeline {
-    type Answer = Vec<Value>;
-
-    fn send(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> impl Future<Output = RedisResult<Vec<Value>>> + Send {
-        connection.send_packed_commands(self, 0, self.len())
-    }
-
-    fn any(answers: &Vec<Value>, is: impl Fn(&ServerError) -> bool) -> bool {
-        answers.iter().any(|answer| Cmd::any(answer, &is))
-    }
-}
 
 /// The way to one server.
 pub(super) struct Link {

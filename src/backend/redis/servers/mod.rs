@@ -10,6 +10,7 @@
 //! | `link` | one server: a connection that comes back, behind a breaker |
 //! | `topology`, `cluster` | many servers: which node serves which key |
 //! | `batches` | many commands to many servers |
+//! | `request`, `announced` | what is sent in one go; the same, with what tells others of it |
 //! | `announce` | writes of which others are told on a channel |
 //! | `flush` | removing a prefix |
 //! | `watch` | connections by which servers tell of writes |
@@ -18,6 +19,7 @@
 //! | `repair` | removing what is still there of what was to be replaced |
 
 mod announce;
+mod announced;
 mod batches;
 mod breaker;
 mod cluster;
@@ -29,13 +31,14 @@ mod fetch;
 mod flush;
 mod link;
 mod repair;
+mod request;
 mod topology;
 mod watch;
 
 pub(super) use breaker::BreakerSettings;
 pub(super) use fetch::Fetched;
-pub(super) use link::Replay;
 pub(in crate::backend) use repair::Removal;
+pub(super) use request::Replay;
 
 use super::address::{Secrets, Target};
 use super::command::{self, Key, Scripted};
@@ -46,12 +49,12 @@ use super::tracking::Tracking;
 use crate::backend::alarm;
 use crate::backend::stats::LinkState;
 use crate::error::Error;
-use announce::Telling;
-use batches::{Answer, BATCH, Group, Terms};
+use announced::Telling;
+use batches::{BATCH, Group, Terms};
 use cluster::Cluster;
 use dial::Dial;
 use driver::Driver;
-use failure::{Failure, redirect};
+use failure::{Answer, Failure, redirect};
 use link::Link;
 use redis::{Cmd, ToRedisArgs, Value, cmd};
 use std::sync::Arc;

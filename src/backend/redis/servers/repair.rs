@@ -6,9 +6,9 @@
 //!
 //! What is a bare integer stays, too: it may be a counter that others have gone on with. So does what is no value of ours.
 
-use super::announce::Telling;
+use super::announced::Telling;
 use super::failure::Failure;
-use super::link::Replay;
+use super::request::Replay;
 use super::{Addressed, Servers};
 use crate::backend::redis::command::{self, Key, Scripted};
 use crate::backend::redis::script::COMPARE_AND_SET;

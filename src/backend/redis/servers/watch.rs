@@ -22,10 +22,10 @@
 //! **When it ends**, whichever side ends it, the [`Coverage`] is lost before anybody can have another connection: see
 //! [`Ear`] and [`link`](super::link).
 
-use super::announce::Announced;
+use super::announced::Announced;
 use super::dial::Hears;
 use super::failure::{Failure, broken};
-use super::link::Request;
+use super::request::Request;
 use crate::backend::coherence::validity::Coverage;
 use crate::backend::redis::address::Secrets;
 use crate::backend::redis::notice::Channel;
