@@ -109,17 +109,7 @@ async fn a_replica_takes_over() {
     let mut cluster = Cluster::with_replicas(1);
     let backend = on(&cluster.url());
     works(&backend, "k").await;
-    let holds = |node: &Server| {
-        node.ask(&["ROLE"]).starts_with("master") && node.ask(&["GET", "cache:k"]) == "1"
-    };
-    let primary = cluster.nodes.iter().position(holds).unwrap();
-    // The nodes were made so: see `Cluster::join`.
-    let replica = 3 + primary;
-    wait_until("the replica has it", || {
-        let keys = cluster.nodes[replica].ask(&["DBSIZE"]);
-        let info = cluster.nodes[replica].ask(&["INFO", "replication"]);
-        info.contains("master_link_status:up") && keys == "1"
-    });
+    let (primary, replica) = cluster.primary_and_replica();
     cluster.nodes[primary].kill();
     let error = backend.get::<u8>("k").await.unwrap_err();
     assert!(error.is_connection(), "{error}");

@@ -163,6 +163,22 @@ impl Cluster {
         Self::with_replicas(0)
     }
 
+    /// The places of the primary that has `cache:k`, which is 1, and of its replica, which has that as well by now.
+    pub fn primary_and_replica(&self) -> (usize, usize) {
+        let holds = |node: &Server| {
+            node.ask(&["ROLE"]).starts_with("master") && node.ask(&["GET", "cache:k"]) == "1"
+        };
+        let primary = self.nodes.iter().position(holds).unwrap();
+        // The nodes were made so: see `join`.
+        let replica = 3 + primary;
+        wait_until("the replica has it", || {
+            let keys = self.nodes[replica].ask(&["DBSIZE"]);
+            let info = self.nodes[replica].ask(&["INFO", "replication"]);
+            info.contains("master_link_status:up") && keys == "1"
+        });
+        (primary, replica)
+    }
+
     pub fn with_replicas(replicas: usize) -> Self {
         let nodes: Vec<Server> = (0..3 * (replicas + 1))
             .map(|_| {

@@ -304,16 +304,7 @@ async fn a_replica_takes_over() {
     let plain = other(cluster.url());
     near.set("k", 1, Ttl::Never).await.unwrap();
     has_copy(&near, "k").await;
-    let holds = |node: &Server| {
-        node.ask(&["ROLE"]).starts_with("master") && node.ask(&["GET", "cache:k"]) == "1"
-    };
-    let primary = cluster.nodes.iter().position(holds).unwrap();
-    let replica = 3 + primary;
-    wait_until("the replica has it", || {
-        let keys = cluster.nodes[replica].ask(&["DBSIZE"]);
-        let info = cluster.nodes[replica].ask(&["INFO", "replication"]);
-        info.contains("master_link_status:up") && keys == "1"
-    });
+    let (primary, replica) = cluster.primary_and_replica();
     cluster.nodes[primary].kill();
     let takeover = ["CLUSTER", "FAILOVER", "TAKEOVER"];
     assert_eq!(cluster.nodes[replica].ask(&takeover), "OK");
