@@ -86,7 +86,8 @@ fn each_way_out_has_its_cause() {
     // What has expired is told by whoever comes across it, whatever that was about to do.
     let ends: [fn(&Cache<u64, u64>); 6] = [
         |cache| _ = cache.insert(1, 9),
-        |cache| _ = cache.insert(2, 9),
+        // Each write looks at a few deadlines only, those of entries that have long left among them.
+        |cache| (0..100).for_each(|_| _ = cache.insert(2, 9)),
         |cache| assert!(!cache.remove(&1)),
         |cache| cache.clear(),
         |cache| assert_eq!(cache.purge_expired(), 1),
@@ -98,7 +99,9 @@ fn each_way_out_has_its_cause() {
         clock.advance(Duration::from_secs(3_600));
         assert_eq!(cache.get(&1), None);
         end(&cache);
-        assert_eq!(log.take(), [(1, 0, Expired)]);
+        let mut told = log.take();
+        told.retain(|&(key, ..)| key == 1);
+        assert_eq!(told, [(1, 0, Expired)]);
         cache.clear();
         log.take();
     }

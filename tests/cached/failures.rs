@@ -287,7 +287,7 @@ mod told {
         }
 
         let told_of = Told::default();
-        let _guard = tracing::subscriber::set_default(told_of.clone());
+        let _listening = crate::listening::listen(told_of.clone());
         let backend = Arc::new(Failing::new());
         let all = || std::mem::take(&mut *told_of.0.lock().unwrap());
         for (reads, writes) in [(true, false), (false, true)] {

@@ -6,6 +6,9 @@ mod asynchronous;
 mod failures;
 mod hygiene;
 mod keys;
+#[cfg(feature = "tracing")]
+#[path = "../support/listening.rs"]
+mod listening;
 mod methods;
 mod plain;
 #[cfg(feature = "redis")]

@@ -4,6 +4,8 @@
 
 #![cfg(all(feature = "response", feature = "tracing"))]
 
+#[path = "../support/listening.rs"]
+mod listening;
 #[cfg(feature = "redis")]
 #[path = "../support/scripted.rs"]
 mod scripted;
@@ -16,6 +18,7 @@ mod support;
 mod watchdog;
 
 use http::{Request, StatusCode};
+use listening::Listening;
 use nori_cache::response::CacheResponse;
 use std::fmt;
 use std::pin::Pin;
@@ -27,7 +30,6 @@ use support::{Cached, Got, Nothing, Runs, World, cached, constant, get, request,
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 use tracing::field::{Field, Visit};
-use tracing::subscriber::{DefaultGuard, set_default};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 /// What was told on this thread, as texts.
@@ -76,10 +78,10 @@ impl Visit for Text {
 }
 
 impl Told {
-    fn listen() -> (Self, DefaultGuard) {
+    fn listen() -> (Self, Listening) {
         let told = Self::default();
-        let guard = set_default(told.clone());
-        (told, guard)
+        let listening = listening::listen(told.clone());
+        (told, listening)
     }
 
     /// Since the last time.

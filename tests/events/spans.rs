@@ -1,5 +1,6 @@
 //! Spans of calls on Redis, of loads and of attempts to connect, and what is told of breakers.
 
+use crate::listening::{another, listen};
 use crate::scripted::{Reply, Scripted, ScriptedCluster};
 use crate::watchdog::{block_on, ends, poll_once};
 use nori_cache::{
@@ -15,8 +16,8 @@ use std::thread::{self, ThreadId, sleep};
 use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::{set_default, set_global_default};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::subscriber::set_global_default;
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_core::span::Current;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -181,11 +182,11 @@ impl Subscriber for Told {
 
 /// For what is told on threads that are not a test's. A test asks for what concerns its own server.
 fn everywhere() -> Told {
-    static TOLD: OnceLock<Told> = OnceLock::new();
-    let told = TOLD.get_or_init(|| {
-        let told = Told::default();
+    static TOLD: OnceLock<(Told, Dispatch)> = OnceLock::new();
+    let (told, _) = TOLD.get_or_init(|| {
+        let (told, another) = (Told::default(), another());
         set_global_default(told.clone()).expect("nobody else does");
-        told
+        (told, another)
     });
     told.clone()
 }
@@ -404,7 +405,7 @@ fn spans_end_with_calls_that_are_dropped() {
 #[test]
 fn loads_have_spans_and_what_they_do_is_inside() {
     let told = Told::default();
-    let _guard = set_default(told.clone());
+    let _listening = listen(told.clone());
     let server = Scripted::well();
     let shop = on(server.url()).build().unwrap();
     let backend = MemoryCacheBackend::new(10);
@@ -458,7 +459,7 @@ fn loads_have_spans_and_what_they_do_is_inside() {
 #[tokio::test]
 async fn a_refresh_is_told_from_a_load() {
     let told = Told::default();
-    let _guard = set_default(told.clone());
+    let _listening = listen(told.clone());
     let clock = ManualClock::new();
     let backend = MemoryCacheBackend::builder().clock(clock.clone());
     let backend = Arc::new(backend.build().unwrap());
@@ -487,7 +488,7 @@ async fn a_refresh_is_told_from_a_load() {
 #[test]
 fn what_is_in_memory_has_no_span() {
     let told = Told::default();
-    let _guard = set_default(told.clone());
+    let _listening = listen(told.clone());
     let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(10));
     block_on(async {
         backend.set("a", 1, Ttl::Never).await.unwrap();

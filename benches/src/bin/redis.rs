@@ -8,13 +8,14 @@
 //! are interleaved, the order rotates, medians are shown.
 //!
 //! - **get, set**: 64 tasks over one connection, 10,000 keys, values of 100 bytes; the crate's multiplexed connection with its
-//!   own settings does the same GET and SET, and reads the same `String`.
+//!   own settings does the same GET and SET, and reads the same `String`. What is set is not what is got: nobody is to be told.
 //! - **load**: the same as `get`, by a load with fail-safe that hits.
 //! - **near, far**: two tiers. *near*: 1,000 keys that are all in memory, beside the backend in memory; the same with four tags each.
 //!   *far*: nothing is in memory, as the near tier has room for one key; *far, kept*: nothing can be used, as copies live for a
 //!   millisecond, and each read keeps one.
 //! - **invalidation**: from when the crate's connection begins to write a key until a copy of it, kept by a backend on another connection, is
-//!   not used any more, beside a round trip of the crate's connection. Medians of the times of single operations, by one task.
+//!   not used any more, beside a round trip of the crate's connection. Medians of the times of single operations, by one task on a
+//!   runtime of one thread, which looks for messages whenever the task has found the copy still in use.
 //! - **get_many**: 100 keys at once, and one by one, by one task.
 //! - **atomic_update**: 8 tasks add to the number under one key; the rival does it with WATCH, GET, MULTI, SET and EXEC on a
 //!   connection for each task, because on a shared one it loses updates.
@@ -38,6 +39,8 @@ use nori_cache::{
 use nori_cache_benches::runner::stats::median;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task;
 
 const PREFIX: &str = "bench:";
 const KEYS: usize = 10_000;
@@ -51,8 +54,8 @@ struct Row {
     name: &'static str,
     tasks: usize,
     step: Step,
-    /// Whether the step says how many nanoseconds it took of what counts.
-    is_timed: bool,
+    /// On which runtime, if the step says how many nanoseconds it took of what counts.
+    timed_on: Option<&'static Runtime>,
     /// Operations a second in each round.
     rates: Vec<f64>,
 }
@@ -183,7 +186,7 @@ async fn load_tagged(
     backend: &Arc<dyn CacheBackend>,
     keys: &[String],
 ) -> Result<Vec<String>, CacheError> {
-    let keys: Vec<String> = keys.iter().map(|key| format!("tagged:{key}")).collect();
+    let keys = beside("tagged", keys);
     for key in &keys {
         let load = backend.load(key).ttl(TTL).tags(["a", "b", "c", "d"]);
         let value = |_| async { Ok::<_, CacheError>("v".repeat(100)) };
@@ -223,7 +226,7 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
             name,
             tasks,
             step,
-            is_timed: false,
+            timed_on: None,
             rates: Vec::new(),
         });
     };
@@ -260,8 +263,10 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
             }
         })
     });
+    // Keys of their own: two tiers have copies of the others, and are told when these are written.
+    let set_keys = Arc::new(beside("set", &keys));
     row("set", "nori-cache", 64, {
-        let (ours, keys, value) = (Arc::clone(&ours), Arc::clone(&keys), Arc::clone(&value));
+        let (ours, keys, value) = (Arc::clone(&ours), Arc::clone(&set_keys), Arc::clone(&value));
         step(move |n| {
             let (ours, keys, value) = (Arc::clone(&ours), Arc::clone(&keys), value.to_string());
             async move {
@@ -271,7 +276,7 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
         })
     });
     row("set", "redis crate", 64, {
-        let (bare, keys) = (bare.clone(), Arc::clone(&keys));
+        let (bare, keys) = (bare.clone(), Arc::clone(&set_keys));
         // As JSON, like ours.
         let value: Arc<str> = format!("{value:?}").into();
         step(move |n| {
@@ -286,18 +291,16 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
         })
     });
     row("load", "nori-cache", 64, {
-        let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
+        let (ours, keys) = (Arc::clone(&ours), Arc::new(beside("loaded", &keys)));
         for key in keys.iter() {
-            let key = loaded(key);
-            let load = ours.load(&key).ttl(TTL).fail_safe(TTL);
+            let load = ours.load(key).ttl(TTL).fail_safe(TTL);
             let value = |_| async { Ok::<_, CacheError>("v".repeat(100)) };
             load.or_load(value).await?;
         }
         step(move |n| {
             let (ours, keys) = (Arc::clone(&ours), Arc::clone(&keys));
             async move {
-                let key = loaded(&keys[n % KEYS]);
-                let load = ours.load(&key).ttl(TTL).fail_safe(TTL);
+                let load = ours.load(&keys[n % KEYS]).ttl(TTL).fail_safe(TTL);
                 let nothing = |_| async { Err::<String, _>(CacheError::closed()) };
                 load.or_load(nothing).await.unwrap().len().min(1) as u64
             }
@@ -306,10 +309,7 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
     const NEAR: usize = 1_000;
     let memory: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(KEYS));
     // Keys of their own, which nobody writes: a write by another row would put the copies out of date.
-    let near_keys: Vec<String> = keys[..NEAR]
-        .iter()
-        .map(|key| format!("near:{key}"))
-        .collect();
+    let near_keys = beside("near", &keys[..NEAR]);
     for key in &near_keys {
         memory.set(key, value.to_string(), TTL).await?;
         ours.set(key, value.to_string(), TTL).await?;
@@ -326,7 +326,8 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
     let short: Arc<dyn CacheBackend> = Arc::new(short);
     row("far, kept", "two tiers", 64, reads(&short, &keys, 1));
     row("set", "two tiers", 64, {
-        let (ours, keys, value) = (tiers(url, KEYS)?, Arc::clone(&keys), Arc::clone(&value));
+        let (ours, keys) = (tiers(url, KEYS)?, Arc::clone(&set_keys));
+        let value = Arc::clone(&value);
         step(move |n| {
             let (ours, keys, value) = (Arc::clone(&ours), Arc::clone(&keys), value.to_string());
             async move {
@@ -385,15 +386,29 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
             }
         })
     });
-    rows.push(timed("invalidation", "two tiers", {
-        let (near, bare) = (Arc::clone(&near), bare.clone());
+    let alone = Builder::new_current_thread().enable_all().build()?;
+    // To the end of the process: it may not be dropped in another one.
+    let alone: &Runtime = Box::leak(Box::new(alone));
+    // Their connections are served by whoever is on that runtime.
+    let (near, bare) = {
+        let (client, url) = (client.clone(), url.to_owned());
+        let connected = task::spawn_blocking(move || {
+            alone.block_on(async {
+                let bare = client.get_multiplexed_async_connection().await?;
+                Ok::<_, Box<dyn Error + Send + Sync>>((tiers(&url, KEYS)?, bare))
+            })
+        });
+        let connected = connected.await?;
+        connected.map_err(|error| -> Box<dyn Error> { error })?
+    };
+    rows.push(timed("invalidation", "two tiers", alone, {
+        let bare = bare.clone();
         step(move |_| {
             let (near, bare) = (Arc::clone(&near), bare.clone());
             async move { invalidated(&*near, bare, "invalidated").await }
         })
     }));
-    rows.push(timed("round trip", "redis crate", {
-        let bare = bare.clone();
+    rows.push(timed("round trip", "redis crate", alone, {
         step(move |_| {
             let mut bare = bare.clone();
             async move {
@@ -407,9 +422,9 @@ async fn rows(url: &str) -> Result<Vec<Row>, Box<dyn Error>> {
     Ok(rows)
 }
 
-/// The key of what is loaded, and not set.
-fn loaded(key: &str) -> String {
-    format!("loaded:{key}")
+/// As many keys beside these.
+fn beside(name: &str, keys: &[String]) -> Vec<String> {
+    keys.iter().map(|key| format!("{name}:{key}")).collect()
 }
 
 /// Tasks start this far apart from each other.
@@ -435,22 +450,24 @@ fn step<F: Future<Output = u64> + Send + 'static>(
     Arc::new(move |n| Box::pin(step(n)))
 }
 
-/// A row of one task whose steps say how many nanoseconds they took.
-fn timed(group: &'static str, name: &'static str, step: Step) -> Row {
+/// A row of one task on a runtime of its own, whose steps say how many nanoseconds they took.
+fn timed(group: &'static str, name: &'static str, alone: &'static Runtime, step: Step) -> Row {
     Row {
         group,
         name,
         tasks: 1,
         step,
-        is_timed: true,
+        timed_on: Some(alone),
         rates: Vec::new(),
     }
 }
 
 /// Operations a second: as many as there were, or as the median of their times would make.
 async fn measure(row: &Row, time: Duration) -> f64 {
-    if row.is_timed {
-        return 1e9 / median(nanos(&row.step, time).await);
+    if let Some(alone) = row.timed_on {
+        let step = Arc::clone(&row.step);
+        let steps = task::spawn_blocking(move || alone.block_on(nanos(&step, time)));
+        return 1e9 / median(steps.await.expect("no step panics"));
     }
 
     let done = Arc::new(AtomicU64::new(0));
@@ -477,15 +494,11 @@ async fn measure(row: &Row, time: Duration) -> f64 {
 
 /// What the steps of one task say.
 async fn nanos(step: &Step, time: Duration) -> Vec<f64> {
-    let step = Arc::clone(step);
-    let steps = tokio::spawn(async move {
-        let (started, mut nanos) = (Instant::now(), Vec::new());
-        while started.elapsed() < time {
-            nanos.push(step(nanos.len()).await as f64);
-        }
-        nanos
-    });
-    steps.await.expect("no step panics")
+    let (started, mut nanos) = (Instant::now(), Vec::new());
+    while started.elapsed() < time {
+        nanos.push(step(nanos.len()).await as f64);
+    }
+    nanos
 }
 
 /// A redis-server that ends with this value.
