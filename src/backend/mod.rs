@@ -43,6 +43,7 @@ mod memory;
 pub(crate) mod redact;
 #[cfg(feature = "redis")]
 mod redis;
+mod refreshing;
 mod representable;
 mod stats;
 pub(crate) mod tag;

@@ -11,6 +11,7 @@
 
 use super::codec::{Codec, Format, json};
 use super::kept::{Meta, Start, Times};
+use super::refreshing::Refreshing;
 use super::representable;
 use super::tag::Tag;
 use super::tag_changes::Checked;
@@ -55,12 +56,22 @@ enum Form {
     Kept(Arc<Kept>),
 }
 
+/// On what it depends whether a value may be shown.
+pub(super) enum Condition<'v> {
+    Always,
+    /// While its tags hold, which was last looked at then. Whoever has found that they do knows that it is fresh, too.
+    Tags(&'v Checked),
+    /// Its times are to be looked at.
+    Other,
+}
+
 /// A value, and what is kept beside it.
 struct Kept {
     value: Value,
     meta: Meta,
     /// When its tags were last found to hold.
     checked: Checked,
+    refreshing: Refreshing,
 }
 
 /// A value that a codec is to read. It is not one of these itself.
@@ -74,6 +85,7 @@ struct Found {
     tags: Box<[Tag]>,
     /// When these were last found to hold.
     checked: Checked,
+    refreshing: Refreshing,
     /// What it was first decoded as by those who share it, where it is shown to many.
     decoded: Option<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
@@ -223,6 +235,35 @@ impl Value {
             Form::Typed(..) | Form::Encoded(_) | Form::Integer(_) => None,
         }
         .filter(|(times, _)| times.is_tagged)
+    }
+
+    /// Whether somebody loads what is to take its place, where there is something to mark it by.
+    #[inline]
+    pub(super) fn refreshing(&self) -> Option<&Refreshing> {
+        match &self.0 {
+            Form::Kept(kept) => Some(&kept.refreshing),
+            Form::Found(found) => Some(&found.refreshing),
+            Form::Typed(..) | Form::Encoded(_) | Form::Integer(_) => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn condition(&self) -> Condition<'_> {
+        let (times, checked) = match &self.0 {
+            Form::Typed(..) | Form::Integer(_) => return Condition::Always,
+            Form::Kept(kept) => (&kept.meta.times, &kept.checked),
+            Form::Found(found) => match &found.times {
+                Some(times) => (times, &found.checked),
+                None => return Condition::Always,
+            },
+            // To be decoded anyway.
+            Form::Encoded(_) => return Condition::Other,
+        };
+        if times.is_tagged && !times.is_negative {
+            Condition::Tags(checked)
+        } else {
+            Condition::Other
+        }
     }
 
     /// What is kept as a `T`, whatever is beside it, if that takes no JSON.
@@ -413,6 +454,7 @@ impl Value {
             value: self,
             meta,
             checked: Checked::default(),
+            refreshing: Refreshing::default(),
         })))
     }
 
@@ -478,6 +520,7 @@ impl Value {
             times: value.times(),
             tags: value.tags().into(),
             checked: Checked::default(),
+            refreshing: Refreshing::default(),
             value,
             codec: codec.clone(),
             key: key.into(),
@@ -497,6 +540,7 @@ impl Value {
             times: value.times(),
             tags: value.tags().into(),
             checked: Checked::default(),
+            refreshing: Refreshing::default(),
             value,
             codec,
             key,

@@ -30,21 +30,11 @@ where
     }
 }
 
-/// Whether something is so now, on the same terms.
+/// Whether something is so now, and for a while: something that never is again, once it is not. Where it says no, it may be.
 #[inline(always)]
-pub(super) fn is_now<B>(backend: &B, is_so: impl Fn(u64) -> bool) -> bool
+pub(super) fn is_for_a_while<B>(backend: &B, is_so: impl FnOnce(u64) -> bool) -> bool
 where
     B: CacheBackend + ?Sized,
 {
-    let is_soon = wall_millis_soon().is_some_and(&is_so);
-    (is_soon && backend.manual_clock().is_none()) || is_slow(backend, is_so)
-}
-
-#[cold]
-#[inline(never)]
-fn is_slow<B>(backend: &B, is_so: impl Fn(u64) -> bool) -> bool
-where
-    B: CacheBackend + ?Sized,
-{
-    is_so(now(backend))
+    wall_millis_soon().is_some_and(is_so) && backend.manual_clock().is_none()
 }

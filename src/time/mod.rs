@@ -16,4 +16,6 @@ pub(crate) use clock::wall_millis;
 pub(crate) use clock::wall_millis_soon;
 pub use manual::ManualClock;
 pub(crate) use packed::Packed;
+#[cfg(feature = "backend")]
+pub(crate) use recently::millis as recent_millis;
 pub use ttl::Ttl;

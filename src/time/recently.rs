@@ -28,7 +28,7 @@ struct Reading {
 
 /// The monotonic clock in whole milliseconds.
 #[inline(always)]
-pub(super) fn millis() -> u64 {
+pub(crate) fn millis() -> u64 {
     let Some(cycles) = cycles::now() else {
         return precise_nanos() / NANOS;
     };

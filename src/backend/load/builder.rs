@@ -2,7 +2,7 @@
 
 use super::call::{Call, Tags};
 use super::context::LoadContext;
-use super::glance::{Glance, Glancing};
+use super::glance::{Glance, Glancing, Rest};
 use super::handle::{Handle, Scoped, SharedHandle};
 use super::lead::Tell;
 use super::options::LoadOptions;
@@ -180,25 +180,34 @@ impl<'a, H: Handle> Load<'a, H> {
         self
     }
 
-    /// A glance into memory, which is all that most loads come to.
-    ///
-    /// # Errors
-    /// If an option or a tag is not allowed.
-    #[inline]
-    fn glance<T>(&self, is_optional: bool, has_background: bool) -> Result<Glance<T>, Error>
-    where
-        T: Cacheable,
-    {
-        let glancing = Glancing {
+    fn glancing(&self, is_optional: bool, has_background: bool) -> Glancing<'_, H::Backend> {
+        Glancing {
             backend: self.handle.backend(),
             key: self.key,
             options: &self.options,
             is_optional,
             has_background,
-        };
+        }
+    }
+
+    /// A glance into memory, which is all that most loads come to. Unless it is a hit at first sight, `rest` is what there is.
+    ///
+    /// # Errors
+    /// If an option or a tag is not allowed.
+    #[inline(always)]
+    fn hit<T>(
+        &self,
+        is_optional: bool,
+        has_background: bool,
+        rest: &mut Rest,
+    ) -> Result<Option<Option<T>>, Error>
+    where
+        T: Cacheable,
+    {
+        let glancing = self.glancing(is_optional, has_background);
         let checked = self.options.check();
         match checked.and_then(|()| tags::check(glancing.backend, &self.tags)) {
-            Ok(()) => Ok(glancing.glance()),
+            Ok(()) => Ok(glancing.hit(rest)),
             Err(error) => Err(self.call(is_optional, has_background).named(error)),
         }
     }
@@ -274,7 +283,11 @@ macro_rules! last_calls {
             Fut: Future<Output = Result<T, E>> + Send $($bound)*,
         {
             async move {
-                let later = match self.glance(false, $has_background)? {
+                let mut rest = Rest::Nothing;
+                if let Some(hit) = self.hit(false, $has_background, &mut rest)? {
+                    return Ok(certain(hit));
+                }
+                let later = match self.glancing(false, $has_background).beyond(rest) {
                     Glance::Hit(value) | Glance::Refreshing(value) => return Ok(certain(value)),
                     glance => Box::pin(self.behind(false, glance, certainly!(f))),
                 };
@@ -299,7 +312,11 @@ macro_rules! last_calls {
             Fut: Future<Output = Result<Option<T>, E>> + Send $($bound)*,
         {
             async move {
-                let later = match self.glance(true, $has_background)? {
+                let mut rest = Rest::Nothing;
+                if let Some(hit) = self.hit(true, $has_background, &mut rest)? {
+                    return Ok(hit);
+                }
+                let later = match self.glancing(true, $has_background).beyond(rest) {
                     Glance::Hit(value) | Glance::Refreshing(value) => return Ok(value),
                     glance => Box::pin(self.behind(true, glance, f)),
                 };
@@ -323,7 +340,11 @@ macro_rules! last_calls {
             Fut: Future<Output = Result<T, E>> + Send $($bound)*,
         {
             async move {
-                let later = match self.glance(false, $has_background)? {
+                let mut rest = Rest::Nothing;
+                if let Some(hit) = self.hit(false, $has_background, &mut rest)? {
+                    return Ok(Answer::hit(certain(hit), &rest));
+                }
+                let later = match self.glancing(false, $has_background).beyond(rest) {
                     Glance::Hit(value) => return Ok(Answer::new(certain(value), Outcome::Hit)),
                     Glance::Refreshing(value) => return Ok(Answer::refreshing(certain(value))),
                     glance => Box::pin(self.behind(false, glance, certainly!(f))),
@@ -348,7 +369,11 @@ macro_rules! last_calls {
             Fut: Future<Output = Result<Option<T>, E>> + Send $($bound)*,
         {
             async move {
-                let later = match self.glance(true, $has_background)? {
+                let mut rest = Rest::Nothing;
+                if let Some(hit) = self.hit(true, $has_background, &mut rest)? {
+                    return Ok(Answer::hit(hit, &rest));
+                }
+                let later = match self.glancing(true, $has_background).beyond(rest) {
                     Glance::Hit(value) => return Ok(Answer::new(value, Outcome::Hit)),
                     Glance::Refreshing(value) => return Ok(Answer::refreshing(value)),
                     glance => Box::pin(self.behind(true, glance, f)),

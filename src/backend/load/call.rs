@@ -1,7 +1,7 @@
 //! [`Call`]: one load's settings; and what it sees in the store.
 
 use super::decide::{Decision, Facts, Seen, decide, is_hit};
-use super::glance::{Glance, Glancing};
+use super::glance::{Glance, Glancing, Rest};
 use super::options::LoadOptions;
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Failure};
@@ -150,7 +150,12 @@ impl<B: CacheBackend + ?Sized> Call<'_, B> {
             is_optional: self.is_optional,
             has_background: self.has_background,
         };
-        glancing.glance()
+        let mut rest = Rest::Nothing;
+        match glancing.hit(&mut rest) {
+            Some(hit) if matches!(rest, Rest::Refreshing) => Glance::Refreshing(hit),
+            Some(hit) => Glance::Hit(hit),
+            None => glancing.beyond(rest),
+        }
     }
 
     /// Looks into the store, and decides.

@@ -7,6 +7,7 @@ use super::fleet::{self, Turn};
 use super::found::{Examined, Found, Purpose, is_removed};
 use super::outcome::{Answer, Outcome};
 use crate::backend::flights::{Event, Failure, Leader, Scope};
+use crate::backend::refreshing::Refresher;
 use crate::backend::stats::Operation;
 use crate::backend::tag::Tag;
 use crate::backend::{CacheBackend, Cacheable, Flights, Value, alarm, wall};
@@ -58,6 +59,7 @@ where
             return Err(error.into());
         }
     };
+    let _marked = found.stored.as_ref().and_then(Refresher::begin);
     // 2. Look which versions the tags have: before the loader runs, so that what it gets is no older.
     let tags = match call.versions(&mut found.looked).await {
         Ok(tags) => tags,

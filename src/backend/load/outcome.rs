@@ -1,5 +1,6 @@
 //! What became of a load.
 
+use super::glance::Rest;
 use crate::error::Error;
 
 /// What a caller got, and why that.
@@ -65,6 +66,15 @@ impl<T> Answer<T> {
             outcome,
             is_refreshing: false,
             store_error: None,
+        }
+    }
+
+    /// A hit at first sight, and what there is to say beside it.
+    #[inline]
+    pub(super) fn hit(value: T, beside: &Rest) -> Self {
+        Self {
+            is_refreshing: matches!(beside, Rest::Refreshing),
+            ..Self::new(value, Outcome::Hit)
         }
     }
 

@@ -8,7 +8,7 @@ use super::background::{OwnedCall, Refresh, lead_beyond, refresh};
 use super::call::{Call, Looked, Next, Tags};
 use super::context::LoadContext;
 use super::found::Purpose;
-use super::glance::{Glance, Glancing};
+use super::glance::{Glance, Glancing, Rest};
 use super::handle::{FlightsOf, SharedHandle};
 use super::join::{Role, join};
 use super::lead::{Tell, alone, lead};
@@ -162,7 +162,11 @@ where
         is_optional: false,
         has_background: false,
     };
-    let glance = match glancing.glance() {
+    let mut rest = Rest::Nothing;
+    if let Some(hit) = glancing.hit(&mut rest) {
+        return Ok(Answer::hit(certain(hit), &rest));
+    }
+    let glance = match glancing.beyond(rest) {
         Glance::Hit(value) => return Ok(Answer::new(certain(value), Outcome::Hit)),
         Glance::Refreshing(value) => return Ok(Answer::refreshing(certain(value))),
         glance => glance,

@@ -13,14 +13,14 @@ pub(crate) mod counted;
 pub(crate) use counted::Checked;
 
 use crate::sync::{AtomicU64, Ordering};
-use crate::time::Clock;
+use crate::time::recent_millis;
 use counted::Counted;
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
 /// Each time of so many, versions are looked up whatever is known.
-const TURNS: u32 = 64;
+const TURNS: u32 = 128;
 
 /// How many there have been, so that each has a number of its own.
 static MADE: AtomicU64 = AtomicU64::new(0);
@@ -33,7 +33,6 @@ thread_local! {
 /// other's on: see [`CacheBackend::tag_changes`](super::CacheBackend::tag_changes).
 pub struct TagChanges {
     counted: Counted,
-    clock: Clock,
     /// After so many milliseconds versions are looked up again.
     every: u64,
 }
@@ -49,7 +48,6 @@ impl TagChanges {
         let id = MADE.fetch_add(1, Ordering::Relaxed) + 1;
         Some(Self {
             counted: Counted::new(id, every),
-            clock: Clock::system(),
             every,
         })
     }
@@ -69,7 +67,7 @@ impl TagChanges {
     pub(crate) fn are_checked(&self, checked: &Checked) -> bool {
         let turn = TURN.get().wrapping_add(1);
         TURN.set(turn);
-        !turn.is_multiple_of(TURNS) && self.counted.is_at(checked, self.clock.recently())
+        !turn.is_multiple_of(TURNS) && self.counted.is_at(checked, recent_millis())
     }
 
     /// Looks whether a value's tags hold, and remembers it if they do.
@@ -78,7 +76,7 @@ impl TagChanges {
         checked: &Checked,
         look: impl FnOnce() -> Option<bool>,
     ) -> Option<bool> {
-        self.counted.check(checked, self.clock.recently(), look)
+        self.counted.check(checked, recent_millis(), look)
     }
 }
 

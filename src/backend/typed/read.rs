@@ -3,6 +3,7 @@
 
 use super::tags;
 use crate::backend::undecodable::{DecodeError, Reason};
+use crate::backend::value::Condition;
 use crate::backend::{CacheBackend, Value, event, wall};
 use crate::error::Error;
 use serde_core::de::DeserializeOwned;
@@ -15,23 +16,44 @@ where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + Send + 'static,
 {
-    let mut found = None;
-    let mut other = None;
-    let mut holds = false;
-    let mut read = |value: &Value| match value.quick() {
-        Some(value) => found = Some(value),
-        None => (holds, found, other) = look_inside(backend, value),
+    let (holds, other) = {
+        let (mut holds, mut found, mut other) = (false, None, None);
+        let mut read = |value: &Value| match value.quick() {
+            Some(value) => found = Some(value),
+            None => (holds, found, other) = look_inside(backend, value),
+        };
+        // At once: what is moved on the way waits until it has been written.
+        if backend.read_now(key, &mut read) && other.is_none() {
+            return Ok(found);
+        }
+        (holds, other)
     };
-    if !backend.read_now(key, &mut read) {
-        other = backend.get_value(key).await?;
-    }
+    Box::pin(get_slow(backend, key, holds, other, decode_slow)).await
+}
+
+/// What is not to be had in memory as it is wanted, `other` if it is there: apart, so that the future of a hit is small and moved at little
+/// cost.
+async fn get_slow<B, R>(
+    backend: &B,
+    key: &str,
+    holds: bool,
+    other: Option<Value>,
+    decode: impl FnOnce(&B, &str, Value) -> Result<Option<R>, Error>,
+) -> Result<Option<R>, Error>
+where
+    B: CacheBackend + ?Sized,
+{
+    let other = match other {
+        None => backend.get_value(key).await?,
+        known => known,
+    };
     let Some(other) = other else {
-        return Ok(found);
+        return Ok(None);
     };
     if !holds && !is_live_now(backend, key, &other).await? {
         return Ok(None);
     }
-    decode_slow(backend, key, other)
+    decode(backend, key, other)
 }
 
 /// Of what is no plain value of this type: whether it may be shown, and then the value, if that takes no decoding; else what there is.
@@ -47,14 +69,17 @@ where
     (holds, found, other)
 }
 
-/// Whether a value with tags is a value, and known to be fresh and not to have been removed. Where it says no, it may be.
+/// Whether a value is known to be one that may be shown. Where it says no, it may be.
 #[inline]
 fn may_be_shown<B>(backend: &B, value: &Value) -> bool
 where
     B: CacheBackend + ?Sized,
 {
-    let checked = value.checked();
-    checked.is_some_and(|(times, _)| !times.is_negative) && tags::are_checked(backend, value)
+    match value.condition() {
+        Condition::Always => true,
+        Condition::Tags(checked) => tags::are_checked(backend, checked),
+        Condition::Other => false,
+    }
 }
 
 /// As [`is_live`], for who reads one key, and whatever is known of its tags already: now and then they are to be looked up.
@@ -135,27 +160,21 @@ where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Send + Sync + 'static,
 {
-    let mut found = None;
-    let mut other = None;
-    let mut holds = false;
-    let mut read = |value: &Value| {
-        // What has times may not be fresh any more.
-        holds = value.times().is_none() || may_be_shown(backend, value);
-        match holds.then(|| value.quick_shared()).flatten() {
-            Some(value) => found = Some(value),
-            None => other = Some(value.clone()),
+    let (holds, other) = {
+        let (mut holds, mut found, mut other) = (false, None, None);
+        let mut read = |value: &Value| {
+            holds = may_be_shown(backend, value);
+            match holds.then(|| value.quick_shared()).flatten() {
+                Some(value) => found = Some(value),
+                None => other = Some(value.clone()),
+            }
+        };
+        if backend.read_now(key, &mut read) && other.is_none() {
+            return Ok(found);
         }
+        (holds, other)
     };
-    if !backend.read_now(key, &mut read) {
-        other = backend.get_value(key).await?;
-    }
-    let Some(other) = other else {
-        return Ok(found);
-    };
-    if !holds && !is_live_now(backend, key, &other).await? {
-        return Ok(None);
-    }
-    share_slow(backend, key, other)
+    Box::pin(get_slow(backend, key, holds, other, share_slow)).await
 }
 
 #[cold]

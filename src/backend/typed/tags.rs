@@ -29,6 +29,7 @@
 
 use crate::backend::kept::{Meta, Times};
 use crate::backend::tag::{self, Tag, Version};
+use crate::backend::tag_changes::Checked;
 use crate::backend::{CacheBackend, TagChanges, Value, wall};
 use crate::error::Error;
 use crate::time::Ttl;
@@ -164,7 +165,7 @@ pub(in crate::backend) async fn hold<B>(backend: &B, value: &Value) -> Result<bo
 where
     B: CacheBackend + ?Sized,
 {
-    if are_checked(backend, value) {
+    if are_known_to_hold(backend, value) {
         return Ok(true);
     }
     look_up(backend, value).await
@@ -189,16 +190,25 @@ where
     }
 }
 
-/// Whether the tags of a value are known to hold, and it to be fresh for longer than that serves. Where it says no, they may.
+/// Whether tags that were last found to hold then are known to hold, and their value to be fresh for longer than that serves. Where it says
+/// no, they may.
 #[inline]
-pub(in crate::backend) fn are_checked<B>(backend: &B, value: &Value) -> bool
+pub(in crate::backend) fn are_checked<B>(backend: &B, checked: &Checked) -> bool
 where
     B: CacheBackend + ?Sized,
 {
-    value.checked().is_some_and(|(_, checked)| {
-        let changes = backend.tag_changes();
-        changes.is_some_and(|changes| changes.are_checked(checked))
-    })
+    let changes = backend.tag_changes();
+    changes.is_some_and(|changes| changes.are_checked(checked))
+}
+
+/// The same of a value's tags, if it has any, and there is something to remember it.
+#[inline]
+pub(in crate::backend) fn are_known_to_hold<B>(backend: &B, value: &Value) -> bool
+where
+    B: CacheBackend + ?Sized,
+{
+    let checked = value.checked();
+    checked.is_some_and(|(_, checked)| are_checked(backend, checked))
 }
 
 /// As [`hold_now`], which is remembered unless the value's fresh life is about to end.
@@ -241,7 +251,7 @@ where
         let Some(value) = value.filter(|_| is_asked(at)) else {
             continue;
         };
-        if are_checked(backend, value) {
+        if are_known_to_hold(backend, value) {
             continue;
         }
         let tags = value.tags();

@@ -43,7 +43,7 @@ const LIVES: [Life; 3] = [
     },
     Life {
         name: "eager refresh and soft timeout, a slow source",
-        ttl: Duration::from_millis(400),
+        ttl: Duration::from_millis(2_000),
         load: Duration::from_millis(20),
         eager_refresh: 0.25,
     },
