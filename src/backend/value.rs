@@ -74,20 +74,21 @@ struct Kept {
     refreshing: Refreshing,
 }
 
-/// A value that a codec is to read. It is not one of these itself.
+/// A value that a codec is to read. It is not one of these itself. What a hit looks at comes first, side by side.
+#[repr(C)]
 struct Found {
+    /// Those of its envelope, if it has one.
+    times: Option<Times>,
+    /// When the tags were last found to hold.
+    checked: Checked,
+    /// What it was first decoded as by those who share it, where it is shown to many.
+    decoded: Option<OnceLock<Arc<dyn Any + Send + Sync>>>,
+    refreshing: Refreshing,
     value: Value,
     codec: Codec,
     key: Box<str>,
-    /// Those of its envelope, if it has one.
-    times: Option<Times>,
     /// Those of its envelope.
     tags: Box<[Tag]>,
-    /// When these were last found to hold.
-    checked: Checked,
-    refreshing: Refreshing,
-    /// What it was first decoded as by those who share it, where it is shown to many.
-    decoded: Option<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Found {
