@@ -22,6 +22,7 @@ mod responses;
 mod stats;
 mod storing;
 mod tags;
+mod turns;
 mod waits;
 #[path = "../support/watchdog.rs"]
 mod watchdog;

@@ -33,9 +33,15 @@ where
     let named = |error: Error| error.during(OPERATION, Some(key));
     tag::check_key(key).map_err(named)?;
     let flights = backend.flights();
-    let _turn = turn(flights, key).await.map_err(named)?;
+    let (turn, mut stored) = turn(flights, key).await.map_err(named)?;
+    // A store that encodes compares bytes. Which these are is known here, unless they are encrypted.
+    let codec = backend.codec().filter(|codec| !codec.encrypts());
     for _ in 0..ATTEMPTS {
-        let current = backend.get_value(key).await.map_err(named)?;
+        // What the update before has stored, as long as nobody has shown that it is not there any more. If it is not, nothing is stored.
+        let current = match stored.take() {
+            None => backend.get_value(key).await.map_err(named)?,
+            known => known,
+        };
         let live = match current.as_ref() {
             Some(value) if read::is_live(backend, value).await.map_err(named)? => Some(value),
             _ => None,
@@ -61,8 +67,15 @@ where
         if ttl == Some(Ttl::After(Duration::ZERO)) {
             write::begin(backend, Scope::Key(key), OPERATION).await?;
         }
-        let stored = backend.compare_and_set(key, current.as_ref(), value, ttl);
-        if stored.await.map_err(named)? {
+        let value = match codec {
+            Some(codec) => codec.to_stored(key, &value).map_err(named)?,
+            None => value,
+        };
+        let written = backend.compare_and_set(key, current.as_ref(), value.clone(), ttl);
+        if written.await.map_err(named)? {
+            if let (Some(turn), Some(codec)) = (turn, codec) {
+                turn.leave(codec.found(key, value));
+            }
             return Ok(next);
         }
     }
@@ -89,15 +102,18 @@ where
     Ok(all.into())
 }
 
-/// The turn to update a key; `None` for an update that would wait for itself. A turn is no lock: an update without it only has to
-/// try again more often.
-async fn turn<'f>(flights: &'f Flights, key: &str) -> Result<Option<Turn<'f>>, Error> {
+/// The turn to update a key, and what the last update has stored, if that is known; no turn for an update that would wait for itself. A turn
+/// is no lock: an update without it only has to try again more often.
+async fn turn<'f>(
+    flights: &'f Flights,
+    key: &str,
+) -> Result<(Option<Turn<'f>>, Option<Value>), Error> {
     if flights.is_nested(key)? {
-        return Ok(None);
+        return Ok((None, None));
     }
     match flights.turn(key).await {
-        Ok(turn) => Ok(Some(turn)),
-        Err(Stuck::Circular) => Ok(None),
+        Ok((turn, stored)) => Ok((Some(turn), stored)),
+        Err(Stuck::Circular) => Ok((None, None)),
         Err(Stuck::Late(error)) => Err(error),
     }
 }

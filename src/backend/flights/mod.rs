@@ -62,8 +62,8 @@ pub use tally::LoadCounts;
 pub(crate) use tally::{Event, Tally};
 pub(crate) use turn::Turn;
 
-use super::alarm;
 use super::undecodable::Counters;
+use super::{Value, alarm};
 use crate::cache::LoadCounters;
 use crate::error::Error;
 use crate::flights;
@@ -263,8 +263,8 @@ impl Flights {
         answer.map_err(|ended| self.named(ended, "the load of another"))
     }
 
-    /// Waits for the turn to update a key.
-    pub(crate) async fn turn(&self, key: &str) -> Result<Turn<'_>, Stuck> {
+    /// Waits for the turn to update a key. With it comes what the last update has stored, if that is known.
+    pub(crate) async fn turn(&self, key: &str) -> Result<(Turn<'_>, Option<Value>), Stuck> {
         let turn = match self.turns.entry(key.into()) {
             Entry::Occupied(there) => Turn::join(self, key, there.get()),
             Entry::Vacant(vacant) => Turn::join(self, key, &vacant.insert(Arc::default())),
@@ -272,7 +272,7 @@ impl Flights {
         let enter = || Some(self.node(key, Work::Update));
         let taken = self.bounded(self.deadline(), enter, turn.taken()).await;
         match taken {
-            Ok(()) => Ok(turn),
+            Ok(stored) => Ok((turn, stored)),
             Err(ended) => Err(self.named(ended, "the updates of others")),
         }
     }

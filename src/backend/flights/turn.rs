@@ -1,13 +1,15 @@
 //! Turns: who updates a key next, in the order they came.
 
 use super::Flights;
+use crate::backend::Value;
 use crate::flights::queue::Queue;
 use crate::flights::wake::wake_all;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-/// Those who update a key or wait to; the first of them has the turn.
-pub(crate) type Turns = Queue<()>;
+/// Those who update a key or wait to; the first of them has the turn. With what the last one has stored: most likely it is still there, and
+/// the store need not be asked.
+pub(crate) type Turns = Queue<Option<Value>>;
 
 /// A ticket in the queue of a key, given back when dropped.
 #[derive(Debug)]
@@ -29,13 +31,21 @@ impl<'f> Turn<'f> {
         }
     }
 
-    /// Waits until it is this one's turn.
-    pub(crate) async fn taken(&self) {
+    /// Waits until it is this one's turn. Returns what the one before has stored, if that is known.
+    pub(crate) async fn taken(&self) -> Option<Value> {
         poll_fn(|context| {
-            let first = |(): &mut (), is_first: bool| is_first.then_some(());
+            let first =
+                |stored: &mut Option<Value>, is_first: bool| is_first.then(|| stored.take());
             self.queue.poll(self.ticket, context, first)
         })
-        .await;
+        .await
+    }
+
+    /// Leaves to the next one what was stored.
+    pub(crate) fn leave(&self, stored: Value) {
+        // What was there is dropped when the lock is free.
+        let before = self.queue.with(|left| left.replace(stored));
+        drop(before);
     }
 }
 
