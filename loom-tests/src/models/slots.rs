@@ -57,7 +57,6 @@ fn beside(
                 racer(&world, move |world| {
                     let record = world.domain.lease();
                     assert!(expected(world.get(record, 1, Value::copy)));
-                    assert!(expected(world.get(record, 1, Value::copy)));
                 }),
                 racer(&world, move |world| {
                     if write(world) {

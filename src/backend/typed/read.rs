@@ -28,17 +28,24 @@ where
         }
         (holds, other)
     };
-    Box::pin(get_slow(backend, key, holds, other, decode_slow)).await
+    if let Some(other) = &other
+        && let Some(is_live) = is_live_at_sight(backend, other, holds)
+    {
+        return if is_live {
+            decode_slow(backend, key, other)
+        } else {
+            Ok(None)
+        };
+    }
+    Box::pin(get_slow(backend, key, other, decode_slow)).await
 }
 
-/// What is not to be had in memory as it is wanted, `other` if it is there: apart, so that the future of a hit is small and moved at little
-/// cost.
+/// What is not in memory, or has tags that are to be looked at: apart, so that the future of a hit is small and moved at little cost.
 async fn get_slow<B, R>(
     backend: &B,
     key: &str,
-    holds: bool,
     other: Option<Value>,
-    decode: impl FnOnce(&B, &str, Value) -> Result<Option<R>, Error>,
+    decode: impl FnOnce(&B, &str, &Value) -> Result<Option<R>, Error>,
 ) -> Result<Option<R>, Error>
 where
     B: CacheBackend + ?Sized,
@@ -47,13 +54,10 @@ where
         None => backend.get_value(key).await?,
         known => known,
     };
-    let Some(other) = other else {
-        return Ok(None);
-    };
-    if !holds && !is_live_now(backend, key, &other).await? {
-        return Ok(None);
+    match other {
+        Some(other) if is_live_now(backend, key, &other).await? => decode(backend, key, &other),
+        _ => Ok(None),
     }
-    decode(backend, key, other)
 }
 
 /// Of what is no plain value of this type: whether it may be shown, and then the value, if that takes no decoding; else what there is.
@@ -82,23 +86,35 @@ where
     }
 }
 
+/// As [`is_live`], if that can be said without looking at tags. `holds`: it is known already that it is.
+#[cold]
+fn is_live_at_sight<B>(backend: &B, value: &Value, holds: bool) -> Option<bool>
+where
+    B: CacheBackend + ?Sized,
+{
+    if holds {
+        Some(true)
+    } else if !is_fresh(backend, value) {
+        Some(false)
+    } else {
+        (!value.is_tagged()).then_some(true)
+    }
+}
+
 /// As [`is_live`], for who reads one key, and whatever is known of its tags already: now and then they are to be looked up.
 async fn is_live_now<B>(backend: &B, key: &str, value: &Value) -> Result<bool, Error>
 where
     B: CacheBackend + ?Sized,
 {
-    if !is_fresh(backend, value) {
-        return Ok(false);
-    }
-    if !value.is_tagged() {
-        return Ok(true);
+    if let Some(is_live) = is_live_at_sight(backend, value, false) {
+        return Ok(is_live);
     }
     let holds = tags::look_up(backend, value).await;
     holds.map_err(|error| error.renamed("get", key))
 }
 
 #[cold]
-fn decode_slow<B, T>(backend: &B, key: &str, value: Value) -> Result<Option<T>, Error>
+fn decode_slow<B, T>(backend: &B, key: &str, value: &Value) -> Result<Option<T>, Error>
 where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Clone + 'static,
@@ -174,11 +190,20 @@ where
         }
         (holds, other)
     };
-    Box::pin(get_slow(backend, key, holds, other, share_slow)).await
+    if let Some(other) = &other
+        && let Some(is_live) = is_live_at_sight(backend, other, holds)
+    {
+        return if is_live {
+            share_slow(backend, key, other)
+        } else {
+            Ok(None)
+        };
+    }
+    Box::pin(get_slow(backend, key, other, share_slow)).await
 }
 
 #[cold]
-fn share_slow<B, T>(backend: &B, key: &str, value: Value) -> Result<Option<Arc<T>>, Error>
+fn share_slow<B, T>(backend: &B, key: &str, value: &Value) -> Result<Option<Arc<T>>, Error>
 where
     B: CacheBackend + ?Sized,
     T: DeserializeOwned + Send + Sync + 'static,
