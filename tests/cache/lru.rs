@@ -104,7 +104,7 @@ fn exactly_lru(bounds: Bounds, ops: &[Op]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(config(60))]
 
     #[test]
     fn one_shard_is_exactly_lru((bounds, ops) in scenario()) {
@@ -113,7 +113,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(20))]
+    #![proptest_config(config(10))]
 
     /// Mostly reads, at the largest size that is promised to be exact.
     #[test]

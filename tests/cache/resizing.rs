@@ -206,7 +206,7 @@ fn resizes_beside_writers() {
                     let cache = &cache;
                     scope.spawn(move || {
                         let mut rng = Rng(100 + seed);
-                        for _ in 0..100 {
+                        for _ in 0..40 {
                             cache.set_max_keys(1 + rng.below(800) as usize).unwrap();
                             cache.set_max_weight(1 + rng.below(4_000)).unwrap();
                         }
