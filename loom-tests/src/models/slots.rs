@@ -38,9 +38,10 @@ impl Drop for Value {
     }
 }
 
-/// Runs `write` in a world of one key, 1 under 1, beside a reader that may see `expected` under it.
+/// Runs `write` in a world of one key, 1 under 1, beside a reader that looks so many times and may see `expected` under it.
 fn beside(
     (kind, preemptions): (Kind, usize),
+    looks: usize,
     write: impl Fn(&World<Value>) -> bool + Copy + Send + Sync + 'static,
     expected: impl Fn(Option<u64>) -> bool + Copy + Send + Sync + 'static,
 ) {
@@ -56,7 +57,9 @@ fn beside(
             race([
                 racer(&world, move |world| {
                     let record = world.domain.lease();
-                    assert!(expected(world.get(record, 1, Value::copy)));
+                    for _ in 0..looks {
+                        assert!(expected(world.get(record, 1, Value::copy)));
+                    }
                 }),
                 racer(&world, move |world| {
                     if write(world) {
@@ -75,6 +78,7 @@ fn beside(
 fn a_replaced_entry() {
     beside(
         (Kind::Symmetric, 2),
+        1,
         |world| {
             let record = world.domain.lease();
             world.insert(record, 1, Value::new(2));
@@ -93,6 +97,7 @@ fn a_replaced_entry() {
 fn two_entries_in_turn() {
     beside(
         (Kind::Symmetric, 2),
+        1,
         |world| {
             let record = world.domain.lease();
             world.insert(record, 1, Value::new(2));
@@ -106,6 +111,8 @@ fn two_entries_in_turn() {
 fn a_removed_entry(bounds: (Kind, usize)) {
     beside(
         bounds,
+        // Between two, the reader is idle.
+        2,
         |world| {
             let record = world.domain.lease();
             assert!(world.remove(record, 1));
@@ -176,6 +183,7 @@ fn a_segment_is_given_back() {
 fn writes_turn_the_batches() {
     beside(
         (Kind::Symmetric, 1),
+        2,
         |world| {
             let record = world.domain.lease();
             (2..=7).for_each(|it| world.insert(record, 1, Value::new(it)));
