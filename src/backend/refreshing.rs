@@ -1,7 +1,7 @@
 //! [`Refreshing`]: a mark beside a value that somebody loads what is to take its place, so that whoever comes upon it need not ask.
 //!
 //! It is a hint. Whoever believes it answers with what the store has and what is fresh; whoever does not asks whether somebody loads the key,
-//! and joins. So nothing hangs on when a thread sees it, nor on two who load for two stores that have the same value.
+//! and joins. So nothing hangs on when a thread sees it, nor on two who load for two stores, or under two keys, that have the same value.
 
 use super::Value;
 use crate::sync::{AtomicBool, Ordering};

@@ -73,6 +73,11 @@ impl<T> Queue<T> {
         self.state.lock().waiting.is_empty()
     }
 
+    /// The ticket that whoever comes next will have: those of all who have come so far are lower.
+    pub(crate) fn next_ticket(&self) -> u64 {
+        self.state.lock().next_ticket
+    }
+
     /// Takes the last ticket.
     pub(crate) fn join(&self) -> u64 {
         self.state.lock().join()

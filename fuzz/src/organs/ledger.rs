@@ -1,5 +1,6 @@
 //! Values that are counted: none may be dropped twice, lost, or looked at after its drop.
 
+use serde_core::{Serialize, Serializer};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -44,6 +45,13 @@ impl Value {
     pub(super) fn serial(&self) -> u32 {
         assert!(self.ledger.is_alive(*self.serial), "read after its drop");
         *self.serial
+    }
+}
+
+/// As its serial number.
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.serial())
     }
 }
 

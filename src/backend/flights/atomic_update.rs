@@ -37,10 +37,11 @@ where
     // A store that encodes compares bytes. Which these are is known here, unless they are encrypted.
     let codec = backend.codec().filter(|codec| !codec.encrypts());
     for _ in 0..ATTEMPTS {
-        // What the update before has stored, as long as nobody has shown that it is not there any more. If it is not, nothing is stored.
-        let current = match stored.take() {
-            None => backend.get_value(key).await.map_err(named)?,
-            known => known,
+        // What the update before has stored while this one waited, read as this caller reads. If it is not there any more, nothing is
+        // stored, and the store is asked.
+        let current = match (stored.take(), codec) {
+            (Some(stored), Some(codec)) => Some(codec.found(key, stored)),
+            _ => backend.get_value(key).await.map_err(named)?,
         };
         let live = match current.as_ref() {
             Some(value) if read::is_live(backend, value).await.map_err(named)? => Some(value),
@@ -71,10 +72,15 @@ where
             Some(codec) => codec.to_stored(key, &value).map_err(named)?,
             None => value,
         };
+        // With no time to live it is not there.
+        let successors = turn
+            .as_ref()
+            .filter(|_| codec.is_some() && ttl != Some(Ttl::After(Duration::ZERO)))
+            .and_then(Turn::successors);
         let written = backend.compare_and_set(key, current.as_ref(), value.clone(), ttl);
         if written.await.map_err(named)? {
-            if let (Some(turn), Some(codec)) = (turn, codec) {
-                turn.leave(codec.found(key, value));
+            if let (Some(turn), Some(successors)) = (turn, successors) {
+                turn.leave(value, successors);
             }
             return Ok(next);
         }

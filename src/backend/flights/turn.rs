@@ -7,9 +7,17 @@ use crate::flights::wake::wake_all;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-/// Those who update a key or wait to; the first of them has the turn. With what the last one has stored: most likely it is still there, and
-/// the store need not be asked.
-pub(crate) type Turns = Queue<Option<Value>>;
+/// Those who update a key or wait to; the first of them has the turn. With what the last one has stored.
+pub(crate) type Turns = Queue<Option<Stored>>;
+
+/// What an update has stored, for those who have waited since before that: to them it is what was there at a moment of their wait. Who
+/// has come later may know that it is not there any more.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    value: Value,
+    /// Their tickets are below this one.
+    for_tickets_below: u64,
+}
 
 /// A ticket in the queue of a key, given back when dropped.
 #[derive(Debug)]
@@ -31,23 +39,38 @@ impl<'f> Turn<'f> {
         }
     }
 
-    /// Waits until it is this one's turn. Returns what the one before has stored, if that is known.
+    /// Waits until it is this one's turn. Returns what the one before has stored during the wait, if that is known.
     pub(crate) async fn taken(&self) -> Option<Value> {
-        poll_fn(|context| {
+        let stored = poll_fn(|context| {
             let first =
-                |stored: &mut Option<Value>, is_first: bool| is_first.then(|| stored.take());
+                |stored: &mut Option<Stored>, is_first: bool| is_first.then(|| stored.take());
             self.queue.poll(self.ticket, context, first)
-        })
-        .await
+        });
+        let stored = stored.await?;
+        (self.ticket < stored.for_tickets_below).then_some(stored.value)
     }
 
-    /// Leaves to the next one what was stored.
-    pub(crate) fn leave(&self, stored: Value) {
+    /// To be called before something is stored: whom it is for. `None`: nobody waits.
+    pub(crate) fn successors(&self) -> Option<Successors> {
+        let next = self.queue.next_ticket();
+        (next > self.ticket + 1).then_some(Successors(next))
+    }
+
+    /// Leaves what was stored to the next one.
+    pub(crate) fn leave(&self, value: Value, Successors(for_tickets_below): Successors) {
+        let stored = Stored {
+            value,
+            for_tickets_below,
+        };
         // What was there is dropped when the lock is free.
         let before = self.queue.with(|left| left.replace(stored));
         drop(before);
     }
 }
+
+/// Those who wait for a turn at some moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Successors(u64);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {

@@ -12,7 +12,7 @@
 //! Numbers are little-endian. A checksum is the CRC-32 of all that comes before it and of its own block, without the checksums
 //! themselves, so that a block which is missing, changed or in another place is found at the next checksum.
 
-use crate::Error;
+use crate::error::Error;
 use crc32fast::Hasher;
 use std::io::{ErrorKind, Read, Write};
 

@@ -5,7 +5,8 @@ mod record;
 
 use super::Cache;
 use crate::core::reclaim;
-use crate::{Error, Ttl};
+use crate::error::Error;
+use crate::time::Ttl;
 use blocks::{Blocks, Opened};
 use record::Record;
 use serde_core::{Serialize, de::DeserializeOwned};

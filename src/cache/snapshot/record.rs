@@ -6,7 +6,8 @@
 //! | 8 | milliseconds that it has left to live, or all bits set if it has no end |
 //! | | its key and its value, as a MessagePack array of two; structs are maps, so that fields may be added |
 
-use crate::{Error, Ttl};
+use crate::error::Error;
+use crate::time::Ttl;
 use rmp_serde::{Deserializer, Serializer};
 use serde_core::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Duration;

@@ -4,6 +4,8 @@
 //! cache's own, and all else must be the model's: which entries live, that none is evicted while there is room or an expired one, and the counts.
 //! Half of the caches weigh their entries, and half have a listener, which is told of each that leaves, once.
 
+mod snapshots;
+
 use super::Ops;
 use super::ledger::{Ledger, Value};
 use crate::cache::{Cache, Inserted, Refusal, Stats, Update};
@@ -95,6 +97,10 @@ enum Op {
     LoadFails(u8),
     Clear,
     PurgeExpired,
+    /// Another cache with so much room restores it.
+    Snapshot(u8),
+    /// With this byte changed so, or cut there.
+    DamagedSnapshot(u16, u8),
     AdvanceNanos(u32),
     AdvanceMillis(u8),
     Advance(u64),
@@ -551,6 +557,8 @@ impl Subject {
                 assert_eq!(before - self.cache.len(), purged);
                 self.assert_tidy();
             }
+            Op::Snapshot(room) => self.is_restored(room),
+            Op::DamagedSnapshot(at, change) => self.is_refused_if_damaged(at, change),
             Op::AdvanceNanos(by) => self.advance(Duration::from_nanos(by.into())),
             Op::AdvanceMillis(by) => self.advance(Duration::from_millis(by.into())),
             Op::Advance(by) => self.advance(Duration::from_nanos(by >> (by % 64))),
