@@ -307,7 +307,9 @@ fn many_callers_of_many_keys_load_each_once() {
                 })
             });
             // ThreadSanitizer sees who joins, and not how a scope ends.
-            callers.map(|caller| caller.join().unwrap());
+            callers
+                .into_iter()
+                .for_each(|caller| caller.join().unwrap());
         });
         assert!(loaded.iter().all(|it| it.load(Ordering::SeqCst) == 1));
     }

@@ -457,7 +457,9 @@ fn callers_of_the_same_keys_in_any_order_load_each_once() {
                 })
             });
             // ThreadSanitizer sees who joins, and not how a scope ends.
-            callers.map(|caller| caller.join().unwrap());
+            callers
+                .into_iter()
+                .for_each(|caller| caller.join().unwrap());
         });
         for load in &loads {
             assert_eq!(load.load(Ordering::Relaxed), 1);
