@@ -29,15 +29,32 @@ where
         (holds, other)
     };
     if let Some(other) = &other
-        && let Some(is_live) = is_live_at_sight(backend, other, holds)
+        && let Some(read) = read_at_sight(backend, key, other, holds, decode_slow)
     {
-        return if is_live {
-            decode_slow(backend, key, other)
-        } else {
-            Ok(None)
-        };
+        return read;
     }
     Box::pin(get_slow(backend, key, other, decode_slow)).await
+}
+
+/// What is to be decoded, unless its tags are to be looked at first. `holds`: it is known already that it may be shown.
+#[cold]
+#[inline(never)]
+fn read_at_sight<B, R>(
+    backend: &B,
+    key: &str,
+    value: &Value,
+    holds: bool,
+    decode: impl FnOnce(&B, &str, &Value) -> Result<Option<R>, Error>,
+) -> Option<Result<Option<R>, Error>>
+where
+    B: CacheBackend + ?Sized,
+{
+    let is_live = is_live_at_sight(backend, value, holds)?;
+    Some(if is_live {
+        decode(backend, key, value)
+    } else {
+        Ok(None)
+    })
 }
 
 /// What is not in memory, or has tags that are to be looked at: apart, so that the future of a hit is small and moved at little cost.
@@ -87,7 +104,6 @@ where
 }
 
 /// As [`is_live`], if that can be said without looking at tags. `holds`: it is known already that it is.
-#[cold]
 fn is_live_at_sight<B>(backend: &B, value: &Value, holds: bool) -> Option<bool>
 where
     B: CacheBackend + ?Sized,
@@ -191,13 +207,9 @@ where
         (holds, other)
     };
     if let Some(other) = &other
-        && let Some(is_live) = is_live_at_sight(backend, other, holds)
+        && let Some(read) = read_at_sight(backend, key, other, holds, share_slow)
     {
-        return if is_live {
-            share_slow(backend, key, other)
-        } else {
-            Ok(None)
-        };
+        return read;
     }
     Box::pin(get_slow(backend, key, other, share_slow)).await
 }
