@@ -60,6 +60,7 @@ pub enum BackendKind {
 /// | `CACHE_NEAR_TTL` | seconds that a copy is used at most | 60; 10 with `backplane`, 1 with `near-ttl` |
 /// | `CACHE_NEAR_STALENESS_MS` | milliseconds that a copy may be behind when a server says nothing | 2000 |
 /// | `CACHE_NEAR_COHERENCE` | how a process learns of others' writes: `tracking`, `broadcast`, `backplane`, or not at all, `near-ttl` | `tracking` |
+/// | `CACHE_NEAR_MAX_REPAIRS` | keys that could not be written, which are remembered and removed when the server is back | 1000 |
 ///
 /// ```
 /// use nori_cache::{BackendKind, Config};
@@ -309,6 +310,13 @@ impl Config {
     /// How this process learns of writes by others; [`Coherence::Tracking`] by default.
     pub fn near_coherence(mut self, coherence: Coherence) -> Self {
         self.near.coherence = coherence;
+        self
+    }
+
+    /// How many keys that could not be written are remembered, with [`BackendKind::Tiered`], and removed when the server is back; 1,000 by
+    /// default.
+    pub fn near_max_repairs(mut self, max_keys: usize) -> Self {
+        self.near.max_repairs = max_keys;
         self
     }
 

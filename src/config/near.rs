@@ -12,6 +12,7 @@ pub(super) struct Near {
     pub(super) ttl: Option<Duration>,
     pub(super) max_staleness: Duration,
     pub(super) coherence: Coherence,
+    pub(super) max_repairs: usize,
 }
 
 /// Copies cannot be told to be behind by less: servers are asked four times in that time.
@@ -24,6 +25,7 @@ impl Default for Near {
             ttl: None,
             max_staleness: Duration::from_secs(2),
             coherence: Coherence::default(),
+            max_repairs: 1_000,
         }
     }
 }
@@ -56,6 +58,9 @@ impl Near {
                     ));
                 }
             };
+        }
+        if let Some(max_keys) = variables.count("CACHE_NEAR_MAX_REPAIRS")? {
+            near.max_repairs = max_keys;
         }
         Ok(near)
     }

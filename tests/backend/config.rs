@@ -79,6 +79,7 @@ fn all_variables() {
         ("CACHE_NEAR_TTL", "11"),
         ("CACHE_NEAR_STALENESS_MS", "12"),
         ("CACHE_NEAR_COHERENCE", "Broadcast"),
+        ("CACHE_NEAR_MAX_REPAIRS", "15"),
     ])
     .unwrap();
     let by_hand = Config::default()
@@ -105,7 +106,8 @@ fn all_variables() {
         .near_max_keys(10)
         .near_ttl(Duration::from_secs(11))
         .near_max_staleness(Duration::from_millis(12))
-        .near_coherence(Coherence::Broadcast);
+        .near_coherence(Coherence::Broadcast)
+        .near_max_repairs(15);
     assert_eq!(format!("{config:?}"), format!("{by_hand:?}"));
     assert!(!format!("{config:?}").contains("secret"));
 }
@@ -233,7 +235,11 @@ fn errors_name_the_variable_the_value_and_what_is_allowed() {
 
 #[test]
 fn how_many_may_be_none() {
-    for name in ["CACHE_COUNTERS", "CACHE_MAX_WAITING_LOADS"] {
+    for name in [
+        "CACHE_COUNTERS",
+        "CACHE_MAX_WAITING_LOADS",
+        "CACHE_NEAR_MAX_REPAIRS",
+    ] {
         assert!(read(&[(name, "0")]).is_ok());
         for value in ["-1", "1.5", "many", "", "99999999999999999999"] {
             assert_eq!(

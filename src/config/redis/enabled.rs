@@ -15,6 +15,7 @@ pub(in crate::config) fn build_tiered(config: &Config) -> Result<Arc<dyn CacheBa
         .redis(builder(config))
         .near_max_keys(near.max_keys)
         .max_staleness(near.max_staleness)
+        .max_repairs(near.max_repairs)
         .coherence(near.coherence);
     if let Some(ttl) = near.ttl {
         builder = builder.near_ttl(ttl);
