@@ -156,8 +156,8 @@ pub trait CacheBackend: fmt::Debug + Send + Sync {
     /// Stores `new` if the key still has the value `expected` (`None`: still has none), and says whether it did.
     ///
     /// `expected` is what [`get_value`](Self::get_value) of this backend returned, or, if the backend has a [`codec`](Self::codec), what
-    /// that codec makes of a `new` that was stored: a store in memory compares with [`Value::is_same`], one elsewhere compares the bytes. A `ttl` of `None` keeps what the entry has left to live; for a
-    /// key without a value it means never.
+    /// that codec makes of a `new` that was stored: a store in memory compares with [`Value::is_same`], one elsewhere compares the bytes.
+    /// A `ttl` of `None` keeps what the entry has left to live; for a key without a value it means never.
     fn compare_and_set<'a>(
         &'a self,
         key: &'a str,

@@ -238,7 +238,7 @@ impl Value {
         .filter(|(times, _)| times.is_tagged)
     }
 
-    /// Whether somebody loads what is to take its place, where there is something to mark it by.
+    /// The mark that somebody loads what is to take its place, where there is room for it.
     #[inline]
     pub(super) fn refreshing(&self) -> Option<&Refreshing> {
         match &self.0 {
@@ -248,6 +248,7 @@ impl Value {
         }
     }
 
+    /// On what it depends whether it may be shown, as far as that can be said without parsing.
     #[inline]
     pub(super) fn condition(&self) -> Condition<'_> {
         let (times, checked) = match &self.0 {
