@@ -3,7 +3,6 @@
 
 use crate::server::{Cluster, Sentinels, Server, wait_until};
 use nori_cache::{CacheBackend, CacheBackendExt, Error, RedisCacheBackend, Ttl};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -148,19 +147,8 @@ async fn slots_move_while_keys_are_in_use() {
             }
         })
     };
-    let ids: Vec<String> = cluster
-        .nodes
-        .iter()
-        .map(|node| node.ask(&["CLUSTER", "MYID"]))
-        .collect();
     for (from, to) in [(0, 1), (1, 2), (2, 0)] {
-        let moved = Command::new("redis-cli")
-            .args(["--cluster", "reshard", &cluster.nodes[0].address()])
-            .args(["--cluster-yes", "--cluster-slots", "500"])
-            .args(["--cluster-from", &ids[from], "--cluster-to", &ids[to]])
-            .stdout(Stdio::null())
-            .status();
-        assert!(moved.unwrap().success());
+        cluster.reshard(from, to).join().unwrap();
     }
     stop.store(true, Ordering::Relaxed);
     counting.await.unwrap();

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+use std::collections::BTreeSet;
 use std::env::{self, temp_dir};
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 /// The program that servers run.
@@ -257,6 +258,17 @@ impl Cluster {
         format!("redis+cluster://{}", hosts.join(","))
     }
 
+    /// Starts to move 500 hash slots from one primary to another, with their keys. Not by `redis-cli --cluster reshard`: what it
+    /// leaves is seldom, but for ever, a slot that the others say is its new node's and the new node says is the old one's.
+    pub fn reshard(&self, from: usize, to: usize) -> JoinHandle<()> {
+        let mut ports: Vec<u16> = self.nodes.iter().map(|node| node.port).collect();
+        // Who gets a slot is told first, that it is somebody's all the time.
+        ports.sort_by_key(|port| (*port != self.nodes[to].port, *port != self.nodes[from].port));
+        let to = self.nodes[to].ask(&["CLUSTER", "MYID"]);
+        let from = self.nodes[from].ask(&["CLUSTER", "MYID"]);
+        spawn(move || move_slots(&ports, &from, &to))
+    }
+
     /// Waits until every node can be used, and none thinks that another one is down.
     pub fn wait_until_whole(&self) {
         let says = |node: &Server, what| ask_at(node.port, &["CLUSTER", what]).unwrap_or_default();
@@ -265,6 +277,43 @@ impl Cluster {
         };
         wait_until("the cluster is whole", || self.nodes.iter().all(is_ok));
     }
+}
+
+/// Moves 500 hash slots. The first of the ports is that of the new node, the second that of the old one.
+fn move_slots(ports: &[u16], from: &str, to: &str) {
+    let connect = |port: &u16| Connection::to(*port).expect("the node listens");
+    let mut nodes: Vec<Connection> = ports.iter().map(connect).collect();
+    let new = ports[0].to_string();
+    let moved: Vec<u16> = nodes[1].slots_of(from).into_iter().take(500).collect();
+    for slot in moved.iter().map(u16::to_string) {
+        nodes[0].set_slot(&slot, "IMPORTING", from);
+        nodes[1].set_slot(&slot, "MIGRATING", to);
+        loop {
+            let keys = nodes[1].say(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+            if keys.is_empty() {
+                break;
+            }
+            let migrate = ["MIGRATE", "127.0.0.1", &new, "", "0", "60000", "KEYS"];
+            let migrate: Vec<&str> = migrate.into_iter().chain(keys.lines()).collect();
+            let answer = nodes[1].say(&migrate);
+            assert!(["OK", "NOKEY"].contains(&answer.as_str()), "{answer}");
+        }
+        for node in &mut nodes {
+            node.set_slot(&slot, "NODE", to);
+        }
+    }
+    // Whoever says otherwise, as may be after a message that came late, is told again.
+    wait_until("all nodes know whose the slots are", || {
+        let mut agreed = true;
+        for node in &mut nodes {
+            let known = node.slots_of(to);
+            for slot in moved.iter().filter(|slot| !known.contains(slot)) {
+                agreed = false;
+                node.set_slot(&slot.to_string(), "NODE", to);
+            }
+        }
+        agreed
+    });
 }
 
 /// A sentinel, which ends with this value.
@@ -422,16 +471,55 @@ pub fn ask_at(port: u16, command: &[&str]) -> std::io::Result<String> {
 
 /// Sends a command and reads one simple answer; arrays come as their lines.
 fn ask(port: u16, command: &[&[u8]]) -> std::io::Result<Vec<u8>> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let mut request = format!("*{}\r\n", command.len()).into_bytes();
-    for part in command {
-        request.extend(format!("${}\r\n", part.len()).into_bytes());
-        request.extend_from_slice(part);
-        request.extend(b"\r\n");
+    Connection::to(port)?.ask(command)
+}
+
+/// A connection for several questions.
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    fn to(port: u16) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(Self(BufReader::new(stream)))
     }
-    (&stream).write_all(&request)?;
-    answer(&mut BufReader::new(stream))
+
+    fn ask(&mut self, command: &[&[u8]]) -> std::io::Result<Vec<u8>> {
+        let mut request = format!("*{}\r\n", command.len()).into_bytes();
+        for part in command {
+            request.extend(format!("${}\r\n", part.len()).into_bytes());
+            request.extend_from_slice(part);
+            request.extend(b"\r\n");
+        }
+        self.0.get_mut().write_all(&request)?;
+        answer(&mut self.0)
+    }
+
+    fn say(&mut self, command: &[&str]) -> String {
+        let bytes: Vec<&[u8]> = command.iter().map(|part| part.as_bytes()).collect();
+        let answer = self.ask(&bytes).expect("the server answers");
+        String::from_utf8(answer).expect("a text")
+    }
+
+    fn set_slot(&mut self, slot: &str, state: &str, node: &str) {
+        let answer = self.say(&["CLUSTER", "SETSLOT", slot, state, node]);
+        assert_eq!(answer, "OK");
+    }
+
+    /// The hash slots of a node, as the one at the other end knows them.
+    fn slots_of(&mut self, id: &str) -> BTreeSet<u16> {
+        let nodes = self.say(&["CLUSTER", "NODES"]);
+        let node = nodes.lines().find(|line| line.starts_with(id));
+        let ranges = node.into_iter().flat_map(|line| line.split(' ').skip(8));
+        // Beside them are those that are being moved, in brackets.
+        let settled = ranges.filter(|range| !range.starts_with('['));
+        let all = settled.flat_map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let bound = |slot: &str| slot.parse::<u16>().expect("a slot");
+            bound(first)..=bound(last)
+        });
+        all.collect()
+    }
 }
 
 fn answer(from: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {

@@ -4,7 +4,6 @@ use crate::races::{BOUND, reader, writer};
 use crate::server::{Cluster, Sentinels, Server, wait_until};
 use crate::{MINUTE, POLITE, built, caught_up, has_copy, other, read_after, tiers};
 use nori_cache::{CacheBackend, CacheBackendExt, Coherence, Error, Ttl};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -50,20 +49,11 @@ async fn slots_move(cluster: &Cluster, coherence: Coherence) {
             }
         });
     }
-    let ids: Vec<String> = (cluster.nodes.iter())
-        .map(|node| node.ask(&["CLUSTER", "MYID"]))
-        .collect();
     let mut round = 0;
     for (from, to) in [(0, 1), (1, 2), (2, 0)] {
-        let mut moving = Command::new("redis-cli")
-            .args(["--cluster", "reshard", &cluster.nodes[0].address()])
-            .args(["--cluster-yes", "--cluster-slots", "500"])
-            .args(["--cluster-from", &ids[from], "--cluster-to", &ids[to]])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let moving = cluster.reshard(from, to);
         loop {
-            let moved = moving.try_wait().unwrap();
+            let moved = moving.is_finished();
             round += 1;
             for nth in 0..KEYS {
                 far.set(&key(nth), round, MINUTE).await.unwrap();
@@ -71,11 +61,11 @@ async fn slots_move(cluster: &Cluster, coherence: Coherence) {
                 let value = read_after(&near, coherence, &key(nth), written, BOUND).await;
                 assert_eq!(value, Some(round), "{}", key(nth));
             }
-            if let Some(moved) = moved {
-                assert!(moved.success());
+            if moved {
                 break;
             }
         }
+        moving.join().unwrap();
     }
     stop.store(true, Ordering::Relaxed);
     readers.join_all().await;
