@@ -1,10 +1,13 @@
 //! One shard: what readers see (`front`), and what writers guard with the shard's lock (`back`).
 
+mod deadlines;
+mod leave;
 mod locked;
 mod look;
 mod needs;
 mod pinned;
 mod read;
+mod recency;
 mod reuse;
 mod vacancies;
 mod weigh;
