@@ -1,30 +1,24 @@
 //! What the cache asks the allocator for: nothing on a hit, nothing on an insert once it has grown.
 
+use crate::TURN;
 use crate::counting::{allocations, bytes};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use nori_cache::{Cache, Error, ManualClock, Update};
 
-/// One test at a time: a thread that is preempted in the middle of a read holds up what others could use again.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[test]
 fn the_counter_counts() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     assert_eq!(allocations(|| drop(Box::new(1_u64))), 1);
 }
 
 #[test]
 fn a_hit_allocates_nothing() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let cache: Cache<String, Arc<[u8; 64]>> = Cache::builder()
         .max_keys(1_000)
         .ttl(Duration::from_secs(300))
@@ -63,7 +57,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 #[test]
 fn a_load_that_hits_allocates_nothing() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let cache: Cache<String, Arc<[u8; 64]>> = Cache::new(1_000);
     let keys: Vec<_> = (0..1_000)
         .map(|n| format!("user:{n:011}:profile"))
@@ -86,7 +80,7 @@ fn a_load_that_hits_allocates_nothing() {
 
 #[test]
 fn a_batch_allocates_its_answer_and_nothing_else() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let cache: Cache<u64, u64> = Cache::new(1_000);
     for n in 0..1_000 {
         cache.insert(n, n);
@@ -127,14 +121,14 @@ const DOUBLINGS: u64 = 64;
 
 #[test]
 fn an_insert_that_evicts_allocates_nothing() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let during = steady(|cache, n| _ = cache.insert(n, n));
     assert!(during <= DOUBLINGS, "{during} allocations");
 }
 
 #[test]
 fn an_update_allocates_nothing() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let during = steady(|cache, n| {
         assert!(cache.update(n % 500, |_| Update::Set(n)));
     });
@@ -143,7 +137,7 @@ fn an_update_allocates_nothing() {
 
 #[test]
 fn a_removal_allocates_nothing() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let during = steady(|cache, n| {
         cache.insert(n, n);
         cache.remove(&(n - n % 7));
@@ -153,7 +147,7 @@ fn a_removal_allocates_nothing() {
 
 #[test]
 fn an_insert_that_finds_others_expired_allocates_nothing() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let during = steady(|cache, n| {
         cache.insert_with_ttl(n, n, Duration::from_millis(1 + n % 500));
     });
@@ -176,7 +170,7 @@ fn bytes_an_entry(keys: u64, insert: impl Fn(&Cache<u64, u64>, u64)) -> f64 {
 
 #[test]
 fn a_large_cache_of_entries_with_deadlines_takes_48_bytes_for_each() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let taken = bytes_an_entry(1_000_000, |cache, key| _ = cache.insert(key, key));
     // Where addresses are dear, most slots lie in segments of doubling size, the last of which is half empty.
     let most = if cfg!(nori_portable) { 96.0 } else { 48.0 };
@@ -186,7 +180,7 @@ fn a_large_cache_of_entries_with_deadlines_takes_48_bytes_for_each() {
 /// What takes another's place and is due earlier costs more: not again for each time that happens.
 #[test]
 fn entries_that_are_due_earlier_than_those_before_them_take_a_bounded_amount() {
-    let _turn = turn();
+    let _turn = TURN.blocking_lock();
     let taken = bytes_an_entry(100_000, |cache, key| {
         for seconds in (1..10).rev() {
             cache.insert_with_ttl(key, key, Duration::from_secs(seconds * 1_000));

@@ -1,5 +1,6 @@
 //! What a bomb costs: a few bytes that would become a gigabyte.
 
+use crate::TURN;
 use crate::counting::largest;
 use nori_cache::{Codec, Value};
 
@@ -37,6 +38,7 @@ fn stored(frame: &[u8]) -> Value {
 
 #[test]
 fn a_bomb_is_refused_before_it_takes_memory() {
+    let _turn = TURN.blocking_lock();
     let bomb = stored(&zeros(GIB, Some(GIB)));
     let silent = stored(&zeros(GIB, None));
     let liars = [0, 1, BLOCK, 1 << 20, 64 << 20].map(|size| stored(&zeros(GIB, Some(size))));
@@ -62,6 +64,7 @@ fn a_bomb_is_refused_before_it_takes_memory() {
 
 #[test]
 fn encoding_by_reference_clones_nothing() {
+    let _turn = TURN.blocking_lock();
     use nori_cache::{CacheBackendExt, MemoryCacheBackend, Ttl};
     #[derive(serde::Serialize, Debug)]
     struct NeverCloned(String);

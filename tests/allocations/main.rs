@@ -14,3 +14,8 @@ mod response_memory;
 #[cfg(feature = "response")]
 #[path = "../support/response/mod.rs"]
 mod support;
+
+use tokio::sync::Mutex;
+
+/// One test at a time: a thread that is preempted in the middle of a read holds up what others could use again.
+static TURN: Mutex<()> = Mutex::const_new(());

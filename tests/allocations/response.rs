@@ -1,6 +1,7 @@
 //! What the layer asks the allocator for: on a hit little, and the same whatever the size of the body; on a miss no
 //! more than it needed when this was written.
 
+use crate::TURN;
 use crate::counting::allocations;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -32,6 +33,7 @@ fn request() -> Request<Empty<Bytes>> {
 
 #[test]
 fn a_hit_allocates_its_key_its_headers_and_two_of_their_values() {
+    let _turn = TURN.blocking_lock();
     for size in [0, 1 << 10, 1 << 20] {
         let body = Bytes::from(vec![b'x'; size]);
         let handler = tower::service_fn(move |_: Request<Empty<Bytes>>| {
@@ -63,6 +65,7 @@ fn a_hit_allocates_its_key_its_headers_and_two_of_their_values() {
 
 #[test]
 fn a_miss_allocates_23_times_at_most() {
+    let _turn = TURN.blocking_lock();
     let handler = tower::service_fn(|_: Request<Empty<Bytes>>| {
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(
             "x",

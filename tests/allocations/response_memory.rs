@@ -1,5 +1,6 @@
 //! What is stored holds no memory but its own, and what waits for readers that do not read is bounded.
 
+use crate::TURN;
 use crate::support::{Got, Nothing, World, get};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -106,6 +107,7 @@ fn serve(
 
 #[tokio::test]
 async fn what_is_cut_from_large_buffers_does_not_keep_them() {
+    let _turn = TURN.lock().await;
     const BUFFER: usize = 64 * 1024;
     for pieces in [1, 3] {
         let (world, alive) = (World::memory(), Alive::default());
@@ -170,6 +172,7 @@ async fn unread(layer: &CacheResponse, body: impl Fn() -> Pieces + Clone + Send 
 
 #[tokio::test(start_paused = true)]
 async fn five_hundred_readers_that_do_not_read_keep_64_mib_at_most() {
+    let _turn = TURN.lock().await;
     // Large pieces; small ones, which cost more than their bytes; small ones of large buffers; and a handler that stops.
     for (count, size, cut, ends) in [
         (30, 64 * KIB, 64 * KIB, true),
@@ -198,6 +201,7 @@ async fn five_hundred_readers_that_do_not_read_keep_64_mib_at_most() {
 
 #[tokio::test]
 async fn what_is_not_buffered_reaches_its_reader_and_the_next_is_stored_again() {
+    let _turn = TURN.lock().await;
     for world in World::both() {
         let layer = world.timed(60).max_buffered(120 * KIB as u64);
         let service = serve(&layer, || {
@@ -224,6 +228,7 @@ async fn what_is_not_buffered_reaches_its_reader_and_the_next_is_stored_again() 
 
 #[tokio::test]
 async fn who_follows_a_response_that_is_not_buffered_runs_the_handler() {
+    let _turn = TURN.lock().await;
     for world in World::both() {
         let layer = world.timed(60).max_buffered(50 * KIB as u64);
         let service = serve(&layer, || {
@@ -242,6 +247,7 @@ async fn who_follows_a_response_that_is_not_buffered_runs_the_handler() {
 
 #[tokio::test]
 async fn a_reader_that_keeps_up_gets_the_pieces_themselves() {
+    let _turn = TURN.lock().await;
     let world = World::memory();
     let layer = world.timed(60);
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Bytes>();

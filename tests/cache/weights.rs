@@ -256,13 +256,16 @@ fn no_moment_is_too_heavy() {
         thread::scope(|scope| {
             let watcher = scope.spawn(|| {
                 let mut most = 0;
-                while !done.load(Ordering::Relaxed) {
+                loop {
+                    let last = done.load(Ordering::Acquire);
                     let (weight, len) = (cache.weight(), cache.len());
                     assert!(weight <= WEIGHT, "{weight}");
                     assert!(len <= 300, "{len}");
                     most = most.max(weight);
+                    if last {
+                        break most;
+                    }
                 }
-                most
             });
             let writers: Vec<_> = (0..8)
                 .map(|seed| {
@@ -287,7 +290,7 @@ fn no_moment_is_too_heavy() {
                 })
                 .collect();
             writers.into_iter().for_each(|it| it.join().unwrap());
-            done.store(true, Ordering::Relaxed);
+            done.store(true, Ordering::Release);
             assert!(watcher.join().unwrap() > 0);
         });
         is_exact(&cache);

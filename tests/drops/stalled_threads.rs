@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
 use crate::support::sealed::{Sealed, mixed};
-use crate::support::{PATIENCE, within};
+use crate::support::{PATIENCE, quiet, within};
 use nori_cache::{Cache, ManualClock, Update};
 
 /// Lets a thread stand still inside user code until told to go on.
@@ -50,6 +50,7 @@ fn life_goes_on(cache: &Cache<u64, Sealed>) {
 
 #[test]
 fn a_writer_parked_in_its_closure_stops_nobody() {
+    let _quiet = quiet();
     within(PATIENCE, || {
         let cache: Cache<u64, Sealed> = Cache::builder().max_keys(64).shards(1).build().unwrap();
         for present in [true, false] {
@@ -93,6 +94,7 @@ fn a_writer_parked_in_its_closure_stops_nobody() {
 
 #[test]
 fn an_update_notices_that_its_key_went_and_came_back() {
+    let _quiet = quiet();
     within(PATIENCE, || {
         let cache: Cache<u64, Sealed> = Cache::builder().max_keys(64).shards(1).build().unwrap();
         cache.insert(1, Sealed::new(1, 7));
@@ -126,6 +128,7 @@ fn an_update_notices_that_its_key_went_and_came_back() {
 
 #[test]
 fn readers_parked_in_their_closures_stop_nobody() {
+    let _quiet = quiet();
     within(PATIENCE, || {
         let cache: Cache<u64, Sealed> = Cache::builder().max_keys(64).shards(1).build().unwrap();
         for key in 0..20 {
@@ -164,6 +167,7 @@ fn readers_parked_in_their_closures_stop_nobody() {
 
 #[test]
 fn one_parked_retain_and_one_half_read_iterator_stop_nobody() {
+    let _quiet = quiet();
     within(PATIENCE, || {
         let cache: Cache<u64, Sealed> = Cache::builder().max_keys(64).shards(1).build().unwrap();
         for key in 0..64 {

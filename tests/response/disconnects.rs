@@ -91,6 +91,8 @@ async fn all_hang_up(path: &str, read: usize, keys: usize) -> ResponseStats {
     let count = Count::default();
     let layer: CacheResponse = World::memory()
         .timed(60)
+        // Nobody who follows is to lose it.
+        .patience(Duration::from_secs(3600))
         .max_detached(PERMITS as usize)
         .detached_timeout(Duration::from_millis(50));
     let (handlers, bodies) = (count.clone(), count.clone());

@@ -66,13 +66,19 @@ async fn nothing_of_before_a_purge_is_served_after_it() {
         let (sources, runs) = (Arc::new(Sources::default()), Runs::default());
         let hits = Arc::new(AtomicUsize::new(0));
         let layers = [world.timed(3600), world.timed(3600)];
+        // Two of them serve as well; the others are no more than that.
+        let others = [world.timed(3600), world.timed(3600)];
+        let purging = Arc::new(AtomicUsize::new(layers.len() + others.len()));
         let mut tasks = JoinSet::new();
         for reader in 0..readers {
             let service = service(&layers[reader % 2], &sources, &runs);
             let (sources, hits) = (Arc::clone(&sources), Arc::clone(&hits));
+            let purging = Arc::clone(&purging);
             tasks.spawn(async move {
                 let mut seed = reader as u64;
-                for _ in 0..asks {
+                let mut asked = 0;
+                while asked < asks || purging.load(SeqCst) > 0 {
+                    asked += 1;
                     let page = next(&mut seed) % PAGES;
                     let shown = shown_on(page);
                     let floor = shown.map(|source| sources.floor[source].load(SeqCst));
@@ -90,11 +96,9 @@ async fn nothing_of_before_a_purge_is_served_after_it() {
                 }
             });
         }
-        // Two of them serve as well; the others are no more than that.
-        let others = [world.timed(3600), world.timed(3600)];
         let purgers = layers.iter().cloned().chain(others);
         for (purger, layer) in purgers.enumerate() {
-            let sources = Arc::clone(&sources);
+            let (sources, purging) = (Arc::clone(&sources), Arc::clone(&purging));
             tasks.spawn(async move {
                 let mut seed = 100 + purger as u64;
                 for nth in 0..purges {
@@ -111,6 +115,7 @@ async fn nothing_of_before_a_purge_is_served_after_it() {
                         yield_now().await;
                     }
                 }
+                purging.fetch_sub(1, SeqCst);
             });
         }
         while let Some(done) = tasks.join_next().await {

@@ -53,7 +53,7 @@ fn counted(run: impl FnOnce()) {
 
 pub fn hit<S: Subject<String, Profile>>() {
     let mut subject = filled::<S>();
-    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
+    let requests = popular();
     ask(&requests, |key| {
         black_box(subject.get(key).map(|value| value[0]));
     });
@@ -144,7 +144,7 @@ fn filled_cache() -> Cache<String, Profile, impl std::hash::BuildHasher> {
 
 pub fn load_hit() {
     let cache = filled_cache();
-    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
+    let requests = popular();
     ask(&requests, |key| {
         let value = cache.get_or_insert_with(key, || unreachable!("it is there"));
         black_box(value[0]);
@@ -153,7 +153,7 @@ pub fn load_hit() {
 
 pub fn load_hit_async() {
     let cache = filled_cache();
-    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
+    let requests = popular();
     ask(&requests, |key| {
         let value = now(cache.get_or_insert_async(key, || async { unreachable!("it is there") }));
         black_box(value[0]);
@@ -186,7 +186,7 @@ pub fn typed_get() {
         let (key, value) = (String::from_id(id), Arc::new("x".repeat(64)));
         now(backend.set(&key, value, TTL)).expect("it can be stored");
     }
-    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
+    let requests = popular();
     ask(&requests, |key| {
         let value = now(backend.get::<Arc<String>>(key));
         black_box(value.expect("nothing fails here"));
@@ -201,6 +201,11 @@ pub fn typed_set() {
     ask(&requests, |key| {
         now(backend.set(key, Arc::clone(&value), TTL)).expect("it can be stored");
     });
+}
+
+/// Requests some of whose keys come often.
+fn popular() -> Vec<String> {
+    keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS))
 }
 
 /// Requests for a few keys; each of them is among the first.
@@ -232,12 +237,14 @@ fn shared_hits(tags: &[&str]) {
 
 /// A load that hits, with the time to live as its one option.
 pub fn plain_load() {
-    loads(|backend, key, load| now(backend.load(key).ttl(TTL).or_load(load)));
+    loads(&popular(), |backend, key, load| {
+        now(backend.load(key).ttl(TTL).or_load(load))
+    });
 }
 
 /// A load that hits, with all options but tags, each of which is a look of its own.
 pub fn kept_load() {
-    loads(|backend, key, load| {
+    loads(&popular(), |backend, key, load| {
         let all = backend.load(key).ttl(TTL).jitter(0.1);
         let all = all.fail_safe(TTL).fail_safe_throttle(TTL).cache_errors(TTL);
         let all = all.soft_timeout(TTL).hard_timeout(TTL).negative_ttl(TTL);
@@ -248,7 +255,7 @@ pub fn kept_load() {
 
 /// The same with a tag, whose version is looked at too.
 pub fn tagged_load() {
-    loads(|backend, key, load| {
+    loads(&few(), |backend, key, load| {
         let all = backend.load(key).ttl(TTL).fail_safe(TTL).tags(["users"]);
         now(all.eager_refresh(0.8).or_load(load))
     });
@@ -257,14 +264,12 @@ pub fn tagged_load() {
 type Loaded = Result<Arc<String>, nori_cache::Error>;
 type Loader = fn(LoadContext<Arc<String>>) -> Ready<Loaded>;
 
-fn loads(load: impl Fn(&Arc<dyn CacheBackend>, &str, Loader) -> Loaded) {
+fn loads(requests: &[String], load: impl Fn(&Arc<dyn CacheBackend>, &str, Loader) -> Loaded) {
     let backend: Arc<dyn CacheBackend> = Arc::new(MemoryCacheBackend::new(CAPACITY));
-    for id in 0..KEYS {
-        let key = String::from_id(id);
-        load(&backend, &key, |_| ready(Ok(Arc::new("x".repeat(64))))).expect("it is loaded");
+    for key in requests {
+        load(&backend, key, |_| ready(Ok(Arc::new("x".repeat(64))))).expect("it is loaded");
     }
-    let requests: Vec<String> = keys(&Zipf::new(KEYS, 0.99, 1).take(REQUESTS));
-    ask(&requests, |key| {
+    ask(requests, |key| {
         let value = load(&backend, key, |_| unreachable!("it is there"));
         black_box(value.expect("nothing fails here"));
     });
