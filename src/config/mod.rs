@@ -57,6 +57,7 @@ pub enum BackendKind {
 /// | `REDIS_BREAKER_THRESHOLD` | failures to connect, one after the other, after which calls fail at once | 1 |
 /// | `REDIS_BREAKER_PAUSE_MS` | milliseconds that calls fail at once at most, until one tries again | 250 |
 /// | `CACHE_NEAR_MAX_KEYS` | copies held in memory at most | 10000 |
+/// | `CACHE_NEAR_MAX_BYTES` | bytes that copies in memory take at most, all together | 268435456 |
 /// | `CACHE_NEAR_TTL` | seconds that a copy is used at most | 60; 10 with `backplane`, 1 with `near-ttl` |
 /// | `CACHE_NEAR_STALENESS_MS` | milliseconds that a copy may be behind when a server says nothing | 2000 |
 /// | `CACHE_NEAR_COHERENCE` | how a process learns of others' writes: `tracking`, `broadcast`, `backplane`, or not at all, `near-ttl` | `tracking` |
@@ -291,6 +292,13 @@ impl Config {
     /// How many copies are held in memory at most, with [`BackendKind::Tiered`]; 10,000 by default. At least 1.
     pub fn near_max_keys(mut self, max_keys: usize) -> Self {
         self.near.max_keys = max_keys;
+        self
+    }
+
+    /// How many bytes those copies take at most, all together; 256 MiB by default. At least 1.
+    /// [`TieredCacheBackendBuilder::near_max_bytes`](crate::TieredCacheBackendBuilder::near_max_bytes) says what is counted.
+    pub fn near_max_bytes(mut self, max_bytes: u64) -> Self {
+        self.near.max_bytes = max_bytes;
         self
     }
 

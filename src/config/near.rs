@@ -1,7 +1,7 @@
 //! Settings of the near tier.
 
 use super::env::Variables;
-use crate::backend::{Coherence, redact};
+use crate::backend::{Coherence, MAX_BYTES, redact};
 use crate::error::Error;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Near {
     pub(super) max_keys: usize,
+    pub(super) max_bytes: u64,
     pub(super) ttl: Option<Duration>,
     pub(super) max_staleness: Duration,
     pub(super) coherence: Coherence,
@@ -22,6 +23,7 @@ impl Default for Near {
     fn default() -> Self {
         Self {
             max_keys: 10_000,
+            max_bytes: MAX_BYTES,
             ttl: None,
             max_staleness: Duration::from_secs(2),
             coherence: Coherence::default(),
@@ -35,6 +37,9 @@ impl Near {
         let mut near = Self::default();
         if let Some(max_keys) = variables.number("CACHE_NEAR_MAX_KEYS", usize::MAX as u64)? {
             near.max_keys = usize::try_from(max_keys).unwrap_or(usize::MAX);
+        }
+        if let Some(max_bytes) = variables.number("CACHE_NEAR_MAX_BYTES", u64::MAX)? {
+            near.max_bytes = max_bytes;
         }
         if let Some(seconds) = variables.number("CACHE_NEAR_TTL", u64::MAX / 1000)? {
             near.ttl = Some(Duration::from_secs(seconds));
@@ -69,6 +74,10 @@ impl Near {
         if self.max_keys == 0 {
             let allowed = "a whole number, at least 1";
             return Err(Error::invalid_config("CACHE_NEAR_MAX_KEYS", 0, allowed));
+        }
+        if self.max_bytes == 0 {
+            let allowed = "a whole number, at least 1";
+            return Err(Error::invalid_config("CACHE_NEAR_MAX_BYTES", 0, allowed));
         }
         if self.ttl.is_some_and(|ttl| ttl < Duration::from_millis(1)) {
             let allowed = "at least a millisecond";

@@ -76,6 +76,7 @@ fn all_variables() {
         ("REDIS_BREAKER_THRESHOLD", "14"),
         ("REDIS_BREAKER_PAUSE_MS", "3600000"),
         ("CACHE_NEAR_MAX_KEYS", "10"),
+        ("CACHE_NEAR_MAX_BYTES", "16"),
         ("CACHE_NEAR_TTL", "11"),
         ("CACHE_NEAR_STALENESS_MS", "12"),
         ("CACHE_NEAR_COHERENCE", "Broadcast"),
@@ -104,6 +105,7 @@ fn all_variables() {
         .redis_breaker_threshold(14)
         .redis_breaker_pause(Duration::from_secs(3600))
         .near_max_keys(10)
+        .near_max_bytes(16)
         .near_ttl(Duration::from_secs(11))
         .near_max_staleness(Duration::from_millis(12))
         .near_coherence(Coherence::Broadcast)
@@ -203,6 +205,7 @@ fn errors_name_the_variable_the_value_and_what_is_allowed() {
         "REDIS_BREAKER_PAUSE_MS",
         "CACHE_MAX_LOADS",
         "CACHE_NEAR_MAX_KEYS",
+        "CACHE_NEAR_MAX_BYTES",
         "CACHE_NEAR_TTL",
         "CACHE_NEAR_STALENESS_MS",
     ];
@@ -326,6 +329,7 @@ fn settings_of_the_near_tier_that_are_not_allowed() {
     let config = Config::default;
     for (config, name) in [
         (config().near_max_keys(0), "CACHE_NEAR_MAX_KEYS"),
+        (config().near_max_bytes(0), "CACHE_NEAR_MAX_BYTES"),
         (config().near_ttl(Duration::ZERO), "CACHE_NEAR_TTL"),
         (
             config().near_max_staleness(Duration::ZERO),

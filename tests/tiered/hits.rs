@@ -229,6 +229,62 @@ async fn the_near_tier_is_bounded() {
     assert_eq!(near.tier_stats().near_keys, 0);
 }
 
+/// However large values are.
+#[tokio::test]
+async fn the_near_tier_is_bounded_in_bytes() {
+    const BYTES: u64 = 10_000;
+    let server = Server::start();
+    let near = built(tiers(server.url()).near_max_bytes(BYTES));
+    let text = |nth: usize| "x".repeat(nth * 37 % 1_000);
+    for nth in 0..200 {
+        let key = format!("k{nth}");
+        near.set(&key, text(nth), MINUTE).await.unwrap();
+        let value = near.get::<String>(&key).await.unwrap();
+        assert_eq!(value, Some(text(nth)));
+        let bytes = near.tier_stats().near_bytes;
+        assert!(bytes <= BYTES, "{bytes}");
+    }
+    let stats = near.tier_stats();
+    assert!(stats.near_bytes > BYTES / 2, "{stats:?}");
+    // Of what takes more there is no copy, and none of what was there before.
+    near.set("k199", "small", MINUTE).await.unwrap();
+    has_copy(&near, "k199").await;
+    let large = "y".repeat(BYTES as usize);
+    near.set("k199", large.clone(), MINUTE).await.unwrap();
+    for _ in 0..3 {
+        let value = near.get::<String>("k199").await.unwrap();
+        assert_eq!(value.as_ref(), Some(&large));
+        assert!(!near.read_now("k199", &mut |_| ()));
+    }
+    near.flush().await.unwrap();
+    let stats = near.tier_stats();
+    assert_eq!((stats.near_keys, stats.near_bytes), (0, 0));
+}
+
+/// Nor of one that is full of bytes.
+#[tokio::test]
+async fn a_scan_leaves_large_copies_where_they_are() {
+    const KEPT: usize = 100;
+    let server = Server::start();
+    let near = built(tiers(server.url()).near_max_bytes(KEPT as u64 * 1_010));
+    let keys: Vec<String> = (0..11 * KEPT).map(|nth| format!("k{nth:04}")).collect();
+    let far = other(server.url());
+    let entries = keys.iter().map(|key| (key.as_str(), "x".repeat(1_000)));
+    far.set_many(entries, Ttl::Never).await.unwrap();
+    let (kept, scanned) = keys.split_at(KEPT);
+    for key in kept {
+        near.get::<String>(key).await.unwrap();
+    }
+    let full = near.tier_stats();
+    assert!(full.near_keys > KEPT / 2, "{full:?}");
+    for key in scanned {
+        assert!(near.get::<String>(key).await.unwrap().is_some());
+    }
+    let stays = |key: &&String| near.read_now(key, &mut |_| ());
+    let stayed = kept.iter().filter(stays).count();
+    assert!(stayed > full.near_keys / 2, "{stayed} of {full:?}");
+}
+
 /// What is read once drives nothing out of a near tier that is full.
 #[tokio::test]
 async fn a_scan_leaves_the_copies_where_they_are() {

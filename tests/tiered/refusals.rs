@@ -120,6 +120,7 @@ fn settings_that_are_not_allowed() {
     let tiers = TieredCacheBackend::builder;
     for (builder, expected) in [
         (tiers().near_max_keys(0), "near_max_keys"),
+        (tiers().near_max_bytes(0), "near_max_bytes"),
         (tiers().near_ttl(Duration::ZERO), "near_ttl"),
         (
             tiers().max_staleness(Duration::from_millis(9)),

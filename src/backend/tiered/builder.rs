@@ -3,6 +3,7 @@
 use super::TieredCacheBackend;
 use super::near::Near;
 use super::repair::Repairs;
+use crate::backend::MAX_BYTES;
 use crate::backend::coherence::Coherence;
 use crate::backend::redis::{RedisCacheBackend, RedisCacheBackendBuilder, Tracking};
 use crate::error::Error;
@@ -31,6 +32,7 @@ const TAGS_SHARE: u32 = 8;
 pub struct TieredCacheBackendBuilder {
     redis: RedisCacheBackendBuilder,
     near_max_keys: usize,
+    near_max_bytes: u64,
     near_ttl: Option<Duration>,
     max_staleness: Duration,
     coherence: Coherence,
@@ -42,6 +44,7 @@ impl Default for TieredCacheBackendBuilder {
         Self {
             redis: RedisCacheBackend::builder(),
             near_max_keys: 10_000,
+            near_max_bytes: MAX_BYTES,
             near_ttl: None,
             max_staleness: Duration::from_secs(2),
             coherence: Coherence::default(),
@@ -57,10 +60,19 @@ impl TieredCacheBackendBuilder {
         self
     }
 
-    /// How many copies are in memory at most; 10,000 by default. At least 1. The least recently used one makes room. Bytes are not
-    /// bounded: large values want fewer keys.
+    /// How many copies are in memory at most; 10,000 by default. At least 1. The least recently used one makes room.
     pub fn near_max_keys(mut self, max_keys: usize) -> Self {
         self.near_max_keys = max_keys;
+        self
+    }
+
+    /// How many bytes the copies take at most, all together; 256 MiB by default. At least 1. Least recently used ones make room, as many
+    /// as it takes. Of a value that takes more than this there is no copy: Redis is asked for it each time.
+    ///
+    /// Counted are a key's length and the bytes that its value has in Redis. What an entry takes beside that, some 200 bytes, is not
+    /// counted, nor is what it has been decoded as, for those who read it so.
+    pub fn near_max_bytes(mut self, max_bytes: u64) -> Self {
+        self.near_max_bytes = max_bytes;
         self
     }
 
@@ -132,7 +144,11 @@ impl TieredCacheBackendBuilder {
             let allowed = "a whole number, at least 1";
             return Err(Error::invalid_config("near_max_keys", 0, allowed));
         }
-        let near = Near::new(self.near_max_keys, near_ttl, is_announced)?;
+        if self.near_max_bytes == 0 {
+            return Err(Error::invalid_config("near_max_bytes", 0, "at least 1"));
+        }
+        let bounds = (self.near_max_keys, self.near_max_bytes);
+        let near = Near::new(bounds, near_ttl, is_announced)?;
         // A write puts one other copy in four out of date, where all are in use.
         let stripes = self.near_max_keys.saturating_mul(4).min(MOST_STRIPES);
         let prefix = self.redis.key_prefix();

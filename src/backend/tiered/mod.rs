@@ -143,6 +143,9 @@ pub struct TierStats {
     pub refused: u64,
     /// Copies in memory now, with those that are out of date.
     pub near_keys: usize,
+    /// About how many bytes they take, counted as for [`near_max_bytes`](TieredCacheBackendBuilder::near_max_bytes), which they never
+    /// exceed.
+    pub near_bytes: u64,
     /// Keys that could not be written, and are to be removed from Redis when it is back; a flush that could not be done is one more.
     pub repairs_pending: usize,
     /// Those of them that have been.
@@ -153,15 +156,16 @@ pub struct TierStats {
 }
 
 impl TieredCacheBackend {
-    /// Settings for a new backend: Redis at `redis://localhost:6379`, 10,000 copies, none of them older than a minute, and two
-    /// seconds for what a server says nothing about.
+    /// Settings for a new backend: Redis at `redis://localhost:6379`, 10,000 copies and 256 MiB, no copy older than a minute, and
+    /// two seconds for what a server says nothing about.
     pub fn builder() -> TieredCacheBackendBuilder {
         TieredCacheBackendBuilder::default()
     }
 
     /// What the backend has done so far.
     pub fn tier_stats(&self) -> TierStats {
-        let (looks, refused, near_keys) = self.near.counts();
+        let (looks, refused) = self.near.looks();
+        let (near_keys, near_bytes) = self.near.size();
         let (repairs_pending, repairs_done, repairs_dropped) = self.repairs.counts();
         TierStats {
             near_hits: looks.saturating_sub(refused),
@@ -169,6 +173,7 @@ impl TieredCacheBackend {
             far_reads: self.far_reads.load(Ordering::Relaxed),
             refused,
             near_keys,
+            near_bytes,
             repairs_pending,
             repairs_done,
             repairs_dropped,

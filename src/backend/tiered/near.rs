@@ -46,14 +46,24 @@ pub(super) enum Look {
     Absent,
 }
 
+impl Copied {
+    fn size(&self) -> u64 {
+        self.value.as_ref().map_or(0, Value::size)
+    }
+}
+
 impl Near {
     pub(super) fn new(
-        max_keys: usize,
+        (max_keys, max_bytes): (usize, u64),
         longest: Duration,
         is_announced: bool,
     ) -> Result<Self, Error> {
         Ok(Self {
-            copies: Cache::builder().max_keys(max_keys).build()?,
+            copies: Cache::<Box<str>, Copied>::builder()
+                .max_keys(max_keys)
+                .max_weight(max_bytes)
+                .weigher(|key, copy| key.len() as u64 + copy.size())
+                .build()?,
             doorkeeper: Doorkeeper::new(max_keys),
             longest,
             unannounced: (!is_announced).then(|| Arc::new(Coverage::endless())),
@@ -118,8 +128,11 @@ impl Near {
         self.has_room() || self.copies.contains_key(key)
     }
 
+    /// Whether one more copy, as large as they are in the mean, takes the place of none.
     fn has_room(&self) -> bool {
-        self.copies.len() < self.copies.max_keys()
+        let (keys, bytes) = (self.copies.len(), self.copies.weight());
+        let mean = bytes / keys.max(1) as u64;
+        keys < self.copies.max_keys() && bytes.saturating_add(mean) <= self.copies.max_weight()
     }
 
     /// Keeps a copy of what was asked for at `asked`, after the ticket was taken. That there is nothing is kept only where it is
@@ -165,11 +178,16 @@ impl Near {
         self.copies.clear();
     }
 
-    /// Looks that found a copy, how many of them were refused, and copies.
-    pub(super) fn counts(&self) -> (u64, u64, usize) {
+    /// Looks that found a copy, and how many of them were refused.
+    pub(super) fn looks(&self) -> (u64, u64) {
         // Relaxed: a counter. Before the looks, which are never fewer.
         let refused = self.refused.load(Ordering::Relaxed);
-        (self.copies.stats().hits, refused, self.copies.len())
+        (self.copies.stats().hits, refused)
+    }
+
+    /// Copies, and about how many bytes they take.
+    pub(super) fn size(&self) -> (usize, u64) {
+        (self.copies.len(), self.copies.weight())
     }
 }
 
@@ -189,6 +207,7 @@ impl fmt::Debug for Near {
         f.debug_struct("Near")
             .field("len", &self.copies.len())
             .field("max_keys", &self.copies.max_keys())
+            .field("max_bytes", &self.copies.max_weight())
             .field("longest", &self.longest)
             .finish_non_exhaustive()
     }

@@ -14,6 +14,7 @@ pub(in crate::config) fn build_tiered(config: &Config) -> Result<Arc<dyn CacheBa
     let mut builder = TieredCacheBackend::builder()
         .redis(builder(config))
         .near_max_keys(near.max_keys)
+        .near_max_bytes(near.max_bytes)
         .max_staleness(near.max_staleness)
         .max_repairs(near.max_repairs)
         .coherence(near.coherence);
