@@ -329,8 +329,8 @@ impl CacheResponse {
 
     /// The largest body that is stored, in bytes; 2 MiB by default. Larger ones pass through.
     ///
-    /// A backend in memory bounds keys, not bytes: 10,000 keys, its default, with such bodies are 20 GiB. For less, lower this
-    /// or give the layer a [`backend`](Self::backend) of fewer keys.
+    /// A backend in memory holds 256 MiB of all values together, if it is not told otherwise: with such bodies, 128 of them. For more
+    /// responses lower this, or give the layer a [`backend`](Self::backend) of its own.
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.settings.policy.max_body = bytes;
         self

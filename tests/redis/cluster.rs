@@ -84,7 +84,7 @@ async fn a_node_is_lost_and_comes_back() {
     wait_until("the others have given it up", || {
         [0, 2]
             .iter()
-            .all(|&nth| seen_by(nth, "NODES").contains("master,fail "))
+            .all(|&nth| seen_by(nth, "NODES").contains("master,fail,"))
     });
     cluster.set_node_timeout(60_000);
     wait_until("the others have not given each other up", || {
@@ -97,8 +97,7 @@ async fn a_node_is_lost_and_comes_back() {
     // Twice as long they do not believe that it is back.
     cluster.set_node_timeout(1_000);
     cluster.nodes[1].start_again();
-    cluster.wait_until_whole();
-    cluster.set_node_timeout(60_000);
+    cluster.stay_whole();
     works(&backend, &keys[1]).await;
     backend.verify().await.unwrap();
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(200);
 /// Between two tries, so that others have the processor; nothing depends on it.
 const POLITE: Duration = Duration::from_millis(1);
@@ -109,7 +110,7 @@ async fn a_process_of_the_fleet() {
         tasks.spawn(async move {
             let source = backend.clone();
             let load = backend.load("cold").fleet_single_flight();
-            let load = load.or_load(async move |_| {
+            let load = load.fleet_lease(HOUR).or_load(async move |_| {
                 reaches(&*source, "begun", PROCESSES).await;
                 let loads = source.incr("loads", Ttl::Never).await?;
                 Ok::<u64, Error>(loads.unsigned_abs())

@@ -1,6 +1,6 @@
 //! Tags of responses: how many there may be, how many purges, and what a purge of one does to the others.
 
-use crate::support::{Cached, Runs, World, cached, constant, get, settled, watch, with};
+use crate::support::{Cached, Runs, World, cached, constant, get, real, settled, watch, with};
 use nori_cache::response::{CacheResponse, CacheTags};
 use nori_cache::{CacheBackend, CacheBackendExt, View};
 use std::sync::Arc;
@@ -16,10 +16,12 @@ async fn purges_by_tag_are_never_folded() {
         let plain = constant(&layer, &Runs::default(), &[]);
         tagged.get("/tagged").await;
         plain.get("/plain").await;
-        for nth in 0..10_000 {
+        let purges = if real::IS_USED { 1_000 } else { 10_000 };
+        for nth in 1..=purges {
             purger.purge_tag(&format!("other {nth}")).await.unwrap();
         }
-        let left = world.backend.get_value("#tag:other 9999").await.unwrap();
+        let last = format!("#tag:other {purges}");
+        let left = world.backend.get_value(&last).await.unwrap();
         assert!(left.is_none());
         let another = world.timed(3600);
         let theirs = constant(&another, &Runs::default(), &[("cache-tag", "t, u")]);

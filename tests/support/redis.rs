@@ -188,15 +188,15 @@ impl Cluster {
                     ["--cluster-config-file", "nodes.conf"],
                     ["--cluster-node-timeout", "1000"],
                     ["--repl-diskless-sync-delay", "0"],
+                    // No replica takes over unless a test says so.
+                    ["--cluster-replica-no-failover", "yes"],
                 ];
                 Server::with(&args.concat())
             })
             .collect();
         let cluster = Self { nodes };
         cluster.join();
-        cluster.wait_until_whole();
-        // From here on a node is not given up because it stands still for a moment, unless a test wants that.
-        cluster.set_node_timeout(60_000);
+        cluster.stay_whole();
         cluster
     }
 
@@ -269,13 +269,30 @@ impl Cluster {
         spawn(move || move_slots(&ports, &from, &to))
     }
 
-    /// Waits until every node can be used, and none thinks that another one is down.
-    pub fn wait_until_whole(&self) {
+    /// Waits until the cluster is whole. From then on a node is not given up because it stands still for a moment, unless a test
+    /// wants that.
+    pub fn stay_whole(&self) {
+        loop {
+            self.set_node_timeout(1_000);
+            wait_until("the cluster is whole", || self.is_whole());
+            self.set_node_timeout(60_000);
+            // One may have stood still before it was told; the others would not believe for two minutes that it is back.
+            if self.is_whole() {
+                return;
+            }
+        }
+    }
+
+    /// Whether every node can be used, and none thinks that another one is down.
+    fn is_whole(&self) -> bool {
         let says = |node: &Server, what| ask_at(node.port, &["CLUSTER", what]).unwrap_or_default();
         let is_ok = |node: &Server| {
-            says(node, "INFO").contains("cluster_state:ok") && !says(node, "NODES").contains("fail")
+            let nodes = says(node, "NODES");
+            let mut flags = nodes.split([' ', ',']);
+            says(node, "INFO").contains("cluster_state:ok")
+                && !flags.any(|flag| ["fail", "fail?"].contains(&flag))
         };
-        wait_until("the cluster is whole", || self.nodes.iter().all(is_ok));
+        self.nodes.iter().all(is_ok)
     }
 }
 

@@ -105,7 +105,8 @@ async fn a_removal_that_failed_takes_effect_when_the_server_is_back() {
         // It may be a counter that others have gone on with.
         assert_eq!(near.incr("counter", Ttl::Never).await.unwrap(), 8);
         let stats = near.tier_stats();
-        assert_eq!(stats.repairs_done, 2, "{stats:?}");
+        // What was deleted and then set may have been removed before it was.
+        assert!(matches!(stats.repairs_done, 2 | 3), "{stats:?}");
         assert_eq!(stats.repairs_dropped, 1, "{stats:?}");
     }
 }
@@ -242,14 +243,16 @@ async fn a_server_that_forgets_what_it_tracks() {
     let server = Server::with(&["--tracking-table-max-keys", "10"]);
     let (near, far) = (built(tiers(server.url())), other(server.url()));
     for nth in 0..KEYS {
-        far.set(&format!("k{nth}"), 1, MINUTE).await.unwrap();
+        far.set(&format!("k{nth}"), 1, Ttl::Never).await.unwrap();
     }
     for value in 2..5 {
         for nth in 0..KEYS {
             near.get::<u32>(&format!("k{nth}")).await.unwrap();
         }
         for nth in 0..KEYS {
-            far.set(&format!("k{nth}"), value, MINUTE).await.unwrap();
+            far.set(&format!("k{nth}"), value, Ttl::Never)
+                .await
+                .unwrap();
         }
         caught_up(&near, "k0").await;
         for nth in 0..KEYS {

@@ -3,8 +3,8 @@
 //! bound is in it, which runs from when the write was acknowledged.
 
 use crate::server::{Server, shared_cluster};
-use crate::{MINUTE, POLITE, built, caught_up, has_copy, read_after, redis, tiers};
-use nori_cache::{CacheBackend, CacheBackendExt, Coherence, TieredCacheBackend};
+use crate::{POLITE, built, caught_up, has_copy, read_after, redis, tiers};
+use nori_cache::{CacheBackend, CacheBackendExt, Coherence, TieredCacheBackend, Ttl};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ async fn is_stale(
     coherence: Coherence,
     key: &str,
 ) -> bool {
-    far.set(key, 1, MINUTE).await.unwrap();
+    far.set(key, 1, Ttl::Never).await.unwrap();
     let before = Instant::now();
     read_after(near, coherence, key, (Some(1), before), BOUND).await;
     let start = Arc::new(Barrier::new(READERS + 1));
@@ -66,7 +66,7 @@ async fn is_stale(
         let (far, start, key) = (Arc::clone(far), Arc::clone(&start), key.to_owned());
         async move {
             start.wait().await;
-            far.set(&key, 2, MINUTE).await.unwrap();
+            far.set(&key, 2, Ttl::Never).await.unwrap();
         }
     };
     writer.await;
@@ -149,7 +149,7 @@ fn kill_told(server: &Server, coherence: Coherence, round: u32) -> usize {
 
 /// Writes until it is acknowledged.
 async fn written(far: &dyn CacheBackend, key: &str, value: u32) -> (Option<u32>, Instant) {
-    while let Err(error) = far.set(key, value, MINUTE).await {
+    while let Err(error) = far.set(key, value, Ttl::Never).await {
         assert!(error.is_connection(), "{error}");
         sleep(POLITE).await;
     }
@@ -164,7 +164,7 @@ async fn kills(coherence: Coherence) {
     let far = writer(&server.url(), coherence, "cache:");
     let key = |nth: u32| format!("k{nth}");
     for nth in 0..KEYS {
-        far.set(&key(nth), 0, MINUTE).await.unwrap();
+        far.set(&key(nth), 0, Ttl::Never).await.unwrap();
     }
     let stop = Arc::new(AtomicBool::new(false));
     let mut readers = JoinSet::new();

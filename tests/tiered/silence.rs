@@ -147,8 +147,13 @@ async fn a_subscription_that_falls_silent() {
     let silent_since = Instant::now();
     there.set("k", 2, Ttl::Never).await.unwrap();
     copies_end(&near, silent_since, BOUND).await;
-    while get().await != Some(2) {}
+    // Both connections are left.
+    let link = || near.stats().links[0].clone();
+    while link().is_connected && link().reconnects == 0 {
+        sleep(POLITE).await;
+    }
     wire.half_deaf.store(false, Ordering::SeqCst);
+    while get().await != Some(2) {}
     while !is_near() {
         get().await;
         sleep(POLITE).await;
@@ -208,16 +213,16 @@ async fn a_connection_that_is_alive() {
     let near = built(tiers(server.url()).max_staleness(BOUND));
     near.set("k", 1, Ttl::Never).await.unwrap();
     has_copy(&near, "k").await;
-    let far_reads = near.tier_stats().far_reads;
-    let began = Instant::now();
+    let (mut far_reads, mut read) = (near.tier_stats().far_reads, Instant::now());
     // On a machine that stands still a proof may be late.
-    while began.elapsed() < 3 * BOUND {
+    while read.elapsed() < 3 * BOUND {
         assert_eq!(near.get::<u8>("k").await.unwrap(), Some(1));
+        let stats = near.tier_stats();
+        if stats.far_reads != far_reads {
+            (far_reads, read) = (stats.far_reads, Instant::now());
+        }
         sleep(POLITE).await;
     }
-    has_copy(&near, "k").await;
-    let stats = near.tier_stats();
-    assert!(stats.near_hits > stats.far_reads - far_reads, "{stats:?}");
 }
 
 /// Where nothing is announced, or by writers and this one does not, copies are used until their time is over, and no longer.

@@ -551,9 +551,9 @@ mod tests {
                 panic!("the breaker lets nobody dial");
             };
             assert_eq!(dialled, number);
+            let before = Instant::now();
             drop(Attempt::new(&link, number));
             assert_eq!(*link.ended.borrow(), number, "those who wait are told");
-            let before = Instant::now() - Duration::from_secs(1);
             let step = link.breaker.lock().step(before, None, |_| true);
             let Step::Fail(error) = step else {
                 panic!("the breaker is not open");
