@@ -74,7 +74,7 @@ pub(crate) use load::get_or_load;
 pub use load::{
     Answer, Handle, Load, LoadContext, LoadOptions, Outcome, Own, Scoped, Shared, SharedHandle,
 };
-#[cfg(feature = "global")]
+#[cfg(any(feature = "global", feature = "redis"))]
 pub(crate) use memory::MAX_BYTES;
 pub use memory::{MemoryCacheBackend, MemoryCacheBackendBuilder};
 #[cfg(feature = "redis")]

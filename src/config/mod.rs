@@ -7,6 +7,7 @@ mod breaker;
 mod env;
 mod near;
 mod redis;
+mod responses;
 
 use crate::backend::{
     CacheBackend, Codec, Coherence, LoadLimits, LoadOptions, MAX_BYTES, MemoryCacheBackend,
@@ -17,6 +18,7 @@ use crate::time::Ttl;
 use breaker::Breaker;
 use env::Variables;
 use near::Near;
+use responses::Responses;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ pub enum BackendKind {
 /// | `CACHE_MAX_KEYS` | keys held in memory at most | 10000 |
 /// | `CACHE_MAX_BYTES` | bytes that values in memory take at most, all together | 268435456 |
 /// | `CACHE_COUNTERS` | counters in memory that have a place which nothing else takes ([`counters`](Self::counters)) | half of `CACHE_MAX_KEYS` |
+/// | `CACHE_RESPONSES_MAX_KEYS`, `CACHE_RESPONSES_MAX_BYTES` | bounds that cached responses in memory have for themselves ([`responses`](Self::responses)); with one of them set, the other is that of all else | responses lie among all else |
 /// | `CACHE_DEFAULT_TTL` | seconds that entries live which are stored without a time to live | 300 |
 /// | `CACHE_PATIENCE_MS` | milliseconds that a call waits at most for another's load or update of its key | 60000 |
 /// | `CACHE_TTL_JITTER` | the share, from 0 to 1, by which loads shorten times to live at random ([`jitter`](LoadOptions::jitter)) | 0 |
@@ -82,6 +85,7 @@ pub struct Config {
     max_keys: usize,
     max_bytes: u64,
     counters: Option<usize>,
+    responses: Responses,
     default_ttl: Ttl,
     patience: Duration,
     loads: LoadLimits,
@@ -102,6 +106,7 @@ impl Default for Config {
             max_keys: 10_000,
             max_bytes: MAX_BYTES,
             counters: None,
+            responses: Responses::default(),
             default_ttl: Ttl::After(Duration::from_secs(300)),
             patience: PATIENCE,
             loads: LoadLimits::default(),
@@ -177,6 +182,7 @@ impl Config {
             config.max_bytes = max_bytes;
         }
         config.counters = variables.count("CACHE_COUNTERS")?;
+        config.responses = Responses::read(variables)?;
         if let Some(seconds) = variables.number("CACHE_DEFAULT_TTL", u64::MAX / 1000)? {
             config.default_ttl = Ttl::After(Duration::from_secs(seconds));
         }
@@ -228,6 +234,14 @@ impl Config {
     /// [`MemoryCacheBackendBuilder::counters`](crate::MemoryCacheBackendBuilder::counters) says more.
     pub fn counters(mut self, counters: usize) -> Self {
         self.counters = Some(counters);
+        self
+    }
+
+    /// Keeps cached responses in memory apart, with so many keys and bytes for themselves. By default they lie among all else.
+    /// [`MemoryCacheBackendBuilder::responses`](crate::MemoryCacheBackendBuilder::responses) says more.
+    pub fn responses(mut self, max_keys: usize, max_bytes: u64) -> Self {
+        self.responses.max_keys = Some(max_keys);
+        self.responses.max_bytes = Some(max_bytes);
         self
     }
 
@@ -366,6 +380,9 @@ impl Config {
                 if let Some(counters) = self.counters {
                     builder = builder.counters(counters);
                 }
+                if let Some((keys, bytes)) = self.responses.bounds(self.max_keys, self.max_bytes) {
+                    builder = builder.responses(keys, bytes);
+                }
                 if let Some(max_loads) = self.loads.max_loads {
                     builder = builder.max_loads(max_loads);
                 }
@@ -418,6 +435,7 @@ impl Config {
         }
         self.breaker.check()?;
         self.near.check()?;
+        self.responses.check()?;
         if self.backend != BackendKind::Memory && !env::is_redis_url(&self.redis_url) {
             let allowed = "a URL like redis://user:password@host:6379/0, or with rediss: for TLS";
             let given = redact::url(&self.redis_url);
@@ -461,6 +479,7 @@ impl fmt::Debug for Config {
             .field("max_keys", &self.max_keys)
             .field("max_bytes", &self.max_bytes)
             .field("counters", &self.counters)
+            .field("responses", &self.responses)
             .field("default_ttl", &self.default_ttl)
             .field("patience", &self.patience)
             .field("loads", &self.loads)

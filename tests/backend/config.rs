@@ -61,6 +61,8 @@ fn all_variables() {
         ("CACHE_BACKEND", "Redis"),
         ("CACHE_MAX_KEYS", "5"),
         ("CACHE_COUNTERS", "4"),
+        ("CACHE_RESPONSES_MAX_KEYS", "17"),
+        ("CACHE_RESPONSES_MAX_BYTES", "18"),
         ("CACHE_MAX_LOADS", "13"),
         ("CACHE_MAX_WAITING_LOADS", "0"),
         ("CACHE_DEFAULT_TTL", "7"),
@@ -87,6 +89,7 @@ fn all_variables() {
         .backend(BackendKind::Redis)
         .max_keys(5)
         .counters(4)
+        .responses(17, 18)
         .max_loads(13)
         .max_waiting_loads(0)
         .default_ttl(Duration::from_secs(7))
@@ -204,6 +207,8 @@ fn errors_name_the_variable_the_value_and_what_is_allowed() {
         "REDIS_BREAKER_THRESHOLD",
         "REDIS_BREAKER_PAUSE_MS",
         "CACHE_MAX_LOADS",
+        "CACHE_RESPONSES_MAX_KEYS",
+        "CACHE_RESPONSES_MAX_BYTES",
         "CACHE_NEAR_MAX_KEYS",
         "CACHE_NEAR_MAX_BYTES",
         "CACHE_NEAR_TTL",
@@ -280,6 +285,39 @@ async fn counters_reach_the_backend_in_memory() {
         assert_eq!(backend.incr(counter, Ttl::Never).await.unwrap(), 2);
     }
     assert_eq!(backend.get::<String>("x").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn bounds_of_responses_reach_the_backend_in_memory() {
+    let backend = |variables: &[(&str, &str)]| read(variables).unwrap().build().unwrap();
+    assert!(backend(&[]).for_responses().is_none());
+    for variables in [
+        [("CACHE_RESPONSES_MAX_KEYS", "2"), ("CACHE_MAX_KEYS", "9")],
+        // The other is that of all else.
+        [("CACHE_RESPONSES_MAX_BYTES", "99"), ("CACHE_MAX_KEYS", "2")],
+    ] {
+        let backend = backend(&variables);
+        let responses = backend.for_responses().unwrap();
+        for key in ["a", "b", "c"] {
+            responses.set(key, "stored", Ttl::Never).await.unwrap();
+        }
+        let many = responses.get_many::<String>(&["a", "b", "c"]);
+        let left = many.await.unwrap().into_iter().flatten().count();
+        assert_eq!(left, 2, "{variables:?}");
+    }
+    for (config, name) in [
+        (
+            Config::default().responses(0, 1),
+            "CACHE_RESPONSES_MAX_KEYS",
+        ),
+        (
+            Config::default().responses(1, 0),
+            "CACHE_RESPONSES_MAX_BYTES",
+        ),
+    ] {
+        let error = config.build().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{name} is 0; ")), "{error}");
+    }
 }
 
 #[test]

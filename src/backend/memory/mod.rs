@@ -14,7 +14,7 @@ mod builder;
 mod counter;
 mod counts;
 
-#[cfg(feature = "global")]
+#[cfg(any(feature = "global", feature = "redis"))]
 pub(crate) use builder::MAX_BYTES;
 pub use builder::MemoryCacheBackendBuilder;
 
