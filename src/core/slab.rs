@@ -12,133 +12,26 @@
 //!
 //! Behind the slots of a segment are their [side words](super::side), if the store has any: those of one kind side by side.
 
-use super::entry::{Coming, Entry};
-use super::index::Fragment;
-use super::life::{Life, MetaWord};
-use super::links::Node;
-use super::list::{ANCHOR, Member, Members};
-use super::meta::{Meta, NEVER};
+mod slot;
+mod slots;
+#[cfg(all(test, not(nori_loom)))]
+mod tests;
+
+pub(crate) use slot::Slot;
+pub(crate) use slots::Slots;
+
+use super::list::ANCHOR;
 use super::side::SideWords;
-use super::wheel::{END, Timed, Timer};
-use crate::sync::{AtomicPtr, AtomicU64, Guarded, Ordering, UnsafeCell};
+use super::wheel::END;
+use crate::sync::{AtomicPtr, AtomicU64, Guarded, Ordering};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::mem::{MaybeUninit, needs_drop};
+use std::mem::needs_drop;
 
 /// Ids are below this one.
 const MAX_IDS: usize = END as usize;
 const _: () = assert!(END < ANCHOR);
 /// Bytes to a cache line.
 const LINE: usize = 64;
-
-/// Room for one entry, and its place in the shard's list and wheel.
-#[derive(Debug)]
-pub(crate) struct Slot<K, V> {
-    pub(crate) member: Member,
-    pub(crate) timer: Timer,
-    /// Of the entry, or of the last one that was here.
-    meta: AtomicU64,
-    entry: UnsafeCell<MaybeUninit<Entry<K, V>>>,
-}
-
-impl<K, V> Slot<K, V> {
-    /// Bytes from one slot of a segment to the next: rounded up to whole cache lines where that costs an eighth at most, as a
-    /// slot across two lines costs two misses.
-    const STRIDE: usize = {
-        let (size, lines) = (size_of::<Self>(), size_of::<Self>().next_multiple_of(LINE));
-        if lines - size <= lines / 8 {
-            lines
-        } else {
-            size
-        }
-    };
-
-    fn vacant() -> Self {
-        Self {
-            member: Member::new(),
-            timer: Timer::new(),
-            meta: AtomicU64::new(Meta::new(Fragment::new(0), NEVER).word()),
-            entry: UnsafeCell::new(MaybeUninit::uninit()),
-        }
-    }
-
-    /// The word with the first deadline, and the fragment, of the entry, or of the last one that was here.
-    #[inline(always)]
-    pub(crate) fn word(&self) -> MetaWord<'_> {
-        MetaWord::new(&self.meta)
-    }
-
-    /// What a hold names it by.
-    #[inline(always)]
-    pub(crate) fn address(&self) -> *mut () {
-        (&raw const *self).cast_mut().cast()
-    }
-
-    /// Starts to bring the slot into the cache.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self) {
-        crate::arch::prefetch::read(&raw const *self);
-    }
-
-    /// Starts to bring into the cache what dropping the entry will need, for which the slot should be there already.
-    #[inline(always)]
-    pub(crate) fn prefetch_drop(&self) {
-        // SAFETY: inside the slot, vacant or not.
-        self.entry.with(|entry| unsafe {
-            let entry = entry.cast::<Entry<K, V>>();
-            crate::arch::prefetch::drop(&raw const (*entry).key);
-            crate::arch::prefetch::drop(&raw const (*entry).value);
-        });
-    }
-
-    /// The entry.
-    ///
-    /// # Safety
-    /// The slot holds an entry, and goes on holding it for as long as the reference is used: the caller is pinned and found
-    /// the id in the index after that, or holds the shard's lock while the entry is live or in limbo.
-    #[inline(always)]
-    pub(crate) unsafe fn entry(&self) -> &Entry<K, V> {
-        // SAFETY: initialised and not written, by the contract.
-        self.entry
-            .with(|entry| unsafe { (*entry).assume_init_ref() })
-    }
-
-    /// Moves an entry into a vacant slot.
-    ///
-    /// # Safety
-    /// The slot is vacant and the caller holds the shard's lock. The entry is used no more.
-    #[inline(always)]
-    pub(crate) unsafe fn fill<L: Copy>(&self, entry: &Coming<K, V, L>) {
-        self.word().set(entry.meta);
-        // SAFETY: nobody looks into a vacant slot, so this access is the only one.
-        self.entry.with_mut(|slot| unsafe {
-            entry.write_to((*slot).as_mut_ptr());
-        });
-    }
-
-    /// Has the entry taken out of the slot, which is vacant from here on.
-    ///
-    /// # Safety
-    /// The slot holds an entry that no reader can see any more (its grace period has passed), the caller holds the shard's lock,
-    /// and `take` moves the entry.
-    #[inline(always)]
-    pub(crate) unsafe fn empty(&self, take: impl FnOnce(*const Entry<K, V>)) {
-        // This access is the only one, by the contract.
-        self.entry.with_mut(|slot| {
-            // SAFETY: initialised, by the contract.
-            take(unsafe { (*slot).as_ptr() });
-        });
-    }
-
-    /// Moves the entry out, when the shard goes.
-    ///
-    /// # Safety
-    /// The slot holds an entry, and nobody else uses the shard any more.
-    pub(crate) unsafe fn take(&self) -> Entry<K, V> {
-        // SAFETY: by the contract.
-        self.entry
-            .with_mut(|slot| unsafe { (*slot).assume_init_read() })
-    }
-}
 
 /// All segments of a slab.
 pub(crate) const SEGMENTS: usize = 1 + FURTHER;
@@ -196,16 +89,6 @@ impl<K, V> Slab<K, V> {
             side,
             // SAFETY: inside the segment's memory, or at its end if there are no words.
             beside: unsafe { base.byte_add(Self::side_start(first as usize)).cast() },
-        }
-    }
-
-    /// The way to the slots.
-    #[inline(always)]
-    pub(crate) fn slots(&self) -> Slots<'_, K, V> {
-        Slots {
-            slab: self,
-            base: self.base,
-            first: self.first,
         }
     }
 
@@ -407,170 +290,6 @@ impl<K, V> Drop for Slab<K, V> {
     }
 }
 
-/// The way from ids to slots, with what it needs of the slab at hand.
-///
-/// Ids come from [`Slab::fresh`] alone, so whatever part of the shard one has been through since, its slot is initialised and
-/// stays in its place, until the last segment is given back: then nobody but the wheel has ids of it.
-#[derive(Debug)]
-pub(crate) struct Slots<'s, K, V> {
-    slab: &'s Slab<K, V>,
-    base: *mut Slot<K, V>,
-    first: u32,
-}
-
-impl<K, V> Clone for Slots<'_, K, V> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<K, V> Copy for Slots<'_, K, V> {}
-
-impl<'s, K, V> Slots<'s, K, V> {
-    /// The segment that an id belongs to.
-    #[inline(always)]
-    pub(crate) fn segment(self, id: u32) -> usize {
-        if id < self.first {
-            return 0;
-        }
-        let (segment, _) = self.slab.place_further(id).expect("it is not in the first");
-        1 + segment
-    }
-
-    /// The slot of an id, if that is in the first segment.
-    #[inline(always)]
-    pub(crate) fn in_first(self, id: u32) -> Option<&'s Slot<K, V>> {
-        (id < self.first).then(|| self.slot(id))
-    }
-
-    /// The slot of an id.
-    #[inline(always)]
-    pub(crate) fn slot(self, id: u32) -> &'s Slot<K, V> {
-        // To the model checker `used` is a cell, which readers must not touch.
-        debug_assert!(cfg!(nori_loom) || id < self.slab.used.get());
-        // SAFETY: the id was given out, so its slot is initialised and only ever shared. It stays while anybody has the id: a
-        // reader or the lock's holder, of an entry in the cache or in limbo, or of a slot among those that are vacant.
-        unsafe { &*self.at(id) }
-    }
-
-    /// A word beside the slot of an id, which the store has: 0 when the slot is first given out, and after that what was last
-    /// written to it, also by an entry that has left.
-    #[inline(always)]
-    pub(crate) fn side(self, id: u32, word: SideWords) -> &'s AtomicU64 {
-        // SAFETY: as in `slot`.
-        unsafe { &*self.slab.side_at(id, self.slab.side.place_of(word)) }
-    }
-
-    /// What there is beside each slot.
-    pub(crate) fn words(self) -> SideWords {
-        self.slab.side
-    }
-
-    /// Whether there is this word beside each slot.
-    #[inline(always)]
-    pub(crate) fn has(self, word: SideWords) -> bool {
-        self.slab.side.has(word)
-    }
-
-    /// The deadlines of an id's entry.
-    #[inline(always)]
-    pub(crate) fn life(self, id: u32) -> Life<'s> {
-        let limit = self.has(SideWords::LIMIT);
-        Life::new(self.slot(id).word(), limit.then(|| self.limit(id)))
-    }
-
-    /// In a store that has it.
-    #[cold]
-    pub(crate) fn limit(self, id: u32) -> MetaWord<'s> {
-        MetaWord::new(self.side(id, SideWords::LIMIT))
-    }
-
-    /// The id of the slot at this address, if it is one of these, and has been given out. For the holder of the lock.
-    #[cold]
-    pub(crate) fn id_of(self, slot: *mut ()) -> Option<u32> {
-        self.id_at(slot).filter(|&id| id < self.slab.used.get())
-    }
-
-    /// The id of the slot at this address, if it is one of these. Also for a reader who keeps the slot from being vacated: a segment that was
-    /// given back before the slot's own took its memory reads as null, as that came before the slot's id was filed; and one that has come
-    /// since lies elsewhere.
-    pub(crate) fn id_at(self, slot: *mut ()) -> Option<u32> {
-        let stride = Slot::<K, V>::STRIDE;
-        let within = |segment: *mut Slot<K, V>, len: usize| {
-            let offset = slot.addr().wrapping_sub(segment.addr());
-            (offset < len * stride).then_some((offset / stride) as u32)
-        };
-        within(self.base, self.first as usize).or_else(|| {
-            let mut start = self.first;
-            self.slab
-                .further
-                .iter()
-                .enumerate()
-                .find_map(|(it, segment)| {
-                    // Relaxed: see `Slab::fresh`.
-                    let segment = segment.load(Ordering::Relaxed);
-                    let len = self.slab.len_of_further(it);
-                    let id = within(segment, len).filter(|_| !segment.is_null());
-                    let id = id.map(|index| start + index);
-                    start = start.saturating_add(len as u32);
-                    id
-                })
-        })
-    }
-
-    /// The node that links a slot into the list, or chains it to another slot that is in no list.
-    #[inline(always)]
-    pub(crate) fn node(self, id: u32) -> &'s Node {
-        &self.slot(id).member.node
-    }
-
-    #[inline(always)]
-    fn at(self, id: u32) -> *mut Slot<K, V> {
-        if id >= self.first {
-            return self.slab.at_further(id);
-        }
-        // SAFETY: inside the first segment.
-        unsafe { self.base.byte_add(id as usize * Slot::<K, V>::STRIDE) }
-    }
-}
-
-impl<K, V> Members for Slots<'_, K, V> {
-    #[inline(always)]
-    fn member(&self, id: u32) -> &Member {
-        &self.slot(id).member
-    }
-}
-
-impl<K, V> Members for &Slab<K, V> {
-    #[inline(always)]
-    fn member(&self, id: u32) -> &Member {
-        &self.slots().slot(id).member
-    }
-}
-
-impl<K, V> Timed for Slots<'_, K, V> {
-    fn deadline(&self, id: u32) -> u64 {
-        self.life(id).deadline()
-    }
-
-    fn deadline_after(&self, id: u32, now: u64) -> Option<u64> {
-        self.life(id).deadline_after(now)
-    }
-
-    fn is_live(&self, id: u32) -> bool {
-        self.slot(id).member.node.is_linked()
-    }
-
-    fn timer(&self, id: u32) -> &Timer {
-        &self.slot(id).timer
-    }
-
-    fn is_lasting(&self, id: u32) -> bool {
-        self.segment(id) == 0
-    }
-}
-
 /// The memory of a segment that nobody uses any more. A system takes its time to get back much of it, so it is not dropped under
 /// the lock.
 #[derive(Debug)]
@@ -586,106 +305,5 @@ impl Drop for Segment {
     fn drop(&mut self) {
         // SAFETY: allocated in `Slab::fresh` with this layout, and taken out of the slab by `take_last`.
         unsafe { dealloc(self.memory, self.layout) };
-    }
-}
-
-#[cfg(all(test, not(nori_loom)))]
-mod tests {
-    use super::*;
-
-    /// Also of a size that needs rounding up, and beyond what any cache expects.
-    #[test]
-    fn every_id_has_a_slot_of_its_own() {
-        for expected in [1, 7, 100, 1000] {
-            let slab = Slab::<[u8; 3], u8>::new(expected, 1 << 12, SideWords::NONE);
-            let ids = 0..5000;
-            let mut slots: Vec<usize> = ids
-                .map(|id| {
-                    // SAFETY: no other thread has it.
-                    assert_eq!(unsafe { slab.fresh() }, Some(id));
-                    assert!(!slab.slots().node(id).is_linked());
-                    &raw const *slab.slots().slot(id) as usize
-                })
-                .collect();
-            slots.sort_unstable();
-            let stride = Slot::<[u8; 3], u8>::STRIDE;
-            assert!(slots.windows(2).all(|pair| pair[0] + stride <= pair[1]));
-            assert!(
-                slots
-                    .iter()
-                    .all(|slot| slot.is_multiple_of(align_of::<Slot<[u8; 3], u8>>()))
-            );
-        }
-    }
-
-    /// Behind the slots of its segment, whatever the size of those; also of a segment that is given back and comes again.
-    #[test]
-    fn every_slot_has_words_of_its_own() {
-        const OTHER: SideWords = SideWords::LIMIT;
-        const IDS: u32 = 3_000;
-        let slab = Slab::<[u8; 3], u8>::new(70, 1 << 12, SideWords::WEIGHT.and(OTHER));
-        let write = |from: u32| {
-            for id in from..IDS {
-                // SAFETY: no other thread has it.
-                assert_eq!(unsafe { slab.fresh() }, Some(id));
-                for (at, word) in [SideWords::WEIGHT, OTHER].into_iter().enumerate() {
-                    let word = slab.slots().side(id, word);
-                    assert_eq!(word.load(Ordering::Relaxed), 0);
-                    word.store(u64::from(id) * 2 + at as u64, Ordering::Relaxed);
-                    assert!(
-                        slab.slots()
-                            .id_of((&raw const *word).cast_mut().cast())
-                            .is_none()
-                    );
-                }
-            }
-        };
-        write(0);
-        let (_, given) = slab.last_further().unwrap();
-        // SAFETY: no other thread is there.
-        drop(unsafe { slab.take_last() });
-        write(IDS - given);
-        for id in 0..IDS {
-            let of = |word| slab.slots().side(id, word).load(Ordering::Relaxed);
-            assert_eq!(of(SideWords::WEIGHT), u64::from(id) * 2);
-            assert_eq!(of(OTHER), u64::from(id) * 2 + 1);
-            let meta = slab.slots().slot(id).word().get();
-            assert_eq!(meta.deadline(), NEVER, "the words are in no slot");
-        }
-    }
-
-    #[test]
-    fn an_address_tells_the_id() {
-        let slab = Slab::<[u8; 3], u8>::new(100, 1 << 12, SideWords::NONE);
-        let other = Slab::<[u8; 3], u8>::new(100, 1 << 12, SideWords::NONE);
-        for id in 0..2000 {
-            // SAFETY: no other thread has them.
-            let fresh = unsafe { (slab.fresh(), other.fresh()) };
-            assert_eq!(fresh, (Some(id), Some(id)));
-        }
-        for id in 0..2000 {
-            let slot = slab.slots().slot(id).address();
-            assert_eq!(slab.slots().id_of(slot), Some(id));
-            assert_eq!(other.slots().id_of(slot), None);
-        }
-        // Memory that is there, of a slot that is not yet.
-        let next = slab.slots().slot(1999).address();
-        assert_eq!(
-            slab.slots()
-                .id_of(next.wrapping_byte_add(Slot::<[u8; 3], u8>::STRIDE)),
-            None
-        );
-    }
-
-    #[test]
-    fn the_last_id_is_in_the_last_segment() {
-        let slab = Slab::<u8, u8>::new(1, 1 << 12, SideWords::NONE);
-        let (segment, index) = slab.place_further(MAX_IDS as u32 - 1).unwrap();
-        assert!(segment < FURTHER && (index as usize) < slab.len_of_further(segment));
-        for id in 1..100_000 {
-            let (segment, index) = slab.place_further(id).unwrap();
-            let before: usize = (0..segment).map(|it| slab.len_of_further(it)).sum();
-            assert_eq!(1 + before + index as usize, id as usize);
-        }
     }
 }
