@@ -73,7 +73,7 @@ const BUDGETS: &[(Cell, Limit)] = &[
     ),
     (("plain-load-through-dyn", OURS), Limit::Instructions(472)),
     (("kept-load-through-dyn", OURS), Limit::Instructions(592)),
-    (("tagged-load-through-dyn", OURS), Limit::Instructions(734)),
+    (("tagged-load-through-dyn", OURS), Limit::Instructions(690)),
     (("incr-in-memory", OURS), Limit::Instructions(302)),
 ];
 
