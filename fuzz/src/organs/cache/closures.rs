@@ -1,10 +1,33 @@
 //! Calls whose closures call the cache.
 
-use super::super::ledger::Value;
-use super::{Change, KEYS, Nested, Subject, name};
+use super::super::ledger::{Ledger, Value};
+use super::{Change, KEYS, Nested, Subject, Subjects, name};
 use crate::cache::Update;
 use crate::time::Ttl;
+use std::rc::Rc;
 use std::time::Duration;
+
+impl Nested {
+    /// Returns what was inserted.
+    fn call(self, cache: &Subjects, ledger: &Rc<Ledger>) -> Option<u32> {
+        match self {
+            Self::Insert(other) => {
+                let value = ledger.value();
+                let serial = value.serial();
+                cache.insert(name(other), value);
+                return Some(serial);
+            }
+            Self::Remove(other) => {
+                cache.remove(name(other).as_str());
+            }
+            Self::Get(other) => {
+                cache.get(name(other).as_str());
+            }
+            Self::Clear => cache.clear(),
+        }
+        None
+    }
+}
 
 impl Subject {
     pub(super) fn get_with(&mut self, key: u8, nested: Nested) {
@@ -12,37 +35,29 @@ impl Subject {
         let mut inserted = None;
         let found = cache.get_with(name(key).as_str(), |value| {
             let serial = value.serial();
-            match nested {
-                Nested::Insert(other) => {
-                    let value = ledger.value();
-                    inserted = Some(value.serial());
-                    cache.insert(name(other), value);
-                }
-                Nested::Remove(other) => {
-                    cache.remove(name(other).as_str());
-                }
-                Nested::Get(other) => {
-                    cache.get(name(other).as_str());
-                }
-                Nested::Clear => cache.clear(),
-            }
+            inserted = nested.call(cache, ledger);
             assert_eq!(value.serial(), serial, "changed under a reader");
             serial
         });
         assert_eq!(found, self.get(key));
         if found.is_some() {
-            match nested {
-                Nested::Insert(other) => {
-                    self.insert(other, inserted.expect("the closure ran"), self.ttl);
-                }
-                Nested::Remove(other) => {
-                    self.remove(other);
-                }
-                Nested::Get(other) => {
-                    self.get(other);
-                }
-                Nested::Clear => self.clear(),
+            self.call(nested, inserted);
+        }
+    }
+
+    /// What a closure has called.
+    fn call(&mut self, nested: Nested, inserted: Option<u32>) {
+        match nested {
+            Nested::Insert(other) => {
+                self.insert(other, inserted.expect("it was called"), self.ttl);
             }
+            Nested::Remove(other) => {
+                self.remove(other);
+            }
+            Nested::Get(other) => {
+                self.get(other);
+            }
+            Nested::Clear => self.clear(),
         }
     }
 
@@ -52,20 +67,7 @@ impl Subject {
         let mut inserted = None;
         let mut loaded = None;
         let found = cache.get_or_insert_with(name(key).as_str(), || {
-            match nested {
-                Nested::Insert(other) => {
-                    let value = ledger.value();
-                    inserted = Some(value.serial());
-                    cache.insert(name(other), value);
-                }
-                Nested::Remove(other) => {
-                    cache.remove(name(other).as_str());
-                }
-                Nested::Get(other) => {
-                    cache.get(name(other).as_str());
-                }
-                Nested::Clear => cache.clear(),
-            }
+            inserted = nested.call(cache, ledger);
             let value = ledger.value();
             loaded = Some(value.serial());
             value
@@ -77,24 +79,11 @@ impl Subject {
         }
         assert_eq!(Some(found), loaded);
         self.loads += 1;
-        let is_own = |other: u8| other % KEYS == key % KEYS;
+        self.call(nested, inserted);
         let overtaken = match nested {
-            Nested::Insert(other) => {
-                self.insert(other, inserted.expect("the loader ran"), self.ttl);
-                is_own(other)
-            }
-            Nested::Remove(other) => {
-                self.remove(other);
-                is_own(other)
-            }
-            Nested::Get(other) => {
-                self.get(other);
-                false
-            }
-            Nested::Clear => {
-                self.clear();
-                true
-            }
+            Nested::Insert(other) | Nested::Remove(other) => other % KEYS == key % KEYS,
+            Nested::Get(_) => false,
+            Nested::Clear => true,
         };
         if !overtaken {
             let inserted = self.insert(key, found, self.ttl);
