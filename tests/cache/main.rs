@@ -8,6 +8,7 @@ mod entry_ops;
 mod expirations;
 mod expiry;
 mod expiry_rounding;
+mod expiry_trait;
 mod layouts;
 mod lifetimes;
 mod listener;
