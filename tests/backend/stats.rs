@@ -149,7 +149,7 @@ fn counts_are_exact_when_all_is_quiet() {
     let backend = memory();
     block_on(backend.set("here", 1, Ttl::Never)).unwrap();
     thread::scope(|scope| {
-        for _ in 0..THREADS {
+        let threads = [(); THREADS].map(|()| {
             scope.spawn(|| {
                 block_on(async {
                     for n in 0..EACH {
@@ -162,8 +162,9 @@ fn counts_are_exact_when_all_is_quiet() {
                         backend.get::<i64>("n").await.unwrap();
                     }
                 });
-            });
-        }
+            })
+        });
+        threads.into_iter().for_each(|it| it.join().unwrap());
     });
     let stats = backend.stats();
     let all = THREADS as u64 * EACH;
