@@ -120,7 +120,6 @@ async fn a_connection_that_falls_silent() {
     }
 }
 
-/// What came last had been under way for a while, and shows no more than that the server was there before it set out.
 /// Only that by which writers tell. The other one carries calls as ever, and both are left in the end.
 #[tokio::test]
 async fn a_subscription_that_falls_silent() {
@@ -165,6 +164,7 @@ async fn a_subscription_that_falls_silent() {
     assert!(near.stats().links[0].reconnects > 0);
 }
 
+/// What came last had been under way for a while, and shows no more than that the server was there before it set out.
 #[tokio::test]
 async fn a_slow_connection_that_falls_silent() {
     const DELAY: Duration = Duration::from_millis(100);
